@@ -1,0 +1,94 @@
+//! Time, injected everywhere: the monotonic clock of the machine, or one that a test moves by hand.
+//! All stamps of the product are nanoseconds of CLOCK_MONOTONIC (u64).
+
+use std::sync::{Condvar, Mutex};
+
+/// A monotonic clock in nanoseconds.
+pub trait Clock: Send + Sync + 'static {
+    fn now_ns(&self) -> u64;
+    /// Returns at `deadline_ns` or later; at once if it has passed.
+    fn sleep_until_ns(&self, deadline_ns: u64);
+}
+
+/// The machine's CLOCK_MONOTONIC, the clock that V4L2 and GStreamer's system clock stamp with.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct MonotonicClock;
+
+impl Clock for MonotonicClock {
+    fn now_ns(&self) -> u64 {
+        let t = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
+    }
+
+    fn sleep_until_ns(&self, deadline_ns: u64) {
+        let request = rustix::time::Timespec { tv_sec: (deadline_ns / 1_000_000_000) as _, tv_nsec: (deadline_ns % 1_000_000_000) as _ };
+        while self.now_ns() < deadline_ns {
+            // EINTR only shortens the sleep; the loop looks at the clock again.
+            let _ = rustix::thread::clock_nanosleep_absolute(rustix::time::ClockId::Monotonic, &request);
+        }
+    }
+}
+
+/// A clock for tests: stands still until it is advanced; sleepers wake when it passes their deadline.
+#[derive(Debug, Default)]
+pub struct ManualClock {
+    now_ns: Mutex<u64>,
+    moved: Condvar,
+}
+
+impl ManualClock {
+    pub fn at(now_ns: u64) -> Self {
+        ManualClock { now_ns: Mutex::new(now_ns), moved: Condvar::new() }
+    }
+
+    pub fn advance_ns(&self, by_ns: u64) {
+        *self.lock() += by_ns;
+        self.moved.notify_all();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, u64> {
+        self.now_ns.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Clock for ManualClock {
+    fn now_ns(&self) -> u64 {
+        *self.lock()
+    }
+
+    fn sleep_until_ns(&self, deadline_ns: u64) {
+        let mut now = self.lock();
+        while *now < deadline_ns {
+            now = self.moved.wait(now).unwrap_or_else(|poisoned| poisoned.into_inner());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_sleeper_wakes_when_the_manual_clock_passes_its_deadline() {
+        let clock = Arc::new(ManualClock::at(5));
+        let sleeper = {
+            let clock = clock.clone();
+            std::thread::spawn(move || {
+                clock.sleep_until_ns(100);
+                clock.now_ns()
+            })
+        };
+        clock.advance_ns(50);
+        clock.advance_ns(50);
+        assert_eq!(sleeper.join().unwrap(), 105);
+    }
+
+    #[test]
+    fn the_monotonic_clock_never_wakes_early() {
+        let clock = MonotonicClock;
+        let deadline = clock.now_ns() + 2_000_000;
+        clock.sleep_until_ns(deadline);
+        assert!(clock.now_ns() >= deadline);
+    }
+}

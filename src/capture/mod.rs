@@ -1,0 +1,97 @@
+//! Where pictures come from: files, GStreamer descriptions, the simulator. A source decodes ahead and says when each
+//! picture is due; who waits, copies into the ring and stamps is the capture thread in `pipeline`.
+//!
+//! ```text
+//!   open(uri) ─► Source ── pull ─► Picture (planes as decoded, due_ns) ─► copied into a ring slot ─► Frame at due_ns
+//! ```
+
+mod error;
+mod settings;
+pub mod sim;
+
+pub use error::CaptureError;
+pub use settings::Settings;
+
+use crate::base::clock::Clock;
+use crate::frame::{Colorimetry, FrameLayout, PixelFormat};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a source delivers, known before the first picture is shown.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SourceInfo {
+    pub uri: String,
+    pub width: usize,
+    pub height: usize,
+    /// Pictures a second at which it is (or will be) released.
+    pub fps: f64,
+    pub format: PixelFormat,
+    pub colorimetry: Colorimetry,
+    /// Live: stamped on arrival. Not live: released by our own pacer.
+    pub live: bool,
+    /// What a live pipeline holds back at most, as GStreamer's LATENCY query reports it (reorder depth + one frame), ns.
+    pub latency_ns: u64,
+}
+
+/// One plane as the source holds it.
+#[derive(Debug, Clone, Copy)]
+pub struct PlaneRef<'a> {
+    pub data: &'a [u8],
+    pub stride: usize,
+}
+
+/// A decoded picture, borrowed from the source until the next pull.
+#[derive(Debug)]
+pub struct Picture<'a> {
+    /// Our own layout of this format, size and colorimetry: changes when the source changes.
+    pub layout: FrameLayout,
+    pub planes: [PlaneRef<'a>; 3],
+    /// Position in the source, ns.
+    pub pts_ns: u64,
+    /// Not live: when it is to be released (CLOCK_MONOTONIC ns); this is its capture stamp. None: `arrival_ns` is.
+    pub due_ns: Option<u64>,
+    pub arrival_ns: u64,
+    /// What decoding took, where the source can tell, ns.
+    pub decode_ns: Option<u64>,
+    /// Pictures that were due since the last one and could not be had in time: counted as dropped at capture.
+    pub skipped: u32,
+}
+
+impl Picture<'_> {
+    /// Copies the visible rows of all planes to where `layout` puts them. `into` holds `layout.size` bytes.
+    pub fn copy_into(&self, into: &mut [u8]) {
+        for (to, from) in self.layout.planes().iter().zip(&self.planes) {
+            for row in 0..to.rows {
+                let target = &mut into[to.offset + row * to.stride..][..to.row_bytes];
+                target.copy_from_slice(&from.data[row * from.stride..][..to.row_bytes]);
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+pub enum Pull<'a> {
+    Picture(Picture<'a>),
+    /// Nothing came within the wait: ask again (and see whether the signal is lost).
+    Idle,
+    /// The source has ended and cannot loop.
+    End,
+}
+
+/// A source of pictures. Runs on the capture thread.
+pub trait Source: Send {
+    fn info(&self) -> &SourceInfo;
+
+    /// The next picture; waits at most `at_most` for it. Files and `sim:` never wait for the due time themselves.
+    fn pull(&mut self, at_most: Duration) -> Result<Pull<'_>, CaptureError>;
+}
+
+/// Opens what `uri` names (`--source`) and waits until its first picture is decoded, at most 5 s.
+///
+/// Errors name the thing, the reason and the remedy: no such file, not a video, no video stream in it, truncated,
+/// corrupt, unknown scheme, GStreamer element missing.
+pub fn open(uri: &str, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box<dyn Source>, CaptureError> {
+    let _ = (settings, clock);
+    Err(CaptureError::Unknown { uri: uri.to_owned() })
+}

@@ -1,0 +1,15 @@
+use serde::Deserialize;
+
+/// `[capture]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Pictures decoded ahead of their release, for sources that we pace (1–16).
+    pub decode_ahead_frames: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { decode_ahead_frames: 4 }
+    }
+}

@@ -1,0 +1,1 @@
+//! The simulator: a deterministic endoscopic scene with exact truth.

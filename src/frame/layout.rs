@@ -1,0 +1,195 @@
+//! Pixel formats, colorimetry and where each plane of a frame lies.
+
+use crate::base::error::ErrorKind;
+use serde::{Deserialize, Serialize};
+
+/// Formats that are captured without conversion. GStreamer's names and plane order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum PixelFormat {
+    /// Y plane, then interleaved U V at half size (rounded up).
+    #[serde(rename = "NV12")]
+    Nv12,
+    /// Y, U and V planes, chroma at half size (rounded up).
+    #[serde(rename = "I420")]
+    I420,
+    /// One plane, three bytes a pixel: R, G, B, full range.
+    #[serde(rename = "RGB")]
+    Rgb,
+}
+
+impl PixelFormat {
+    /// GStreamer's name of the format.
+    pub fn name(self) -> &'static str {
+        match self {
+            PixelFormat::Nv12 => "NV12",
+            PixelFormat::I420 => "I420",
+            PixelFormat::Rgb => "RGB",
+        }
+    }
+
+    pub fn plane_count(self) -> usize {
+        match self {
+            PixelFormat::Nv12 => 2,
+            PixelFormat::I420 => 3,
+            PixelFormat::Rgb => 1,
+        }
+    }
+}
+
+/// Y'CbCr ↔ R'G'B' matrix (ITU-R BT.601-7, BT.709-6). Without meaning for RGB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Matrix {
+    Bt601,
+    Bt709,
+}
+
+/// Limited: Y' 16–235, Cb/Cr 16–240. Full: 0–255.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Range {
+    Limited,
+    Full,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Colorimetry {
+    pub matrix: Matrix,
+    pub range: Range,
+}
+
+/// One plane inside a frame's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct PlaneLayout {
+    /// Bytes from the start of the frame.
+    pub offset: usize,
+    /// Bytes from one row to the next.
+    pub stride: usize,
+    /// Visible bytes of a row.
+    pub row_bytes: usize,
+    pub rows: usize,
+}
+
+/// Everything that is needed to read a frame's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FrameLayout {
+    pub format: PixelFormat,
+    pub colorimetry: Colorimetry,
+    pub width: usize,
+    pub height: usize,
+    planes: [PlaneLayout; 3],
+    /// Bytes of a whole frame.
+    pub size: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LayoutError {
+    #[error("a picture of {width}×{height} cannot be shown: width and height must lie between 16 and {limit} pixels", limit = FrameLayout::MAX_SIDE)]
+    Size { width: usize, height: usize },
+}
+
+impl LayoutError {
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Stop
+    }
+}
+
+impl FrameLayout {
+    /// Largest width or height that is accepted (8K).
+    pub const MAX_SIDE: usize = 8192;
+    const STRIDE_ALIGN: usize = 64;
+
+    /// The layout that our own memory uses: planes in GStreamer's order, rows aligned to 64 bytes.
+    pub fn new(format: PixelFormat, colorimetry: Colorimetry, width: usize, height: usize) -> Result<Self, LayoutError> {
+        if !(16..=Self::MAX_SIDE).contains(&width) || !(16..=Self::MAX_SIDE).contains(&height) {
+            return Err(LayoutError::Size { width, height });
+        }
+        let (chroma_w, chroma_h) = (width.div_ceil(2), height.div_ceil(2));
+        let shapes: [(usize, usize); 3] = match format {
+            PixelFormat::Nv12 => [(width, height), (2 * chroma_w, chroma_h), (0, 0)],
+            PixelFormat::I420 => [(width, height), (chroma_w, chroma_h), (chroma_w, chroma_h)],
+            PixelFormat::Rgb => [(3 * width, height), (0, 0), (0, 0)],
+        };
+        let mut planes = [PlaneLayout::default(); 3];
+        let mut size = 0;
+        for (plane, (row_bytes, rows)) in planes.iter_mut().zip(shapes).take(format.plane_count()) {
+            let stride = row_bytes.next_multiple_of(Self::STRIDE_ALIGN);
+            *plane = PlaneLayout { offset: size, stride, row_bytes, rows };
+            size += stride * rows;
+        }
+        Ok(FrameLayout { format, colorimetry, width, height, planes, size })
+    }
+
+    pub fn planes(&self) -> &[PlaneLayout] {
+        &self.planes[..self.format.plane_count()]
+    }
+
+    /// Is this what `new` makes of its own format, size and colorimetry? What comes from another process is asked this.
+    pub fn is_canonical(&self) -> bool {
+        Self::new(self.format, self.colorimetry, self.width, self.height).as_ref() == Ok(self)
+    }
+}
+
+/// A frame's bytes with their layout: what conversion and preprocessing read.
+#[derive(Debug, Clone, Copy)]
+pub struct FrameView<'a> {
+    pub layout: &'a FrameLayout,
+    data: &'a [u8],
+}
+
+impl<'a> FrameView<'a> {
+    /// `data` holds at least `layout.size` bytes; None if it does not.
+    pub fn new(layout: &'a FrameLayout, data: &'a [u8]) -> Option<Self> {
+        (data.len() >= layout.size).then_some(FrameView { layout, data })
+    }
+
+    /// Visible bytes of one row of one plane.
+    pub fn row(&self, plane: usize, row: usize) -> &'a [u8] {
+        let p = &self.layout.planes()[plane];
+        let start = p.offset + row * p.stride;
+        &self.data[start..start + p.row_bytes]
+    }
+
+    /// All bytes of a plane, stride included.
+    pub fn plane(&self, plane: usize) -> &'a [u8] {
+        let p = &self.layout.planes()[plane];
+        &self.data[p.offset..p.offset + p.stride * p.rows]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BT709: Colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Limited };
+
+    #[test]
+    fn odd_sizes_round_chroma_up() {
+        let layout = FrameLayout::new(PixelFormat::I420, BT709, 101, 33).unwrap();
+        assert_eq!(layout.planes()[1].row_bytes, 51);
+        assert_eq!(layout.planes()[2].rows, 17);
+        let layout = FrameLayout::new(PixelFormat::Nv12, BT709, 101, 33).unwrap();
+        assert_eq!((layout.planes()[1].row_bytes, layout.planes()[1].rows), (102, 17));
+    }
+
+    #[test]
+    fn planes_do_not_overlap_and_fit() {
+        for format in [PixelFormat::Nv12, PixelFormat::I420, PixelFormat::Rgb] {
+            let layout = FrameLayout::new(format, BT709, 613, 347).unwrap();
+            let mut end = 0;
+            for plane in layout.planes() {
+                assert_eq!(plane.offset, end);
+                assert!(plane.stride >= plane.row_bytes);
+                end = plane.offset + plane.stride * plane.rows;
+            }
+            assert_eq!(layout.size, end);
+            assert!(layout.is_canonical());
+        }
+    }
+
+    #[test]
+    fn absurd_sizes_are_refused() {
+        assert!(FrameLayout::new(PixelFormat::Rgb, BT709, 0, 480).is_err());
+        assert!(FrameLayout::new(PixelFormat::Rgb, BT709, 640, 100_000).is_err());
+    }
+}
