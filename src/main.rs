@@ -1,1 +1,5 @@
-fn main() {}
+//! The `keyhole` command. Everything is in the library; this only dispatches.
+
+fn main() -> std::process::ExitCode {
+    keyhole::cmd::main()
+}

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Installs what keyhole needs on Debian 12 and is not there yet: `hw/install.sh` for building and running,
+# `hw/install.sh test` for the tests as well. Run as root or with sudo at hand. Safe to run again.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+build=(build-essential pkg-config ca-certificates python3 python3-pip unzip
+    libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev)
+run=(gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly gstreamer1.0-libav libblas3
+    mesa-vulkan-drivers libvulkan1
+    libx11-6 libx11-xcb1 libxcb1 libxcursor1 libxi6 libxrandr2 libxkbcommon0 libxkbcommon-x11-0 libwayland-client0)
+test=(xvfb gstreamer1.0-tools)
+
+wanted=("${build[@]}" "${run[@]}")
+[ "${1:-}" = test ] && wanted+=("${test[@]}")
+
+missing=()
+for package in "${wanted[@]}"; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+    as_root=""
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || { echo "keyhole: missing packages: ${missing[*]}. Run as root, or install sudo." >&2; exit 2; }
+        as_root=sudo
+    fi
+    echo "keyhole: installing ${missing[*]}"
+    $as_root apt-get update -qq
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    # A plugin that was scanned before its library was there stays blacklisted: scan again.
+    rm -f "${XDG_CACHE_HOME:-$HOME/.cache}"/gstreamer-1.0/registry.*.bin
+fi
+
+version=$(sed -n 's/^onnxruntime==\([0-9.]*\).*/\1/p' hw/onnxruntime.txt)
+library=.setup/onnxruntime/libonnxruntime.so.$version
+if [ ! -f "$library" ]; then
+    case "$(uname -m)" in
+        x86_64) platform=manylinux_2_28_x86_64 ;;
+        aarch64) platform=manylinux_2_28_aarch64 ;;
+        *) echo "keyhole: no ONNX Runtime package for $(uname -m); needs x86_64 or aarch64" >&2; exit 2 ;;
+    esac
+    echo "keyhole: fetching ONNX Runtime $version"
+    fetched=$(mktemp -d)
+    trap 'rm -rf "$fetched"' EXIT
+    python3 -m pip --disable-pip-version-check download --quiet --no-deps --only-binary=:all: --require-hashes \
+        --implementation cp --python-version 311 --abi cp311 --platform "$platform" -d "$fetched" -r hw/onnxruntime.txt
+    mkdir -p .setup/onnxruntime
+    unzip -q -o -j "$fetched"/onnxruntime-*.whl onnxruntime/LICENSE onnxruntime/ThirdPartyNotices.txt \
+        "onnxruntime/capi/libonnxruntime.so.$version" -d "$fetched/out"
+    cp "$fetched"/out/LICENSE "$fetched"/out/ThirdPartyNotices.txt .setup/onnxruntime/
+    cp "$fetched/out/libonnxruntime.so.$version" "$library.part"
+    mv "$library.part" "$library"
+fi

@@ -1,0 +1,30 @@
+"""Prints the figures of a run report and checks what it is told to check. No package needed."""
+import argparse
+import json
+import sys
+
+p = argparse.ArgumentParser()
+p.add_argument("report")
+p.add_argument("--frames", type=int, help="so many frames must have been captured")
+p.add_argument("--no-drops", action="store_true")
+p.add_argument("--inferred-a-second", type=float)
+a = p.parse_args()
+r = json.load(open(a.report))
+f = r["frames"]
+print("frames", {k: v for k, v in f.items() if v})
+for name in ["video_delay_ms", "annotation_delay_ms", "overlay_age_ms", "machine_stall_ms"]:
+    d = r[name]
+    print(f"{name:20} n {d['count']:6}  p50 {d['p50']:7.2f}  p95 {d['p95']:7.2f}  p99 {d['p99']:7.2f}  p99.9 {d['p999'] or float('nan'):7.2f}  max {d['max']:7.2f}")
+for name, d in r["stages_ms"].items():
+    print(f"  {name:18} n {d['count']:6}  p50 {d['p50']:7.2f}  p99 {d['p99']:7.2f}  max {d['max']:7.2f}")
+print("first picture", r.get("first_picture_ms"), "ms; inferred a second", round(f["inferred"] / r["seconds"], 1), "; peak", r["peak_rss_mb"], "MB; losses", r["losses"])
+bad = []
+if f["captured"] != f["displayed"] + f["rate_slip"] + f["dropped_capture"] + f["dropped_display"]:
+    bad.append("the counts do not add up")
+if a.frames and f["captured"] != a.frames:
+    bad.append(f"captured {f['captured']}, not {a.frames}")
+if a.no_drops and (f["dropped_capture"] or f["dropped_display"]):
+    bad.append(f"{f['dropped_capture']} dropped at capture, {f['dropped_display']} at display")
+if a.inferred_a_second and f["inferred"] / r["seconds"] < a.inferred_a_second:
+    bad.append("too few frames inferred")
+sys.exit("FAILED: " + "; ".join(bad) if bad else 0)

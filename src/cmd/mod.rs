@@ -1,0 +1,72 @@
+//! The verbs: one file each. Errors become one line on standard error and the contract's exit codes:
+//! 0 done and good; 1 done and found a failure; 2 could not run.
+
+mod engine;
+mod run;
+mod sim;
+mod worker;
+
+use crate::base::error::Finding;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Real-time surgical video inference appliance: endoscope video in, tracked and outlined overlay out.
+/// Video never waits for AI.
+#[derive(Debug, Parser)]
+#[command(name = "keyhole", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+
+    /// More on standard error (-v: info, -vv: debug). KEYHOLE_LOG takes a tracing filter instead.
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Show a source with its overlay, in a window or headless.
+    Run(Box<run::Arguments>),
+    /// Write a simulated operation as labelled data.
+    Sim(sim::Arguments),
+    /// List engines and look into them.
+    Engine(engine::Arguments),
+    /// The AI process (internal: started by `run`).
+    #[command(hide = true)]
+    Worker,
+}
+
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    start_log(cli.verbose);
+    let outcome = match cli.verb {
+        Verb::Run(arguments) => run::main(*arguments),
+        Verb::Sim(arguments) => sim::main(&arguments),
+        Verb::Engine(arguments) => engine::main(&arguments),
+        Verb::Worker => return worker::main(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("keyhole: {error:#}");
+            ExitCode::from(if error.is::<Finding>() { 1 } else { 2 })
+        }
+    }
+}
+
+fn start_log(verbose: u8) {
+    let default = match verbose {
+        0 => "keyhole=error",
+        1 => "keyhole=info",
+        2 => "keyhole=debug",
+        _ => "trace",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("KEYHOLE_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true).try_init();
+}

@@ -1,0 +1,141 @@
+//! `keyhole run`
+
+use crate::config::Config;
+use crate::overlay::OverlayMode;
+use crate::pipeline::{self, DisplayChoice, Limit, SnapshotPlan, Spec};
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Display {
+    /// A window where there is a display, else headless.
+    Auto,
+    Window,
+    Headless,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Overlay {
+    Off,
+    Outline,
+    Fill,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Backend {
+    Auto,
+    Cpu,
+}
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// TOML file with a table a room; flags override it.
+    #[arg(long, value_name = "F")]
+    config: Option<PathBuf>,
+    /// A recording (paced like a camera, looping; `clip.mp4?fps=60` replays at that rate), `sim:` (`sim:?seed=7&width=1280&height=720&fps=60`),
+    /// or `gst:` and a GStreamer description that ends before the sink.
+    #[arg(long, value_name = "S", default_value = "sim:")]
+    source: String,
+    #[arg(long, value_enum, default_value = "auto")]
+    display: Display,
+    /// End after N captured frames.
+    #[arg(long, value_name = "N")]
+    frames: Option<u64>,
+    /// End after T seconds of video.
+    #[arg(long, value_name = "T")]
+    seconds: Option<f64>,
+    /// What is drawn over the picture [default: outline, or as configured].
+    #[arg(long, value_enum)]
+    overlay: Option<Overlay>,
+    #[arg(long, value_enum, default_value = "on")]
+    hud: Switch,
+    #[arg(long, value_enum, default_value = "auto")]
+    backend: Backend,
+    /// Folder that holds the engines' folders.
+    #[arg(long, value_name = "DIR")]
+    engines: Option<PathBuf>,
+    /// Record what is shown: .mp4 (H.264, never slows the picture) or .mkv (lossless FFV1: the recorder pulls the run instead of the clock).
+    #[arg(long, value_name = "F")]
+    record: Option<PathBuf>,
+    /// Keep the last picture with an overlay as PNG.
+    #[arg(long, value_name = "F.png")]
+    snapshot: Option<PathBuf>,
+    /// Keep these frames besides, as NAME-000050.png beside --snapshot's NAME.png.
+    #[arg(long, value_name = "FRAMES", value_delimiter = ',', requires = "snapshot")]
+    snapshot_at: Vec<u64>,
+    /// Write the run report as JSON.
+    #[arg(long, value_name = "F.json")]
+    report: Option<PathBuf>,
+    /// One JSON line a present, with digests of its pixels.
+    #[arg(long, value_name = "F.jsonl")]
+    timeline: Option<PathBuf>,
+    /// One JSON line an inferred frame.
+    #[arg(long, value_name = "F.jsonl")]
+    scenes: Option<PathBuf>,
+    /// Write class masks of inferred frames as NNNNNN.png.
+    #[arg(long, value_name = "DIR")]
+    masks: Option<PathBuf>,
+    /// Write where the overlay covers the picture (255; HUD 128) as NNNNNN.png.
+    #[arg(long, value_name = "DIR")]
+    coverage: Option<PathBuf>,
+}
+
+pub fn main(arguments: Arguments) -> anyhow::Result<()> {
+    let config = Config::load(arguments.config.as_deref())?;
+    if let Some(seconds) = arguments.seconds
+        && !(seconds > 0.0 && seconds <= 86_400.0 * 30.0)
+    {
+        bail!("--seconds {seconds} is not a run's length: give a number above 0");
+    }
+    if arguments.frames == Some(0) {
+        bail!("--frames 0 shows nothing: give a number above 0");
+    }
+    let overlay = match arguments.overlay {
+        None => config.overlay.mode,
+        Some(Overlay::Off) => OverlayMode::Off,
+        Some(Overlay::Outline) => OverlayMode::Outline,
+        Some(Overlay::Fill) => OverlayMode::Fill,
+    };
+    let spec = Spec {
+        source: arguments.source,
+        display: match arguments.display {
+            Display::Auto => DisplayChoice::Auto,
+            Display::Window => DisplayChoice::Window,
+            Display::Headless => DisplayChoice::Headless,
+        },
+        limit: Limit { frames: arguments.frames, seconds: arguments.seconds },
+        overlay,
+        hud: arguments.hud == Switch::On,
+        engines: arguments.engines,
+        record: arguments.record,
+        snapshots: SnapshotPlan { path: arguments.snapshot, at: arguments.snapshot_at },
+        report: arguments.report,
+        timeline: arguments.timeline,
+        scenes: arguments.scenes,
+        masks: arguments.masks,
+        coverage: arguments.coverage,
+        worker: pipeline::own_worker().context("the AI process cannot be started: this program's own file is not found")?,
+        config,
+    };
+    let report = pipeline::run(spec)?;
+    let frames = report.frames;
+    eprintln!(
+        "keyhole: {} frames captured, {} displayed ({} dropped), {} inferred; video delay p50 {:.2} p99 {:.2} ms; annotation delay p50 {:.2} p99 {:.2} ms",
+        frames.captured,
+        frames.displayed,
+        frames.dropped_capture + frames.dropped_display,
+        frames.inferred,
+        report.video_delay_ms.p50,
+        report.video_delay_ms.p99,
+        report.annotation_delay_ms.p50,
+        report.annotation_delay_ms.p99,
+    );
+    Ok(())
+}

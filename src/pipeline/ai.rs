@@ -1,0 +1,44 @@
+//! The analysis as the display thread sees it: a status and the newest scene. Behind it stands the worker process.
+
+use crate::link::{Reason, State, Worker};
+use crate::scene::Scene;
+use std::sync::Arc;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AiStatus {
+    Starting,
+    Running,
+    Down(Reason),
+    Blocked,
+}
+
+pub trait Analysis: Send + Sync {
+    /// Never waits, allocates nothing: asked for each present.
+    fn status(&self) -> AiStatus;
+    /// Why it is down or blocked, in words; asked when that changes.
+    fn reason(&self) -> String;
+    /// The newest scene that was not taken yet.
+    fn take_scene(&self) -> Option<Arc<Scene>>;
+}
+
+/// The worker process.
+pub struct WorkerAnalysis(pub Arc<Worker>);
+
+impl Analysis for WorkerAnalysis {
+    fn status(&self) -> AiStatus {
+        match self.0.status().state {
+            State::Starting => AiStatus::Starting,
+            State::Ready => AiStatus::Running,
+            State::Down(reason) => AiStatus::Down(reason),
+            State::Blocked => AiStatus::Blocked,
+        }
+    }
+
+    fn reason(&self) -> String {
+        self.0.trouble().unwrap_or_default()
+    }
+
+    fn take_scene(&self) -> Option<Arc<Scene>> {
+        self.0.take_scene()
+    }
+}

@@ -1,0 +1,105 @@
+//! What the AI process does with a frame: engine, decoding, tracking. The only place where the rooms on its side meet.
+
+use crate::base::error::ErrorKind;
+use crate::frame::{FrameView, Stamps};
+use crate::infer::{self, InferError};
+use crate::link::{Analyst, Hello};
+use crate::record::EngineLine;
+use crate::scene::Scene;
+use crate::store::{Engines, StoreError};
+use crate::track::Analyser;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// What the video process tells the worker to load.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnalystSpec {
+    /// Folder that holds the engines' folders; None: where they are usually found.
+    pub engines: Option<PathBuf>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AnalystError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Infer(#[from] InferError),
+    #[error("the AI process refuses its engine: {text}")]
+    Refused { text: String, is_finding: bool },
+}
+
+impl AnalystError {
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Stop
+    }
+
+    /// An engine that is there and was found bad (exit code 1), as opposed to one that could not be looked at.
+    pub fn is_finding(&self) -> bool {
+        match self {
+            AnalystError::Store(error) => error.is_finding(),
+            AnalystError::Infer(error) => matches!(error, InferError::Mismatch { .. } | InferError::Model { .. }),
+            AnalystError::Refused { is_finding, .. } => *is_finding,
+        }
+    }
+
+    /// Across the process border: the worker says it in one line, the parent reads it back.
+    fn to_line(&self) -> String {
+        format!("{}{self}", if self.is_finding() { FINDING } else { "" })
+    }
+
+    pub fn from_line(line: &str) -> Self {
+        let text = line.strip_prefix(FINDING);
+        AnalystError::Refused { text: text.unwrap_or(line).to_owned(), is_finding: text.is_some() }
+    }
+}
+
+const FINDING: &str = "finding: ";
+
+/// Finds the engine for the CPU and checks that its files are the ones that its manifest locks.
+pub fn check_engine(spec: &AnalystSpec) -> Result<EngineLine, AnalystError> {
+    let engine = Engines::find(spec.engines.as_deref())?.load_for("cpu")?;
+    Ok(EngineLine {
+        name: engine.manifest.name.clone(),
+        heads: engine.manifest.heads.iter().map(|head| head.kind.name().to_owned()).collect(),
+        model_sha256: engine.manifest.model.sha256.clone(),
+        manifest_sha256: engine.manifest_sha256.clone(),
+    })
+}
+
+struct CpuAnalyst {
+    analyser: Analyser,
+    line: EngineLine,
+}
+
+/// Body of the AI process: loads the engine that the video process names, warms it up, serves. Returns the exit code.
+pub fn serve() -> i32 {
+    crate::link::worker_main(|hello: &Hello| match load(hello) {
+        Ok(analyst) => Ok(Box::new(analyst) as Box<dyn Analyst>),
+        Err(error) => Err(error.to_line()),
+    })
+}
+
+fn load(hello: &Hello) -> Result<CpuAnalyst, AnalystError> {
+    let spec: AnalystSpec = serde_json::from_value(hello.analyst.clone())
+        .map_err(|e| AnalystError::Refused { text: format!("what the video process asks for is not understood ({e})"), is_finding: false })?;
+    let engine = Engines::find(spec.engines.as_deref())?.load_for("cpu")?;
+    let line = check_engine(&spec)?;
+    let mut analyser = Analyser::load(engine)?;
+    analyser.warm_up()?;
+    Ok(CpuAnalyst { analyser, line })
+}
+
+impl Analyst for CpuAnalyst {
+    fn ready(&self) -> serde_json::Value {
+        serde_json::to_value(&self.line).unwrap_or_default()
+    }
+
+    fn analyse(&mut self, view: FrameView<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, String> {
+        self.analyser.analyse(view, stamps, is_current).map_err(|e| e.to_string())
+    }
+
+    fn input_hash(&mut self, view: FrameView<'_>) -> [u8; 32] {
+        infer::input_hash(view)
+    }
+}

@@ -1,0 +1,416 @@
+//! The display thread: takes frames as they come, decides which overlay each may carry, shows them, and owns the state.
+//!
+//! ```text
+//!   frame in the display slot ──► note ─► choose scene ─► paint ─► show(New)
+//!   scene of the frame on the screen ──► paint ─► show(Again)              counted as `repeated`
+//!   worker down, overlay too old ──► show(Again) without overlay
+//!   no frame for signal.lost_ms ──► show(Blank) with NO SIGNAL
+//! ```
+
+use crate::base::clock::Clock;
+use crate::base::ids::FrameId;
+use crate::base::shutdown::Shutdown;
+use crate::base::slot::{Slot, Wake};
+use crate::base::stats::Delays;
+use crate::display::{DisplayError, Output, Picture};
+use crate::frame::Frame;
+use crate::overlay::hud::{Banner, Hud, HudText, declared_rects};
+use crate::overlay::{Layer, OverlayMode, Rect};
+use crate::pipeline::ai::{AiStatus, Analysis};
+use crate::pipeline::proof::Presented;
+use crate::pipeline::scheduling;
+use crate::pipeline::screen::{Hidden, Screen};
+use crate::pipeline::sinks::{Present, Sinks};
+use crate::pipeline::state::{Ai, Signal, States};
+use crate::scene::Scene;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// What the operator asks for while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    Overlay(OverlayMode),
+    ToggleHud,
+    Quit,
+}
+
+/// Counted by the display thread.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DisplayCounters {
+    pub displayed: u64,
+    pub repeated: u64,
+    /// Frames that could not be shown because the output failed.
+    pub failed: u64,
+    pub scenes_stale_hidden: u64,
+    pub scenes_moved_hidden: u64,
+}
+
+#[derive(Default)]
+pub struct DisplayDelays {
+    pub video: Delays,
+    pub annotation: Delays,
+    pub overlay_age: Delays,
+    pub compose: Delays,
+    pub present: Delays,
+}
+
+pub struct DisplayOutcome {
+    pub counters: DisplayCounters,
+    pub delays: DisplayDelays,
+    pub states: States,
+    pub first_present_ns: Option<u64>,
+    pub error: Option<DisplayError>,
+    pub sinks: Sinks,
+}
+
+pub struct DisplayThread {
+    pub output: Box<dyn Output>,
+    pub clock: Arc<dyn Clock>,
+    pub stop: Shutdown,
+    pub frames: Arc<Slot<Frame>>,
+    pub wake: Arc<Wake>,
+    pub analysis: Option<Arc<dyn Analysis>>,
+    pub controls: crossbeam_channel::Receiver<Control>,
+    pub screen: Screen,
+    pub hud: Option<Hud>,
+    pub hud_is_on: bool,
+    pub source_line: String,
+    pub sinks: Sinks,
+    pub states: States,
+    /// No frame for so long means NO SIGNAL.
+    pub lost_ns: u64,
+    /// Capture has ended; what is in the slot is still shown.
+    pub ended: Arc<AtomicBool>,
+    /// Runs that the recorder pulls: set when the next frame may come.
+    pub pulled: Option<Arc<AtomicBool>>,
+    pub progress: Option<Arc<crate::pipeline::progress::Progress>>,
+}
+
+/// What is on the screen.
+struct OnScreen {
+    frame: Frame,
+    scene: Option<FrameId>,
+}
+
+/// The HUD's figures are refreshed so often.
+const HUD_EVERY_NS: u64 = 500_000_000;
+/// Waiting without a deadline still looks around so often.
+const IDLE_WAIT: Duration = Duration::from_millis(20);
+/// A run that is pulled waits so long for a frame's own scene.
+const PULLED_SCENE_WAIT_NS: u64 = 2_000_000_000;
+
+struct Run {
+    on_screen: Option<OnScreen>,
+    last_frame_ns: u64,
+    annotated: Option<FrameId>,
+    stale_counted: Option<FrameId>,
+    hud_due_ns: u64,
+    banner: Option<Banner>,
+    blank_shown: bool,
+    counters: DisplayCounters,
+    delays: DisplayDelays,
+    first_present_ns: Option<u64>,
+    recent: Recent,
+}
+
+/// Worst figures since the HUD was last refreshed, ns.
+#[derive(Default)]
+struct Recent {
+    frames: u32,
+    video_ns: u64,
+    annotation_ns: u64,
+    age_ns: u64,
+}
+
+impl DisplayThread {
+    pub fn run(mut self) -> DisplayOutcome {
+        scheduling::make_realtime("display");
+        let now_ns = self.clock.now_ns();
+        let mut run = Run {
+            on_screen: None,
+            last_frame_ns: now_ns,
+            annotated: None,
+            stale_counted: None,
+            hud_due_ns: 0,
+            banner: None,
+            blank_shown: false,
+            counters: DisplayCounters::default(),
+            delays: DisplayDelays::default(),
+            first_present_ns: None,
+            recent: Recent::default(),
+        };
+        let error = self.drive(&mut run).err();
+        self.stop.request();
+        if let Some(on_screen) = run.on_screen.take()
+            && let Ok(pixels) = presented(&mut *self.output)
+        {
+            self.sinks.before_next(&on_screen.frame, pixels);
+        }
+        DisplayOutcome {
+            counters: run.counters,
+            delays: run.delays,
+            states: self.states,
+            first_present_ns: run.first_present_ns,
+            error: error.filter(|e| !matches!(e, DisplayError::Closed)),
+            sinks: self.sinks,
+        }
+    }
+
+    fn drive(&mut self, run: &mut Run) -> Result<(), DisplayError> {
+        let pulled = self.pulled.clone();
+        let permit = || {
+            if let Some(ready) = &pulled {
+                ready.store(true, Ordering::Release);
+            }
+        };
+        permit();
+        loop {
+            // Read before the slot is looked at: what was pushed before the end was declared is then still seen.
+            let has_ended = self.ended.load(Ordering::Acquire) || self.stop.is_requested();
+            self.take_controls();
+            self.take_analysis();
+            if let Some(frame) = self.frames.pop() {
+                if let Err(error) = self.show_new(run, frame) {
+                    run.counters.failed += 1;
+                    return Err(error);
+                }
+                permit();
+                continue;
+            }
+            if has_ended {
+                return Ok(());
+            }
+            self.refresh(run)?;
+            self.wake.wait(self.patience(run));
+        }
+    }
+
+    fn take_controls(&mut self) {
+        for control in self.controls.try_iter() {
+            match control {
+                Control::Overlay(mode) => self.screen.set_mode(mode),
+                Control::ToggleHud => self.hud_is_on = !self.hud_is_on,
+                Control::Quit => self.stop.request(),
+            }
+        }
+    }
+
+    fn take_analysis(&mut self) {
+        let Some(analysis) = &self.analysis else { return };
+        let now_ns = self.clock.now_ns();
+        let ai = match analysis.status() {
+            // A restart is not a recovery: degraded until it runs again.
+            AiStatus::Starting if self.states.ai() == Ai::Degraded => Ai::Degraded,
+            AiStatus::Starting => Ai::Starting,
+            AiStatus::Running => Ai::Running,
+            AiStatus::Down(_) => Ai::Degraded,
+            AiStatus::Blocked => Ai::Blocked,
+        };
+        self.states.set_ai(now_ns, ai, || analysis.reason());
+        if ai != Ai::Running {
+            self.screen.forget();
+        }
+        if let Some(scene) = analysis.take_scene() {
+            self.screen.receive(scene);
+        }
+    }
+
+    fn is_ai_up(&self) -> bool {
+        self.states.ai() == Ai::Running
+    }
+
+    fn show_new(&mut self, run: &mut Run, frame: Frame) -> Result<(), DisplayError> {
+        let now_ns = self.clock.now_ns();
+        run.last_frame_ns = now_ns;
+        run.blank_shown = false;
+        self.states.set_signal(now_ns, Signal::Live);
+        if self.pulled.is_some() {
+            self.wait_for_own_scene(&frame);
+        }
+        if let Some(before) = run.on_screen.take()
+            && self.sinks.want_pixels(before.frame.id())
+        {
+            self.sinks.before_next(&before.frame, presented(&mut *self.output)?);
+        }
+        self.screen.note(&frame);
+        let scene = self.choose(run, &frame, now_ns);
+        self.screen.paint(scene.as_deref(), &frame);
+        self.refresh_hud(run, now_ns);
+        self.present(run, &frame, scene.as_deref(), false)?;
+        run.on_screen = Some(OnScreen { frame, scene: scene.map(|scene| scene.frame) });
+        Ok(())
+    }
+
+    /// Shows the frame that is on the screen again if its overlay is to change now.
+    fn refresh(&mut self, run: &mut Run) -> Result<(), DisplayError> {
+        let now_ns = self.clock.now_ns();
+        if now_ns.saturating_sub(run.last_frame_ns) > self.lost_ns && self.pulled.is_none() {
+            return self.show_no_signal(run, now_ns);
+        }
+        let Some(on_screen) = &run.on_screen else { return Ok(()) };
+        let (frame, shown) = (on_screen.frame.clone(), on_screen.scene);
+        let scene = self.choose(run, &frame, now_ns);
+        let wanted = scene.as_ref().map(|scene| scene.frame);
+        // A newer scene of an older frame waits for the next frame; its own frame's scene is shown at once.
+        let is_own_scene = wanted == Some(frame.id()) && shown != wanted;
+        let must_vanish = shown.is_some() && wanted.is_none();
+        if !is_own_scene && !must_vanish {
+            return Ok(());
+        }
+        self.screen.paint(scene.as_deref(), &frame);
+        if must_vanish {
+            self.refresh_hud(run, now_ns);
+        }
+        self.present(run, &frame, scene.as_deref(), true)?;
+        run.on_screen = Some(OnScreen { frame, scene: wanted });
+        Ok(())
+    }
+
+    fn show_no_signal(&mut self, run: &mut Run, now_ns: u64) -> Result<(), DisplayError> {
+        if run.blank_shown {
+            return Ok(());
+        }
+        self.states.set_signal(now_ns, Signal::Lost);
+        self.screen.forget();
+        let size = run.on_screen.take().map(|on_screen| (on_screen.frame.layout().width, on_screen.frame.layout().height));
+        run.hud_due_ns = 0;
+        self.refresh_hud(run, now_ns);
+        if let Some((width, height)) = size {
+            let layers: Vec<&Layer> = self.hud_layer().into_iter().collect();
+            self.output.show(Picture::Blank(width, height), &layers)?;
+        }
+        run.blank_shown = true;
+        Ok(())
+    }
+
+    fn choose(&mut self, run: &mut Run, frame: &Frame, now_ns: u64) -> Option<Arc<Scene>> {
+        let held = self.screen.held().map(|scene| scene.frame);
+        match self.screen.choose(frame, now_ns, self.is_ai_up()) {
+            Ok(scene) => scene,
+            Err(hidden) => {
+                if held.is_some() && run.stale_counted != held {
+                    match hidden {
+                        Hidden::Stale => run.counters.scenes_stale_hidden += 1,
+                        Hidden::Moved => run.counters.scenes_moved_hidden += 1,
+                        Hidden::Off | Hidden::WorkerDown | Hidden::Foreign => {}
+                    }
+                    run.stale_counted = held;
+                }
+                None
+            }
+        }
+    }
+
+    fn present(&mut self, run: &mut Run, frame: &Frame, scene: Option<&Scene>, repeat: bool) -> Result<(), DisplayError> {
+        let picture = if repeat { Picture::Again(frame) } else { Picture::New(frame) };
+        let hud = self.hud.as_ref().filter(|_| self.hud_is_on).map(Hud::layer);
+        let overlay = self.screen.layer();
+        let declared: [Rect; 3] = hud.map_or([Rect::EMPTY; 3], |hud| declared_rects(hud.width, hud.height));
+        let shown = match hud {
+            Some(hud) => self.output.show(picture, &[overlay, hud])?,
+            None => self.output.show(picture, &[overlay])?,
+        };
+        let done_ns = shown.done_ns;
+        run.first_present_ns.get_or_insert(done_ns);
+        run.delays.compose.record_ns(shown.compose_ns);
+        run.delays.present.record_ns(shown.present_ns);
+        if repeat {
+            run.counters.repeated += 1;
+        } else {
+            run.counters.displayed += 1;
+            run.recent.frames += 1;
+            let video_ns = done_ns.saturating_sub(frame.stamps().capture_ns);
+            run.delays.video.record_ns(video_ns);
+            run.recent.video_ns = run.recent.video_ns.max(video_ns);
+            if let Some(progress) = &self.progress {
+                progress.shown(frame.id());
+            }
+        }
+        let age_ns = scene.map(|scene| done_ns.saturating_sub(scene.capture_ns));
+        if let (Some(scene), Some(age_ns)) = (scene, age_ns) {
+            run.delays.overlay_age.record_ns(age_ns);
+            run.recent.age_ns = run.recent.age_ns.max(age_ns);
+            if run.annotated != Some(scene.frame) {
+                run.annotated = Some(scene.frame);
+                run.delays.annotation.record_ns(age_ns);
+                run.recent.annotation_ns = run.recent.annotation_ns.max(age_ns);
+            }
+        }
+        if self.sinks.want_pixels(frame.id()) {
+            let present = Present {
+                frame,
+                repeat,
+                present_ns: done_ns,
+                scene_frame: scene.map(|scene| scene.frame),
+                age_ms: age_ns.map(|ns| (ns / 1_000) as f64 / 1_000.0),
+                overlay,
+                hud: &declared,
+                is_final: scene.is_some_and(|scene| scene.frame == frame.id()),
+            };
+            self.sinks.after_present(&present, presented(&mut *self.output)?);
+        }
+        Ok(())
+    }
+
+    fn hud_layer(&self) -> Option<&Layer> {
+        self.hud.as_ref().filter(|_| self.hud_is_on).map(Hud::layer)
+    }
+
+    fn refresh_hud(&mut self, run: &mut Run, now_ns: u64) {
+        if !self.hud_is_on {
+            return;
+        }
+        let is_stale = run.stale_counted.is_some() && run.stale_counted == self.screen.held().map(|scene| scene.frame);
+        let banner = self.states.banner(is_stale && self.screen.mode() != OverlayMode::Off);
+        let Some(hud) = &mut self.hud else { return };
+        if now_ns < run.hud_due_ns && run.banner == banner {
+            return;
+        }
+        let period_s = (HUD_EVERY_NS + now_ns.saturating_sub(run.hud_due_ns).min(HUD_EVERY_NS)) as f64 / 1e9;
+        let recent = std::mem::take(&mut run.recent);
+        let ms = |ns: u64| ns as f64 / 1e6;
+        let figures = format!(
+            "{:.0} fps   video {:.1} ms   annotation {:.1} ms   overlay age {:.1} ms",
+            f64::from(recent.frames) / period_s,
+            ms(recent.video_ns),
+            ms(recent.annotation_ns),
+            ms(recent.age_ns)
+        );
+        let state = format!("{}   AI {}", self.source_line, self.states.ai().name().to_uppercase());
+        hud.update(&HudText { top_left: vec![state], bottom_left: vec![figures], banner });
+        run.banner = banner;
+        run.hud_due_ns = now_ns + HUD_EVERY_NS;
+    }
+
+    /// How long nothing needs doing unless somebody rings.
+    fn patience(&self, run: &Run) -> Duration {
+        let now_ns = self.clock.now_ns();
+        let mut deadline_ns = run.last_frame_ns + self.lost_ns;
+        if let (Some(OnScreen { scene: Some(_), .. }), Some(held)) = (&run.on_screen, self.screen.held()) {
+            deadline_ns = deadline_ns.min(held.capture_ns + self.screen.max_age_ns());
+        }
+        Duration::from_nanos(deadline_ns.saturating_sub(now_ns).max(100_000)).min(IDLE_WAIT)
+    }
+
+    /// In a run that the recorder pulls each frame waits for its own scene, so that the recording is complete.
+    fn wait_for_own_scene(&mut self, frame: &Frame) {
+        if self.screen.mode() == OverlayMode::Off || self.analysis.is_none() {
+            return;
+        }
+        let give_up_ns = self.clock.now_ns() + PULLED_SCENE_WAIT_NS;
+        loop {
+            self.take_analysis();
+            let has_it = self.screen.held().is_some_and(|scene| scene.frame >= frame.id());
+            if has_it || self.states.ai() == Ai::Blocked || self.stop.is_requested() || self.clock.now_ns() > give_up_ns {
+                return;
+            }
+            self.wake.wait(IDLE_WAIT);
+        }
+    }
+}
+
+fn presented(output: &mut dyn Output) -> Result<Presented<'_>, DisplayError> {
+    let view = output.presented()?;
+    Ok(Presented { data: view.data, stride: view.stride, width: view.width, height: view.height })
+}

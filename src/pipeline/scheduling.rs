@@ -1,0 +1,64 @@
+//! What the machine grants to the threads that a picture depends on: real-time priority, memory that stays.
+//! Nothing here is required: what was refused is said in the report.
+
+use std::sync::Mutex;
+
+/// Priority of the capture and display threads under SCHED_FIFO, above normal threads and below kernel threads' 50.
+const FIFO_PRIORITY: i32 = 40;
+
+static GRANTED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn note(text: String) {
+    let mut granted = GRANTED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if !granted.contains(&text) {
+        granted.push(text);
+    }
+}
+
+/// Everything that was granted or refused so far, for the report.
+pub fn summary() -> String {
+    GRANTED.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).join("; ")
+}
+
+/// Puts the calling thread under SCHED_FIFO where that is allowed. Children do not inherit it.
+pub fn make_realtime(thread: &str) {
+    let parameters = libc::sched_param { sched_priority: FIFO_PRIORITY };
+    // SAFETY: plain system call on the calling thread (pid 0) with a valid parameter block.
+    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &parameters) };
+    if result == 0 {
+        note(format!("{thread}: SCHED_FIFO {FIFO_PRIORITY}"));
+    } else {
+        note(format!("{thread}: SCHED_OTHER (SCHED_FIFO refused: {})", std::io::Error::last_os_error()));
+    }
+}
+
+/// Keeps touched memory resident where that is allowed.
+pub fn lock_memory() {
+    // SAFETY: plain system call without pointers.
+    let result = unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) };
+    note(if result == 0 { "memory locked".into() } else { format!("memory not locked ({})", std::io::Error::last_os_error()) });
+}
+
+/// Adds what another room was granted (the worker's niceness and sandbox).
+pub fn note_granted(text: &str) {
+    note(text.to_owned());
+}
+
+/// Peak resident memory of this process, MB (VmHWM).
+pub fn peak_rss_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    kib.unwrap_or(0.0) / 1024.0
+}
+
+/// How long this process has been running, ns: from its start as the kernel noted it (resolution of a clock tick).
+pub fn process_age_ns() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // Field 22 (starttime), counted after the command's closing parenthesis, in clock ticks since boot.
+    let ticks = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19)?.parse::<u64>().ok());
+    let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let boot_ns = boot.tv_sec as u64 * 1_000_000_000 + boot.tv_nsec as u64;
+    // SAFETY: sysconf has no preconditions.
+    let ticks_a_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as u64;
+    ticks.map_or(0, |ticks| boot_ns.saturating_sub(ticks * (1_000_000_000 / ticks_a_second)))
+}

@@ -1,0 +1,165 @@
+//! Which overlay belongs on the frame that is to be shown: a scene that is fresh, of this picture, and not moved away
+//! from under it. A wrong or old overlay is worse than none.
+
+use crate::base::ids::FrameId;
+use crate::frame::Frame;
+use crate::overlay::draw::{DrawList, predicted_shift};
+use crate::overlay::motion::{Thumb, displacement};
+use crate::overlay::paint::Painter;
+use crate::overlay::style::Style;
+use crate::overlay::{Layer, OverlayMode, Settings};
+use crate::scene::{Scene, Track, Trust};
+use std::sync::Arc;
+
+/// Why a scene that is there is not shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hidden {
+    /// By choice.
+    Off,
+    /// The worker is down: what it said last is not followed up.
+    WorkerDown,
+    /// Older than `overlay.max_age_ms`.
+    Stale,
+    /// The picture has moved under it, or was cut.
+    Moved,
+    /// Of another picture size.
+    Foreign,
+}
+
+/// Frames whose thumbnails are kept: more than can be under way between capture and a fresh scene.
+const THUMBS: usize = 16;
+/// A shape is painted again when its prediction has moved by so much, px.
+const REPAINT_PX: f32 = 0.5;
+
+pub struct Screen {
+    settings: Settings,
+    mode: OverlayMode,
+    held: Option<Arc<Scene>>,
+    thumbs: Vec<(FrameId, Thumb)>,
+    layer: Layer,
+    painter: Painter,
+    list: DrawList,
+    painted: Option<Painted>,
+}
+
+struct Painted {
+    scene: FrameId,
+    age_ns: u64,
+}
+
+impl Screen {
+    pub fn new(settings: Settings, mode: OverlayMode) -> Self {
+        let list = DrawList::new(Style { mode, ..Style::of(&settings) });
+        let (layer, painter) = (Layer::new(0, 0), Painter::new(0, 0));
+        Screen { settings, mode, held: None, thumbs: Vec::with_capacity(THUMBS), layer, painter, list, painted: None }
+    }
+
+    pub fn layer(&self) -> &Layer {
+        &self.layer
+    }
+
+    pub fn mode(&self) -> OverlayMode {
+        self.mode
+    }
+
+    pub fn set_mode(&mut self, mode: OverlayMode) {
+        self.mode = mode;
+        self.list.style.mode = mode;
+        self.painted = None;
+    }
+
+    pub fn max_age_ns(&self) -> u64 {
+        u64::from(self.settings.max_age_ms) * 1_000_000
+    }
+
+    pub fn held(&self) -> Option<&Arc<Scene>> {
+        self.held.as_ref()
+    }
+
+    /// The scene that is held from now on, unless it is older than the one that is.
+    pub fn receive(&mut self, scene: Arc<Scene>) {
+        if self.held.as_ref().is_none_or(|held| held.frame < scene.frame) {
+            self.held = Some(scene);
+        }
+    }
+
+    pub fn forget(&mut self) {
+        self.held = None;
+    }
+
+    /// Notes a frame before it is shown, so that motion since any recent frame can be told.
+    pub fn note(&mut self, frame: &Frame) {
+        let layout = frame.layout();
+        if (self.layer.width, self.layer.height) != (layout.width, layout.height) {
+            self.layer = Layer::new(layout.width, layout.height);
+            self.painter = Painter::new(layout.width, layout.height);
+            self.painted = None;
+        }
+        if self.mode == OverlayMode::Off {
+            return;
+        }
+        if self.thumbs.len() < THUMBS {
+            self.thumbs.push((frame.id(), Thumb::of(&frame.view())));
+            return;
+        }
+        self.thumbs.rotate_left(1);
+        if let Some((id, thumb)) = self.thumbs.last_mut() {
+            *id = frame.id();
+            thumb.update(&frame.view());
+        }
+    }
+
+    /// The scene that may be drawn over `frame` now, or why none may.
+    pub fn choose(&self, frame: &Frame, now_ns: u64, worker_is_up: bool) -> Result<Option<Arc<Scene>>, Hidden> {
+        if self.mode == OverlayMode::Off {
+            return Err(Hidden::Off);
+        }
+        let Some(scene) = &self.held else { return Ok(None) };
+        if !worker_is_up {
+            return Err(Hidden::WorkerDown);
+        }
+        if now_ns.saturating_sub(scene.capture_ns) > self.max_age_ns() {
+            return Err(Hidden::Stale);
+        }
+        let layout = frame.layout();
+        if scene.picture != [layout.width as u32, layout.height as u32] {
+            return Err(Hidden::Foreign);
+        }
+        if scene.frame != frame.id() && self.has_moved(scene.frame, frame.id()) {
+            return Err(Hidden::Moved);
+        }
+        Ok(Some(scene.clone()))
+    }
+
+    /// Has the picture moved too far between two frames, was it cut, or is one of them not known any more?
+    fn has_moved(&self, from: FrameId, to: FrameId) -> bool {
+        let thumb = |id| self.thumbs.iter().find(|(at, _)| *at == id).map(|(_, thumb)| thumb);
+        let (Some(before), Some(now)) = (thumb(from), thumb(to)) else { return true };
+        let motion = displacement(before, now);
+        motion.cut || motion.shift_fraction_of_width * 100.0 > self.settings.hide_on_motion_percent
+    }
+
+    /// Puts `scene`, predicted to the frame's capture time, on the layer; nothing at all for None.
+    pub fn paint(&mut self, scene: Option<&Scene>, frame: &Frame) {
+        let Some(scene) = scene.filter(|scene| scene.frame_state != Trust::Unknown) else {
+            self.layer.clear();
+            self.painted = None;
+            return;
+        };
+        let age_ns = frame.stamps().capture_ns.saturating_sub(scene.capture_ns);
+        let shift = |track: &Track, age_ns: u64| predicted_shift(track, age_ns, scene.picture[0], &self.settings);
+        if let Some(painted) = &self.painted
+            && painted.scene == scene.frame
+            && scene.tracks.iter().all(|track| distance(shift(track, age_ns), shift(track, painted.age_ns)) < REPAINT_PX)
+        {
+            return;
+        }
+        self.list.set_scene(scene, &|track| shift(track, age_ns));
+        self.painter.paint(&self.list, &mut self.layer);
+        self.painted = Some(Painted { scene: scene.frame, age_ns });
+    }
+}
+
+fn distance(a: [f32; 2], b: [f32; 2]) -> f32 {
+    (a[0] - b[0]).hypot(a[1] - b[1])
+}

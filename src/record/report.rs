@@ -1,0 +1,143 @@
+//! The run report, schema "keyhole.run/1".
+
+use crate::base::stats::Summary;
+use crate::frame::PixelFormat;
+use crate::record::RecordError;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub const SCHEMA: &str = "keyhole.run/1";
+
+#[derive(Debug, Clone, Serialize)]
+pub struct SourceLine {
+    pub uri: String,
+    pub width: usize,
+    pub height: usize,
+    pub fps: f64,
+    pub format: PixelFormat,
+    /// What a live source's decoder holds back, ms.
+    pub latency_ms: f64,
+}
+
+#[derive(Debug, Clone, Serialize, serde::Deserialize)]
+pub struct EngineLine {
+    pub name: String,
+    pub heads: Vec<String>,
+    pub model_sha256: String,
+    pub manifest_sha256: String,
+}
+
+/// `captured = displayed + rate_slip + dropped_capture + dropped_display` always holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Frames {
+    pub captured: u64,
+    pub displayed: u64,
+    /// Presents beyond the first of a frame.
+    pub repeated: u64,
+    pub rate_slip: u64,
+    pub dropped_capture: u64,
+    pub dropped_display: u64,
+    pub inferred: u64,
+    pub inference_skipped: u64,
+}
+
+impl Frames {
+    pub fn is_balanced(&self) -> bool {
+        self.captured == self.displayed + self.rate_slip + self.dropped_capture + self.dropped_display
+    }
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Stages {
+    pub decode: Summary,
+    pub upload: Summary,
+    pub preprocess: Summary,
+    pub infer: Summary,
+    pub track: Summary,
+    pub compose: Summary,
+    pub present: Summary,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StateLine {
+    pub at_ms: f64,
+    pub signal: &'static str,
+    pub ai: &'static str,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AlarmLine {
+    pub at_ms: f64,
+    pub code: &'static str,
+    pub text: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    pub schema: &'static str,
+    pub version: &'static str,
+    pub commit: &'static str,
+    pub mode: &'static str,
+    pub scheduling: String,
+    pub source: SourceLine,
+    pub backend: &'static str,
+    pub adapter: String,
+    pub compositor: &'static str,
+    pub display: String,
+    pub engines: Vec<EngineLine>,
+    pub frames: Frames,
+    pub losses: BTreeMap<String, u64>,
+    pub video_delay_ms: Summary,
+    pub annotation_delay_ms: Summary,
+    pub overlay_age_ms: Summary,
+    pub machine_stall_ms: Summary,
+    pub stages_ms: Stages,
+    pub scenes_stale_hidden: u64,
+    pub states: Vec<StateLine>,
+    pub alarms: Vec<AlarmLine>,
+    /// Null until there is an audit log.
+    pub audit: Option<()>,
+    pub seconds: f64,
+    pub peak_rss_mb: f64,
+    /// Process start → first completed present, ms.
+    pub first_picture_ms: Option<f64>,
+    pub worker_restarts: u64,
+}
+
+/// Writes the whole report under a temporary name, then gives it its own.
+pub fn write_report(report: &Report, path: &Path) -> Result<(), RecordError> {
+    let text = serde_json::to_string_pretty(report).map_err(|e| RecordError::write(path, e))?;
+    write_whole(path, text.as_bytes())
+}
+
+/// Writes a file so that it is there whole or not at all.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
+    let part = part_path(path);
+    std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, path)).map_err(|e| {
+        let _ = std::fs::remove_file(&part);
+        RecordError::write(path, e)
+    })
+}
+
+/// The name that a file has until it is whole.
+pub(super) fn part_path(path: &Path) -> std::path::PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    path.with_file_name(name)
+}
+
+/// Refuses a path that cannot be written, before anything is; leaves nothing behind.
+pub fn check_writable(path: &Path) -> Result<(), RecordError> {
+    let part = part_path(path);
+    if path.is_dir() {
+        return Err(RecordError::write(path, std::io::Error::from(std::io::ErrorKind::IsADirectory)));
+    }
+    std::fs::File::create(&part).and_then(|_| std::fs::remove_file(&part)).map_err(|e| RecordError::write(path, e))
+}
+
+/// Makes a folder for many files, if it is not there.
+pub fn make_folder(path: &Path) -> Result<(), RecordError> {
+    std::fs::create_dir_all(path).map_err(|e| RecordError::write(path, e))
+}
