@@ -96,10 +96,14 @@ impl Painter {
                 [tip[0] + radius * angle.cos(), tip[1] + radius * angle.sin()]
             };
             (0..TIP_SIDES).for_each(|i| self.raster.line(on_ring(i), on_ring(i + 1), &pen));
-            let dot = (TIP_DOT_PX * scale).max(1.0);
-            self.raster.line(tip, tip, &Pen { core_radius: dot, casing_radius: dot + pen.casing_radius - pen.core_radius, ..pen });
         }
         self.raster.finish(&pen, layer, &mut self.touched);
+        if let Some(tip) = shape.tip {
+            let core_radius = (TIP_DOT_PX * scale).max(1.0);
+            let dot = Pen { core_radius, casing_radius: core_radius + pen.casing_radius - pen.core_radius, ..pen };
+            self.raster.line(tip, tip, &dot);
+            self.raster.finish(&dot, layer, &mut self.touched);
+        }
     }
 
     fn dashed(&mut self, contour: &[Point], on_off: [f32; 2], pen: &Pen) {
