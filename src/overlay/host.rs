@@ -70,7 +70,7 @@ pub fn compose_blank(layers: &[&Layer], target: &mut Target<'_>) -> Result<(), O
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::overlay::blend::{over, premultiplied};
     use crate::overlay::convert::{Path, convert_by};

@@ -24,6 +24,7 @@ pub mod hud;
 mod layer;
 pub mod motion;
 pub mod paint;
+pub mod placement;
 mod raster;
 mod rect;
 mod settings;

@@ -33,6 +33,8 @@ pub fn colour(class: ClassId) -> [u8; 3] {
 
 /// Tissue lines are thinner than instrument lines by this factor.
 const TISSUE_WIDTH: f32 = 0.75;
+/// Of an instrument's line, whatever the picture's size: thinner ones lose their colour.
+const THINNEST_PX: f32 = 1.6;
 const REFERENCE_ROWS: f32 = 1080.0;
 
 /// Everything about the look that the settings decide.
@@ -58,7 +60,7 @@ impl Style {
     /// Width of the bright core of a line, px.
     pub fn line_width_px(&self, kind: ClassKind, height: usize) -> f32 {
         let part = if kind == ClassKind::Instrument { 1.0 } else { TISSUE_WIDTH };
-        (self.line_width_px_at_1080 * part * Self::scale(height)).max(0.8)
+        (self.line_width_px_at_1080 * Self::scale(height)).max(THINNEST_PX) * part
     }
 }
 
