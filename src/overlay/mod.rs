@@ -1,21 +1,38 @@
 //! From a scene to pixels: draw list, rasteriser, and the two compositors that put picture and overlay together.
-//! Target picture: BGRX8, not sRGB-encoded, full-range R'G'B', blended as encoded.
+//!
+//! ```text
+//!   Scene ─► DrawList ─► Painter ─► Layer ┐
+//!                        HudText ─► Layer ┼─► host compositor | wgpu compositor ─► BGRX picture
+//!                                 Frame   ┘
+//! ```
+//! Target picture: BGRX8, not sRGB-encoded, full-range R'G'B', blended as encoded. All arithmetic on pixels is
+//! specified in integers (`convert`, `blend`), so that both compositors give the same bytes.
+//! Which scene is fresh enough to be drawn is decided in `pipeline`, not here; windows live in `display`.
 
-/// A half-open rectangle in pixels of the picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rect {
-    pub x0: usize,
-    pub y0: usize,
-    pub x1: usize,
-    pub y1: usize,
-}
+pub mod blend;
+pub mod convert;
+#[cfg(target_arch = "x86_64")]
+mod convert_avx2;
+pub mod coverage;
+pub mod draw;
+mod error;
+#[cfg(test)]
+mod golden;
+pub mod gpu;
+pub mod host;
+pub mod hud;
+mod layer;
+pub mod motion;
+pub mod paint;
+pub mod placement;
+mod raster;
+mod rect;
+mod settings;
+pub mod style;
+#[cfg(test)]
+pub(crate) mod testing;
 
-/// What is laid over the picture: premultiplied BGRA8 of the picture's size. Outside `rects` it is transparent
-/// (alpha 0), and nobody reads it there.
-#[derive(Debug, Clone)]
-pub struct Layer {
-    pub width: usize,
-    pub height: usize,
-    pub data: Vec<u8>,
-    pub rects: Vec<Rect>,
-}
+pub use error::OverlayError;
+pub use layer::Layer;
+pub use rect::{Rect, Tiles, merge_near};
+pub use settings::{OverlayMode, Settings};

@@ -1,0 +1,29 @@
+use crate::base::error::ErrorKind;
+
+#[derive(Debug, thiserror::Error)]
+pub enum OverlayError {
+    #[error("no Vulkan adapter was found ({reason}): install a Vulkan driver (Debian: mesa-vulkan-drivers) or use the host compositor")]
+    NoVulkan { reason: String },
+    #[error("the Vulkan device '{adapter}' could not be opened ({reason}): use the host compositor")]
+    Device { adapter: String, reason: String },
+    #[error(
+        "the Vulkan device '{adapter}' takes pictures up to {limit} bytes a plane set and sides up to {side_limit}, not {width}×{height}: use the host compositor"
+    )]
+    TooLarge { adapter: String, width: usize, height: usize, limit: u64, side_limit: u32 },
+    #[error("the picture could not be read back from the Vulkan device ({reason})")]
+    ReadBack { reason: String },
+    #[error("{count} layers were given, at most {most} can be laid over a picture")]
+    TooManyLayers { count: usize, most: usize },
+    #[error("a layer or target of {got_width}×{got_height} does not fit a picture of {width}×{height}")]
+    Size { got_width: usize, got_height: usize, width: usize, height: usize },
+}
+
+impl OverlayError {
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            OverlayError::NoVulkan { .. } | OverlayError::Device { .. } | OverlayError::TooLarge { .. } => ErrorKind::Degrade,
+            OverlayError::ReadBack { .. } => ErrorKind::Retry,
+            OverlayError::TooManyLayers { .. } | OverlayError::Size { .. } => ErrorKind::Bug,
+        }
+    }
+}

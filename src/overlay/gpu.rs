@@ -1,0 +1,511 @@
+//! The wgpu compositor (Vulkan): one fragment pass, `shaders/compose.wgsl`, over the frame's planes in a storage buffer
+//! and the layers in integer textures. Bit-exact with the host compositor by construction: the same integers.
+//! Windows and surfaces live in `display`; this draws into whatever view it is given, or into a picture of its own.
+
+use crate::base::error::ErrorKind;
+use crate::frame::{FrameLayout, FrameView, PixelFormat};
+use crate::overlay::convert::Coefficients;
+use crate::overlay::placement::Placement;
+use crate::overlay::{Layer, OverlayError, Rect};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Layers that can be laid over a picture: the overlay and the status display.
+pub const LAYERS: usize = 2;
+/// How long a submission may take before the device counts as hung.
+const DEVICE_WAIT: Duration = Duration::from_secs(2);
+/// Layers are uploaded in bands of this many rows, each as wide as what changed in it.
+const BAND_ROWS: usize = 64;
+
+/// An opened Vulkan device.
+#[derive(Debug, Clone)]
+pub struct Gpu {
+    pub adapter: wgpu::Adapter,
+    pub device: wgpu::Device,
+    pub queue: wgpu::Queue,
+    /// Name and driver, for people.
+    pub name: String,
+    /// A CPU pretending to be a GPU (lavapipe): good for tests, too slow to shade pictures.
+    pub is_software: bool,
+    fault: Arc<Mutex<Option<String>>>,
+}
+
+/// A Vulkan instance; the loader finds the drivers.
+pub fn instance() -> wgpu::Instance {
+    let descriptor =
+        wgpu::InstanceDescriptor { backends: wgpu::Backends::VULKAN, ..wgpu::InstanceDescriptor::new_without_display_handle() };
+    wgpu::Instance::new(descriptor)
+}
+
+impl Gpu {
+    /// The best Vulkan device that can present to `surface`, if one is given.
+    pub fn new(instance: &wgpu::Instance, surface: Option<&wgpu::Surface<'_>>) -> Result<Self, OverlayError> {
+        let options = wgpu::RequestAdapterOptions {
+            power_preference: wgpu::PowerPreference::HighPerformance,
+            compatible_surface: surface,
+            ..Default::default()
+        };
+        let adapter =
+            pollster::block_on(instance.request_adapter(&options)).map_err(|e| OverlayError::NoVulkan { reason: e.to_string() })?;
+        let info = adapter.get_info();
+        let name = if info.driver.is_empty() { info.name.clone() } else { format!("{} ({})", info.name, info.driver) };
+        let descriptor = wgpu::DeviceDescriptor { label: Some("keyhole"), required_limits: adapter.limits(), ..Default::default() };
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
+            .map_err(|e| OverlayError::Device { adapter: name.clone(), reason: e.to_string() })?;
+        let fault = Arc::new(Mutex::new(None));
+        // Without these, wgpu ends the process on an error of the device.
+        let noted = fault.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| note(&noted, error.to_string())));
+        let noted = fault.clone();
+        device.set_device_lost_callback(move |reason, text| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                note(&noted, format!("device lost: {text}"));
+            }
+        });
+        Ok(Gpu { adapter, device, queue, name, is_software: info.device_type == wgpu::DeviceType::Cpu, fault })
+    }
+
+    /// Waits until all that was submitted is done; an error if anything failed since the last call.
+    pub fn finish(&self) -> Result<(), OverlayError> {
+        let wait = wgpu::PollType::Wait { submission_index: None, timeout: Some(DEVICE_WAIT) };
+        let polled = self.device.poll(wait).map(|_| ()).map_err(|e| e.to_string());
+        let fault = self.fault.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        match fault.map_or(polled, Err) {
+            Ok(()) => Ok(()),
+            Err(reason) => Err(OverlayError::Device { adapter: self.name.clone(), reason }),
+        }
+    }
+}
+
+fn note(fault: &Mutex<Option<String>>, text: String) {
+    // The first error is the cause, later ones follow from it.
+    fault.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get_or_insert(text);
+}
+
+/// What a picture of one size needs on the device.
+#[derive(Debug)]
+struct Resources {
+    size: (usize, usize),
+    frame_bytes: usize,
+    frame: wgpu::Buffer,
+    layers: [LayerTexture; LAYERS],
+    bind_group: wgpu::BindGroup,
+}
+
+#[derive(Debug)]
+struct LayerTexture {
+    texture: wgpu::Texture,
+    /// What was uploaded last and has to be replaced.
+    rects: Vec<Rect>,
+}
+
+/// A target of our own, with the buffer through which it is read back.
+#[derive(Debug)]
+struct Offscreen {
+    size: (usize, usize),
+    texture: wgpu::Texture,
+    view: wgpu::TextureView,
+    buffer: wgpu::Buffer,
+    padded_row: usize,
+}
+
+/// The compose pass with everything that it keeps between frames.
+#[derive(Debug)]
+pub struct GpuCompositor {
+    gpu: Gpu,
+    pipeline: wgpu::RenderPipeline,
+    bind_layout: wgpu::BindGroupLayout,
+    params: wgpu::Buffer,
+    resources: Option<Resources>,
+    offscreen: Option<Offscreen>,
+}
+
+/// What to compose.
+#[derive(Debug, Clone, Copy)]
+pub enum Source<'a> {
+    New(&'a FrameView<'a>),
+    /// The planes are on the device already; only layers are uploaded.
+    Again(&'a FrameLayout),
+    Blank(usize, usize),
+}
+
+impl Source<'_> {
+    fn layout(&self) -> Option<&FrameLayout> {
+        match self {
+            Source::New(view) => Some(view.layout),
+            Source::Again(layout) => Some(layout),
+            Source::Blank(..) => None,
+        }
+    }
+
+    pub fn size(&self) -> (usize, usize) {
+        match *self {
+            Source::Blank(width, height) => (width, height),
+            Source::New(view) => (view.layout.width, view.layout.height),
+            Source::Again(layout) => (layout.width, layout.height),
+        }
+    }
+}
+
+pub const OFFSCREEN_FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Bgra8Unorm;
+const PARAMS_WORDS: usize = 20;
+
+impl GpuCompositor {
+    /// `format`: of the targets that it will draw to; one without sRGB encoding.
+    pub fn new(gpu: Gpu, format: wgpu::TextureFormat) -> Self {
+        let device = &gpu.device;
+        let shader = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some("compose"),
+            source: wgpu::ShaderSource::Wgsl(include_str!("../../shaders/compose.wgsl").into()),
+        });
+        let entry = |binding, ty| wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::FRAGMENT, ty, count: None };
+        let buffer = |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
+        let texture = wgpu::BindingType::Texture {
+            sample_type: wgpu::TextureSampleType::Uint,
+            view_dimension: wgpu::TextureViewDimension::D2,
+            multisampled: false,
+        };
+        let bind_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("compose"),
+            entries: &[
+                entry(0, buffer(wgpu::BufferBindingType::Uniform)),
+                entry(1, buffer(wgpu::BufferBindingType::Storage { read_only: true })),
+                entry(2, texture),
+                entry(3, texture),
+            ],
+        });
+        let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some("compose"),
+            bind_group_layouts: &[Some(&bind_layout)],
+            immediate_size: 0,
+        });
+        let pipeline = device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+            label: Some("compose"),
+            layout: Some(&layout),
+            vertex: wgpu::VertexState {
+                module: &shader,
+                entry_point: Some("vertex_main"),
+                compilation_options: Default::default(),
+                buffers: &[],
+            },
+            primitive: Default::default(),
+            depth_stencil: None,
+            multisample: Default::default(),
+            fragment: Some(wgpu::FragmentState {
+                module: &shader,
+                entry_point: Some("fragment_main"),
+                compilation_options: Default::default(),
+                targets: &[Some(format.into())],
+            }),
+            multiview_mask: None,
+            cache: None,
+        });
+        let params = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("compose params"),
+            size: 4 * PARAMS_WORDS as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        GpuCompositor { gpu, pipeline, bind_layout, params, resources: None, offscreen: None }
+    }
+
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// Draws the picture with its layers into `target`, a view of `target_size` pixels, and submits it.
+    pub fn draw(
+        &mut self,
+        source: Source<'_>,
+        layers: &[&Layer],
+        target: &wgpu::TextureView,
+        target_size: (usize, usize),
+    ) -> Result<(), OverlayError> {
+        let size = source.size();
+        if layers.len() > LAYERS {
+            return Err(OverlayError::TooManyLayers { count: layers.len(), most: LAYERS });
+        }
+        if let Some(layer) = layers.iter().find(|layer| (layer.width, layer.height) != size) {
+            return Err(OverlayError::Size { got_width: layer.width, got_height: layer.height, width: size.0, height: size.1 });
+        }
+        self.prepare(&source)?;
+        let Some(resources) = &mut self.resources else { return Err(OverlayError::ReadBack { reason: "nothing was prepared".into() }) };
+        if let Source::New(view) = source {
+            for (index, plane) in view.layout.planes().iter().enumerate() {
+                self.gpu.queue.write_buffer(&resources.frame, plane.offset as u64, view.plane(index));
+            }
+        }
+        for (texture, layer) in resources.layers.iter_mut().zip(layers) {
+            texture.upload(&self.gpu.queue, layer);
+        }
+        let params = params(&source, layers.len(), Placement::fit(size, target_size));
+        self.gpu.queue.write_buffer(&self.params, 0, bytemuck::cast_slice(&params));
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        {
+            let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
+                label: Some("compose"),
+                color_attachments: &[Some(wgpu::RenderPassColorAttachment {
+                    view: target,
+                    depth_slice: None,
+                    resolve_target: None,
+                    ops: wgpu::Operations { load: wgpu::LoadOp::Clear(wgpu::Color::BLACK), store: wgpu::StoreOp::Store },
+                })],
+                ..Default::default()
+            });
+            pass.set_pipeline(&self.pipeline);
+            pass.set_bind_group(0, &resources.bind_group, &[]);
+            pass.draw(0..3, 0..1);
+        }
+        self.gpu.queue.submit([encoder.finish()]);
+        Ok(())
+    }
+
+    /// Draws into a picture of our own, of the picture's size, and waits for it.
+    pub fn draw_offscreen(&mut self, source: Source<'_>, layers: &[&Layer]) -> Result<(), OverlayError> {
+        let size = source.size();
+        if self.offscreen.as_ref().is_none_or(|offscreen| offscreen.size != size) {
+            self.offscreen = Some(Offscreen::new(&self.gpu.device, size));
+        }
+        let Some(offscreen) = self.offscreen.take() else { return Ok(()) };
+        let drawn = self.draw(source, layers, &offscreen.view, size);
+        self.offscreen = Some(offscreen);
+        drawn?;
+        self.gpu.finish()
+    }
+
+    /// Reads back what `draw_offscreen` drew last: BGRX, rows of 4 × width bytes. Width and height are returned.
+    pub fn read_back(&self, into: &mut Vec<u8>) -> Result<(usize, usize), OverlayError> {
+        let fail = |reason: String| OverlayError::ReadBack { reason };
+        let offscreen = self.offscreen.as_ref().ok_or_else(|| fail("nothing was drawn yet".into()))?;
+        let (width, height) = offscreen.size;
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(offscreen.padded_row as u32), rows_per_image: None };
+        let to = wgpu::TexelCopyBufferInfo { buffer: &offscreen.buffer, layout };
+        encoder.copy_texture_to_buffer(offscreen.texture.as_image_copy(), to, offscreen.texture.size());
+        self.gpu.queue.submit([encoder.finish()]);
+        let (sender, mapped) = std::sync::mpsc::sync_channel(1);
+        let slice = offscreen.buffer.slice(..);
+        slice.map_async(wgpu::MapMode::Read, move |result| drop(sender.send(result)));
+        self.gpu.finish()?;
+        match mapped.try_recv() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(fail(error.to_string())),
+            Err(_) => return Err(fail("the device did not answer in time".into())),
+        }
+        into.clear();
+        {
+            let bytes = slice.get_mapped_range().map_err(|error| fail(error.to_string()))?;
+            bytes.chunks_exact(offscreen.padded_row).take(height).for_each(|row| into.extend_from_slice(&row[..4 * width]));
+        }
+        offscreen.buffer.unmap();
+        Ok((width, height))
+    }
+
+    fn prepare(&mut self, source: &Source<'_>) -> Result<(), OverlayError> {
+        let (size, frame_bytes) = (source.size(), source.layout().map_or(4, |layout| layout.size));
+        // A blank picture is drawn with whatever planes are there.
+        let fits = |r: &Resources| r.size == size && (r.frame_bytes == frame_bytes || source.layout().is_none());
+        if self.resources.as_ref().is_some_and(fits) {
+            return Ok(());
+        }
+        if let Source::Again(_) = source {
+            return Err(OverlayError::ReadBack { reason: "the frame to be shown again was never uploaded".into() });
+        }
+        let limits = self.gpu.device.limits();
+        let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        if frame_bytes as u64 > limit || size.0.max(size.1) > limits.max_texture_dimension_2d as usize {
+            let (adapter, side_limit) = (self.gpu.name.clone(), limits.max_texture_dimension_2d);
+            return Err(OverlayError::TooLarge { adapter, width: size.0, height: size.1, limit, side_limit });
+        }
+        let device = &self.gpu.device;
+        let frame = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("frame"),
+            size: frame_bytes as u64,
+            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        // New textures are zero: transparent.
+        let layers = std::array::from_fn(|_| LayerTexture {
+            texture: device.create_texture(&wgpu::TextureDescriptor {
+                label: Some("layer"),
+                size: extent(size),
+                mip_level_count: 1,
+                sample_count: 1,
+                dimension: wgpu::TextureDimension::D2,
+                format: wgpu::TextureFormat::Rgba8Uint,
+                usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
+                view_formats: &[],
+            }),
+            rects: Vec::with_capacity(256),
+        });
+        let views: [wgpu::TextureView; LAYERS] = std::array::from_fn(|i: usize| {
+            let layers: &[LayerTexture; LAYERS] = &layers;
+            layers[i].texture.create_view(&Default::default())
+        });
+        let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("compose"),
+            layout: &self.bind_layout,
+            entries: &[
+                wgpu::BindGroupEntry { binding: 0, resource: self.params.as_entire_binding() },
+                wgpu::BindGroupEntry { binding: 1, resource: frame.as_entire_binding() },
+                wgpu::BindGroupEntry { binding: 2, resource: wgpu::BindingResource::TextureView(&views[0]) },
+                wgpu::BindGroupEntry { binding: 3, resource: wgpu::BindingResource::TextureView(&views[1]) },
+            ],
+        });
+        self.resources = Some(Resources { size, frame_bytes, frame, layers, bind_group });
+        Ok(())
+    }
+}
+
+impl LayerTexture {
+    /// Replaces what was there by what `layer` holds now.
+    fn upload(&mut self, queue: &wgpu::Queue, layer: &Layer) {
+        for y0 in (0..layer.height).step_by(BAND_ROWS) {
+            let band = Rect { x0: 0, y0, x1: layer.width, y1: (y0 + BAND_ROWS).min(layer.height) };
+            let changed =
+                self.rects.iter().chain(&layer.rects).map(|rect| rect.intersection(&band)).fold(Rect::EMPTY, |all, rect| all.union(&rect));
+            if changed.is_empty() {
+                continue;
+            }
+            let origin = wgpu::Origin3d { x: changed.x0 as u32, y: changed.y0 as u32, z: 0 };
+            let to = wgpu::TexelCopyTextureInfo { origin, ..self.texture.as_image_copy() };
+            let offset = 4 * (changed.y0 * layer.width + changed.x0) as u64;
+            let layout = wgpu::TexelCopyBufferLayout { offset, bytes_per_row: Some(4 * layer.width as u32), rows_per_image: None };
+            queue.write_texture(to, &layer.data, layout, extent((changed.width(), changed.height())));
+        }
+        self.rects.clone_from(&layer.rects);
+    }
+}
+
+impl Offscreen {
+    fn new(device: &wgpu::Device, size: (usize, usize)) -> Self {
+        let texture = device.create_texture(&wgpu::TextureDescriptor {
+            label: Some("offscreen"),
+            size: extent(size),
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format: OFFSCREEN_FORMAT,
+            usage: wgpu::TextureUsages::RENDER_ATTACHMENT | wgpu::TextureUsages::COPY_SRC,
+            view_formats: &[],
+        });
+        let padded_row = (4 * size.0).next_multiple_of(wgpu::COPY_BYTES_PER_ROW_ALIGNMENT as usize);
+        let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("read back"),
+            size: (padded_row * size.1) as u64,
+            usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+            mapped_at_creation: false,
+        });
+        Offscreen { size, view: texture.create_view(&Default::default()), texture, buffer, padded_row }
+    }
+}
+
+fn extent(size: (usize, usize)) -> wgpu::Extent3d {
+    wgpu::Extent3d { width: size.0 as u32, height: size.1 as u32, depth_or_array_layers: 1 }
+}
+
+/// As `Params` in the shader.
+fn params(source: &Source<'_>, layers: usize, placement: Placement) -> [u32; PARAMS_WORDS] {
+    let (width, height) = source.size();
+    let mut words = [0; PARAMS_WORDS];
+    words[..4].copy_from_slice(&[width as u32, height as u32, 3, layers as u32]);
+    if let Some(layout) = source.layout() {
+        words[2] = match layout.format {
+            PixelFormat::Nv12 => 0,
+            PixelFormat::I420 => 1,
+            PixelFormat::Rgb => 2,
+        };
+        for (i, plane) in layout.planes().iter().enumerate() {
+            words[4 + i] = plane.stride as u32;
+            if i > 0 {
+                words[6 + i] = plane.offset as u32;
+            }
+        }
+        let k = Coefficients::of(layout.colorimetry);
+        words[9..15].copy_from_slice(&[k.y_offset, k.cy, k.rv, k.gu, k.gv, k.bu].map(|v| v as u32));
+    }
+    let Rect { x0, y0, .. } = placement.rect;
+    words[16..].copy_from_slice(&[x0, y0, placement.rect.width(), placement.rect.height()].map(|v| v as u32));
+    words
+}
+
+/// A Vulkan device for a test, or None where there is none; then it says so by the test's name.
+#[cfg(test)]
+pub(crate) fn test_gpu(test: &str) -> Option<Gpu> {
+    match Gpu::new(&instance(), None) {
+        Ok(gpu) => Some(gpu),
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::Degrade);
+            println!("SKIPPED {test}: {error}");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::overlay::host::tests::noise_layer;
+    use crate::overlay::host::{Target, compose_blank, compose_full};
+    use crate::overlay::testing::{COLORIMETRIES, FORMATS, Owned};
+
+    fn by_host(view: Option<&FrameView<'_>>, (width, height): (usize, usize), layers: &[&Layer]) -> Vec<u8> {
+        let mut data = vec![0; width * height * 4];
+        let mut target = Target { data: &mut data, stride: width * 4, width, height };
+        match view {
+            Some(view) => compose_full(view, layers, &mut target).unwrap(),
+            None => compose_blank(layers, &mut target).unwrap(),
+        }
+        data
+    }
+
+    #[test]
+    fn both_compositors_give_the_same_bytes() {
+        let Some(gpu) = test_gpu("both_compositors_give_the_same_bytes") else { return };
+        let mut compositor = GpuCompositor::new(gpu, OFFSCREEN_FORMAT);
+        let mut got = Vec::new();
+        for (i, format) in FORMATS.into_iter().enumerate() {
+            for colorimetry in COLORIMETRIES {
+                for (width, height) in [(64, 48), (101, 33), (333, 217)] {
+                    let picture = Owned::noise(format, colorimetry, width, height, i as u64);
+                    let view = picture.view();
+                    // The second round must not show what the first one left.
+                    for seed in 0..3u64 {
+                        let (a, b) = (noise_layer(width, height, seed), noise_layer(width, height, seed + 77));
+                        let layers = [&a, &b];
+                        let source = if seed == 0 { Source::New(&view) } else { Source::Again(view.layout) };
+                        compositor.draw_offscreen(source, &layers).unwrap();
+                        assert_eq!(compositor.read_back(&mut got).unwrap(), (width, height));
+                        assert!(
+                            got == by_host(Some(&view), (width, height), &layers),
+                            "{format:?} {colorimetry:?} {width}×{height} round {seed}"
+                        );
+                    }
+                    compositor.draw_offscreen(Source::Blank(width, height), &[]).unwrap();
+                    compositor.read_back(&mut got).unwrap();
+                    assert!(got == by_host(None, (width, height), &[]));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_layers_are_refused() {
+        let Some(gpu) = test_gpu("wrong_layers_are_refused") else { return };
+        let mut compositor = GpuCompositor::new(gpu, OFFSCREEN_FORMAT);
+        let layer = Layer::new(64, 48);
+        let wrong = compositor.draw_offscreen(Source::Blank(64, 47), &[&layer]).unwrap_err();
+        assert_eq!(wrong.kind(), ErrorKind::Bug);
+        assert!(matches!(compositor.draw_offscreen(Source::Blank(64, 48), &[&layer; 3]), Err(OverlayError::TooManyLayers { .. })));
+    }
+
+    #[test]
+    fn no_driver_is_an_error_that_names_vulkan() {
+        let none = wgpu::Instance::new(wgpu::InstanceDescriptor {
+            backends: wgpu::Backends::empty(),
+            ..wgpu::InstanceDescriptor::new_without_display_handle()
+        });
+        let error = Gpu::new(&none, None).unwrap_err();
+        assert!(error.to_string().contains("Vulkan") && error.kind() == ErrorKind::Degrade);
+    }
+}

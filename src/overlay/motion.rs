@@ -1,0 +1,206 @@
+//! How far the picture has moved between two frames, and whether it was cut: cheap enough for every frame.
+//! It decides whether an overlay computed from an earlier frame may still lie over the present one.
+
+use crate::frame::{FrameView, PixelFormat};
+
+/// Luma of a picture, box-sampled to a fixed small size.
+#[derive(Debug, Clone)]
+pub struct Thumb {
+    luma: Box<[u8]>,
+    /// Of the picture: how much wider a sample is than high, to give shifts in one unit.
+    sample_width_px: f32,
+    sample_height_px: f32,
+    picture_width: f32,
+}
+
+/// What lies between two pictures.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Motion {
+    /// Length of the shift that fits best, as a fraction of the picture's width. At most `Thumb::REACH` samples in
+    /// each direction are searched (2.5 % of the width); what moved farther looks like that, or like a cut.
+    pub shift_fraction_of_width: f32,
+    /// The pictures do not resemble each other at any small shift.
+    pub cut: bool,
+}
+
+impl Default for Thumb {
+    fn default() -> Self {
+        let luma = vec![0; Self::WIDTH * Self::HEIGHT].into_boxed_slice();
+        Thumb { luma, sample_width_px: 1.0, sample_height_px: 1.0, picture_width: 1.0 }
+    }
+}
+
+impl Thumb {
+    pub const WIDTH: usize = 160;
+    pub const HEIGHT: usize = 90;
+    /// Samples searched in each direction.
+    pub const REACH: usize = 4;
+    /// Source rows and columns read for one sample, each.
+    const TAPS: usize = 4;
+
+    pub fn of(view: &FrameView<'_>) -> Self {
+        let mut thumb = Thumb::default();
+        thumb.update(view);
+        thumb
+    }
+
+    /// Takes the luma of `view` (RGB: green); allocates nothing.
+    pub fn update(&mut self, view: &FrameView<'_>) {
+        let (width, height) = (view.layout.width, view.layout.height);
+        let (pixel_bytes, first) = if view.layout.format == PixelFormat::Rgb { (3, 1) } else { (1, 0) };
+        let (across, down) = (Self::WIDTH * Self::TAPS, Self::HEIGHT * Self::TAPS);
+        let columns: [u32; Self::WIDTH * Self::TAPS] =
+            std::array::from_fn(|i| (((2 * i + 1) * width / (2 * across)) * pixel_bytes + first) as u32);
+        for (y, samples) in self.luma.chunks_exact_mut(Self::WIDTH).enumerate() {
+            let mut sums = [0u16; Self::WIDTH];
+            for tap in 0..Self::TAPS {
+                let row = view.row(0, (2 * (y * Self::TAPS + tap) + 1) * height / (2 * down));
+                for (sum, columns) in sums.iter_mut().zip(columns.as_chunks::<{ Self::TAPS }>().0) {
+                    *sum += columns.iter().map(|&column| u16::from(row[column as usize])).sum::<u16>();
+                }
+            }
+            for (sample, sum) in samples.iter_mut().zip(sums) {
+                *sample = (sum / (Self::TAPS * Self::TAPS) as u16) as u8;
+            }
+        }
+        self.sample_width_px = width as f32 / Self::WIDTH as f32;
+        self.sample_height_px = height as f32 / Self::HEIGHT as f32;
+        self.picture_width = width as f32;
+    }
+
+    /// Mean absolute difference to the mean: how much there is to see.
+    fn contrast(&self) -> f32 {
+        let count = self.luma.len() as u32;
+        let mean = (self.luma.iter().map(|&v| u32::from(v)).sum::<u32>() / count) as u8;
+        self.luma.iter().map(|&v| u32::from(v.abs_diff(mean))).sum::<u32>() as f32 / count as f32
+    }
+}
+
+const REACH: usize = Thumb::REACH;
+const SIDE: usize = 2 * REACH + 1;
+/// A cut: at the best shift the mean difference is still above this many levels ...
+const CUT_LEVELS: f32 = 8.0;
+/// ... and above this part of the picture's contrast (unrelated pictures: about 1.4).
+const CUT_CONTRAST: f32 = 0.6;
+
+/// How `now` lies relative to `before`.
+pub fn displacement(before: &Thumb, now: &Thumb) -> Motion {
+    let mut sad = [[0u32; SIDE]; SIDE];
+    for (row, sad) in sad.iter_mut().enumerate() {
+        for (column, sad) in sad.iter_mut().enumerate() {
+            *sad = difference(before, now, column, row);
+        }
+    }
+    let mut best = (REACH, REACH);
+    for row in 0..SIDE {
+        for column in 0..SIDE {
+            if sad[row][column] < sad[best.0][best.1] {
+                best = (row, column);
+            }
+        }
+    }
+    let (row, column) = best;
+    let dx = column as f32 - REACH as f32 + parabola(column, |i| sad[row][i]);
+    let dy = row as f32 - REACH as f32 + parabola(row, |i| sad[i][column]);
+    let shift_px = (dx * now.sample_width_px).hypot(dy * now.sample_height_px);
+    let mean = sad[row][column] as f32 / ((Thumb::WIDTH - 2 * REACH) * (Thumb::HEIGHT - 2 * REACH)) as f32;
+    Motion {
+        shift_fraction_of_width: shift_px / now.picture_width,
+        cut: mean > CUT_LEVELS && mean > CUT_CONTRAST * before.contrast().max(now.contrast()),
+    }
+}
+
+/// Sum of absolute differences with `now` shifted by (column − REACH, row − REACH).
+fn difference(before: &Thumb, now: &Thumb, column: usize, row: usize) -> u32 {
+    const INNER: usize = Thumb::WIDTH - 2 * REACH;
+    let mut sum = 0;
+    for y in REACH..Thumb::HEIGHT - REACH {
+        let a: &[u8; INNER] = before.luma[y * Thumb::WIDTH + REACH..].first_chunk().expect("the inner row lies inside");
+        let b: &[u8; INNER] = now.luma[(y + row - REACH) * Thumb::WIDTH + column..].first_chunk().expect("so does the shifted one");
+        sum += a.iter().zip(b).map(|(&a, &b)| u32::from(a.abs_diff(b))).sum::<u32>();
+    }
+    sum
+}
+
+/// Where between its neighbours the minimum at `i` lies, −0.5..0.5.
+fn parabola(i: usize, sad: impl Fn(usize) -> u32) -> f32 {
+    if i == 0 || i + 1 >= SIDE {
+        return 0.0;
+    }
+    let (left, middle, right) = (sad(i - 1) as f32, sad(i) as f32, sad(i + 1) as f32);
+    let curvature = left - 2.0 * middle + right;
+    if curvature <= 0.0 { 0.0 } else { (0.5 * (left - right) / curvature).clamp(-0.5, 0.5) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::overlay::testing::{self, Owned};
+
+    /// A smooth texture, seen with its origin at (dx, dy) pixels.
+    fn textured(width: usize, height: usize, dx: f32, dy: f32, phase: f32) -> Thumb {
+        let unit = 1280.0 / width as f32;
+        let picture = Owned::from_luma(width, height, |x, y| {
+            let (x, y) = ((x as f32 - dx) * unit, (y as f32 - dy) * unit);
+            let wave = (x / 37.0 + phase).sin()
+                + (y / 29.0 - phase).cos()
+                + ((x + y) / 61.0 + phase * 3.0).sin()
+                + (x / 11.0 - y / 17.0).sin() * 0.5;
+            (126.0 + wave * 28.0) as u8
+        });
+        Thumb::of(&picture.view())
+    }
+
+    #[test]
+    fn a_still_picture_has_no_motion() {
+        let thumb = textured(1280, 720, 0.0, 0.0, 0.0);
+        let motion = displacement(&thumb, &thumb);
+        assert!(!motion.cut && motion.shift_fraction_of_width < 1e-4, "{motion:?}");
+    }
+
+    #[test]
+    fn shifts_are_measured_within_a_fifth_of_a_percent_of_the_width() {
+        for (width, height) in [(1280, 720), (1920, 1080), (854, 480), (641, 481)] {
+            let before = textured(width, height, 0.0, 0.0, 0.0);
+            for percent in [0.5f32, 1.0, 1.4, 1.6, 2.0] {
+                for (ux, uy) in [(1.0, 0.0), (0.0, 1.0), (-0.8, 0.6), (0.6, -0.8)] {
+                    let way = percent / 100.0 * width as f32;
+                    let motion = displacement(&before, &textured(width, height, ux * way, uy * way, 0.0));
+                    let got = motion.shift_fraction_of_width * 100.0;
+                    assert!((got - percent).abs() < 0.2 && !motion.cut, "{width}×{height} {percent} % along ({ux}, {uy}): {motion:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn another_scene_is_a_cut_and_a_tool_passing_is_not() {
+        let before = textured(1280, 720, 0.0, 0.0, 0.0);
+        assert!(displacement(&before, &textured(1280, 720, 333.0, 77.0, 1.0)).cut);
+        let mut with_tool = before.clone();
+        for y in 20..60 {
+            with_tool.luma[y * Thumb::WIDTH + 60..y * Thumb::WIDTH + 90].fill(240);
+        }
+        let motion = displacement(&before, &with_tool);
+        assert!(!motion.cut && motion.shift_fraction_of_width < 0.002, "{motion:?}");
+    }
+
+    #[test]
+    fn a_picture_of_one_colour_neither_moves_nor_is_cut() {
+        let flat = Thumb::of(&Owned::from_luma(640, 480, |_, _| 90).view());
+        let motion = displacement(&flat, &flat);
+        assert_eq!(motion, Motion { shift_fraction_of_width: 0.0, cut: false });
+    }
+
+    #[test]
+    #[ignore = "a measurement"]
+    fn time_of_1080p() {
+        let picture = Owned::from_luma(1920, 1080, |x, y| (x * y / 300) as u8);
+        let mut thumb = Thumb::of(&picture.view());
+        let before = textured(1280, 720, 0.0, 0.0, 0.0);
+        testing::report_ms("thumb 1080p", || thumb.update(&picture.view()));
+        let mut sum = 0.0;
+        testing::report_ms("displacement", || sum += displacement(&before, &thumb).shift_fraction_of_width);
+        assert!(sum.is_finite());
+    }
+}
