@@ -18,4 +18,5 @@ pub mod store;
 
 pub mod capture;
 pub mod display;
+pub mod link;
 pub mod overlay;

@@ -1,0 +1,122 @@
+//! What a loaded worker may still do: read the clock, wait, use the memory that it has, map frame rings for reading, and
+//! talk over its socket. No files, no network, no programs, no other process.
+
+use crate::link::LinkError;
+use landlock::{Access, AccessFs, AccessNet, LandlockStatus, RestrictSelfAttr, Ruleset, RulesetAttr, RulesetStatus, Scope};
+use seccompiler::{BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What the system granted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Granted {
+    /// Landlock's ABI in force; 0: this system has none, and seccomp alone denies files and network.
+    pub landlock_abi: u32,
+    /// Is the list of allowed system calls in force on all threads?
+    pub seccomp: bool,
+}
+
+/// Confines this process, all its threads, for good. Landlock as far as the system has it; without seccomp it is an error.
+pub fn enter() -> Result<Granted, LinkError> {
+    let refused = |what: &'static str| move |error: rustix::io::Errno| LinkError::Sandbox(format!("{what}: {error}"));
+    rustix::thread::set_no_new_privs(true).map_err(refused("no-new-privileges"))?;
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).map_err(refused("dumpable"))?;
+    let landlock_abi = restrict_paths_and_ports()?;
+    restrict_system_calls()?;
+    Ok(Granted { landlock_abi, seccomp: true })
+}
+
+/// No path may be opened, no port used, no process outside be signalled. Returns the ABI in force.
+fn restrict_paths_and_ports() -> Result<u32, LinkError> {
+    let abi = landlock::ABI::V9;
+    let restricted = Ruleset::default()
+        .handle_access(AccessFs::from_all(abi))
+        .and_then(|ruleset| ruleset.handle_access(AccessNet::from_all(abi)))
+        .and_then(|ruleset| ruleset.scope(Scope::from_all(abi)))
+        .and_then(|ruleset| ruleset.create())
+        .and_then(|ruleset| ruleset.all_threads(true))
+        .and_then(|ruleset| ruleset.restrict_self())
+        .map_err(|error| LinkError::Sandbox(format!("Landlock: {error}")))?;
+    Ok(match (restricted.ruleset, restricted.landlock) {
+        (RulesetStatus::NotEnforced, _) => 0,
+        (_, LandlockStatus::Available { effective_abi, .. }) => effective_abi as u32,
+        _ => 0,
+    })
+}
+
+fn restrict_system_calls() -> Result<(), LinkError> {
+    let seccomp = |error: &dyn std::fmt::Display| LinkError::Sandbox(format!("seccomp: {error}"));
+    let arch: TargetArch = std::env::consts::ARCH.try_into().map_err(|error| seccomp(&error))?;
+    // The kernel takes the strictest verdict of all filters: what kills here is not made harmless by the list below.
+    let kill = SeccompFilter::new(deadly_calls(), SeccompAction::Allow, SeccompAction::KillProcess, arch);
+    let allow =
+        allowed_calls().and_then(|rules| SeccompFilter::new(rules, SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow, arch));
+    for filter in [kill, allow] {
+        let program: BpfProgram = filter.and_then(TryInto::try_into).map_err(|error| seccomp(&error))?;
+        seccompiler::apply_filter_all_threads(&program).map_err(|error| seccomp(&error))?;
+    }
+    Ok(())
+}
+
+/// Nobody asks for these by mistake.
+fn deadly_calls() -> BTreeMap<i64, Vec<SeccompRule>> {
+    let calls = [libc::SYS_execve, libc::SYS_execveat, libc::SYS_ptrace, libc::SYS_process_vm_readv, libc::SYS_process_vm_writev];
+    calls.into_iter().map(|call| (call, Vec::new())).collect()
+}
+
+/// What a loaded engine on one thread, the allocator, the standard library and `serve` ask for.
+fn allowed_calls() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError> {
+    let free = [
+        // Memory that it has or gets.
+        libc::SYS_brk,
+        libc::SYS_munmap,
+        libc::SYS_madvise,
+        // Waiting and time.
+        libc::SYS_futex,
+        libc::SYS_sched_yield,
+        libc::SYS_clock_gettime,
+        libc::SYS_clock_nanosleep,
+        libc::SYS_nanosleep,
+        libc::SYS_ppoll,
+        libc::SYS_restart_syscall,
+        // Its socket, and the ring that comes through it.
+        libc::SYS_sendto,
+        libc::SYS_recvfrom,
+        libc::SYS_recvmsg,
+        libc::SYS_fstat,
+        libc::SYS_close,
+        // Itself: random seeds, which core, signals of its own, its end.
+        libc::SYS_getrandom,
+        libc::SYS_getcpu,
+        libc::SYS_sched_getaffinity,
+        libc::SYS_getpid,
+        libc::SYS_gettid,
+        libc::SYS_rseq,
+        libc::SYS_set_robust_list,
+        libc::SYS_rt_sigaction,
+        libc::SYS_rt_sigprocmask,
+        libc::SYS_rt_sigreturn,
+        libc::SYS_sigaltstack,
+        libc::SYS_exit,
+        libc::SYS_exit_group,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_poll,
+    ];
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = free.into_iter().map(|call| (call, Vec::new())).collect();
+    let one = |argument, operator, value: u64| -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+        Ok(vec![SeccompRule::new(vec![SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)?])?])
+    };
+    // No memory becomes code.
+    let no_code = SeccompCmpOp::MaskedEq(libc::PROT_EXEC as u64);
+    rules.insert(libc::SYS_mmap, one(2, no_code.clone(), 0)?);
+    rules.insert(libc::SYS_mprotect, one(2, no_code, 0)?);
+    rules.insert(libc::SYS_mremap, Vec::new());
+    // What it logs goes to stderr, and nowhere else.
+    rules.insert(libc::SYS_write, one(0, SeccompCmpOp::Eq, 2)?);
+    rules.insert(libc::SYS_writev, one(0, SeccompCmpOp::Eq, 2)?);
+    rules.insert(libc::SYS_fcntl, one(1, SeccompCmpOp::Eq, libc::F_GET_SEALS as u64)?);
+    // abort() of its own.
+    rules.insert(libc::SYS_tgkill, one(0, SeccompCmpOp::Eq, u64::from(std::process::id()))?);
+    Ok(rules)
+}

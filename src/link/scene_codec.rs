@@ -1,0 +1,382 @@
+//! A `Scene` as bytes, little-endian, and back. The reader takes any bytes: it never panics, and reserves memory only for
+//! counts that lie within `scene::limits` and that the bytes at hand can fill. It checks form alone; `Scene::check` is
+//! asked about meaning.
+//!
+//! ```text
+//!   frame u64  pts_ns u64  capture_ns u64  picture 2×u32  frame_state u8  unknown_px u64  times 3×u64
+//!   tracks u16 × { id u32  class u8  state u8  has u8 (1 tip, 2 axis)  confidence f32  bbox 4×f32  [tip 2×f32]  [axis 2×f32]
+//!                  velocity 2×f32  outlines }
+//!   tissues u16 × { class u8  state u8  confidence f32  area_px u64  outlines }
+//!   mask: width u32  height u32  ids width×height×u8
+//!   outlines: count u16 × { points u16 × 2×f32 }
+//! ```
+
+use crate::base::ids::{ClassId, FrameId, TrackId};
+use crate::scene::{AnalysisTimes, ClassMask, Outline, Scene, Tissue, Track, Trust, limits};
+
+const HAS_TIP: u8 = 1;
+const HAS_AXIS: u8 = 2;
+/// Fewest bytes of a track and of a tissue: no count is believed that the bytes at hand cannot fill.
+const TRACK_MIN_BYTES: usize = 37;
+const TISSUE_MIN_BYTES: usize = 16;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SceneBytesFault {
+    #[error("the bytes of a scene end too early or too late")]
+    Length,
+    #[error("too many {0}")]
+    TooMany(&'static str),
+    #[error("{0} has no such value")]
+    Value(&'static str),
+}
+
+/// Appends `scene` to `out`. Counts beyond `scene::limits` are refused, as the reader would refuse them.
+pub fn encode_scene(scene: &Scene, out: &mut Vec<u8>) -> Result<(), SceneBytesFault> {
+    let mut w = Writer(out);
+    w.u64(scene.frame.0);
+    w.u64(scene.pts_ns);
+    w.u64(scene.capture_ns);
+    w.u32(scene.picture[0]);
+    w.u32(scene.picture[1]);
+    w.u8(trust_byte(scene.frame_state));
+    w.u64(scene.unknown_px);
+    w.u64(scene.times.preprocess_ns);
+    w.u64(scene.times.infer_ns);
+    w.u64(scene.times.track_ns);
+
+    w.count(scene.tracks.len(), limits::TRACKS, "tracks")?;
+    for track in &scene.tracks {
+        w.u32(track.id.0);
+        w.u8(track.class.0);
+        w.u8(trust_byte(track.state));
+        w.u8(if track.tip.is_some() { HAS_TIP } else { 0 } | if track.axis.is_some() { HAS_AXIS } else { 0 });
+        w.f32s(&[track.confidence]);
+        w.f32s(&track.bbox);
+        w.f32s(track.tip.as_ref().map_or(&[], |tip| tip));
+        w.f32s(track.axis.as_ref().map_or(&[], |axis| axis));
+        w.f32s(&track.velocity_px_s);
+        w.outlines(&track.outlines)?;
+    }
+    w.count(scene.tissues.len(), limits::TISSUES, "tissues")?;
+    for tissue in &scene.tissues {
+        w.u8(tissue.class.0);
+        w.u8(trust_byte(tissue.state));
+        w.f32s(&[tissue.confidence]);
+        w.u64(tissue.area_px);
+        w.outlines(&tissue.outlines)?;
+    }
+    w.u32(scene.mask.width);
+    w.u32(scene.mask.height);
+    w.0.extend_from_slice(&scene.mask.ids);
+    Ok(())
+}
+
+/// The scene that `bytes` hold, to the last byte.
+pub fn decode_scene(bytes: &[u8]) -> Result<Scene, SceneBytesFault> {
+    let mut r = Reader { rest: bytes, outlines_left: limits::OUTLINES, points_left: limits::POINTS };
+    let frame = FrameId(r.u64()?);
+    let (pts_ns, capture_ns) = (r.u64()?, r.u64()?);
+    let picture = [r.u32()?, r.u32()?];
+    let frame_state = r.trust()?;
+    let unknown_px = r.u64()?;
+    let times = AnalysisTimes { preprocess_ns: r.u64()?, infer_ns: r.u64()?, track_ns: r.u64()? };
+
+    let count = r.count(limits::TRACKS, TRACK_MIN_BYTES, "tracks")?;
+    let mut tracks = Vec::with_capacity(count);
+    for _ in 0..count {
+        let id = TrackId(r.u32()?);
+        let class = ClassId(r.u8()?);
+        let state = r.trust()?;
+        let has = r.u8()?;
+        if has & !(HAS_TIP | HAS_AXIS) != 0 {
+            return Err(SceneBytesFault::Value("a track's flags"));
+        }
+        let [confidence] = r.f32s()?;
+        let bbox = r.f32s()?;
+        let tip = if has & HAS_TIP != 0 { Some(r.f32s()?) } else { None };
+        let axis = if has & HAS_AXIS != 0 { Some(r.f32s()?) } else { None };
+        let velocity_px_s = r.f32s()?;
+        let outlines = r.outlines()?;
+        tracks.push(Track { id, class, confidence, state, bbox, tip, axis, velocity_px_s, outlines });
+    }
+    let count = r.count(limits::TISSUES, TISSUE_MIN_BYTES, "tissues")?;
+    let mut tissues = Vec::with_capacity(count);
+    for _ in 0..count {
+        let class = ClassId(r.u8()?);
+        let state = r.trust()?;
+        let [confidence] = r.f32s()?;
+        let area_px = r.u64()?;
+        tissues.push(Tissue { class, area_px, confidence, state, outlines: r.outlines()? });
+    }
+    let (width, height) = (r.u32()?, r.u32()?);
+    if width > limits::MASK_SIDE || height > limits::MASK_SIDE {
+        return Err(SceneBytesFault::TooMany("mask pixels"));
+    }
+    if r.rest.len() != width as usize * height as usize {
+        return Err(SceneBytesFault::Length);
+    }
+    let mask = ClassMask { width, height, ids: r.rest.to_vec() };
+    Ok(Scene { frame, pts_ns, capture_ns, picture, frame_state, tracks, tissues, unknown_px, mask, times })
+}
+
+fn trust_byte(trust: Trust) -> u8 {
+    match trust {
+        Trust::Sure => 0,
+        Trust::Unsure => 1,
+        Trust::Unknown => 2,
+    }
+}
+
+struct Writer<'a>(&'a mut Vec<u8>);
+
+impl Writer<'_> {
+    fn u8(&mut self, value: u8) {
+        self.0.push(value);
+    }
+
+    fn u32(&mut self, value: u32) {
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+
+    fn u64(&mut self, value: u64) {
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+
+    fn f32s(&mut self, values: &[f32]) {
+        values.iter().for_each(|value| self.0.extend_from_slice(&value.to_le_bytes()));
+    }
+
+    fn count(&mut self, count: usize, limit: usize, what: &'static str) -> Result<(), SceneBytesFault> {
+        match u16::try_from(count) {
+            Ok(count) if usize::from(count) <= limit => {
+                self.0.extend_from_slice(&count.to_le_bytes());
+                Ok(())
+            }
+            _ => Err(SceneBytesFault::TooMany(what)),
+        }
+    }
+
+    fn outlines(&mut self, outlines: &[Outline]) -> Result<(), SceneBytesFault> {
+        self.count(outlines.len(), limits::OUTLINES, "outlines")?;
+        for outline in outlines {
+            self.count(outline.len(), limits::POINTS, "outline points")?;
+            outline.iter().for_each(|point| self.f32s(point));
+        }
+        Ok(())
+    }
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+    outlines_left: usize,
+    points_left: usize,
+}
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], SceneBytesFault> {
+        let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(SceneBytesFault::Length)?;
+        self.rest = rest;
+        Ok(*taken)
+    }
+
+    fn u8(&mut self) -> Result<u8, SceneBytesFault> {
+        self.take::<1>().map(|[byte]| byte)
+    }
+
+    fn u32(&mut self) -> Result<u32, SceneBytesFault> {
+        self.take().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, SceneBytesFault> {
+        self.take().map(u64::from_le_bytes)
+    }
+
+    fn f32s<const N: usize>(&mut self) -> Result<[f32; N], SceneBytesFault> {
+        let mut values = [0.0; N];
+        for value in &mut values {
+            *value = f32::from_le_bytes(self.take()?);
+        }
+        Ok(values)
+    }
+
+    fn trust(&mut self) -> Result<Trust, SceneBytesFault> {
+        match self.u8()? {
+            0 => Ok(Trust::Sure),
+            1 => Ok(Trust::Unsure),
+            2 => Ok(Trust::Unknown),
+            _ => Err(SceneBytesFault::Value("a trust")),
+        }
+    }
+
+    /// A count that is within its limit and that the bytes at hand can fill.
+    fn count(&mut self, limit: usize, min_bytes: usize, what: &'static str) -> Result<usize, SceneBytesFault> {
+        let count = usize::from(u16::from_le_bytes(self.take()?));
+        if count > limit {
+            return Err(SceneBytesFault::TooMany(what));
+        }
+        if count * min_bytes > self.rest.len() {
+            return Err(SceneBytesFault::Length);
+        }
+        Ok(count)
+    }
+
+    fn outlines(&mut self) -> Result<Vec<Outline>, SceneBytesFault> {
+        let count = self.count(self.outlines_left, 2, "outlines")?;
+        self.outlines_left -= count;
+        let mut outlines = Vec::with_capacity(count);
+        for _ in 0..count {
+            let points = self.count(self.points_left, 8, "outline points")?;
+            self.points_left -= points;
+            let mut outline = Vec::with_capacity(points);
+            for _ in 0..points {
+                outline.push(self.f32s()?);
+            }
+            outlines.push(outline);
+        }
+        Ok(outlines)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::socket::MAX_PACKET_BYTES;
+    use proptest::prelude::*;
+
+    fn trust() -> impl Strategy<Value = Trust> {
+        prop_oneof![Just(Trust::Sure), Just(Trust::Unsure), Just(Trust::Unknown)]
+    }
+
+    fn outlines() -> impl Strategy<Value = Vec<Outline>> {
+        proptest::collection::vec(proptest::collection::vec(any::<[f32; 2]>(), 0..9), 0..4)
+    }
+
+    fn track() -> impl Strategy<Value = Track> {
+        let head = (any::<u32>(), any::<u8>(), any::<f32>(), trust());
+        let body = (any::<[f32; 4]>(), any::<Option<[f32; 2]>>(), any::<Option<[f32; 2]>>(), any::<[f32; 2]>(), outlines());
+        (head, body).prop_map(|((id, class, confidence, state), (bbox, tip, axis, velocity_px_s, outlines))| Track {
+            id: TrackId(id),
+            class: ClassId(class),
+            confidence,
+            state,
+            bbox,
+            tip,
+            axis,
+            velocity_px_s,
+            outlines,
+        })
+    }
+
+    fn tissue() -> impl Strategy<Value = Tissue> {
+        (any::<u8>(), any::<u64>(), any::<f32>(), trust(), outlines()).prop_map(|(class, area_px, confidence, state, outlines)| Tissue {
+            class: ClassId(class),
+            area_px,
+            confidence,
+            state,
+            outlines,
+        })
+    }
+
+    fn scene() -> impl Strategy<Value = Scene> {
+        let head = (any::<[u64; 4]>(), any::<[u32; 2]>(), trust(), any::<[u64; 3]>());
+        let lists = (proptest::collection::vec(track(), 0..5), proptest::collection::vec(tissue(), 0..5));
+        (head, lists, (0u32..20, 0u32..20), any::<u8>()).prop_map(
+            |((n, picture, frame_state, t), (tracks, tissues), (width, height), id)| Scene {
+                frame: FrameId(n[0]),
+                pts_ns: n[1],
+                capture_ns: n[2],
+                picture,
+                frame_state,
+                tracks,
+                tissues,
+                unknown_px: n[3],
+                mask: ClassMask { width, height, ids: (0..width * height).map(|i| id.wrapping_add(i as u8)).collect() },
+                times: AnalysisTimes { preprocess_ns: t[0], infer_ns: t[1], track_ns: t[2] },
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(scene in scene()) {
+            let mut bytes = Vec::new();
+            encode_scene(&scene, &mut bytes).unwrap();
+            prop_assert_eq!(decode_scene(&bytes), Ok(scene));
+        }
+
+        /// Cut short, lengthened or with bytes changed: refused or read, and what is read is written as it stood.
+        #[test]
+        fn damaged_bytes_are_refused_or_read_as_they_stand(scene in scene(), cut in 0usize..400, at in any::<prop::sample::Index>(), with: u8, grow: bool) {
+            let mut bytes = Vec::new();
+            encode_scene(&scene, &mut bytes).unwrap();
+            let whole = bytes.clone();
+            bytes.truncate(bytes.len().saturating_sub(cut));
+            prop_assert_eq!(decode_scene(&bytes).is_ok(), cut == 0);
+            bytes = whole;
+            if grow { bytes.push(with) } else { let i = at.index(bytes.len()); bytes[i] = with; }
+            if let Ok(read) = decode_scene(&bytes) {
+                prop_assert!(!grow);
+                let mut again = Vec::new();
+                encode_scene(&read, &mut again).unwrap();
+                prop_assert_eq!(again, bytes);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let _ = decode_scene(&bytes);
+        }
+    }
+
+    fn largest() -> Scene {
+        let track = Track {
+            id: TrackId(0),
+            class: ClassId(5),
+            confidence: 1.0,
+            state: Trust::Sure,
+            bbox: [0.0; 4],
+            tip: Some([0.0; 2]),
+            axis: Some([0.0; 2]),
+            velocity_px_s: [0.0; 2],
+            outlines: vec![vec![[0.0; 2]; limits::POINTS / limits::OUTLINES]; 4],
+        };
+        let tissue = Tissue { class: ClassId(2), area_px: 0, confidence: 1.0, state: Trust::Sure, outlines: Vec::new() };
+        Scene {
+            frame: FrameId(0),
+            pts_ns: 0,
+            capture_ns: 0,
+            picture: [1920, 1080],
+            frame_state: Trust::Sure,
+            tracks: (0..limits::TRACKS as u32).map(|id| Track { id: TrackId(id), ..track.clone() }).collect(),
+            tissues: vec![tissue; limits::TISSUES],
+            unknown_px: 0,
+            mask: ClassMask { width: 320, height: 192, ids: vec![0; 320 * 192] },
+            times: AnalysisTimes::default(),
+        }
+    }
+
+    #[test]
+    fn the_largest_scene_fits_a_packet() {
+        let (scene, mut bytes) = (largest(), Vec::new());
+        assert_eq!(scene.check(), Ok(()));
+        encode_scene(&scene, &mut bytes).unwrap();
+        assert!(bytes.len() + crate::link::wire::HEADER_BYTES <= MAX_PACKET_BYTES, "{} bytes", bytes.len());
+    }
+
+    #[test]
+    fn counts_beyond_the_limits_are_refused_before_memory_is_reserved() {
+        let mut scene = largest();
+        scene.tracks[0].outlines.push(vec![[0.0; 2]]);
+        let mut bytes = Vec::new();
+        encode_scene(&scene, &mut bytes).unwrap();
+        assert_eq!(decode_scene(&bytes), Err(SceneBytesFault::TooMany("outlines")));
+        // 65,535 tracks are announced, and none follows.
+        bytes.truncate(65);
+        bytes.extend_from_slice(&[0xff, 0xff]);
+        assert_eq!(decode_scene(&bytes), Err(SceneBytesFault::TooMany("tracks")));
+        // As many as are allowed, and none follows.
+        bytes.truncate(65);
+        bytes.extend_from_slice(&(limits::TRACKS as u16).to_le_bytes());
+        assert_eq!(decode_scene(&bytes), Err(SceneBytesFault::Length));
+    }
+}

@@ -1,0 +1,357 @@
+//! One worker's life, from its start to its end, as the link thread sees it.
+
+use crate::base::ids::FrameId;
+use crate::link::judge::{self, Flood, Rejection};
+use crate::link::outbox::introduction;
+use crate::link::socket::{MAX_PACKET_BYTES, Received, Socket};
+use crate::link::status::{Reason, add};
+use crate::link::watch::{Ended, Stopped, Vitals, watch};
+use crate::link::wire::{self, FromWorker, Introduction, Kind, NoScene};
+use crate::link::worker::{Answer, Shared, Spawn};
+use crate::link::{Hello, LinkError};
+use crate::scene::Scene;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{Pid, PidfdFlags, Signal};
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// Messages that are read before the deadlines are looked at again.
+const MESSAGES_A_WAKEUP: usize = 32;
+
+/// What the thread that starts workers does next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Restart { had_scene: bool, nonsense: bool },
+    Blocked,
+    Closing,
+}
+
+/// Why the loop of a session ends.
+#[derive(Debug)]
+enum End {
+    Closing,
+    Died,
+    Overdue(Reason),
+    Nonsense(Rejection, String),
+    Failed(String),
+    Fault(String),
+}
+
+pub(super) struct Session<'a> {
+    shared: &'a Arc<Shared>,
+    socket: Arc<Socket>,
+    pidfd: Arc<OwnedFd>,
+    stopped: Arc<Stopped>,
+    watcher: Option<JoinHandle<Ended>>,
+    want_hash: bool,
+    is_ready: bool,
+    started_ns: u64,
+    heard_ns: u64,
+    flood: Flood,
+    had_scene: bool,
+    /// The scene whose hash is still to come.
+    unhashed: Option<Arc<Scene>>,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Session<'a> {
+    /// Starts the program, with one end of a new socket as its descriptor 0, and greets it.
+    pub fn start(shared: &'a Arc<Shared>, spawn: &Spawn, hello: &Hello) -> Result<Self, LinkError> {
+        let (ours, theirs) = Socket::pair().map_err(LinkError::system("a socket"))?;
+        let child = Command::new(&spawn.program)
+            .args(&spawn.args)
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(|source| LinkError::Spawn { program: spawn.program.clone(), source })?;
+        shared.board.starting();
+        // Until it is waited for, its id cannot pass to another process: the descriptor is the child's own.
+        let opened = Pid::from_raw(child.id() as i32)
+            .ok_or(rustix::io::Errno::SRCH)
+            .and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()));
+        let pidfd = match opened {
+            Ok(pidfd) => Arc::new(pidfd),
+            Err(errno) => return Err(give_up(child, LinkError::system("a process descriptor")(errno))),
+        };
+        let stopped = Arc::new(Stopped::default());
+        let watcher = {
+            let (shared, pidfd, stopped) = (shared.clone(), pidfd.clone(), stopped.clone());
+            std::thread::Builder::new()
+                .name("link-watch".to_owned())
+                .spawn(move || watch(&pidfd, &shared.board, &stopped, &shared.nudge, &shared.clock))
+        };
+        let watcher = match watcher {
+            Ok(watcher) => watcher,
+            Err(error) => return Err(give_up(child, LinkError::system("a thread")(error))),
+        };
+        shared.pid.store(child.id(), std::sync::atomic::Ordering::Relaxed);
+        let now_ns = shared.clock.now_ns();
+        let session = Session {
+            shared,
+            socket: Arc::new(ours),
+            pidfd,
+            stopped,
+            watcher: Some(watcher),
+            want_hash: hello.want_hash,
+            is_ready: false,
+            started_ns: now_ns,
+            heard_ns: now_ns,
+            flood: Flood::new(),
+            had_scene: false,
+            unhashed: None,
+            buffer: vec![0; MAX_PACKET_BYTES],
+        };
+        // A worker that is dead already is noticed by the loop.
+        let greeting = serde_json::to_vec(hello).unwrap_or_default();
+        let _ = session.socket.send(&wire::packet(Kind::Hello, &greeting));
+        Ok(session)
+    }
+
+    /// Hears the worker until one of the two ends; then it is dead, reaped, and what it owed is counted.
+    pub fn run(mut self) -> Next {
+        let end = self.hear();
+        let next = match &end {
+            End::Closing => Next::Closing,
+            End::Failed(_) => Next::Blocked,
+            End::Nonsense(..) => Next::Restart { had_scene: self.had_scene, nonsense: true },
+            End::Died | End::Overdue(_) | End::Fault(_) => Next::Restart { had_scene: self.had_scene, nonsense: false },
+        };
+        match &end {
+            End::Closing => {}
+            End::Died => self.shared.board.down(Reason::Died),
+            End::Overdue(reason) => self.shared.board.down(*reason),
+            End::Nonsense(why, text) => {
+                add(&self.shared.tally.rejected[*why as usize], 1);
+                self.shared.board.down(Reason::Nonsense);
+                self.shared.note(format!("{}: {text}", why.name()));
+            }
+            End::Fault(text) => {
+                self.shared.board.down(Reason::Fault);
+                self.shared.note(text.clone());
+            }
+            End::Failed(text) => {
+                self.shared.note(text.clone());
+                self.shared.board.blocked();
+            }
+        }
+        self.close(&end);
+        next
+    }
+
+    fn close(&mut self, end: &End) {
+        // Already gone: nothing to kill.
+        let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
+        let ended = self.watcher.take().and_then(|watcher| watcher.join().ok()).unwrap_or(Ended::Unknown);
+        self.shared.pid.store(0, std::sync::atomic::Ordering::Relaxed);
+        add(
+            &self.shared.tally.lost,
+            self.shared.outbox.close().map_or(0, |asked| u64::from(self.unhashed_frame() != Some(asked.stamps.id))),
+        );
+        if let Some(scene) = self.unhashed.take() {
+            self.shared.deliver(Answer { scene, input_hash: None });
+        }
+        // Nobody may show what a worker said that is no longer there.
+        while self.shared.scenes.pop().is_some() {
+            add(&self.shared.tally.scenes_replaced, 1);
+        }
+        match end {
+            End::Closing => {}
+            End::Died => {
+                self.shared.note_if_none(format!("the AI process ended by itself ({ended})"));
+                tracing::warn!(%ended, "the AI process ended");
+            }
+            other => tracing::warn!(reason = ?other, "the AI process was ended"),
+        }
+    }
+
+    fn unhashed_frame(&self) -> Option<FrameId> {
+        self.unhashed.as_ref().map(|scene| scene.frame)
+    }
+
+    fn hear(&mut self) -> End {
+        loop {
+            if self.shared.is_closing() {
+                return End::Closing;
+            }
+            if let Err(end) = self.introduce_ring() {
+                return end;
+            }
+            let (deadline_ns, _) = self.vitals().deadline(&self.shared.settings);
+            let (socket, pidfd) = (self.socket.clone(), self.pidfd.clone());
+            let mut fds =
+                [PollFd::new(&*socket, PollFlags::IN), PollFd::new(&*pidfd, PollFlags::IN), PollFd::new(&self.shared.nudge, PollFlags::IN)];
+            let wait_ns = deadline_ns.saturating_sub(self.shared.clock.now_ns());
+            let timeout = Timespec { tv_sec: (wait_ns / 1_000_000_000) as _, tv_nsec: (wait_ns % 1_000_000_000) as _ };
+            // An interrupted poll found nothing; the loop looks again.
+            let _ = rustix::event::poll(&mut fds, Some(&timeout));
+            let [has_message, has_ended, was_nudged] = fds.map(|fd| !fd.revents().is_empty());
+            if was_nudged {
+                self.shared.nudge.clear();
+            }
+            if has_ended {
+                self.shared.board.down(Reason::Died);
+            }
+            if (has_message || has_ended)
+                && let Err(end) = self.read_some(has_ended)
+            {
+                return end;
+            }
+            if has_ended {
+                return End::Died;
+            }
+            // What it said in time is heard before it is given up.
+            let (deadline_ns, reason) = self.vitals().deadline(&self.shared.settings);
+            if self.shared.clock.now_ns() >= deadline_ns {
+                return End::Overdue(reason);
+            }
+        }
+    }
+
+    fn vitals(&self) -> Vitals {
+        Vitals {
+            started_ns: self.started_ns,
+            is_ready: self.is_ready,
+            heard_ns: self.heard_ns,
+            asked_ns: self.shared.outbox.asked().map(|asked| asked.sent_ns),
+            stopped_ns: self.stopped.since_ns(),
+        }
+    }
+
+    fn introduce_ring(&mut self) -> Result<(), End> {
+        if !self.is_ready {
+            return Ok(());
+        }
+        while let Some((number, ring)) = self.shared.outbox.new_ring() {
+            // A worker that takes nothing any more is stopped or hung, and its deadline runs.
+            if self.socket.send_with_fd(&introduction(number, ring.geometry()), ring.fd()).is_err() {
+                return Ok(());
+            }
+            if self.shared.outbox.ring_was_sent(number) {
+                self.send_waiting();
+            }
+        }
+        Ok(())
+    }
+
+    fn send_waiting(&self) {
+        let offered = self.shared.outbox.send_waiting(self.shared.clock.now_ns());
+        add(&self.shared.tally.skipped_busy, offered.skipped_busy);
+    }
+
+    /// Reads what is there, but not for ever. Of a worker that has ended only its last words count.
+    fn read_some(&mut self, has_ended: bool) -> Result<(), End> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut result = Ok(());
+        for _ in 0..MESSAGES_A_WAKEUP {
+            result = match self.socket.receive(&mut buffer) {
+                Ok(Received::Nothing) => break,
+                Ok(Received::End) | Err(_) => Err(End::Died),
+                Ok(Received::TooLong) => Err(End::Nonsense(Rejection::Malformed, "a packet that is too long".to_owned())),
+                Ok(Received::Packet(length)) if has_ended => last_words(&buffer[..length]),
+                Ok(Received::Packet(length)) => self.take(&buffer[..length]),
+            };
+            if result.is_err() {
+                break;
+            }
+        }
+        self.buffer = buffer;
+        result
+    }
+
+    fn take(&mut self, packet: &[u8]) -> Result<(), End> {
+        let now_ns = self.shared.clock.now_ns();
+        if self.flood.hears(now_ns) {
+            return Err(End::Nonsense(Rejection::Flood, "too many messages".to_owned()));
+        }
+        let message = FromWorker::read(packet).map_err(|malformed| End::Nonsense(Rejection::Malformed, malformed.to_string()))?;
+        self.heard_ns = now_ns;
+        let out_of_turn = |what: &str| Err(End::Nonsense(Rejection::OutOfTurn, what.to_owned()));
+        match message {
+            FromWorker::Failed(bytes) => Err(End::Failed(wire::text(bytes))),
+            FromWorker::Fault(bytes) => Err(End::Fault(wire::text(bytes))),
+            FromWorker::Ready(_) if self.is_ready => out_of_turn("ready twice"),
+            FromWorker::Ready(json) => self.ready(json),
+            _ if !self.is_ready => out_of_turn("an answer before it was ready"),
+            FromWorker::Heartbeat => Ok(()),
+            FromWorker::Scene(bytes) => self.scene(bytes),
+            FromWorker::Hash { frame, sha256 } => self.hash(frame, sha256),
+            FromWorker::NoScene { frame, why } => self.no_scene(frame, why),
+        }
+    }
+
+    fn ready(&mut self, json: &[u8]) -> Result<(), End> {
+        let introduction: Introduction = serde_json::from_slice(json)
+            .map_err(|error| End::Nonsense(Rejection::Malformed, format!("it does not introduce itself ({error})")))?;
+        self.is_ready = true;
+        self.shared.introduced(introduction);
+        self.shared.outbox.open(self.socket.clone());
+        self.shared.board.ready();
+        Ok(())
+    }
+
+    fn scene(&mut self, bytes: &[u8]) -> Result<(), End> {
+        // While its hash is owed, the frame has been answered.
+        let asked = self.shared.outbox.asked().filter(|asked| self.unhashed_frame() != Some(asked.stamps.id));
+        let last = self.shared.last_scene();
+        let scene = judge::scene(asked.as_ref(), last, bytes).map_err(|(why, text)| End::Nonsense(why, text))?;
+        self.had_scene = true;
+        let scene = Arc::new(scene);
+        self.shared.accept(&scene);
+        if self.want_hash {
+            self.unhashed = Some(scene);
+            Ok(())
+        } else {
+            self.complete(scene, None)
+        }
+    }
+
+    fn hash(&mut self, frame: FrameId, sha256: Option<[u8; 32]>) -> Result<(), End> {
+        match self.unhashed.take() {
+            Some(scene) if scene.frame == frame => self.complete(scene, sha256),
+            owed => {
+                self.unhashed = owed;
+                Err(End::Nonsense(Rejection::UnknownFrame, format!("frame {}: a hash that nobody waits for", frame.0)))
+            }
+        }
+    }
+
+    fn no_scene(&mut self, frame: FrameId, why: NoScene) -> Result<(), End> {
+        if self.unhashed.is_some() || self.shared.outbox.asked().is_none_or(|asked| asked.stamps.id != frame) {
+            return Err(End::Nonsense(Rejection::UnknownFrame, format!("frame {}: nobody asked about it", frame.0)));
+        }
+        let counter = match why {
+            NoScene::Overwritten => &self.shared.tally.overwritten,
+            NoScene::Nothing | NoScene::Unfit => &self.shared.tally.without_scene,
+        };
+        add(counter, 1);
+        self.shared.outbox.answered(frame);
+        self.send_waiting();
+        Ok(())
+    }
+
+    /// Answer and hash are there: the worker is free for the newest frame.
+    fn complete(&mut self, scene: Arc<Scene>, input_hash: Option<[u8; 32]>) -> Result<(), End> {
+        self.shared.outbox.answered(scene.frame);
+        self.send_waiting();
+        self.shared.deliver(Answer { scene, input_hash });
+        Ok(())
+    }
+}
+
+/// A worker that ends says why, if it can.
+fn last_words(packet: &[u8]) -> Result<(), End> {
+    match FromWorker::read(packet) {
+        Ok(FromWorker::Failed(bytes)) => Err(End::Failed(wire::text(bytes))),
+        Ok(FromWorker::Fault(bytes)) => Err(End::Fault(wire::text(bytes))),
+        _ => Ok(()),
+    }
+}
+
+/// A child that cannot be watched is not kept.
+fn give_up(mut child: std::process::Child, error: LinkError) -> LinkError {
+    let _ = child.kill();
+    let _ = child.wait();
+    error
+}

@@ -1,0 +1,3 @@
+//! The one integration binary: rooms together, with real processes.
+
+mod link;
