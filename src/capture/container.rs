@@ -27,14 +27,57 @@ pub(super) fn find_truncation(file: &mut (impl Read + Seek), len: u64) -> io::Re
 /// Boxes with which an ISO-BMFF or QuickTime file may begin.
 const ISO_FIRST_BOXES: [&[u8; 4]; 9] = [b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"moof"];
 
+/// What GStreamer 1.22 does not pass on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Header {
+    /// An mp4's colour box (`colr`, kind `nclx`) says full range.
+    pub full_range: bool,
+}
+
+/// An index larger than this is not searched (hours of video have one of about 10 MB).
+const LARGEST_INDEX: u64 = 64 << 20;
+
+/// Reads what `Header` holds; the default for what has none.
+pub(super) fn read_header(file: &mut (impl Read + Seek), len: u64) -> io::Result<Header> {
+    let mut at = 0u64;
+    for _ in 0..MOST_BOXES {
+        let mut head = [0; 16];
+        let got = read_up_to(file, at, &mut head)?;
+        if got < 8 || (at == 0 && !ISO_FIRST_BOXES.iter().any(|name| &head[4..8] == *name)) {
+            break;
+        }
+        let size = match be32(&head) {
+            0 => len.saturating_sub(at),
+            1 if got == 16 => be64(&head[8..]),
+            size => u64::from(size),
+        };
+        if &head[4..8] == b"moov" && size <= LARGEST_INDEX {
+            let mut index = vec![0; size as usize];
+            let got = read_up_to(file, at, &mut index)?;
+            // kind, primaries, transfer, matrix (2 bytes each), then the flag in the topmost bit.
+            let colour = index[..got].windows(15).find(|window| window.starts_with(b"colrnclx"));
+            return Ok(Header { full_range: colour.is_some_and(|window| window[14] & 0x80 != 0) });
+        }
+        if size < 8 {
+            break;
+        }
+        at = at.saturating_add(size);
+    }
+    Ok(Header::default())
+}
+
 fn iso_bmff(file: &mut (impl Read + Seek), len: u64) -> io::Result<Option<String>> {
-    let (mut at, mut has_index) = (0u64, false);
+    let (mut at, mut has_index, mut has_data) = (0u64, false, false);
     for _ in 0..MOST_BOXES {
         let mut header = [0; 16];
         let got = read_up_to(file, at, &mut header)?;
         if got < 8 {
             // A few bytes of padding after the last box are common and harmless.
-            return Ok((!has_index).then(|| "its index (moov) is missing".to_owned()));
+            return Ok(match (has_index, has_data) {
+                (false, _) => Some("its index (moov) is missing".to_owned()),
+                (true, false) => Some("its contents (mdat) are missing".to_owned()),
+                (true, true) => None,
+            });
         }
         let name = &header[4..8];
         if !name.iter().all(|&b| b == 0xa9 || (b' '..=b'~').contains(&b)) {
@@ -42,10 +85,11 @@ fn iso_bmff(file: &mut (impl Read + Seek), len: u64) -> io::Result<Option<String
             return Ok(None);
         }
         has_index |= name == b"moov" || name == b"moof";
+        has_data |= name == b"mdat";
         let size = match be32(&header) {
             0 => len - at,
             1 if got < 16 => return Ok(Some("it ends inside a box header".to_owned())),
-            1 => u64::from_be_bytes([header[8], header[9], header[10], header[11], header[12], header[13], header[14], header[15]]),
+            1 => be64(&header[8..]),
             size => u64::from(size),
         };
         if size < 8 {
@@ -118,6 +162,10 @@ fn ebml_number(bytes: &[u8], keep_marker: bool) -> Option<(u64, usize)> {
     }
     let first = if keep_marker { u64::from(first) } else { u64::from(first) & ((1u64 << (8 - length)) - 1) };
     Some((bytes[1..length].iter().fold(first, |value, &byte| value << 8 | u64::from(byte)), length))
+}
+
+fn be64(bytes: &[u8]) -> u64 {
+    bytes.iter().take(8).fold(0, |value, &byte| value << 8 | u64::from(byte))
 }
 
 fn be32(bytes: &[u8]) -> u32 {
@@ -208,6 +256,17 @@ mod tests {
         assert!(check(&bytes).unwrap().contains("'mdat'"));
     }
 
+    #[test]
+    fn the_range_is_read_from_the_colour_box() {
+        let of = |flag: u8| {
+            let mut bytes = mp4();
+            let at = bytes.windows(4).position(|w| w == b"moov").unwrap() + 10;
+            bytes[at..at + 15].copy_from_slice(&[b'c', b'o', b'l', b'r', b'n', b'c', b'l', b'x', 0, 1, 0, 1, 0, 1, flag]);
+            read_header(&mut Cursor::new(&bytes), bytes.len() as u64).unwrap()
+        };
+        assert_eq!((of(0x80).full_range, of(0).full_range), (true, false));
+    }
+
     proptest! {
         #[test]
         fn never_panics_whatever_the_bytes(start in 0usize..4, noise in proptest::collection::vec(any::<u8>(), 0..300), len in any::<u64>()) {
@@ -215,6 +274,7 @@ mod tests {
             let _ = find_truncation(&mut Cursor::new(&bytes), bytes.len() as u64);
             // A length that does not fit (the file grows or shrinks meanwhile) must not hurt either.
             let _ = find_truncation(&mut Cursor::new(&bytes), len);
+            let _ = read_header(&mut Cursor::new(&bytes), len);
         }
 
         #[test]
@@ -223,6 +283,7 @@ mod tests {
             let at = at.min(bytes.len() - 8);
             bytes[at..at + 8].copy_from_slice(&with);
             let _ = check(&bytes);
+            let _ = read_header(&mut Cursor::new(&bytes), bytes.len() as u64);
         }
     }
 }

@@ -39,22 +39,17 @@ impl DecodeTimes {
         left.drain(..=at).next_back().map(|(_, took_ns)| took_ns)
     }
 
-    /// Watches `element` if it is a video decoder. With `choose_threads`, its threads are chosen by the picture's size.
-    pub fn watch(&self, element: &gst::Element, choose_threads: bool) {
-        let Some(klass) = element.factory().and_then(|f| f.metadata("klass").map(str::to_owned)) else { return };
-        let is_decoder = klass.contains("Decoder") && (klass.contains("Video") || klass.contains("Image"));
+    /// Watches a video decoder.
+    pub fn watch(&self, element: &gst::Element) {
         let (Some(sink), Some(src)) = (element.static_pad("sink"), element.static_pad("src")) else { return };
-        if !is_decoder {
-            return;
-        }
-        let is_hardware = klass.contains("Hardware");
+        let is_hardware = element.factory().and_then(|f| f.metadata("klass").map(|k| k.contains("Hardware"))).unwrap_or(false);
         let (times, weak) = (self.clone(), element.downgrade());
         sink.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
             match &info.data {
                 Some(gst::PadProbeData::Buffer(_)) => times.state.entered_ns.store(times.clock.now_ns().max(1), Ordering::Relaxed),
                 Some(gst::PadProbeData::Event(event)) => match event.view() {
-                    gst::EventView::Caps(caps) => {
-                        let threads = weak.upgrade().and_then(|decoder| libav_threads(&decoder, caps.caps(), choose_threads));
+                    gst::EventView::Caps(_) => {
+                        let threads = weak.upgrade().and_then(|decoder| libav_threads(&decoder));
                         times.state.in_feeding_thread.store(!is_hardware && threads.is_none_or(|n| n == 1), Ordering::Relaxed);
                     }
                     gst::EventView::FlushStop(_) => times.state.left.lock().unwrap_or_else(PoisonError::into_inner).clear(),
@@ -82,23 +77,8 @@ impl DecodeTimes {
     }
 }
 
-/// Largest picture that one thread decodes with ease (720p: about 5 ms of a core); from there on frames are decoded side
-/// by side. One thread holds fewer pictures back and leaves the other core to the AI.
-const ONE_THREAD_PIXELS: i32 = 1280 * 720;
-/// More threads hold more pictures back and gain nothing at 60 pictures a second.
-const MOST_THREADS: usize = 4;
-
-/// Threads of a libav decoder, after setting them where wanted; None for a decoder that has no such setting.
-fn libav_threads(decoder: &gst::Element, caps: &gst::CapsRef, choose: bool) -> Option<i32> {
+/// Threads of a libav decoder; None for a decoder that has no such setting.
+fn libav_threads(decoder: &gst::Element) -> Option<i32> {
     let spec = decoder.find_property("max-threads")?;
-    if spec.value_type() != i32::static_type() {
-        return None;
-    }
-    if choose {
-        let size = caps.structure(0).and_then(|s| Some((s.get::<i32>("width").ok()?, s.get::<i32>("height").ok()?)));
-        let is_small = size.is_some_and(|(width, height)| width.saturating_mul(height) <= ONE_THREAD_PIXELS);
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        decoder.set_property("max-threads", if is_small { 1 } else { cores.min(MOST_THREADS) as i32 });
-    }
-    Some(decoder.property::<i32>("max-threads"))
+    (spec.value_type() == i32::static_type()).then(|| decoder.property("max-threads"))
 }

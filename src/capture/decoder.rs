@@ -5,9 +5,11 @@
 //!   gst:    DESCRIPTION ────────┴► videoconvert (passes NV12, I420, RGB through untouched) ► appsink (bounded, sync=false)
 //! ```
 
+use super::container::Header;
 use super::decode_time::DecodeTimes;
 use super::error::CaptureError;
 use super::messages::{Troubles, debian_package};
+use super::tuning;
 use crate::base::clock::Clock;
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -44,7 +46,7 @@ pub(super) enum Step {
 
 impl Decoder {
     /// A pipeline that decodes the first video stream of the file at `path`, at most `ahead` pictures ahead.
-    pub fn for_file(path: &Path, ahead: u32, clock: Arc<dyn Clock>) -> Result<Self, CaptureError> {
+    pub fn for_file(path: &Path, header: Header, ahead: u32, clock: Arc<dyn Clock>) -> Result<Self, CaptureError> {
         let pipeline = gst::Pipeline::new();
         let source = element("filesrc")?;
         source.set_property("location", path);
@@ -79,7 +81,7 @@ impl Decoder {
         let no_video = Arc::new(AtomicBool::new(false));
         let noted = no_video.clone();
         demux.connect_no_more_pads(move |_| noted.store(!convert_pad.is_linked(), Ordering::Release));
-        Self::finish(path.display().to_string(), pipeline, sink, clock, no_video, true)
+        Self::finish(path.display().to_string(), pipeline, sink, clock, no_video, Some(header))
     }
 
     /// The pipeline that `description` describes, as for gst-launch-1.0, ending in raw video.
@@ -98,7 +100,7 @@ impl Decoder {
         let sink = app_sink(ahead);
         let linked = pipeline.add(&sink).and_then(|()| convert.link(&sink));
         linked.map_err(|e| refuse(e.to_string()))?;
-        Self::finish(format!("gst:{description}"), pipeline, sink, clock, Arc::default(), false)
+        Self::finish(format!("gst:{description}"), pipeline, sink, clock, Arc::default(), None)
     }
 
     fn finish(
@@ -107,14 +109,21 @@ impl Decoder {
         sink: gst_app::AppSink,
         clock: Arc<dyn Clock>,
         no_video: Arc<AtomicBool>,
-        choose_threads: bool,
+        file: Option<Header>,
     ) -> Result<Self, CaptureError> {
         let times = DecodeTimes::new(clock);
-        for element in pipeline.iterate_recurse().into_iter().flatten() {
-            times.watch(&element, choose_threads);
-        }
         let watcher = times.clone();
-        pipeline.connect_deep_element_added(move |_, _, element| watcher.watch(element, choose_threads));
+        let prepare = move |element: &gst::Element| {
+            if tuning::is_video_decoder(element) {
+                // A description's decoders are set as their author wants them.
+                if let Some(header) = file {
+                    tuning::tune(element, header.full_range);
+                }
+                watcher.watch(element);
+            }
+        };
+        pipeline.iterate_recurse().into_iter().flatten().for_each(|element| prepare(&element));
+        pipeline.connect_deep_element_added(move |_, _, element| prepare(element));
         let troubles = Troubles::of(&pipeline).ok_or_else(|| CaptureError::GStreamer { reason: "a pipeline has no bus".into() })?;
         Ok(Decoder { thing, pipeline, sink, times, live: false, troubles, no_video })
     }
@@ -152,7 +161,10 @@ impl Decoder {
     pub fn first(&mut self) -> Result<gst::Sample, CaptureError> {
         for _ in 0..OPEN_WAITS {
             match self.next(OPEN_WAIT)? {
-                Step::Sample(sample) => return Ok(sample),
+                Step::Sample(sample) => {
+                    self.troubles.forget_missing();
+                    return Ok(sample);
+                }
                 Step::Waiting => {}
                 Step::End => return Err(self.nothing_decoded()),
             }
@@ -165,11 +177,16 @@ impl Decoder {
         if let Some(sample) = self.sink.try_pull_sample(gst::ClockTime::try_from(wait).unwrap_or(gst::ClockTime::SECOND)) {
             return Ok(Step::Sample(sample));
         }
-        if let Some(trouble) = self.trouble() {
-            return Err(trouble);
-        }
-        if self.no_video.load(Ordering::Acquire) {
-            return Err(CaptureError::NoVideo { thing: self.thing.clone(), found: "sound or data".into() });
+        // Asked before the bus: without video nothing is linked, and that is what GStreamer would complain about.
+        let no_video = self.no_video.load(Ordering::Acquire);
+        match self.trouble() {
+            Some(missing @ CaptureError::MissingDecoder { .. }) => return Err(missing),
+            _ if no_video => {
+                let missing = self.troubles.missing_decoder(&self.thing);
+                return Err(missing.unwrap_or_else(|| CaptureError::NoVideo { thing: self.thing.clone(), found: "sound or data".into() }));
+            }
+            Some(trouble) => return Err(trouble),
+            None => {}
         }
         Ok(if self.sink.is_eos() { Step::End } else { Step::Waiting })
     }

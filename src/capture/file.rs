@@ -1,13 +1,13 @@
 //! What can be said against a file before a decoder is started on it.
 
-use super::container;
+use super::container::{self, Header};
 use super::error::CaptureError;
 use std::fs::File;
 use std::io::ErrorKind as Io;
 use std::path::Path;
 
-/// Ok if `path` is a file with something in it that ends where its headers say.
-pub(super) fn check(path: &Path) -> Result<(), CaptureError> {
+/// What the file's header says, if `path` is a file with something in it that ends where its headers say.
+pub(super) fn check(path: &Path) -> Result<Header, CaptureError> {
     let name = || path.display().to_string();
     let unreadable = |source: std::io::Error| match source.kind() {
         Io::NotFound | Io::NotADirectory => CaptureError::Missing { path: name() },
@@ -26,7 +26,7 @@ pub(super) fn check(path: &Path) -> Result<(), CaptureError> {
         return Err(CaptureError::Empty { path: name() });
     }
     match container::find_truncation(&mut file, metadata.len()).map_err(unreadable)? {
-        None => Ok(()),
+        None => container::read_header(&mut file, metadata.len()).map_err(unreadable),
         Some(what) => Err(CaptureError::Truncated { path: name(), what }),
     }
 }

@@ -61,6 +61,16 @@ impl Troubles {
         Some(Troubles { bus, missing: Vec::new() })
     }
 
+    /// The error for what was asked for in vain so far, if anything was.
+    pub fn missing_decoder(&self, thing: &str) -> Option<CaptureError> {
+        (!self.missing.is_empty()).then(|| missing_decoder(thing, &self.missing))
+    }
+
+    /// The picture plays: what was missing was for something else (subtitles, say).
+    pub fn forget_missing(&mut self) {
+        self.missing.clear();
+    }
+
     /// The first error that has come, in our words.
     pub fn first(&mut self, thing: &str, live: bool) -> Option<CaptureError> {
         while let Some(message) = self.bus.pop() {
@@ -77,13 +87,23 @@ impl Troubles {
     }
 }
 
+fn missing_decoder(thing: &str, missing: &[String]) -> CaptureError {
+    let what = if missing.is_empty() { "a decoder that GStreamer does not name".to_owned() } else { missing.join(", ") };
+    // H.264 and H.265 outside of mp4 and mkv need a parser beside their decoder.
+    let package = if what.contains("H.26") {
+        "gstreamer1.0-libav and gstreamer1.0-plugins-bad"
+    } else {
+        "gstreamer1.0-libav, gstreamer1.0-plugins-good, -bad or -ugly"
+    };
+    CaptureError::MissingDecoder { thing: thing.to_owned(), what, package }
+}
+
 fn translate(thing: &str, error: &gst::message::Error, missing: &[String], live: bool) -> CaptureError {
     let (cause, thing) = (error.error(), thing.to_owned());
     tracing::debug!(debug = ?error.debug(), "{cause}");
     let reason = cause.to_string().trim_end_matches('.').to_owned();
     if !missing.is_empty() || cause.matches(gst::StreamError::CodecNotFound) || cause.matches(gst::CoreError::MissingPlugin) {
-        let what = if missing.is_empty() { "a decoder that GStreamer does not name".to_owned() } else { missing.join(", ") };
-        return CaptureError::MissingDecoder { thing, what, package: "gstreamer1.0-libav, gstreamer1.0-plugins-good, -bad or -ugly" };
+        return missing_decoder(&thing, missing);
     }
     if cause.matches(gst::StreamError::TypeNotFound) || cause.matches(gst::StreamError::WrongType) {
         return CaptureError::NotVideo { thing, reason: "its contents are of no known kind".to_owned() };

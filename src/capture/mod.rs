@@ -17,6 +17,7 @@ mod pace;
 mod paced;
 mod settings;
 pub mod sim;
+mod tuning;
 mod uri;
 
 #[cfg(test)]
@@ -112,12 +113,12 @@ pub fn open(uri: &str, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box
     match uri::parse(uri)? {
         uri::Spec::Sim => Err(CaptureError::Unknown { uri: uri.to_owned(), note: " (the simulator is not wired yet)" }),
         uri::Spec::File { path, rate } => {
-            file::check(&path)?;
+            let header = file::check(&path)?;
             messages::init()?;
             let reopen: paced::Reopen = {
                 let clock = clock.clone();
                 Box::new(move || {
-                    let mut decoder = Decoder::for_file(&path, ahead, clock.clone())?;
+                    let mut decoder = Decoder::for_file(&path, header, ahead, clock.clone())?;
                     decoder.play()?;
                     Ok(decoder)
                 })

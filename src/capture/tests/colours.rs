@@ -49,7 +49,7 @@ fn raw_bars_in_every_format_matrix_and_range_at_odd_sizes() {
     for (format, (width, height)) in [(PixelFormat::Nv12, (323, 181)), (PixelFormat::I420, (211, 137)), (PixelFormat::I420, (640, 360))] {
         for (said, matrix, range) in COLORIMETRIES {
             let uri = format!(
-                "gst:videotestsrc pattern=smpte ! video/x-raw,format=RGB,width={width},height={height} ! videoconvert dither=none ! video/x-raw,format={},colorimetry=(string){said}",
+                "gst:videotestsrc pattern=smpte75 ! video/x-raw,format=RGB,width={width},height={height} ! videoconvert dither=none ! video/x-raw,format={},colorimetry=(string){said}",
                 format.name()
             );
             let mut source = open_at(&uri, manual());
@@ -64,7 +64,7 @@ fn raw_bars_in_every_format_matrix_and_range_at_odd_sizes() {
 
 #[test]
 fn rgb_is_taken_as_it_is() {
-    let mut source = open_at("gst:videotestsrc pattern=smpte ! video/x-raw,format=RGB,width=101,height=75", manual());
+    let mut source = open_at("gst:videotestsrc pattern=smpte75 ! video/x-raw,format=RGB,width=101,height=75", manual());
     let seen = next(&mut *source);
     assert_eq!((seen.layout.format, seen.layout.colorimetry.range), (PixelFormat::Rgb, Range::Full));
     assert_bars(&seen, 1., "RGB");
@@ -73,7 +73,7 @@ fn rgb_is_taken_as_it_is() {
 #[test]
 fn other_formats_are_converted_and_keep_their_colours() {
     for format in ["Y444", "BGRx", "YUY2", "Y42B"] {
-        let uri = format!("gst:videotestsrc pattern=smpte ! video/x-raw,format={format},width=320,height=180");
+        let uri = format!("gst:videotestsrc pattern=smpte75 ! video/x-raw,format={format},width=320,height=180");
         assert_bars(&next(&mut *open_at(&uri, manual())), 5., format);
     }
 }
@@ -85,7 +85,7 @@ fn an_encoded_file_says_its_matrix_and_range() {
         let path = folder.path().join(format!("bars-{n}.mp4"));
         clips::write(
             &format!(
-                "videotestsrc pattern=smpte num-buffers=3 ! video/x-raw,format=RGB,width=322,height=182,framerate=25/1 ! videoconvert dither=none ! video/x-raw,format=I420,colorimetry=(string){said} ! x264enc pass=quant quantizer=4 threads=1 ! mp4mux"
+                "videotestsrc pattern=smpte75 num-buffers=3 ! video/x-raw,format=RGB,width=322,height=182,framerate=25/1 ! videoconvert dither=none ! video/x-raw,format=I420,colorimetry=(string){said} ! x264enc pass=quant quantizer=4 threads=1 ! mp4mux"
             ),
             &path,
         );
@@ -100,7 +100,7 @@ fn a_motion_jpeg_file_is_full_range_601() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bars.avi");
     clips::write(
-        "videotestsrc pattern=smpte num-buffers=3 ! video/x-raw,width=352,height=288,framerate=25/1 ! videoconvert ! video/x-raw,format=I420,colorimetry=1:4:0:0 ! jpegenc quality=98 ! avimux",
+        "videotestsrc pattern=smpte75 num-buffers=3 ! video/x-raw,format=RGB,width=352,height=288,framerate=25/1 ! videoconvert ! video/x-raw,format=I420,colorimetry=1:4:0:0 ! jpegenc quality=98 ! avimux",
         &path,
     );
     let seen = next(&mut *open_at(path.to_str().unwrap(), manual()));

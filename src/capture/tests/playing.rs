@@ -4,8 +4,9 @@ use super::clips::{self, number_of};
 use super::{START_NS, Seen, manual, next, next_or_end, open_at};
 use crate::base::clock::{Clock, MonotonicClock};
 use crate::base::error::ErrorKind;
-use crate::capture::{Pull, Source};
+use crate::capture::Pull;
 use crate::frame::{Matrix, PixelFormat};
+use gstreamer as gst;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -182,6 +183,10 @@ fn the_real_clips_play_over_their_ends() {
         return;
     }
     for (name, width, count) in [("laparoscopy-720p25.mp4", 1280, 300u64), ("robotic-576p25-1.avi", 720, 60)] {
+        if name.ends_with(".avi") && gst::ElementFactory::find("h264parse").is_none() {
+            println!("SKIPPED {name}: no h264parse (gstreamer1.0-plugins-bad)");
+            continue;
+        }
         let mut source = open_at(uri(&folder.join(name)), manual());
         assert_eq!((source.info().width, source.info().fps), (width, 25.0), "{name}");
         for n in 0..count {
