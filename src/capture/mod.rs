@@ -5,15 +5,32 @@
 //!   open(uri) ─► Source ── pull ─► Picture (planes as decoded, due_ns) ─► copied into a ring slot ─► Frame at due_ns
 //! ```
 
+mod container;
+mod decode_time;
+mod decoder;
 mod error;
+mod file;
+mod live;
+mod mapping;
+mod messages;
+mod pace;
+mod paced;
 mod settings;
 pub mod sim;
+mod tuning;
+mod uri;
+
+#[cfg(test)]
+mod tests;
 
 pub use error::CaptureError;
 pub use settings::Settings;
 
 use crate::base::clock::Clock;
 use crate::frame::{Colorimetry, FrameLayout, PixelFormat};
+use decoder::Decoder;
+use live::LiveSource;
+use paced::PacedSource;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,6 +109,32 @@ pub trait Source: Send {
 /// Errors name the thing, the reason and the remedy: no such file, not a video, no video stream in it, truncated,
 /// corrupt, unknown scheme, GStreamer element missing.
 pub fn open(uri: &str, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box<dyn Source>, CaptureError> {
-    let _ = (settings, clock);
-    Err(CaptureError::Unknown { uri: uri.to_owned() })
+    let ahead = settings.decode_ahead_frames.clamp(1, 16);
+    match uri::parse(uri)? {
+        uri::Spec::Sim => Err(CaptureError::Unknown { uri: uri.to_owned(), note: " (the simulator is not wired yet)" }),
+        uri::Spec::File { path, rate } => {
+            let header = file::check(&path)?;
+            messages::init()?;
+            let reopen: paced::Reopen = {
+                let clock = clock.clone();
+                Box::new(move || {
+                    let mut decoder = Decoder::for_file(&path, header, ahead, clock.clone())?;
+                    decoder.play()?;
+                    Ok(decoder)
+                })
+            };
+            let decoder = reopen()?;
+            Ok(Box::new(PacedSource::new(uri, decoder, rate, Some(reopen), clock)?))
+        }
+        uri::Spec::Gst(description) => {
+            messages::init()?;
+            let mut decoder = Decoder::for_description(&description, ahead, clock.clone())?;
+            decoder.prepare()?;
+            if decoder.live {
+                return Ok(Box::new(LiveSource::new(uri, decoder, clock)?));
+            }
+            decoder.play()?;
+            Ok(Box::new(PacedSource::new(uri, decoder, None, None, clock)?))
+        }
+    }
 }

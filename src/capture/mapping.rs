@@ -1,0 +1,158 @@
+//! From a GStreamer sample to our layout and planes. The memory is mapped for reading and stays the decoder's own.
+
+use super::error::CaptureError;
+use super::{Picture, PlaneRef};
+use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range};
+use gstreamer as gst;
+use gstreamer_video as gst_video;
+use gstreamer_video::prelude::*;
+
+/// What caps say, kept until they change.
+#[derive(Debug, Clone)]
+pub(super) struct Format {
+    caps: gst::Caps,
+    info: gst_video::VideoInfo,
+    pub layout: FrameLayout,
+}
+
+impl Format {
+    /// `thing` is named in errors.
+    pub fn from_caps(thing: &str, caps: &gst::CapsRef) -> Result<Self, CaptureError> {
+        let not_raw = |reason: String| CaptureError::NoPicture { thing: thing.to_owned(), reason };
+        let info = gst_video::VideoInfo::from_caps(caps).map_err(|_| not_raw(format!("its format is not understood ({caps})")))?;
+        let format = match info.format() {
+            gst_video::VideoFormat::Nv12 => PixelFormat::Nv12,
+            gst_video::VideoFormat::I420 => PixelFormat::I420,
+            gst_video::VideoFormat::Rgb => PixelFormat::Rgb,
+            other => return Err(not_raw(format!("its format is {other:?}, not NV12, I420 or RGB"))),
+        };
+        let layout = FrameLayout::new(format, colorimetry(&info, caps), info.width() as usize, info.height() as usize)
+            .map_err(|source| CaptureError::Layout { thing: thing.to_owned(), source })?;
+        Ok(Format { caps: caps.to_owned(), info, layout })
+    }
+
+    pub fn is_of(&self, caps: &gst::CapsRef) -> bool {
+        std::ptr::eq(self.caps.as_ptr(), caps.as_ptr()) || *self.caps == *caps
+    }
+
+    /// Nominal pictures a second, None where the stream does not say (variable rate).
+    pub fn frame_rate(&self) -> Option<(u32, u32)> {
+        let fps = self.info.fps();
+        Some((u32::try_from(fps.numer()).ok()?, u32::try_from(fps.denom()).ok()?)).filter(|&(num, _)| num > 0)
+    }
+}
+
+/// Matrix and range as the stream says; where it is silent, GStreamer's own rule (by height), limited range.
+fn colorimetry(info: &gst_video::VideoInfo, caps: &gst::CapsRef) -> Colorimetry {
+    if info.is_rgb() {
+        return Colorimetry { matrix: Matrix::Bt709, range: Range::Full };
+    }
+    // VideoInfo throws away a known range where the matrix is unknown, so the text is asked first.
+    let said = caps.structure(0).and_then(|s| s.get::<&str>("colorimetry").ok()).and_then(|text| text.parse().ok());
+    let said: Option<gst_video::VideoColorimetry> = said;
+    let matrix_of = |c: &gst_video::VideoColorimetry| match c.matrix() {
+        gst_video::VideoColorMatrix::Bt601 | gst_video::VideoColorMatrix::Fcc => Some(Matrix::Bt601),
+        // No matrix of its own in `frame`: BT.709 is the nearest.
+        gst_video::VideoColorMatrix::Bt709 | gst_video::VideoColorMatrix::Smpte240m | gst_video::VideoColorMatrix::Bt2020 => {
+            Some(Matrix::Bt709)
+        }
+        _ => None,
+    };
+    let range_of = |c: &gst_video::VideoColorimetry| match c.range() {
+        gst_video::VideoColorRange::Range0_255 => Some(Range::Full),
+        gst_video::VideoColorRange::Range16_235 => Some(Range::Limited),
+        _ => None,
+    };
+    let default = info.colorimetry();
+    Colorimetry {
+        matrix: said.as_ref().and_then(matrix_of).or_else(|| matrix_of(&default)).unwrap_or(Matrix::Bt709),
+        range: said.as_ref().and_then(range_of).or_else(|| range_of(&default)).unwrap_or(Range::Limited),
+    }
+}
+
+/// A mapped picture: held until the next pull.
+pub(super) struct Mapped {
+    frame: gst_video::VideoFrame<gst_video::video_frame::Readable>,
+    layout: FrameLayout,
+}
+
+impl Mapped {
+    /// Maps `sample`; `format` is read anew when the sample's caps are others.
+    pub fn new(thing: &str, sample: &gst::Sample, format: &mut Format) -> Result<Self, CaptureError> {
+        let damaged = |reason: &str| CaptureError::Corrupt { thing: thing.to_owned(), reason: reason.to_owned() };
+        let caps = sample.caps().ok_or_else(|| damaged("a picture came without a format"))?;
+        if !format.is_of(caps) {
+            *format = Format::from_caps(thing, caps)?;
+        }
+        let buffer = sample.buffer_owned().ok_or_else(|| damaged("a picture came without data"))?;
+        let frame = gst_video::VideoFrame::from_buffer_readable(buffer, &format.info)
+            .map_err(|_| damaged("a picture's data is smaller than its format"))?;
+        let mapped = Mapped { frame, layout: format.layout };
+        let fits = mapped.layout.planes().iter().zip(mapped.planes()).all(|(wanted, plane)| {
+            plane.stride >= wanted.row_bytes && plane.data.len() >= plane.stride * (wanted.rows - 1) + wanted.row_bytes
+        });
+        if fits { Ok(mapped) } else { Err(damaged("a picture's planes are smaller than its format")) }
+    }
+
+    fn planes(&self) -> [PlaneRef<'_>; 3] {
+        std::array::from_fn(|i| {
+            if i >= self.layout.planes().len() {
+                return PlaneRef { data: &[], stride: 0 };
+            }
+            let data = self.frame.plane_data(i as u32).unwrap_or(&[]);
+            PlaneRef { data, stride: usize::try_from(self.frame.plane_stride()[i]).unwrap_or(0) }
+        })
+    }
+
+    pub fn picture(&self, pts_ns: u64, due_ns: Option<u64>, arrival_ns: u64, decode_ns: Option<u64>, skipped: u32) -> Picture<'_> {
+        Picture { layout: self.layout, planes: self.planes(), pts_ns, due_ns, arrival_ns, decode_ns, skipped }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn format(caps: &str) -> Result<Format, CaptureError> {
+        gst::init().unwrap();
+        Format::from_caps("x", &caps.parse::<gst::Caps>().unwrap())
+    }
+
+    fn colours(caps: &str) -> (Matrix, Range) {
+        let colorimetry = format(caps).unwrap().layout.colorimetry;
+        (colorimetry.matrix, colorimetry.range)
+    }
+
+    #[test]
+    fn matrix_and_range_are_taken_from_the_caps() {
+        let base = "video/x-raw,format=NV12,width=640,height=480,framerate=25/1";
+        for (said, expected) in [
+            ("bt601", (Matrix::Bt601, Range::Limited)),
+            ("bt709", (Matrix::Bt709, Range::Limited)),
+            ("1:4:0:0", (Matrix::Bt601, Range::Full)),
+            ("1:3:5:1", (Matrix::Bt709, Range::Full)),
+            ("2:3:0:0", (Matrix::Bt709, Range::Limited)),
+            // Full range with an unknown matrix: the range is kept, the matrix goes by height.
+            ("1:0:0:0", (Matrix::Bt601, Range::Full)),
+        ] {
+            assert_eq!(colours(&format!("{base},colorimetry=(string){said}")), expected, "{said}");
+        }
+    }
+
+    #[test]
+    fn silent_streams_follow_gstreamers_rule_by_height() {
+        let of = |format, height| colours(&format!("video/x-raw,format={format},width=720,height={height},framerate=25/1"));
+        assert_eq!(of("I420", 576), (Matrix::Bt601, Range::Limited));
+        assert_eq!(of("I420", 720), (Matrix::Bt709, Range::Limited));
+        assert_eq!(of("RGB", 480).1, Range::Full);
+    }
+
+    #[test]
+    fn sizes_out_of_range_are_refused_by_name() {
+        for size in ["width=8,height=480", "width=640,height=9000"] {
+            let error = format(&format!("video/x-raw,format=I420,{size},framerate=25/1")).unwrap_err();
+            assert!(matches!(error, CaptureError::Layout { .. }), "{error}");
+            assert!(error.to_string().contains("between 16 and 8192"), "{error}");
+        }
+    }
+}

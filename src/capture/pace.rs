@@ -1,0 +1,254 @@
+//! When a picture is due. Pure integer arithmetic on nanoseconds: no clock, no GStreamer here.
+//!
+//! ```text
+//!   Timeline: stamps of one pass after the other ─► position, strictly growing over loops
+//!   Schedule: position (or n-th tick of a fixed rate) + start + slipped ticks ─► due_ns
+//! ```
+
+const SECOND_NS: u128 = 1_000_000_000;
+
+/// Pictures a second, as a fraction, so that no rounding adds up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rate {
+    num: u32,
+    den: u32,
+}
+
+impl Rate {
+    /// What is assumed where a source does not say.
+    pub const FALLBACK: Rate = Rate { num: 25, den: 1 };
+
+    /// None if it is not between 1 and 1000 pictures a second.
+    pub fn new(num: u32, den: u32) -> Option<Self> {
+        (den > 0 && num >= den && u64::from(num) <= 1000 * u64::from(den)).then_some(Rate { num, den })
+    }
+
+    /// `60`, `29.97` (meaning 30000/1001, as everywhere in video), `12.5`, `30000/1001`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let ntsc = match text {
+            "23.976" | "23.98" => Some(24),
+            "29.97" => Some(30),
+            "59.94" => Some(60),
+            "119.88" => Some(120),
+            _ => None,
+        };
+        if let Some(nominal) = ntsc {
+            return Rate::new(nominal * 1000, 1001);
+        }
+        let digits =
+            |text: &str| (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse::<u32>().ok()).flatten();
+        if let Some((num, den)) = text.split_once('/') {
+            return Rate::new(digits(num)?, digits(den)?);
+        }
+        match text.split_once('.') {
+            None => Rate::new(digits(text)?, 1),
+            Some((whole, part)) if part.len() <= 3 => {
+                let den = 10u32.pow(part.len() as u32);
+                Rate::new(digits(whole)?.checked_mul(den)?.checked_add(digits(part)?)?, den)
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// The rate at which pictures lie `period_ns` apart.
+    pub fn from_period_ns(period_ns: u64) -> Option<Self> {
+        Rate::new(SECOND_NS as u32, u32::try_from(period_ns).ok()?)
+    }
+
+    pub fn per_second(self) -> f64 {
+        f64::from(self.num) / f64::from(self.den)
+    }
+
+    /// Start of tick `n`, rounded down: `n` may be as large as it likes, the error stays below 1 ns.
+    pub fn tick_ns(self, n: u64) -> u64 {
+        u64::try_from(u128::from(n) * SECOND_NS * u128::from(self.den) / u128::from(self.num)).unwrap_or(u64::MAX)
+    }
+
+    pub fn period_ns(self) -> u64 {
+        self.tick_ns(1)
+    }
+
+    /// Whole ticks that fit into `ns`.
+    fn ticks_in(self, ns: u64) -> u64 {
+        u64::try_from(u128::from(ns) * u128::from(self.num) / (SECOND_NS * u128::from(self.den))).unwrap_or(u64::MAX)
+    }
+}
+
+/// Positions in a source that is played over and over. Each pass is put where the one before it ended (its last
+/// picture's stamp + duration), so a position never falls back and the loop has the length of the clip.
+#[derive(Debug)]
+pub(super) struct Timeline {
+    period_ns: u64,
+    pass_start_ns: u64,
+    /// Stamp of this pass's first picture, in the source's own time.
+    first_ns: Option<u64>,
+    /// Where the next picture belongs if it says nothing better.
+    next_ns: u64,
+    /// The newest position that was given out.
+    last_ns: Option<u64>,
+}
+
+impl Timeline {
+    pub fn new(rate: Rate) -> Self {
+        Timeline { period_ns: rate.period_ns(), pass_start_ns: 0, first_ns: None, next_ns: 0, last_ns: None }
+    }
+
+    /// The position of the next picture, from its stamp in the source's own time and its duration where it has them.
+    /// A stamp that is missing or falls back (some AVI files) is replaced by one period after the last.
+    pub fn place(&mut self, stamp_ns: Option<u64>, duration_ns: Option<u64>) -> u64 {
+        let stamped = stamp_ns.map(|stamp_ns| {
+            let first_ns = *self.first_ns.get_or_insert(stamp_ns);
+            self.pass_start_ns.saturating_add(stamp_ns.saturating_sub(first_ns))
+        });
+        let position_ns = stamped.filter(|&at_ns| self.last_ns.is_none_or(|last_ns| at_ns > last_ns)).unwrap_or(self.next_ns);
+        let duration_ns = duration_ns.filter(|&ns| ns > 0).unwrap_or(self.period_ns);
+        self.next_ns = position_ns.saturating_add(duration_ns);
+        self.last_ns = Some(position_ns);
+        position_ns
+    }
+
+    /// The source starts again from its beginning.
+    pub fn wrap(&mut self) {
+        self.pass_start_ns = self.next_ns;
+        self.first_ns = None;
+    }
+}
+
+/// What is released when, counted from the first picture that was pulled.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    rate: Rate,
+    /// Release by ticks of `rate`; else by position.
+    fixed: bool,
+    start_ns: Option<u64>,
+    /// Pictures that were given a due time.
+    count: u64,
+    /// Ticks that were given up because nothing was there to show.
+    slipped: u64,
+}
+
+/// A picture that is late by more than this many periods is not worth catching up with.
+const LATE_PERIODS: u64 = 2;
+
+impl Schedule {
+    pub fn new(rate: Rate, fixed: bool) -> Self {
+        Schedule { rate, fixed, start_ns: None, count: 0, slipped: 0 }
+    }
+
+    /// When the next picture, at `position_ns`, is due; the first one ever is due `now_ns`.
+    pub fn next_due_ns(&mut self, now_ns: u64, position_ns: u64) -> u64 {
+        self.start_ns.get_or_insert(now_ns);
+        self.count += 1;
+        self.due_ns(position_ns)
+    }
+
+    fn due_ns(&self, position_ns: u64) -> u64 {
+        let from_start_ns = if self.fixed {
+            self.rate.tick_ns(self.count - 1 + self.slipped)
+        } else {
+            position_ns.saturating_add(self.rate.tick_ns(self.slipped))
+        };
+        self.start_ns.unwrap_or(0).saturating_add(from_start_ns)
+    }
+
+    pub fn is_late(&self, now_ns: u64, due_ns: u64) -> bool {
+        now_ns.saturating_sub(due_ns) > LATE_PERIODS * self.rate.period_ns()
+    }
+
+    /// Moves the whole schedule on by as many ticks as the newest picture is late. Returns its new due time (less than
+    /// a period before `now_ns`) and the number of ticks that were lost.
+    pub fn slip(&mut self, now_ns: u64, due_ns: u64, position_ns: u64) -> (u64, u64) {
+        let lost = self.rate.ticks_in(now_ns.saturating_sub(due_ns));
+        self.slipped += lost;
+        (self.due_ns(position_ns), lost)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn rates_are_read_exactly() {
+        for (text, num, den) in
+            [("60", 60, 1), ("29.97", 30000, 1001), ("59.94", 60000, 1001), ("30000/1001", 30000, 1001), ("12.5", 125, 10)]
+        {
+            assert_eq!(Rate::parse(text), Some(Rate { num, den }), "{text}");
+        }
+        for text in ["", "0", "0.5", "1001", "-1", "+60", "60/0", "nan", "1.23456", "99999999999", "60 "] {
+            assert_eq!(Rate::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_hour_at_59_94_ends_on_the_nanosecond() {
+        let rate = Rate::parse("59.94").unwrap();
+        let mut schedule = Schedule::new(rate, true);
+        let mut due = 0;
+        for _ in 0..=60_000 * 36 / 10 {
+            due = schedule.next_due_ns(7, 0);
+        }
+        // 216,000 ticks of 1001/60000 s.
+        assert_eq!(due, 7 + 3_603_600_000_000);
+    }
+
+    #[test]
+    fn a_loop_continues_where_the_pass_ended() {
+        let mut timeline = Timeline::new(Rate::new(25, 1).unwrap());
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            for stamp in [80, 120, 160u64] {
+                seen.push(timeline.place(Some(stamp * 1_000_000), Some(40_000_000)) / 1_000_000);
+            }
+            timeline.wrap();
+        }
+        assert_eq!(seen, [0, 40, 80, 120, 160, 200]);
+    }
+
+    #[test]
+    fn a_stall_slips_whole_ticks_and_stays_on_the_grid() {
+        let rate = Rate::new(50, 1).unwrap();
+        let mut schedule = Schedule::new(rate, true);
+        assert_eq!(schedule.next_due_ns(1_000, 0), 1_000);
+        let due = schedule.next_due_ns(1_000, 0);
+        let now = due + 95_000_000;
+        assert!(schedule.is_late(now, due) && !schedule.is_late(due + 40_000_000, due));
+        assert_eq!(schedule.slip(now, due, 0), (due + 80_000_000, 4));
+        assert_eq!(schedule.next_due_ns(now, 0), due + 100_000_000);
+    }
+
+    proptest! {
+        #[test]
+        fn positions_grow_whatever_the_stamps_say(
+            stamps in proptest::collection::vec((proptest::option::of(any::<u32>()), proptest::option::of(0u64..1_000_000_000), any::<bool>()), 1..200)) {
+            let mut timeline = Timeline::new(Rate::FALLBACK);
+            let mut last = None;
+            for (stamp, duration, wrap) in stamps {
+                if wrap { timeline.wrap(); }
+                let position = timeline.place(stamp.map(u64::from), duration);
+                prop_assert!(last.is_none_or(|last| position > last), "{position} after {last:?}");
+                last = Some(position);
+            }
+        }
+
+        /// Every tick is either a picture or counted as lost, and a slip lands less than a period before now.
+        #[test]
+        fn slips_account_for_every_tick(num in 1u32..240_000, den in 1u32..2_000, stalls in proptest::collection::vec(0u64..400_000_000, 1..60)) {
+            let Some(rate) = Rate::new(num, den) else { return Ok(()); };
+            let mut schedule = Schedule::new(rate, true);
+            let (mut now, mut lost_total, start) = (5u64, 0, 5 + stalls[0]);
+            for (n, stall) in stalls.into_iter().enumerate() {
+                now += stall;
+                let mut due = schedule.next_due_ns(now, 0);
+                if schedule.is_late(now, due) {
+                    let lost;
+                    (due, lost) = schedule.slip(now, due, 0);
+                    lost_total += lost;
+                    prop_assert!(due <= now + 1 && now - due.min(now) <= rate.period_ns() + 1, "{due} {now}");
+                }
+                prop_assert_eq!(due, start + rate.tick_ns(n as u64 + lost_total));
+            }
+        }
+    }
+}

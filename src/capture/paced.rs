@@ -1,0 +1,240 @@
+//! Sources that we release ourselves: files and `gst:` pipelines that are not live. Decoded ahead, due by schedule, looped.
+//!
+//! ```text
+//!   active decoder ── sample ─► Timeline (position) ─► Schedule (due_ns) ─► Picture
+//!        │ end                                                  late by more than two periods: skip, else slip
+//!        ▼
+//!   files: swap with a second decoder that stands by at the beginning; the used one is rewound on a helper thread
+//!   gst:   rewound in place (a description may not be opened twice)
+//! ```
+
+use super::decoder::{Decoder, Step};
+use super::error::CaptureError;
+use super::mapping::{Format, Mapped};
+use super::pace::{Rate, Schedule, Timeline};
+use super::{Pull, Source, SourceInfo};
+use crate::base::clock::Clock;
+use crate::base::error::ErrorKind;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use gstreamer as gst;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Builds and starts another decoder of the same file.
+pub(super) type Reopen = Box<dyn Fn() -> Result<Decoder, CaptureError> + Send>;
+
+pub(super) struct PacedSource {
+    info: SourceInfo,
+    clock: Arc<dyn Clock>,
+    decoder: Decoder,
+    looping: Looping,
+    format: Format,
+    timeline: Timeline,
+    schedule: Schedule,
+    /// Decoded while opening, not yet pulled.
+    opened_with: VecDeque<gst::Sample>,
+    held: Option<Mapped>,
+    pictures_in_pass: u64,
+}
+
+enum Looping {
+    Spare(Spare),
+    InPlace,
+    Ended,
+}
+
+impl PacedSource {
+    /// `decoder` plays. With `reopen` the source loops without a gap, by a second decoder.
+    pub fn new(
+        uri: &str,
+        mut decoder: Decoder,
+        fixed_rate: Option<Rate>,
+        reopen: Option<Reopen>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, CaptureError> {
+        let first = decoder.first()?;
+        let caps = first.caps().ok_or_else(|| decoder.no_picture("its pictures have no format"))?;
+        let format = Format::from_caps(&decoder.thing, caps)?;
+        let mut opened_with = VecDeque::from([first]);
+        let rate = match fixed_rate.or_else(|| format.frame_rate().and_then(|(num, den)| Rate::new(num, den))) {
+            Some(rate) => rate,
+            None => {
+                // Variable rate: the distance of the first two pictures is the best there is to say beforehand.
+                if let Ok(second) = decoder.first() {
+                    opened_with.push_back(second);
+                }
+                measured_rate(&opened_with).unwrap_or(Rate::FALLBACK)
+            }
+        };
+        let looping = match reopen {
+            Some(reopen) => Looping::Spare(Spare::start(reopen).map_err(|e| decoder.no_picture(&format!("no thread for it ({e})")))?),
+            None if decoder.is_seekable() => Looping::InPlace,
+            None => Looping::Ended,
+        };
+        let info = SourceInfo {
+            uri: uri.to_owned(),
+            width: format.layout.width,
+            height: format.layout.height,
+            fps: rate.per_second(),
+            format: format.layout.format,
+            colorimetry: format.layout.colorimetry,
+            live: false,
+            latency_ns: 0,
+        };
+        let (timeline, schedule) = (Timeline::new(rate), Schedule::new(rate, fixed_rate.is_some()));
+        Ok(PacedSource { info, clock, decoder, looping, format, timeline, schedule, opened_with, held: None, pictures_in_pass: 0 })
+    }
+
+    fn next_sample(&mut self, at_most: Duration) -> Result<Step, CaptureError> {
+        let step = match self.opened_with.pop_front() {
+            Some(sample) => Step::Sample(sample),
+            None => self.decoder.next(at_most)?,
+        };
+        self.pictures_in_pass += u64::from(matches!(step, Step::Sample(_)));
+        Ok(step)
+    }
+
+    /// Begins the next pass. `Waiting`: not yet possible; `End`: never.
+    fn turn_over(&mut self, at_most: Duration) -> Result<Turn, CaptureError> {
+        let nothing_decoded = self.pictures_in_pass == 0;
+        match &self.looping {
+            Looping::Spare(_) if nothing_decoded => return Err(self.decoder.nothing_decoded()),
+            Looping::Spare(spare) => {
+                let Some(fresh) = spare.take(at_most)? else { return Ok(Turn::Waiting) };
+                let used = std::mem::replace(&mut self.decoder, fresh);
+                spare.give_back(used);
+            }
+            // The second case: what says that it can be rewound, yet gives nothing after it.
+            Looping::InPlace if !nothing_decoded && self.decoder.rewind() => {}
+            Looping::InPlace | Looping::Ended => {
+                self.looping = Looping::Ended;
+                return Ok(Turn::End);
+            }
+        }
+        self.pictures_in_pass = 0;
+        self.timeline.wrap();
+        Ok(Turn::Begun)
+    }
+}
+
+enum Turn {
+    Begun,
+    Waiting,
+    End,
+}
+
+impl Source for PacedSource {
+    fn info(&self) -> &SourceInfo {
+        &self.info
+    }
+
+    fn pull(&mut self, at_most: Duration) -> Result<Pull<'_>, CaptureError> {
+        self.held = None;
+        let mut sample = loop {
+            match self.next_sample(at_most)? {
+                Step::Sample(sample) => break sample,
+                Step::Waiting => return Ok(Pull::Idle),
+                Step::End => match self.turn_over(at_most)? {
+                    Turn::Begun => {}
+                    Turn::Waiting => return Ok(Pull::Idle),
+                    Turn::End => return Ok(Pull::End),
+                },
+            }
+        };
+        let now_ns = self.clock.now_ns();
+        let mut skipped = 0u64;
+        let (position_ns, due_ns) = loop {
+            let (stamp_ns, duration_ns) = stamps(&sample);
+            let position_ns = self.timeline.place(stamp_ns, duration_ns);
+            let due_ns = self.schedule.next_due_ns(now_ns, position_ns);
+            if !self.schedule.is_late(now_ns, due_ns) {
+                break (position_ns, due_ns);
+            }
+            // Late: what is decoded already is passed over; what is not cannot be waited for, so the schedule gives way.
+            match self.next_sample(Duration::ZERO)? {
+                Step::Sample(newer) => {
+                    sample = newer;
+                    skipped += 1;
+                }
+                Step::Waiting | Step::End => {
+                    let (due_ns, lost) = self.schedule.slip(now_ns, due_ns, position_ns);
+                    skipped += lost;
+                    break (position_ns, due_ns);
+                }
+            }
+        };
+        let decode_ns = sample.buffer().and_then(|b| b.pts()).and_then(|pts| self.decoder.times.take(pts.nseconds()));
+        let mapped = Mapped::new(&self.decoder.thing, &sample, &mut self.format)?;
+        let skipped = u32::try_from(skipped).unwrap_or(u32::MAX);
+        Ok(Pull::Picture(self.held.insert(mapped).picture(position_ns, Some(due_ns), now_ns, decode_ns, skipped)))
+    }
+}
+
+/// Running time (grows over the segments of an edited file) and duration of a sample, ns.
+fn stamps(sample: &gst::Sample) -> (Option<u64>, Option<u64>) {
+    let Some(buffer) = sample.buffer() else { return (None, None) };
+    let segment = sample.segment().and_then(|segment| segment.downcast_ref::<gst::ClockTime>());
+    let running = buffer.pts().and_then(|pts| segment.map_or(Some(pts), |segment| segment.to_running_time(pts)));
+    (running.map(gst::ClockTime::nseconds), buffer.duration().map(gst::ClockTime::nseconds))
+}
+
+fn measured_rate(samples: &VecDeque<gst::Sample>) -> Option<Rate> {
+    let stamp_of = |i: usize| samples.get(i).and_then(|sample| stamps(sample).0);
+    let distance = stamp_of(1).zip(stamp_of(0)).and_then(|(second, first)| second.checked_sub(first));
+    distance.and_then(Rate::from_period_ns).or_else(|| stamps(samples.front()?).1.and_then(Rate::from_period_ns))
+}
+
+/// The decoder that stands by, and the thread that readies it.
+struct Spare {
+    used: Option<Sender<Decoder>>,
+    ready: Receiver<Result<Decoder, CaptureError>>,
+    helper: Option<JoinHandle<()>>,
+}
+
+impl Spare {
+    fn start(reopen: Reopen) -> std::io::Result<Self> {
+        let (used_tx, used_rx) = bounded::<Decoder>(1);
+        let (ready_tx, ready) = bounded(1);
+        let helper = std::thread::Builder::new().name("capture-rewind".into()).spawn(move || {
+            let mut next = reopen();
+            while ready_tx.send(next).is_ok() {
+                let Ok(decoder) = used_rx.recv() else { break };
+                next = if decoder.rewind() { Ok(decoder) } else { reopen() };
+            }
+        })?;
+        Ok(Spare { used: Some(used_tx), ready, helper: Some(helper) })
+    }
+
+    fn take(&self, at_most: Duration) -> Result<Option<Decoder>, CaptureError> {
+        match self.ready.recv_timeout(at_most) {
+            Ok(fresh) => fresh.map(Some),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Err(CaptureError::Failed {
+                thing: "the second decoder".into(),
+                reason: "its helper thread is gone".into(),
+                remedy: "start again, and report this as a bug",
+                kind: ErrorKind::Bug,
+            }),
+        }
+    }
+
+    fn give_back(&self, used: Decoder) {
+        if let Some(sender) = &self.used {
+            // Never full: a decoder is given back only for one that was taken. A helper that is gone shows in `take`.
+            let _ = sender.try_send(used);
+        }
+    }
+}
+
+impl Drop for Spare {
+    fn drop(&mut self) {
+        self.used = None;
+        // Empties the way for a helper that is about to hand over, then waits for it to end.
+        let _ = std::mem::replace(&mut self.ready, crossbeam_channel::never());
+        if let Some(helper) = self.helper.take() {
+            let _ = helper.join();
+        }
+    }
+}

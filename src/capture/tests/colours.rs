@@ -1,0 +1,109 @@
+//! Colour bars through every format, matrix and range: what is reported must give the bars' own colours back.
+
+use super::{Seen, clips, manual, next, open_at};
+use crate::frame::{Colorimetry, Matrix, PixelFormat, Range};
+
+/// SMPTE bars at 75 %: from left to right.
+const BARS: [[f64; 3]; 7] =
+    [[191., 191., 191.], [191., 191., 0.], [0., 191., 191.], [0., 191., 0.], [191., 0., 191.], [191., 0., 0.], [0., 0., 191.]];
+
+/// The pixel at (x, y), by the reported format, matrix and range.
+fn rgb(seen: &Seen, x: usize, y: usize) -> [f64; 3] {
+    let (luma, cb, cr) = match seen.layout.format {
+        PixelFormat::Rgb => return std::array::from_fn(|c| f64::from(seen.row(0, y)[3 * x + c])),
+        PixelFormat::Nv12 => (seen.row(0, y)[x], seen.row(1, y / 2)[x / 2 * 2], seen.row(1, y / 2)[x / 2 * 2 + 1]),
+        PixelFormat::I420 => (seen.row(0, y)[x], seen.row(1, y / 2)[x / 2], seen.row(2, y / 2)[x / 2]),
+    };
+    let (luma, cb, cr) = match seen.layout.colorimetry.range {
+        Range::Limited => ((f64::from(luma) - 16.) / 219., (f64::from(cb) - 128.) / 224., (f64::from(cr) - 128.) / 224.),
+        Range::Full => (f64::from(luma) / 255., (f64::from(cb) - 128.) / 255., (f64::from(cr) - 128.) / 255.),
+    };
+    let (kr, kb) = match seen.layout.colorimetry.matrix {
+        Matrix::Bt601 => (0.299, 0.114),
+        Matrix::Bt709 => (0.2126, 0.0722),
+    };
+    let (red, blue) = (luma + 2. * (1. - kr) * cr, luma + 2. * (1. - kb) * cb);
+    let green = (luma - kr * red - kb * blue) / (1. - kr - kb);
+    [red, green, blue].map(|v| v * 255.)
+}
+
+fn assert_bars(seen: &Seen, tolerance: f64, what: &str) {
+    let (width, height) = (seen.layout.width, seen.layout.height);
+    for (i, expected) in BARS.iter().enumerate() {
+        let x = (2 * i + 1) * width / 14;
+        let got = rgb(seen, x, height / 4);
+        let off = got.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0., f64::max);
+        assert!(off <= tolerance, "{what}: bar {i} is {got:.0?}, not {expected:.0?}");
+    }
+}
+
+const COLORIMETRIES: [(&str, Matrix, Range); 4] = [
+    ("2:4:16:4", Matrix::Bt601, Range::Limited),
+    ("bt709", Matrix::Bt709, Range::Limited),
+    ("1:4:16:4", Matrix::Bt601, Range::Full),
+    ("1:3:5:1", Matrix::Bt709, Range::Full),
+];
+
+#[test]
+fn raw_bars_in_every_format_matrix_and_range_at_odd_sizes() {
+    for (format, (width, height)) in [(PixelFormat::Nv12, (323, 181)), (PixelFormat::I420, (211, 137)), (PixelFormat::I420, (640, 360))] {
+        for (said, matrix, range) in COLORIMETRIES {
+            let uri = format!(
+                "gst:videotestsrc pattern=smpte75 ! video/x-raw,format=RGB,width={width},height={height} ! videoconvert dither=none ! video/x-raw,format={},colorimetry=(string){said}",
+                format.name()
+            );
+            let mut source = open_at(&uri, manual());
+            let seen = next(&mut *source);
+            assert_eq!((seen.layout.format, seen.layout.width, seen.layout.height), (format, width, height));
+            assert_eq!(seen.layout.colorimetry, Colorimetry { matrix, range }, "{said}");
+            assert_eq!(source.info().colorimetry, seen.layout.colorimetry);
+            assert_bars(&seen, 4., &uri);
+        }
+    }
+}
+
+#[test]
+fn rgb_is_taken_as_it_is() {
+    let mut source = open_at("gst:videotestsrc pattern=smpte75 ! video/x-raw,format=RGB,width=101,height=75", manual());
+    let seen = next(&mut *source);
+    assert_eq!((seen.layout.format, seen.layout.colorimetry.range), (PixelFormat::Rgb, Range::Full));
+    assert_bars(&seen, 1., "RGB");
+}
+
+#[test]
+fn other_formats_are_converted_and_keep_their_colours() {
+    for format in ["Y444", "BGRx", "YUY2", "Y42B"] {
+        let uri = format!("gst:videotestsrc pattern=smpte75 ! video/x-raw,format={format},width=320,height=180");
+        assert_bars(&next(&mut *open_at(&uri, manual())), 5., format);
+    }
+}
+
+#[test]
+fn an_encoded_file_says_its_matrix_and_range() {
+    let folder = tempfile::tempdir().unwrap();
+    for (n, (said, matrix, range)) in COLORIMETRIES.into_iter().enumerate() {
+        let path = folder.path().join(format!("bars-{n}.mp4"));
+        clips::write(
+            &format!(
+                "videotestsrc pattern=smpte75 num-buffers=3 ! video/x-raw,format=RGB,width=322,height=182,framerate=25/1 ! videoconvert dither=none ! video/x-raw,format=I420,colorimetry=(string){said} ! x264enc pass=quant quantizer=4 threads=1 ! mp4mux"
+            ),
+            &path,
+        );
+        let seen = next(&mut *open_at(path.to_str().unwrap(), manual()));
+        assert_eq!(seen.layout.colorimetry, Colorimetry { matrix, range }, "{said}");
+        assert_bars(&seen, 6., said);
+    }
+}
+
+#[test]
+fn a_motion_jpeg_file_is_full_range_601() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bars.avi");
+    clips::write(
+        "videotestsrc pattern=smpte75 num-buffers=3 ! video/x-raw,format=RGB,width=352,height=288,framerate=25/1 ! videoconvert ! video/x-raw,format=I420,colorimetry=1:4:0:0 ! jpegenc quality=98 ! avimux",
+        &path,
+    );
+    let seen = next(&mut *open_at(path.to_str().unwrap(), manual()));
+    assert_eq!(seen.layout.colorimetry, Colorimetry { matrix: Matrix::Bt601, range: Range::Full });
+    assert_bars(&seen, 8., "jpeg");
+}
