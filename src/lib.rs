@@ -17,5 +17,8 @@ pub mod scene;
 pub mod store;
 
 pub mod capture;
+pub mod infer;
+pub mod track;
+
 pub mod display;
 pub mod overlay;
