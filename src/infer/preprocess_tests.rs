@@ -189,7 +189,7 @@ fn preprocess_times() {
         let view = FrameView::new(&layout, &data).unwrap();
         let mut preprocess = Preprocess::new(spec(320, 192));
         let mut input = vec![0.0; 3 * 320 * 192];
-        let mut median = |work: &mut dyn FnMut()| {
+        let median = |work: &mut dyn FnMut()| {
             let mut ms: Vec<f64> = (0..101)
                 .map(|_| {
                     let start = std::time::Instant::now();
