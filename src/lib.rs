@@ -17,6 +17,9 @@ pub mod scene;
 pub mod store;
 
 pub mod capture;
+pub mod infer;
+pub mod track;
+
 pub mod display;
 pub mod link;
 pub mod overlay;

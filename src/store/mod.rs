@@ -1,1 +1,195 @@
-//! Locked engines: manifest, hash.
+//! Locked engines: where they are found, what their manifest says, and that their files are the ones it locks.
+//! A model is read once; what was hashed is what is run. Nothing is run here.
+
+mod error;
+mod manifest;
+
+pub use error::{ManifestError, StoreError};
+pub use manifest::{Activation, ColourOrder, Head, HeadKind, Input, Manifest, Model, Resize, TensorLayout};
+
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+
+/// Version of everything around the model that its answers depend on: preprocessing (`infer`) and decoding (`track`).
+/// Raise it when either changes what comes out; engines are then validated and locked again.
+pub const PIPELINE_VERSION: u32 = 1;
+
+pub const MANIFEST_FILE: &str = "manifest.toml";
+const MANIFEST_LIMIT_BYTES: u64 = 1 << 20;
+const MODEL_LIMIT_BYTES: u64 = 2 << 30;
+const INSTALLED: &str = "/usr/share/keyhole/engines";
+
+/// An engine whose files are what its manifest says.
+#[derive(Debug, Clone)]
+pub struct LockedEngine {
+    pub dir: PathBuf,
+    pub manifest: Manifest,
+    /// Lower-case hex, of the manifest's bytes.
+    pub manifest_sha256: String,
+    /// The bytes that were hashed, and that are to be run.
+    pub model: Vec<u8>,
+}
+
+/// Reads and checks the engine in `dir`.
+pub fn load(dir: &Path) -> Result<LockedEngine, StoreError> {
+    let path = dir.join(MANIFEST_FILE);
+    if !path.is_file() {
+        return Err(StoreError::NoEngine { dir: dir.to_owned() });
+    }
+    let bytes = read(&path, MANIFEST_LIMIT_BYTES)?;
+    let manifest_sha256 = hex(&Sha256::digest(&bytes));
+    let in_manifest = |source| StoreError::Manifest { path: path.clone(), source };
+    let text = String::from_utf8(bytes).map_err(|e| in_manifest(ManifestError::Syntax(e.to_string())))?;
+    let manifest = Manifest::parse(&text).map_err(in_manifest)?;
+    if manifest.pipeline_version != PIPELINE_VERSION {
+        let (expected, found) = (manifest.pipeline_version, PIPELINE_VERSION);
+        return Err(StoreError::PipelineVersion { name: manifest.name, expected, found });
+    }
+    let path = dir.join(&manifest.model.file);
+    let model = read(&path, MODEL_LIMIT_BYTES)?;
+    let found = hex(&Sha256::digest(&model));
+    if found != manifest.model.sha256 {
+        return Err(StoreError::Changed { path, expected: manifest.model.sha256, found });
+    }
+    Ok(LockedEngine { dir: dir.to_owned(), manifest, manifest_sha256, model })
+}
+
+/// A folder of engines, one a sub-folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Engines {
+    dir: PathBuf,
+}
+
+impl Engines {
+    /// `flag` alone if it is given; else `$KEYHOLE_HOME/engines`, `engines` in a folder above the executable,
+    /// `/usr/share/keyhole/engines`: the first that holds an engine.
+    pub fn find(flag: Option<&Path>) -> Result<Self, StoreError> {
+        Self::find_in(match flag {
+            Some(dir) => vec![dir.to_owned()],
+            None => default_places(std::env::var_os("KEYHOLE_HOME").map(PathBuf::from), std::env::current_exe().ok()),
+        })
+    }
+
+    fn find_in(searched: Vec<PathBuf>) -> Result<Self, StoreError> {
+        for dir in &searched {
+            let engines = Engines { dir: dir.clone() };
+            if !engines.names().is_empty() {
+                return Ok(engines);
+            }
+        }
+        Err(StoreError::NoEngines { searched })
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Names of the sub-folders that hold an engine, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let mut names: Vec<String> =
+            entries.filter(|e| e.path().join(MANIFEST_FILE).is_file()).filter_map(|e| e.file_name().into_string().ok()).collect();
+        names.sort();
+        names
+    }
+
+    /// The first engine whose name ends with the backend's (`surgical-cpu` for `cpu`).
+    pub fn load_for(&self, backend: &str) -> Result<LockedEngine, StoreError> {
+        let found = self.names();
+        match found.iter().find(|name| name.strip_suffix(backend).is_some_and(|rest| rest.ends_with('-'))) {
+            Some(name) => load(&self.dir.join(name)),
+            None => Err(StoreError::NoBackend { dir: self.dir.clone(), backend: backend.to_owned(), found }),
+        }
+    }
+}
+
+fn default_places(home: Option<PathBuf>, executable: Option<PathBuf>) -> Vec<PathBuf> {
+    let above = executable.iter().flat_map(|exe| exe.ancestors().skip(1)).map(|dir| dir.join("engines")).find(|dir| dir.is_dir());
+    home.map(|home| home.join("engines")).into_iter().chain(above).chain([PathBuf::from(INSTALLED)]).collect()
+}
+
+fn read(path: &Path, limit: u64) -> Result<Vec<u8>, StoreError> {
+    let failed = |source| StoreError::Read { path: path.to_owned(), source };
+    let bytes = std::fs::metadata(path).map_err(failed)?.len();
+    if bytes > limit {
+        return Err(StoreError::TooLarge { path: path.to_owned(), bytes, limit });
+    }
+    std::fs::read(path).map_err(failed)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn engine(parent: &Path, name: &str, model: &[u8]) -> PathBuf {
+        let dir = parent.join(name);
+        std::fs::create_dir(&dir).unwrap();
+        let locked =
+            manifest::tests::GOOD.replace("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", &hex(&Sha256::digest(model)));
+        std::fs::write(dir.join(MANIFEST_FILE), locked).unwrap();
+        std::fs::write(dir.join("model.onnx"), model).unwrap();
+        dir
+    }
+
+    #[test]
+    fn an_engine_is_found_by_backend_and_its_bytes_are_the_hashed_ones() {
+        let parent = tempfile::tempdir().unwrap();
+        engine(parent.path(), "surgical-cpu", b"weights");
+        std::fs::create_dir(parent.path().join("train")).unwrap();
+        let engines = Engines::find(Some(parent.path())).unwrap();
+        assert_eq!(engines.names(), ["surgical-cpu"]);
+        assert_eq!(engines.load_for("cpu").unwrap().model, b"weights");
+        let error = engines.load_for("tensorrt").unwrap_err().to_string();
+        assert!(error.contains("tensorrt") && error.contains("surgical-cpu"), "{error}");
+    }
+
+    #[test]
+    fn one_changed_byte_refuses_the_engine_and_says_which_file() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = engine(parent.path(), "surgical-cpu", b"weights");
+        std::fs::write(dir.join("model.onnx"), b"weightS").unwrap();
+        let error = load(&dir).unwrap_err();
+        assert!(error.is_finding());
+        let text = error.to_string();
+        for part in ["model.onnx", &hex(&Sha256::digest(b"weights")), &hex(&Sha256::digest(b"weightS"))] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn another_pipeline_version_refuses_the_engine() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = engine(parent.path(), "surgical-cpu", b"weights");
+        let path = dir.join(MANIFEST_FILE);
+        let text = std::fs::read_to_string(&path).unwrap().replace("pipeline_version = 1", "pipeline_version = 999");
+        std::fs::write(&path, text).unwrap();
+        assert!(matches!(load(&dir), Err(StoreError::PipelineVersion { expected: 999, found: PIPELINE_VERSION, .. })));
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let parent = tempfile::tempdir().unwrap();
+        let error = Engines::find(Some(parent.path())).unwrap_err().to_string();
+        assert!(error.contains(&parent.path().display().to_string()) && error.contains("--engines"), "{error}");
+        let dir = engine(parent.path(), "surgical-cpu", b"weights");
+        std::fs::remove_file(dir.join("model.onnx")).unwrap();
+        assert!(load(&dir).unwrap_err().to_string().contains("model.onnx"));
+        assert!(matches!(load(&parent.path().join("nothing")), Err(StoreError::NoEngine { .. })));
+    }
+
+    #[test]
+    fn places_are_looked_at_in_order() {
+        let tree = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(tree.path().join("engines")).unwrap();
+        let places = default_places(Some("/home/k".into()), Some(tree.path().join("target/release/keyhole")));
+        assert_eq!(places, [PathBuf::from("/home/k/engines"), tree.path().join("engines"), PathBuf::from(INSTALLED)]);
+    }
+}

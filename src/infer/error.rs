@@ -1,0 +1,29 @@
+use crate::base::error::ErrorKind;
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum InferError {
+    #[error(
+        "ONNX Runtime is not installed: no {library} in {}; run `make setup`, or set ORT_DYLIB_PATH to the library",
+        .searched.iter().map(|path| format!("'{}'", path.display())).collect::<Vec<_>>().join(", ")
+    )]
+    NoRuntime { library: &'static str, searched: Vec<PathBuf> },
+    #[error("ONNX Runtime cannot be used: {reason}; run `make setup` to install the version that this binary needs")]
+    BadRuntime { reason: String },
+    #[error("engine '{engine}': its model cannot be loaded ({reason}); restore the engine's files, or lock it again")]
+    Model { engine: String, reason: String },
+    /// The model is not what its manifest says.
+    #[error("engine '{engine}': {part} does not fit the manifest: expected {expected}, found {found}; correct the manifest or the model")]
+    Mismatch { engine: String, part: String, expected: String, found: String },
+    #[error("engine '{engine}' failed while running: {reason}")]
+    Run { engine: String, reason: String },
+}
+
+impl InferError {
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            InferError::Run { .. } => ErrorKind::Degrade,
+            _ => ErrorKind::Stop,
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! From a captured frame to the model's outputs: backends behind one trait, preprocessing, the input's hash.
+//! What outputs mean (instances, outlines, tracks) is `track`'s.
+//!
+//! ```text
+//!   FrameView ─► Preprocess ─► Engine::input_mut ─► Engine::run ─► Engine::output (TensorView) ─► track
+//! ```
+
+mod boxes;
+mod cpu;
+mod engine;
+mod error;
+mod hash;
+mod preprocess;
+mod runtime;
+#[cfg(test)]
+pub mod testmodel;
+
+pub use cpu::CpuEngine;
+pub use engine::{Engine, InputSpec, OutputSpec, TensorView, open};
+pub use error::InferError;
+pub use hash::input_hash;
+pub use preprocess::{Fit, Preprocess};
+
+// What a run takes in and what an output means: whoever uses this room needs no other for its types.
+pub use crate::frame::{FrameView, Stamps};
+pub use crate::store::{Activation, HeadKind, LockedEngine, PIPELINE_VERSION, TensorLayout};

@@ -1,0 +1,53 @@
+use crate::base::error::ErrorKind;
+use std::path::PathBuf;
+
+/// Why an engine is not to be had. What was looked at and found bad (`is_finding`) ends with exit code 1 in verbs that
+/// check engines, everything else could not be done (2).
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("no engines found (looked in {}): give --engines DIR or set KEYHOLE_HOME", list(.searched))]
+    NoEngines { searched: Vec<PathBuf> },
+    #[error("there is no engine in '{}': a folder with {manifest} is expected there", .dir.display(), manifest = super::MANIFEST_FILE)]
+    NoEngine { dir: PathBuf },
+    #[error("no engine for backend '{backend}' in '{}' (found: {}): give --engines DIR or --backend", .dir.display(), if .found.is_empty() { "none".to_owned() } else { .found.join(", ") })]
+    NoBackend { dir: PathBuf, backend: String, found: Vec<String> },
+    #[error("'{}' cannot be read: {source}", .path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("'{}' is {bytes} bytes long, more than the {limit} that an engine's file may have", .path.display())]
+    TooLarge { path: PathBuf, bytes: u64, limit: u64 },
+    #[error("manifest '{}': {source}", .path.display())]
+    Manifest { path: PathBuf, source: ManifestError },
+    #[error(
+        "engine refused: '{}' is not the file that its manifest locks (sha256 expected {expected}, found {found}); restore the file, or lock the engine again",
+        .path.display()
+    )]
+    Changed { path: PathBuf, expected: String, found: String },
+    #[error(
+        "engine refused: '{name}' was locked for pipeline version {expected}, this binary has {found}; validate it with this binary and lock it again"
+    )]
+    PipelineVersion { name: String, expected: u32, found: u32 },
+}
+
+/// What is wrong inside a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    #[error("not a manifest: {0}")]
+    Syntax(String),
+    #[error("{field}: {reason}")]
+    Field { field: String, reason: String },
+}
+
+impl StoreError {
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Stop
+    }
+
+    /// The engine is there and was found bad, as opposed to: it could not be looked at.
+    pub fn is_finding(&self) -> bool {
+        matches!(self, StoreError::Changed { .. } | StoreError::PipelineVersion { .. } | StoreError::Manifest { .. })
+    }
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| format!("'{}'", path.display())).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,335 @@
+//! `manifest.toml` of an engine: what the model is, what goes into it, what its outputs mean.
+//! Parsing and checking only; no file is opened here and no model is run.
+
+use super::error::ManifestError;
+use crate::base::classes::{self, ClassKind};
+use crate::base::ids::ClassId;
+use serde::Deserialize;
+use std::path::{Component, Path};
+
+pub const SCHEMA: &str = "keyhole.engine/1";
+/// Largest side of a model's input: nothing that is meant to run once a frame is larger.
+const MAX_INPUT_SIDE: u32 = 1024;
+const MAX_HEADS: usize = 8;
+const MAX_CLASSES: usize = 32;
+pub(super) const BACKGROUND: &str = "background";
+
+/// A checked manifest.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    schema: String,
+    pub name: String,
+    pub version: String,
+    /// Version of pre- and post-processing that the engine was validated with.
+    pub pipeline_version: u32,
+    /// Not for patients: trained on data whose licence or amount allows no more than showing how it works.
+    pub demonstration: bool,
+    pub licence: String,
+    pub intended_use: String,
+    pub model: Model,
+    pub input: Input,
+    pub heads: Vec<Head>,
+    /// How it was trained; for people, free of form.
+    #[serde(default)]
+    pub training: Option<toml::Table>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// A file beside the manifest.
+    pub file: String,
+    /// Lower-case hex.
+    pub sha256: String,
+}
+
+/// Order of a 4-D tensor's axes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum TensorLayout {
+    #[serde(rename = "NCHW")]
+    Nchw,
+    #[serde(rename = "NHWC")]
+    Nhwc,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ColourOrder {
+    Rgb,
+    Bgr,
+}
+
+/// How a picture of another shape is fitted into the input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Resize {
+    /// Both axes scaled on their own.
+    Stretch,
+    /// One scale; the rest is black, half on either side.
+    Letterbox,
+}
+
+/// The model's one input: `1×3×height×width` (or NHWC), `(value in 0..1 − mean) / std`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    pub name: String,
+    pub layout: TensorLayout,
+    pub width: u32,
+    pub height: u32,
+    pub colour: ColourOrder,
+    pub resize: Resize,
+    /// In the order of `colour`.
+    pub mean: [f32; 3],
+    pub std: [f32; 3],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HeadKind {
+    Instrument,
+    Tissue,
+}
+
+impl HeadKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            HeadKind::Instrument => "instrument",
+            HeadKind::Tissue => "tissue",
+        }
+    }
+}
+
+/// What turns an output's numbers into probabilities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activation {
+    /// Logits, each channel on its own.
+    Sigmoid,
+    /// Logits, over the channels.
+    Softmax,
+    /// They already are probabilities.
+    None,
+}
+
+/// An output with a meaning: one channel a class.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    pub kind: HeadKind,
+    /// Name of the model's output.
+    pub output: String,
+    pub activation: Activation,
+    /// Names of `engines/classes.toml`, in the order of the channels; `background` where a channel means nothing.
+    classes: Vec<String>,
+    /// Probability from which a pixel counts.
+    pub threshold: f32,
+    #[serde(skip)]
+    class_ids: Vec<ClassId>,
+}
+
+impl Head {
+    /// The class of each channel.
+    pub fn class_ids(&self) -> &[ClassId] {
+        &self.class_ids
+    }
+}
+
+fn bad<T>(field: impl Into<String>, reason: impl Into<String>) -> Result<T, ManifestError> {
+    Err(ManifestError::Field { field: field.into(), reason: reason.into() })
+}
+
+impl Manifest {
+    /// Parses and checks; on success every field can be relied on.
+    pub fn parse(text: &str) -> Result<Self, ManifestError> {
+        let mut manifest: Manifest = toml::from_str(text).map_err(|e| ManifestError::Syntax(e.to_string().trim_end().to_owned()))?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    pub fn head(&self, kind: HeadKind) -> Option<&Head> {
+        self.heads.iter().find(|head| head.kind == kind)
+    }
+
+    fn check(&mut self) -> Result<(), ManifestError> {
+        if self.schema != SCHEMA {
+            return bad("schema", format!("expected '{SCHEMA}', found '{}'", self.schema));
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.';
+        if self.name.is_empty() || self.name.len() > 64 || self.name.starts_with('.') || !self.name.chars().all(plain) {
+            return bad("name", "expected 1 to 64 letters, digits, '-', '_' or '.'");
+        }
+        self.model.check()?;
+        self.input.check()?;
+        if self.heads.is_empty() || self.heads.len() > MAX_HEADS {
+            return bad("heads", format!("expected 1 to {MAX_HEADS}, found {}", self.heads.len()));
+        }
+        for i in 0..self.heads.len() {
+            let (before, rest) = self.heads.split_at_mut(i);
+            let Some(head) = rest.first_mut() else { continue };
+            if before.iter().any(|other| other.kind == head.kind) {
+                return bad(format!("heads[{i}].kind"), format!("there is a {} head already", head.kind.name()));
+            }
+            head.check(i)?;
+        }
+        Ok(())
+    }
+}
+
+impl Model {
+    fn check(&self) -> Result<(), ManifestError> {
+        let mut parts = Path::new(&self.file).components();
+        if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) || self.file.contains(['/', '\\', '\0']) {
+            return bad("model.file", format!("'{}' is not the name of a file beside the manifest", self.file));
+        }
+        if self.sha256.len() != 64 || !self.sha256.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+            return bad("model.sha256", "expected 64 lower-case hexadecimal digits");
+        }
+        Ok(())
+    }
+}
+
+impl Input {
+    fn check(&self) -> Result<(), ManifestError> {
+        for (field, side) in [("input.width", self.width), ("input.height", self.height)] {
+            if !(16..=MAX_INPUT_SIDE).contains(&side) {
+                return bad(field, format!("expected 16 to {MAX_INPUT_SIDE}, found {side}"));
+            }
+        }
+        if !self.mean.iter().all(|v| v.is_finite() && v.abs() <= 1000.0) {
+            return bad("input.mean", "expected numbers, of values in 0..1");
+        }
+        if !self.std.iter().all(|v| v.is_finite() && *v >= 1e-4 && *v <= 1000.0) {
+            return bad("input.std", "expected numbers of 0.0001 or more, of values in 0..1");
+        }
+        Ok(())
+    }
+}
+
+impl Head {
+    fn check(&mut self, index: usize) -> Result<(), ManifestError> {
+        let at = |field: &str| format!("heads[{index}].{field}");
+        if self.classes.is_empty() || self.classes.len() > MAX_CLASSES {
+            return bad(at("classes"), format!("expected 1 to {MAX_CLASSES}, found {}", self.classes.len()));
+        }
+        if self.activation == Activation::Softmax && self.classes.len() < 2 {
+            return bad(at("classes"), "softmax over one class is always 1: name the background channel too, or use sigmoid");
+        }
+        if !(self.threshold > 0.0 && self.threshold < 1.0) {
+            return bad(at("threshold"), format!("expected a probability between 0 and 1, found {}", self.threshold));
+        }
+        let wanted = match self.kind {
+            HeadKind::Instrument => ClassKind::Instrument,
+            HeadKind::Tissue => ClassKind::Tissue,
+        };
+        self.class_ids.clear();
+        for name in &self.classes {
+            let Some(class) = classes::table().by_name(name) else {
+                return bad(at("classes"), format!("'{name}' is not in the class table (engines/classes.toml)"));
+            };
+            if class.kind != wanted && class.kind != ClassKind::Background {
+                return bad(at("classes"), format!("'{name}' is not a class of a {} head", self.kind.name()));
+            }
+            if self.class_ids.contains(&class.id) {
+                return bad(at("classes"), format!("'{name}' is named twice"));
+            }
+            self.class_ids.push(class.id);
+        }
+        if self.class_ids.iter().all(|&id| id == ClassId::BACKGROUND) {
+            return bad(at("classes"), format!("'{BACKGROUND}' alone says nothing"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    pub(crate) const GOOD: &str = r#"
+schema = "keyhole.engine/1"
+name = "two-heads-cpu"
+version = "0.1.0"
+pipeline_version = 1
+demonstration = true
+licence = "Apache-2.0"
+intended_use = "tests"
+[model]
+file = "model.onnx"
+sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+[input]
+name = "image"
+layout = "NCHW"
+width = 320
+height = 192
+colour = "RGB"
+resize = "stretch"
+mean = [0.485, 0.456, 0.406]
+std = [0.229, 0.224, 0.225]
+[[heads]]
+kind = "instrument"
+output = "instrument"
+activation = "sigmoid"
+classes = ["instrument"]
+threshold = 0.5
+[[heads]]
+kind = "tissue"
+output = "tissue"
+activation = "softmax"
+classes = ["background", "abdominal wall", "liver", "fat", "gallbladder"]
+threshold = 0.5
+[training]
+steps = 1200
+data = ["a", "b"]
+"#;
+
+    #[test]
+    fn a_good_manifest_gives_class_ids_a_channel() {
+        let manifest = Manifest::parse(GOOD).unwrap();
+        assert_eq!(manifest.head(HeadKind::Tissue).unwrap().class_ids(), [0, 1, 2, 4, 10].map(ClassId));
+        assert_eq!(manifest.input.layout, TensorLayout::Nchw);
+        assert!(manifest.training.unwrap().contains_key("steps"));
+    }
+
+    #[test]
+    fn each_bad_field_is_named() {
+        for (from, to, named) in [
+            ("keyhole.engine/1", "keyhole.engine/2", "schema"),
+            ("model.onnx", "../model.onnx", "model.file"),
+            ("model.onnx", "/etc/passwd", "model.file"),
+            ("model.onnx", "..", "model.file"),
+            ("model.onnx", "", "model.file"),
+            ("0123456789abcdef0123", "0123", "model.sha256"),
+            ("width = 320", "width = 100000", "input.width"),
+            ("std = [0.229", "std = [0.0", "input.std"),
+            ("mean = [0.485", "mean = [nan", "input.mean"),
+            ("[\"instrument\"]", "[\"liver\"]", "heads[0].classes"),
+            ("\"liver\"", "\"spleen\"", "spleen"),
+            ("\"fat\"", "\"liver\"", "named twice"),
+            ("kind = \"tissue\"", "kind = \"instrument\"", "heads[1].kind"),
+            ("threshold = 0.5", "threshold = 1.5", "heads[0].threshold"),
+            ("demonstration = true", "demonstration = true\nsurprise = 1", "surprise"),
+            ("layout = \"NCHW\"", "layout = \"CHWN\"", "CHWN"),
+        ] {
+            assert!(GOOD.contains(from));
+            let error = Manifest::parse(&GOOD.replacen(from, to, 1)).unwrap_err().to_string();
+            assert!(error.contains(named), "{to}: {error}");
+        }
+    }
+
+    proptest! {
+        /// Whatever bytes stand in a manifest, it is parsed or refused.
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "\\PC{0,200}", at in 0usize..1100, cut in 0usize..40, insert in "[\\PC\n\"\\[\\]=.0-9]{0,12}") {
+            let _ = Manifest::parse(&text);
+            let (start, end) = (at.min(GOOD.len()), (at + cut).min(GOOD.len()));
+            let changed = format!("{}{insert}{}", &GOOD[..start], &GOOD[end..]);
+            if let Ok(manifest) = Manifest::parse(&changed) {
+                prop_assert!(manifest.heads.iter().all(|head| head.class_ids().len() == head.classes.len()));
+                prop_assert!(!manifest.model.file.contains('/'));
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The whole chain for one frame: preprocessing, model, decoding, tracking. The worker process and `validate` both run it.
+
+use super::decode::Decoder;
+use super::tracker::Tracker;
+use crate::infer::{self, Engine, FrameView, InferError, LockedEngine, Preprocess, Stamps, TensorView};
+use crate::scene::{AnalysisTimes, Scene, Trust};
+use std::time::Instant;
+
+/// An engine at work on one stream of frames.
+pub struct Analyser {
+    engine: Box<dyn Engine>,
+    preprocess: Preprocess,
+    decoder: Decoder,
+    tracker: Tracker,
+}
+
+impl Analyser {
+    /// Opens the engine on its backend; errors as `infer::open`.
+    pub fn load(engine: LockedEngine) -> Result<Self, InferError> {
+        let engine = infer::open(engine)?;
+        let (preprocess, decoder) = (Preprocess::new(engine.input().clone()), Decoder::new(engine.input().clone()));
+        Ok(Analyser { engine, preprocess, decoder, tracker: Tracker::default() })
+    }
+
+    /// Analyses one frame; frames come in the order of their capture. None: `is_current`, asked once the picture has
+    /// been read, said that it was overwritten meanwhile, and nothing of it was used.
+    pub fn analyse(&mut self, view: FrameView<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, InferError> {
+        let start = Instant::now();
+        let fit = self.preprocess.run(view, self.engine.input_mut());
+        if !is_current() {
+            return Ok(None);
+        }
+        let preprocessed = Instant::now();
+        self.engine.run()?;
+        let inferred = Instant::now();
+
+        let picture = [view.layout.width, view.layout.height];
+        let heads: Vec<TensorView<'_>> = (0..self.engine.outputs().len()).map(|index| self.engine.output(index)).collect();
+        let decoded = self.decoder.decode(&heads, fit, picture);
+        let picture = picture.map(|side| side as u32);
+        let tracks = if decoded.frame_state == Trust::Unknown {
+            self.tracker.step_unknown(stamps.capture_ns, picture);
+            Vec::new()
+        } else {
+            self.tracker.step(decoded.instruments, stamps.capture_ns, picture)
+        };
+        let times = AnalysisTimes {
+            preprocess_ns: (preprocessed - start).as_nanos() as u64,
+            infer_ns: (inferred - preprocessed).as_nanos() as u64,
+            track_ns: inferred.elapsed().as_nanos() as u64,
+        };
+        Ok(Some(Scene {
+            frame: stamps.id,
+            pts_ns: stamps.pts_ns,
+            capture_ns: stamps.capture_ns,
+            picture,
+            frame_state: decoded.frame_state,
+            tracks,
+            tissues: decoded.tissues,
+            unknown_px: decoded.unknown_px,
+            mask: decoded.mask,
+            times,
+        }))
+    }
+}
+
+#[cfg(test)]
+#[path = "analyser_tests.rs"]
+mod tests;

@@ -1,0 +1,77 @@
+use super::*;
+use crate::base::ids::{ClassId, FrameId};
+use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range};
+use crate::infer::testmodel::{TestModel, locked};
+
+fn stamps(id: u64) -> Stamps {
+    Stamps { id: FrameId(id), pts_ns: id * 40_000_000, capture_ns: 1_000_000_000 + id * 40_000_000 }
+}
+
+/// A red picture (liver to the test model) with a green patch (fat) and a blue bar (instrument) from the left to `bar_end`.
+fn picture(layout: &FrameLayout, bar_end: usize) -> Vec<u8> {
+    let mut data = vec![0; layout.size];
+    for y in 0..layout.height {
+        for x in 0..layout.width {
+            let colour = if (220..260).contains(&y) && x < bar_end {
+                [0, 0, 255]
+            } else if x >= 480 && y < 200 {
+                [0, 255, 0]
+            } else {
+                [255, 0, 0]
+            };
+            data[y * layout.planes()[0].stride + 3 * x..][..3].copy_from_slice(&colour);
+        }
+    }
+    data
+}
+
+fn rgb(width: usize, height: usize) -> FrameLayout {
+    FrameLayout::new(PixelFormat::Rgb, Colorimetry { matrix: Matrix::Bt709, range: Range::Full }, width, height).unwrap()
+}
+
+#[test]
+fn pixels_become_a_scene_with_tissues_and_a_followed_instrument() {
+    let mut analyser = Analyser::load(locked(&TestModel::default())).unwrap();
+    let layout = rgb(640, 480);
+    let mut last = None;
+    for id in 0..6 {
+        let data = picture(&layout, 300 + 8 * id as usize);
+        let view = FrameView::new(&layout, &data).unwrap();
+        let scene = analyser.analyse(view, stamps(id), &|| true).unwrap().unwrap();
+        assert_eq!(scene.check(), Ok(()));
+        assert_eq!((scene.frame, scene.capture_ns, scene.picture), (FrameId(id), stamps(id).capture_ns, [640, 480]));
+        last = Some(scene);
+    }
+    let scene = last.unwrap();
+    let [track] = &scene.tracks[..] else { panic!("{} tracks", scene.tracks.len()) };
+    assert_eq!((track.id.0, track.class), (0, ClassId(13)));
+    let tip = track.tip.unwrap();
+    assert!((tip[0] - 340.0).abs() < 8.0 && (tip[1] - 240.0).abs() < 6.0, "{tip:?}");
+    assert!((track.velocity_px_s[0] - 200.0).abs() < 60.0, "{:?}", track.velocity_px_s);
+    assert!(track.axis.unwrap()[0] > 0.99);
+    let area = |class| scene.tissues.iter().find(|t| t.class == ClassId(class)).unwrap().area_px as f32;
+    assert!((area(4) - 160.0 * 200.0).abs() < 2500.0, "fat: {}", area(4));
+    assert!(area(2) > 200_000.0, "liver: {}", area(2));
+    assert!(scene.times.infer_ns > 0 && scene.times.preprocess_ns > 0 && scene.times.track_ns > 0);
+}
+
+#[test]
+fn an_overwritten_frame_is_not_used() {
+    let mut analyser = Analyser::load(locked(&TestModel::default())).unwrap();
+    let layout = rgb(64, 48);
+    let data = vec![0; layout.size];
+    let view = FrameView::new(&layout, &data).unwrap();
+    assert_eq!(analyser.analyse(view, stamps(0), &|| false).unwrap(), None);
+}
+
+#[test]
+fn a_change_of_format_needs_no_new_analyser() {
+    let mut analyser = Analyser::load(locked(&TestModel::default())).unwrap();
+    for (id, (width, height)) in [(640, 480), (101, 33), (1920, 1080), (33, 301)].into_iter().enumerate() {
+        let layout = rgb(width, height);
+        let data = picture(&layout, width / 2);
+        let scene = analyser.analyse(FrameView::new(&layout, &data).unwrap(), stamps(id as u64), &|| true).unwrap().unwrap();
+        assert_eq!(scene.check(), Ok(()), "{width}×{height}");
+        assert_eq!(scene.picture, [width as u32, height as u32]);
+    }
+}

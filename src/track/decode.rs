@@ -1,0 +1,244 @@
+//! An engine's outputs → what is in the picture: instruments with outline, box, tip and axis, and tissues with outlines.
+//! One frame at a time; who is who from frame to frame is `tracker`'s.
+
+use super::maps::{INSTRUMENT, Maps, NOTHING, NotFinite, Window};
+use super::outline::{Mapping, Thinner, Tracer};
+use super::regions::Regions;
+use super::shape;
+use crate::base::ids::ClassId;
+use crate::infer::{Fit, InputSpec, TensorView};
+use crate::scene::{ClassMask, Outline, Tissue, Trust, limits};
+
+/// Outlines stay this close to what was traced, in pixels of the captured picture.
+const OUTLINE_TOLERANCE_PX: f32 = 0.5;
+/// A line that encloses less of the map is not drawn.
+const MIN_LINE: f32 = 0.0004;
+/// The largest instruments that are looked at: more are no operation.
+const MAX_INSTRUMENTS: usize = 16;
+/// A tissue is shown from this part of the map on, and until it falls below the second: no flicker at the border.
+const TISSUE_SHOWN_FROM: f32 = 0.004;
+const TISSUE_SHOWN_TO: f32 = 0.002;
+/// Mean probability from which what was found is called sure.
+pub const SURE_FROM: f32 = 0.75;
+/// Mean certainty of a whole picture below which it is called unsure.
+const PICTURE_SURE_FROM: f32 = 0.6;
+
+/// One instrument in one frame, in pixels of the captured picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Detection {
+    pub class: ClassId,
+    /// Mean probability over its pixels.
+    pub confidence: f32,
+    /// Half-open.
+    pub bbox: [f32; 4],
+    pub tip: Option<[f32; 2]>,
+    pub axis: Option<[f32; 2]>,
+    pub outlines: Vec<Outline>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decoded {
+    pub instruments: Vec<Detection>,
+    pub tissues: Vec<Tissue>,
+    pub mask: ClassMask,
+    pub frame_state: Trust,
+    /// Pixels of the captured picture about which nothing can be said.
+    pub unknown_px: u64,
+}
+
+/// Decodes frame after frame; its working memory is kept.
+#[derive(Debug)]
+pub struct Decoder {
+    input: InputSpec,
+    maps: Maps,
+    regions: Regions,
+    tracer: Tracer,
+    thinner: Thinner,
+    lines: Vec<Line>,
+    planes: Vec<Option<usize>>,
+    shown: [bool; 256],
+}
+
+#[derive(Debug)]
+struct Line {
+    region: usize,
+    area: f32,
+    outline: Outline,
+}
+
+impl Decoder {
+    pub fn new(input: InputSpec) -> Self {
+        Decoder {
+            input,
+            maps: Maps::default(),
+            regions: Regions::default(),
+            tracer: Tracer::default(),
+            thinner: Thinner::default(),
+            lines: Vec::new(),
+            planes: Vec::new(),
+            shown: [false; 256],
+        }
+    }
+
+    /// `heads`: the outputs of one run, all of one size. `fit`: where in the input the picture lay. `picture`: its size.
+    /// Numbers that are not finite make the frame unknown.
+    pub fn decode(&mut self, heads: &[TensorView<'_>], fit: Fit, picture: [usize; 2]) -> Decoded {
+        let (window, mapping) = self.window(heads, fit, picture);
+        if self.maps.fill(heads, window) == Err(NotFinite) {
+            return unknown(window, picture);
+        }
+        self.regions.fill(&self.maps.labels, window.width, window.height);
+        let mut instruments = self.instruments(&mapping);
+        let mut tissues = self.tissues(&mapping);
+        self.draw(&mapping, &mut instruments, &mut tissues);
+        Decoded {
+            instruments: instruments.into_iter().map(|(_, instrument)| instrument).collect(),
+            tissues,
+            mask: ClassMask { width: window.width as u32, height: window.height as u32, ids: self.maps.mask.clone() },
+            frame_state: if self.maps.certainty >= PICTURE_SURE_FROM { Trust::Sure } else { Trust::Unsure },
+            unknown_px: 0,
+        }
+    }
+
+    /// The part of the outputs in which the picture lies, and how its pixels lie in the picture.
+    fn window(&self, heads: &[TensorView<'_>], fit: Fit, picture: [usize; 2]) -> (Window, Mapping) {
+        let input = [self.input.width as usize, self.input.height as usize];
+        let output = heads.first().map_or(input, |head| [head.spec.width, head.spec.height]);
+        let (start, length) = ([fit.x, fit.y], [fit.width, fit.height]);
+        let ratio = [0, 1].map(|axis| output[axis] as f64 / input[axis] as f64);
+        let from = [0, 1].map(|axis| ((start[axis] as f64 * ratio[axis]).round() as usize).min(output[axis] - 1));
+        let to = [0, 1].map(|axis| {
+            let end = ((start[axis] + length[axis]) as f64 * ratio[axis]).round() as usize;
+            end.clamp(from[axis] + 1, output[axis])
+        });
+        let mapping = Mapping {
+            scale: [0, 1].map(|axis| (picture[axis] as f64 / length[axis] as f64 / ratio[axis]) as f32),
+            shift: [0, 1].map(|axis| (from[axis] as f64 - start[axis] as f64 * ratio[axis]) as f32),
+            picture: picture.map(|side| side as f32),
+        };
+        (Window { x: from[0], y: from[1], width: to[0] - from[0], height: to[1] - from[1] }, mapping)
+    }
+
+    /// Instruments with the index of their region; outlines are still missing.
+    fn instruments(&self, mapping: &Mapping) -> Vec<(usize, Detection)> {
+        let mut found: Vec<usize> = (0..self.regions.list.len()).filter(|&i| self.regions.list[i].label == INSTRUMENT).collect();
+        found.sort_by_key(|&i| std::cmp::Reverse(self.regions.list[i].area));
+        found.truncate(MAX_INSTRUMENTS);
+        found.into_iter().filter_map(|region| Some((region, self.instrument(region, mapping)?))).collect()
+    }
+
+    fn instrument(&self, index: usize, mapping: &Mapping) -> Option<Detection> {
+        let region = self.regions.list[index];
+        let [x0, y0, x1, y1] = region.bbox.map(|side| side as usize);
+        let mut votes = [0u32; 256];
+        let mut probability = 0.0;
+        for y in y0..y1 {
+            for at in y * self.maps.width + x0..y * self.maps.width + x1 {
+                if usize::from(self.regions.map[at]) == index {
+                    probability += f64::from(self.maps.instrument[at]);
+                    if self.maps.labels[at] == INSTRUMENT {
+                        votes[usize::from(self.maps.mask[at])] += 1;
+                    }
+                }
+            }
+        }
+        let class = (0..=255u8).max_by_key(|&id| votes[usize::from(id)]).filter(|&id| votes[usize::from(id)] > 0)?;
+        let corner = |x: u32, y: u32| mapping.to_picture([x as f32, y as f32]);
+        let ([left, top], [right, bottom]) = (corner(region.bbox[0], region.bbox[1]), corner(region.bbox[2], region.bbox[3]));
+        let shape = shape::of_region(&self.maps, &self.regions, mapping, index);
+        Some(Detection {
+            class: ClassId(class),
+            confidence: ((probability / f64::from(region.area)) as f32).clamp(0.0, 1.0),
+            bbox: [left, top, right, bottom],
+            tip: shape.tip,
+            axis: shape.axis,
+            outlines: Vec::new(),
+        })
+    }
+
+    /// The tissues that are large enough to be shown; outlines are still missing.
+    fn tissues(&mut self, mapping: &Mapping) -> Vec<Tissue> {
+        let maps = &self.maps;
+        let pixels = maps.width * maps.height;
+        let mut area = [0u32; 256];
+        let mut probability = [0f64; 256];
+        // Where in `tissue` the plane of each region's class starts.
+        self.planes.clear();
+        for region in &self.regions.list {
+            area[usize::from(region.label)] += region.area;
+            self.planes
+                .push(maps.tissue_classes.iter().position(|class| class.0 == region.label && class.0 != NOTHING).map(|c| c * pixels));
+        }
+        for (at, &region) in self.regions.map.iter().enumerate() {
+            if let Some(plane) = self.planes[usize::from(region)] {
+                probability[usize::from(self.regions.list[usize::from(region)].label)] += f64::from(maps.tissue[plane + at]);
+            }
+        }
+        let mut tissues = Vec::new();
+        for class in maps.tissue_classes.iter().filter(|class| class.0 != NOTHING) {
+            let at = usize::from(class.0);
+            let part = area[at] as f32 / pixels as f32;
+            self.shown[at] = part >= if self.shown[at] { TISSUE_SHOWN_TO } else { TISSUE_SHOWN_FROM };
+            if self.shown[at] && area[at] > 0 {
+                let confidence = ((probability[at] / f64::from(area[at])) as f32).clamp(0.0, 1.0);
+                let state = if confidence >= SURE_FROM { Trust::Sure } else { Trust::Unsure };
+                let most = f64::from(mapping.picture[0]) * f64::from(mapping.picture[1]);
+                let area_px = mapping.area(area[at]).min(most) as u64;
+                tissues.push(Tissue { class: *class, area_px, confidence, state, outlines: Vec::new() });
+            }
+        }
+        tissues
+    }
+
+    /// Traces all outlines and hands them out, instruments first, then the largest, as far as a scene may go.
+    fn draw(&mut self, mapping: &Mapping, instruments: &mut [(usize, Detection)], tissues: &mut [Tissue]) {
+        let Decoder { maps, regions, tracer, thinner, lines, .. } = self;
+        let smallest = MIN_LINE * regions.map.len() as f32;
+        let mut mapped = Vec::new();
+        lines.clear();
+        tracer.trace(maps, regions, |line| {
+            if line.area >= smallest {
+                mapped.clear();
+                mapped.extend(line.points.iter().map(|&point| mapping.to_picture(point)));
+                let outline = thinner.thin(&mapped, OUTLINE_TOLERANCE_PX);
+                if outline.len() >= 3 {
+                    lines.push(Line { region: line.region, area: line.area, outline });
+                }
+            }
+        });
+        let is_instrument = |line: &Line| regions.list[line.region].label == INSTRUMENT;
+        lines.sort_by(|a, b| is_instrument(b).cmp(&is_instrument(a)).then(b.area.total_cmp(&a.area)));
+        let (mut points, mut count) = (0, 0);
+        for line in lines.drain(..) {
+            if count + 1 > limits::OUTLINES || points + line.outline.len() > limits::POINTS {
+                break;
+            }
+            let label = regions.list[line.region].label;
+            let owner = if label == INSTRUMENT {
+                instruments.iter_mut().find(|(region, _)| *region == line.region).map(|(_, instrument)| &mut instrument.outlines)
+            } else {
+                tissues.iter_mut().find(|tissue| tissue.class.0 == label).map(|tissue| &mut tissue.outlines)
+            };
+            if let Some(owner) = owner {
+                (points, count) = (points + line.outline.len(), count + 1);
+                owner.push(line.outline);
+            }
+        }
+    }
+}
+
+/// A frame about which nothing can be said: every pixel abstains.
+fn unknown(window: Window, picture: [usize; 2]) -> Decoded {
+    let ids = vec![ClassId::ABSTAINED.0; window.width * window.height];
+    Decoded {
+        instruments: Vec::new(),
+        tissues: Vec::new(),
+        mask: ClassMask { width: window.width as u32, height: window.height as u32, ids },
+        frame_state: Trust::Unknown,
+        unknown_px: (picture[0] * picture[1]) as u64,
+    }
+}
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;

@@ -1,0 +1,343 @@
+//! An engine's outputs → a probability and a label for each pixel of the map (the part of the outputs in which the picture lies).
+
+use crate::base::ids::ClassId;
+use crate::infer::{Activation, HeadKind, TensorLayout, TensorView};
+
+/// What a pixel belongs to: background, an instrument of whatever class, or the tissue with that class id.
+pub const NOTHING: u8 = 0;
+pub const INSTRUMENT: u8 = 255;
+
+/// Pixels that are worked on together.
+const BLOCK: usize = 64;
+
+/// The part of an output that is decoded, in its pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Window {
+    pub x: usize,
+    pub y: usize,
+    pub width: usize,
+    pub height: usize,
+}
+
+/// Somewhere in the outputs stands a number that is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotFinite;
+
+/// Probabilities and labels, `width·height` each, row by row. Kept from frame to frame, so that nothing is allocated.
+#[derive(Debug, Default)]
+pub struct Maps {
+    pub width: usize,
+    pub height: usize,
+    /// That a pixel is instrument; of no use where `has_instrument` is false.
+    pub instrument: Vec<f32>,
+    pub instrument_threshold: f32,
+    pub has_instrument: bool,
+    /// One plane a channel of the tissue head.
+    pub tissue: Vec<f32>,
+    pub tissue_classes: Vec<ClassId>,
+    pub tissue_threshold: f32,
+    /// `NOTHING`, `INSTRUMENT` or a tissue's class id.
+    pub labels: Vec<u8>,
+    /// The contract's mask: a class id a pixel, instruments with their class.
+    pub mask: Vec<u8>,
+    /// Mean over the pixels of the most probable class's probability.
+    pub certainty: f32,
+}
+
+impl Maps {
+    /// Decodes the heads; at most one of either kind.
+    pub fn fill(&mut self, heads: &[TensorView<'_>], window: Window) -> Result<(), NotFinite> {
+        let pixels = window.width * window.height;
+        (self.width, self.height) = (window.width, window.height);
+        self.labels.clear();
+        self.labels.resize(pixels, NOTHING);
+        self.mask.clear();
+        self.mask.resize(pixels, NOTHING);
+        self.certainty = 1.0;
+        self.has_instrument = false;
+        self.tissue_classes.clear();
+        let head = |kind| heads.iter().find(move |head| head.spec.kind == kind);
+        // Tissue first: an instrument lies on top of it.
+        if let Some(head) = head(HeadKind::Tissue) {
+            self.run(*head, window)?;
+        }
+        if let Some(head) = head(HeadKind::Instrument) {
+            self.run(*head, window)?;
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, head: TensorView<'_>, window: Window) -> Result<(), NotFinite> {
+        #[cfg(target_arch = "x86_64")]
+        if std::is_x86_feature_detected!("avx2") {
+            // SAFETY: this processor has AVX2.
+            return unsafe { self.run_avx2(head, window) };
+        }
+        self.run_here(head, window)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn run_avx2(&mut self, head: TensorView<'_>, window: Window) -> Result<(), NotFinite> {
+        self.run_here(head, window)
+    }
+
+    #[inline(always)]
+    fn run_here(&mut self, head: TensorView<'_>, window: Window) -> Result<(), NotFinite> {
+        let pixels = self.width * self.height;
+        let is_tissue = head.spec.kind == HeadKind::Tissue;
+        if is_tissue {
+            self.tissue.resize(pixels * head.spec.channels(), 0.0);
+            self.tissue_classes.extend_from_slice(&head.spec.classes);
+            self.tissue_threshold = head.spec.threshold;
+        } else {
+            self.instrument.resize(pixels, 0.0);
+            self.instrument_threshold = head.spec.threshold;
+            self.has_instrument = true;
+        }
+        let mut certainty = 0.0;
+        let mut block = Block::default();
+        for y in 0..window.height {
+            for x in (0..window.width).step_by(BLOCK) {
+                let at = y * window.width + x;
+                let count = BLOCK.min(window.width - x);
+                block.read(head, window.x + x, window.y + y, count)?;
+                block.activate(head.spec.activation, head.spec.channels());
+                if is_tissue {
+                    certainty += self.label_tissue(&block, head, at, count);
+                } else {
+                    self.label_instrument(&block, head, at, count);
+                }
+            }
+        }
+        if is_tissue {
+            self.certainty = certainty / pixels as f32;
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn label_tissue(&mut self, block: &Block, head: TensorView<'_>, at: usize, count: usize) -> f32 {
+        let pixels = self.width * self.height;
+        let mut best = [0f32; BLOCK];
+        let mut class = [NOTHING; BLOCK];
+        for (channel, id) in head.spec.classes.iter().enumerate() {
+            let values = &block.values[channel];
+            self.tissue[channel * pixels + at..][..count].copy_from_slice(&values[..count]);
+            for i in 0..BLOCK {
+                let better = values[i] > best[i];
+                best[i] = if better { values[i] } else { best[i] };
+                class[i] = if better { id.0 } else { class[i] };
+            }
+        }
+        let mut sum = 0.0;
+        for i in 0..count {
+            let label = if best[i] >= head.spec.threshold { class[i] } else { NOTHING };
+            self.labels[at + i] = label;
+            self.mask[at + i] = label;
+            sum += best[i];
+        }
+        sum
+    }
+
+    #[inline(always)]
+    fn label_instrument(&mut self, block: &Block, head: TensorView<'_>, at: usize, count: usize) {
+        let mut whole = [0f32; BLOCK];
+        let mut best = [0f32; BLOCK];
+        let mut class = [NOTHING; BLOCK];
+        let exclusive = head.spec.activation == Activation::Softmax;
+        for (values, id) in block.values.iter().zip(&head.spec.classes) {
+            if *id == ClassId::BACKGROUND {
+                continue;
+            }
+            for i in 0..BLOCK {
+                // Probabilities that exclude each other add up; others do not.
+                whole[i] = if exclusive { whole[i] + values[i] } else { whole[i].max(values[i]) };
+                let better = values[i] > best[i];
+                best[i] = if better { values[i] } else { best[i] };
+                class[i] = if better { id.0 } else { class[i] };
+            }
+        }
+        self.instrument[at..][..count].copy_from_slice(&whole[..count]);
+        for i in 0..count {
+            if whole[i] >= head.spec.threshold {
+                self.labels[at + i] = INSTRUMENT;
+                self.mask[at + i] = class[i];
+            }
+        }
+    }
+
+    /// How far inside the region of tissue channel `channel` pixel `at` lies: 0 on its edge.
+    pub fn tissue_margin(&self, channel: usize, at: usize) -> f32 {
+        let pixels = self.width * self.height;
+        let mut rival = self.tissue_threshold;
+        for other in (0..self.tissue_classes.len()).filter(|&other| other != channel) {
+            rival = rival.max(self.tissue[other * pixels + at]);
+        }
+        self.tissue[channel * pixels + at] - rival
+    }
+
+    /// As `tissue_margin`, for the instrument head.
+    pub fn instrument_margin(&self, at: usize) -> f32 {
+        self.instrument[at] - self.instrument_threshold
+    }
+}
+
+/// A few pixels of all channels.
+#[derive(Debug)]
+struct Block {
+    values: Vec<[f32; BLOCK]>,
+}
+
+impl Default for Block {
+    fn default() -> Self {
+        Block { values: Vec::new() }
+    }
+}
+
+impl Block {
+    #[inline(always)]
+    fn read(&mut self, head: TensorView<'_>, x: usize, y: usize, count: usize) -> Result<(), NotFinite> {
+        let (width, height, channels) = (head.spec.width, head.spec.height, head.spec.channels());
+        self.values.resize(channels, [0.0; BLOCK]);
+        let mut odd = false;
+        for (channel, values) in self.values.iter_mut().enumerate() {
+            match head.spec.layout {
+                TensorLayout::Nchw => values[..count].copy_from_slice(&head.data[(channel * height + y) * width + x..][..count]),
+                TensorLayout::Nhwc => {
+                    let row = &head.data[(y * width + x) * channels..][..count * channels];
+                    values.iter_mut().zip(row.iter().skip(channel).step_by(channels)).for_each(|(to, from)| *to = *from);
+                }
+            }
+            values[count..].fill(0.0);
+            for value in values.iter() {
+                odd |= value.to_bits() & EXPONENT == EXPONENT;
+            }
+        }
+        if odd { Err(NotFinite) } else { Ok(()) }
+    }
+
+    #[inline(always)]
+    fn activate(&mut self, activation: Activation, channels: usize) {
+        match activation {
+            Activation::None => self.values.iter_mut().flatten().for_each(|v| *v = v.clamp(0.0, 1.0)),
+            Activation::Sigmoid => self.values.iter_mut().flatten().for_each(|v| *v = 1.0 / (1.0 + exp(-*v))),
+            Activation::Softmax => {
+                let mut most = [f32::MIN; BLOCK];
+                let mut sum = [0f32; BLOCK];
+                for values in &self.values[..channels] {
+                    for i in 0..BLOCK {
+                        most[i] = if values[i] > most[i] { values[i] } else { most[i] };
+                    }
+                }
+                for values in &mut self.values[..channels] {
+                    for i in 0..BLOCK {
+                        values[i] = exp(values[i] - most[i]);
+                        sum[i] += values[i];
+                    }
+                }
+                for values in &mut self.values[..channels] {
+                    for i in 0..BLOCK {
+                        values[i] /= sum[i];
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// All bits of this set: infinite or not a number.
+const EXPONENT: u32 = 0x7f80_0000;
+
+/// e^x to 2 parts in 100,000, in arithmetic that vectorises; below −87 about 0, above 87 held.
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    // 1.5·2²³: adding it rounds to a whole number, which then stands in the lowest bits.
+    const ROUND: f32 = 12_582_912.0;
+    let powers = x.clamp(-87.0, 87.0) * std::f32::consts::LOG2_E;
+    let rounded = powers + ROUND;
+    let part = powers - (rounded - ROUND);
+    // 2^part for −½ ≤ part ≤ ½: Taylor's series of e^(part·ln 2).
+    let z = part * std::f32::consts::LN_2;
+    let series = 1.0 + z * (1.0 + z * (0.5 + z * (1.0 / 6.0 + z * (1.0 / 24.0 + z * (1.0 / 120.0)))));
+    let exponent = rounded.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23;
+    series * f32::from_bits(exponent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::infer::OutputSpec;
+
+    fn spec(kind: HeadKind, activation: Activation, classes: &[u8], layout: TensorLayout, width: usize, height: usize) -> OutputSpec {
+        let classes = classes.iter().map(|&id| ClassId(id)).collect();
+        OutputSpec { name: "out".to_owned(), kind, activation, threshold: 0.5, classes, layout, width, height }
+    }
+
+    fn whole(spec: &OutputSpec) -> Window {
+        Window { x: 0, y: 0, width: spec.width, height: spec.height }
+    }
+
+    #[test]
+    fn exp_is_close_over_its_whole_range() {
+        for i in -8600..8600 {
+            let x = i as f32 / 100.0;
+            let expected = f64::from(x).exp();
+            assert!((f64::from(exp(x)) - expected).abs() <= 2e-5 * expected, "{x}");
+        }
+        assert!(exp(-1e30) < 1e-37 && exp(1e30).is_finite());
+    }
+
+    #[test]
+    fn softmax_labels_and_probabilities_match_a_plain_computation_in_both_layouts() {
+        let (width, height, classes) = (70, 3, [0, 2, 4]);
+        let logit = |c: usize, i: usize| ((i * 37 + c * 101) % 23) as f32 / 3.0 - 3.5;
+        for layout in [TensorLayout::Nchw, TensorLayout::Nhwc] {
+            let spec = spec(HeadKind::Tissue, Activation::Softmax, &classes, layout, width, height);
+            let mut data = vec![0.0; spec.len()];
+            for i in 0..width * height {
+                for c in 0..3 {
+                    let at = if layout == TensorLayout::Nchw { c * width * height + i } else { i * 3 + c };
+                    data[at] = logit(c, i);
+                }
+            }
+            let mut maps = Maps::default();
+            maps.fill(&[TensorView { spec: &spec, data: &data }], whole(&spec)).unwrap();
+            for i in 0..width * height {
+                let e = [0, 1, 2].map(|c| f64::from(logit(c, i)).exp());
+                let p = e.map(|v| v / e.iter().sum::<f64>());
+                for c in 0..3 {
+                    assert!((f64::from(maps.tissue[c * width * height + i]) - p[c]).abs() < 1e-4);
+                }
+                let best = (0..3).max_by(|&a, &b| p[a].total_cmp(&p[b])).unwrap();
+                if (p[best] - 0.5).abs() > 1e-4 {
+                    assert_eq!(maps.mask[i], if p[best] > 0.5 { classes[best] } else { 0 });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_instrument_lies_on_top_and_keeps_its_class_in_the_mask() {
+        let tissue = spec(HeadKind::Tissue, Activation::None, &[2], TensorLayout::Nchw, 4, 1);
+        let instrument = spec(HeadKind::Instrument, Activation::Softmax, &[0, 5, 9], TensorLayout::Nchw, 4, 1);
+        let tissue_values = [0.9, 0.9, 0.2, 0.9];
+        // Background, grasper, hook. At pixel 1 neither tool reaches the threshold, both together do.
+        let logits = [5.0, 0.0, 5.0, -5.0, 0.0, 0.3, 0.0, 5.0, 0.0, 0.1, 0.0, 0.0];
+        let heads = [TensorView { spec: &tissue, data: &tissue_values }, TensorView { spec: &instrument, data: &logits }];
+        let mut maps = Maps::default();
+        maps.fill(&heads, whole(&tissue)).unwrap();
+        assert_eq!(maps.mask, [2, 5, 0, 5]);
+        assert_eq!(maps.labels, [2, INSTRUMENT, NOTHING, INSTRUMENT]);
+    }
+
+    #[test]
+    fn one_number_that_is_none_is_noticed() {
+        let spec = spec(HeadKind::Tissue, Activation::Softmax, &[0, 2], TensorLayout::Nchw, 70, 2);
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut data = vec![0.0; spec.len()];
+            data[139] = value;
+            assert_eq!(Maps::default().fill(&[TensorView { spec: &spec, data: &data }], whole(&spec)), Err(NotFinite));
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! From an engine's outputs to a `Scene`: masks → instances and tissues with outlines → tracks with stable ids.
+//! Nothing is drawn here, and no model is run but through `infer`.
+//!
+//! ```text
+//!   TensorView ─► maps (probabilities, labels) ─► regions ─► outline, shape ─► Decoded ─► Tracker ─► Scene
+//! ```
+
+mod analyser;
+mod assign;
+mod decode;
+mod kalman;
+mod maps;
+mod outline;
+mod regions;
+mod shape;
+mod tracker;
+
+pub use analyser::Analyser;
+pub use decode::{Decoded, Decoder, Detection};
+pub use tracker::Tracker;

@@ -1,0 +1,202 @@
+//! Where an instrument's shaft points and where its working end is, from its pixels.
+
+use super::maps::Maps;
+use super::outline::Mapping;
+use super::regions::Regions;
+
+/// Long to wide from which a region has an axis (ratio of standard deviations).
+const ELONGATED: f32 = 1.6;
+/// Pixels of the map's edge within which a region counts as coming in from outside.
+const EDGE: f32 = 1.5;
+/// How much farther out than the other end, as a part of the picture's larger side, the end must lie at which an
+/// instrument enters through the rim of a round picture.
+const FARTHER_OUT: f32 = 0.06;
+/// The tip is the mean of what lies within this of the extreme point, in map pixels.
+const TIP_DEPTH: f32 = 1.5;
+
+/// In pixels of the captured picture.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Shape {
+    /// Unit vector along the shaft towards the tip; None where the region is not long or it is open which end is which.
+    pub axis: Option<[f32; 2]>,
+    /// None where it is outside the picture or open which end it is.
+    pub tip: Option<[f32; 2]>,
+}
+
+/// Sums over a region's pixels, weighted by probability; in pixels of the captured picture.
+#[derive(Debug, Default)]
+struct Moments {
+    weight: f64,
+    mean: [f64; 2],
+    /// xx, xy, yy, around the mean.
+    spread: [f64; 3],
+}
+
+impl Moments {
+    fn add(&mut self, weight: f64, p: [f32; 2]) {
+        self.weight += weight;
+        let before = [f64::from(p[0]) - self.mean[0], f64::from(p[1]) - self.mean[1]];
+        for axis in 0..2 {
+            self.mean[axis] += before[axis] * weight / self.weight;
+        }
+        let after = [f64::from(p[0]) - self.mean[0], f64::from(p[1]) - self.mean[1]];
+        self.spread[0] += weight * before[0] * after[0];
+        self.spread[1] += weight * before[0] * after[1];
+        self.spread[2] += weight * before[1] * after[1];
+    }
+
+    fn centre(&self) -> [f32; 2] {
+        self.mean.map(|v| v as f32)
+    }
+
+    /// Main direction (its sign means nothing), and how many times longer than wide.
+    fn main_direction(&self) -> ([f32; 2], f32) {
+        let [xx, xy, yy] = self.spread;
+        let (middle, off) = ((xx + yy) / 2.0, (((xx - yy) / 2.0).powi(2) + xy * xy).sqrt());
+        let (long, wide) = (middle + off, (middle - off).max(1e-9));
+        let angle = 0.5 * (2.0 * xy).atan2(xx - yy);
+        ([angle.cos() as f32, angle.sin() as f32], ((long / wide).sqrt()) as f32)
+    }
+}
+
+/// Of the region with index `region`.
+pub fn of_region(maps: &Maps, regions: &Regions, mapping: &Mapping, region: usize) -> Shape {
+    let bbox = regions.list[region].bbox.map(|side| side as usize);
+    let pixels = || {
+        let rows = (bbox[1]..bbox[3]).flat_map(move |y| (bbox[0]..bbox[2]).map(move |x| (x, y)));
+        rows.filter(|&(x, y)| usize::from(regions.map[y * maps.width + x]) == region)
+    };
+    let point = |x: usize, y: usize| mapping.to_picture([x as f32 + 0.5, y as f32 + 0.5]);
+
+    let (mut moments, mut entry) = (Moments::default(), Moments::default());
+    for (x, y) in pixels() {
+        let p = point(x, y);
+        moments.add(f64::from(maps.instrument[y * maps.width + x]).max(1e-3), p);
+        if x == 0 || y == 0 || x + 1 == maps.width || y + 1 == maps.height {
+            entry.add(1.0, p);
+        }
+    }
+    let centre = moments.centre();
+    let (direction, ratio) = moments.main_direction();
+    let dot = |a: [f32; 2], b: [f32; 2]| a[0] * b[0] + a[1] * b[1];
+    let minus = |a: [f32; 2], b: [f32; 2]| [a[0] - b[0], a[1] - b[1]];
+
+    let along = |p: [f32; 2], direction: [f32; 2]| dot(minus(p, centre), direction);
+    let towards_tip = if entry.weight > 0.0 {
+        let inwards = minus(centre, entry.centre());
+        let length = dot(inwards, inwards).sqrt();
+        if ratio < ELONGATED {
+            // Only its end is in the picture: it points away from the edge.
+            (length > 0.0).then(|| inwards.map(|v| v / length))
+        } else {
+            let same_way = dot(direction, inwards);
+            // An instrument that lies along the edge or crosses the whole picture has no end to tell.
+            (same_way.abs() > 0.2 * length && length > 0.0).then(|| direction.map(|v| v * same_way.signum()))
+        }
+    } else if ratio < ELONGATED {
+        None
+    } else {
+        from_the_rim(pixels().map(|(x, y)| point(x, y)), centre, direction, mapping)
+    };
+    let Some(towards_tip) = towards_tip else { return Shape::default() };
+
+    let farthest = pixels().map(|(x, y)| along(point(x, y), towards_tip)).fold(f32::MIN, f32::max);
+    let depth = TIP_DEPTH * mapping.scale[0].max(mapping.scale[1]);
+    let mut end = Moments::default();
+    for (x, y) in pixels() {
+        let p = point(x, y);
+        if along(p, towards_tip) > farthest - depth {
+            end.add(1.0, p);
+        }
+    }
+    // The mean lies behind the extreme point; a pixel's area reaches a little beyond its centre.
+    let missing = farthest - along(end.centre(), towards_tip) + 0.25 * depth / TIP_DEPTH;
+    let tip = [0, 1].map(|axis| end.centre()[axis] + towards_tip[axis] * missing);
+    let margin = mapping.scale.map(|scale| EDGE * scale);
+    let inside = (0..2).all(|axis| tip[axis] > margin[axis] && tip[axis] < mapping.picture[axis] - margin[axis]);
+    Shape { axis: (ratio >= ELONGATED).then_some(towards_tip), tip: inside.then_some(tip) }
+}
+
+/// Round pictures: instruments come from outside, so the end that lies farther from the middle is where it enters.
+fn from_the_rim(pixels: impl Iterator<Item = [f32; 2]>, centre: [f32; 2], direction: [f32; 2], mapping: &Mapping) -> Option<[f32; 2]> {
+    let middle = mapping.picture.map(|side| side / 2.0);
+    let (mut least, mut most) = (f32::MAX, f32::MIN);
+    for p in pixels {
+        let along = (p[0] - centre[0]) * direction[0] + (p[1] - centre[1]) * direction[1];
+        least = least.min(along);
+        most = most.max(along);
+    }
+    let out = |along: f32| {
+        let p = [0, 1].map(|axis| centre[axis] + along * direction[axis] - middle[axis]);
+        (p[0] * p[0] + p[1] * p[1]).sqrt()
+    };
+    let farther = out(least) - out(most);
+    let enough = FARTHER_OUT * mapping.picture[0].max(mapping.picture[1]);
+    (farther.abs() > enough).then(|| direction.map(|v| v * farther.signum()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::ClassId;
+    use crate::infer::{Activation, HeadKind, OutputSpec, TensorLayout, TensorView};
+    use crate::track::maps::{INSTRUMENT, Window};
+
+    /// A bar of half-width 4 from `a` to `b` on a 160×96 map of a 1280×768 picture; positions in the picture.
+    fn bar(a: [f32; 2], b: [f32; 2]) -> Shape {
+        let (width, height) = (160, 96);
+        let spec = OutputSpec {
+            name: "instrument".to_owned(),
+            kind: HeadKind::Instrument,
+            activation: Activation::None,
+            threshold: 0.5,
+            classes: vec![ClassId(13)],
+            layout: TensorLayout::Nchw,
+            width,
+            height,
+        };
+        let d = [b[0] - a[0], b[1] - a[1]];
+        let length = (d[0] * d[0] + d[1] * d[1]).sqrt();
+        let data: Vec<f32> = (0..width * height)
+            .map(|i| {
+                let p = [((i % width) as f32 + 0.5) * 8.0 - a[0], ((i / width) as f32 + 0.5) * 8.0 - a[1]];
+                let (along, off) = ((p[0] * d[0] + p[1] * d[1]) / length, (p[0] * d[1] - p[1] * d[0]).abs() / length);
+                if (0.0..=length).contains(&along) && off <= 32.0 { 0.95 } else { 0.02 }
+            })
+            .collect();
+        let mut maps = Maps::default();
+        maps.fill(&[TensorView { spec: &spec, data: &data }], Window { x: 0, y: 0, width, height }).unwrap();
+        let mut regions = Regions::default();
+        regions.fill(&maps.labels, width, height);
+        let region = regions.list.iter().position(|r| r.label == INSTRUMENT).unwrap();
+        let mapping = Mapping { scale: [8.0, 8.0], shift: [0.0, 0.0], picture: [1280.0, 768.0] };
+        of_region(&maps, &regions, &mapping, region)
+    }
+
+    fn close(found: Option<[f32; 2]>, expected: [f32; 2], most: f32) {
+        let found = found.expect("something was to be found");
+        assert!((found[0] - expected[0]).hypot(found[1] - expected[1]) <= most, "{found:?}, expected {expected:?}");
+    }
+
+    #[test]
+    fn from_the_edge_the_tip_is_the_inner_end() {
+        let shape = bar([1300.0, 780.0], [640.0, 384.0]);
+        close(shape.tip, [640.0, 384.0], 10.0);
+        close(shape.axis, [-0.857, -0.514], 0.03);
+        close(bar([-20.0, 300.0], [500.0, 350.0]).tip, [500.0, 350.0], 10.0);
+    }
+
+    #[test]
+    fn from_the_rim_of_a_round_picture_the_tip_is_the_end_nearer_the_middle() {
+        let shape = bar([1000.0, 600.0], [700.0, 400.0]);
+        close(shape.tip, [700.0, 400.0], 10.0);
+        close(shape.axis, [-0.832, -0.555], 0.03);
+    }
+
+    #[test]
+    fn where_the_end_cannot_be_told_there_is_none() {
+        // Through the whole picture, and across the middle of a round one.
+        assert_eq!(bar([-20.0, 384.0], [1300.0, 384.0]).tip, None);
+        assert_eq!(bar([440.0, 384.0], [840.0, 384.0]), Shape::default());
+    }
+}
