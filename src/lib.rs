@@ -17,9 +17,21 @@ pub mod scene;
 pub mod store;
 
 pub mod capture;
+
+pub mod link;
+
 pub mod infer;
+
 pub mod track;
 
-pub mod display;
-pub mod link;
 pub mod overlay;
+
+pub mod display;
+
+pub mod record;
+
+pub mod config;
+
+pub mod pipeline;
+
+pub mod cmd;

@@ -1,5 +1,6 @@
 //! `keyhole engine`: list engines and look into them.
 
+use crate::base::classes;
 use crate::base::error::Finding;
 use crate::store::{self, Engines, LockedEngine, StoreError};
 use clap::{Args, Subcommand};
@@ -84,7 +85,8 @@ fn print_info(engine: &LockedEngine) {
     println!("licence   {}", manifest.licence);
     println!("input     {}×{}, {:?}, {:?}", manifest.input.width, manifest.input.height, manifest.input.colour, manifest.input.resize);
     for head in &manifest.heads {
-        println!("head      {}: {} (threshold {})", head.kind.name(), head.classes.join(", "), head.threshold);
+        let classes: Vec<&str> = head.class_ids().iter().map(|&id| classes::table().name(id)).collect();
+        println!("head      {}: {} (threshold {})", head.kind.name(), classes.join(", "), head.threshold);
     }
     println!("model     {} bytes, sha256 {}", engine.model.len(), manifest.model.sha256);
 }

@@ -15,7 +15,7 @@ use crate::base::stats::Delays;
 use crate::display::{DisplayError, Output, Picture};
 use crate::frame::Frame;
 use crate::overlay::hud::{Banner, Hud, HudText, declared_rects};
-use crate::overlay::{Layer, OverlayMode, Rect};
+use crate::overlay::{OverlayMode, Rect};
 use crate::pipeline::ai::{AiStatus, Analysis};
 use crate::pipeline::proof::Presented;
 use crate::pipeline::scheduling;
@@ -73,7 +73,7 @@ pub struct DisplayThread {
     pub analysis: Option<Arc<dyn Analysis>>,
     pub controls: crossbeam_channel::Receiver<Control>,
     pub screen: Screen,
-    pub hud: Option<Hud>,
+    pub hud: Hud,
     pub hud_is_on: bool,
     pub source_line: String,
     pub sinks: Sinks,
@@ -236,7 +236,7 @@ impl DisplayThread {
         self.screen.note(&frame);
         let scene = self.choose(run, &frame, now_ns);
         self.screen.paint(scene.as_deref(), &frame);
-        self.refresh_hud(run, now_ns);
+        self.refresh_hud(run, now_ns, size_of(&frame));
         self.present(run, &frame, scene.as_deref(), false)?;
         run.on_screen = Some(OnScreen { frame, scene: scene.map(|scene| scene.frame) });
         Ok(())
@@ -260,7 +260,7 @@ impl DisplayThread {
         }
         self.screen.paint(scene.as_deref(), &frame);
         if must_vanish {
-            self.refresh_hud(run, now_ns);
+            self.refresh_hud(run, now_ns, size_of(&frame));
         }
         self.present(run, &frame, scene.as_deref(), true)?;
         run.on_screen = Some(OnScreen { frame, scene: wanted });
@@ -273,13 +273,12 @@ impl DisplayThread {
         }
         self.states.set_signal(now_ns, Signal::Lost);
         self.screen.forget();
-        let size = run.on_screen.take().map(|on_screen| (on_screen.frame.layout().width, on_screen.frame.layout().height));
+        let size = (self.hud.layer().width, self.hud.layer().height);
+        run.on_screen = None;
         run.hud_due_ns = 0;
-        self.refresh_hud(run, now_ns);
-        if let Some((width, height)) = size {
-            let layers: Vec<&Layer> = self.hud_layer().into_iter().collect();
-            self.output.show(Picture::Blank(width, height), &layers)?;
-        }
+        self.refresh_hud(run, now_ns, size);
+        // Said even where the HUD is off: a picture that has stopped is never shown as live.
+        self.output.show(Picture::Blank(size.0, size.1), &[self.hud.layer()])?;
         run.blank_shown = true;
         Ok(())
     }
@@ -304,7 +303,7 @@ impl DisplayThread {
 
     fn present(&mut self, run: &mut Run, frame: &Frame, scene: Option<&Scene>, repeat: bool) -> Result<(), DisplayError> {
         let picture = if repeat { Picture::Again(frame) } else { Picture::New(frame) };
-        let hud = self.hud.as_ref().filter(|_| self.hud_is_on).map(Hud::layer);
+        let hud = self.hud_is_on.then(|| self.hud.layer());
         let overlay = self.screen.layer();
         let declared: [Rect; 3] = hud.map_or([Rect::EMPTY; 3], |hud| declared_rects(hud.width, hud.height));
         let shown = match hud {
@@ -353,17 +352,17 @@ impl DisplayThread {
         Ok(())
     }
 
-    fn hud_layer(&self) -> Option<&Layer> {
-        self.hud.as_ref().filter(|_| self.hud_is_on).map(Hud::layer)
-    }
-
-    fn refresh_hud(&mut self, run: &mut Run, now_ns: u64) {
-        if !self.hud_is_on {
+    fn refresh_hud(&mut self, run: &mut Run, now_ns: u64, size: (usize, usize)) {
+        if !self.hud_is_on && self.states.signal() == Signal::Live {
             return;
+        }
+        if size != (self.hud.layer().width, self.hud.layer().height) {
+            // The source changed its format.
+            self.hud = Hud::new(size.0, size.1);
+            run.hud_due_ns = 0;
         }
         let is_stale = run.stale_counted.is_some() && run.stale_counted == self.screen.held().map(|scene| scene.frame);
         let banner = self.states.banner(is_stale && self.screen.mode() != OverlayMode::Off);
-        let Some(hud) = &mut self.hud else { return };
         if now_ns < run.hud_due_ns && run.banner == banner {
             return;
         }
@@ -378,7 +377,7 @@ impl DisplayThread {
             ms(recent.age_ns)
         );
         let state = format!("{}   AI {}", self.source_line, self.states.ai().name().to_uppercase());
-        hud.update(&HudText { top_left: vec![state], bottom_left: vec![figures], banner });
+        self.hud.update(&HudText { top_left: vec![state], bottom_left: vec![figures], banner });
         run.banner = banner;
         run.hud_due_ns = now_ns + HUD_EVERY_NS;
     }
@@ -408,6 +407,10 @@ impl DisplayThread {
             self.wake.wait(IDLE_WAIT);
         }
     }
+}
+
+fn size_of(frame: &Frame) -> (usize, usize) {
+    (frame.layout().width, frame.layout().height)
 }
 
 fn presented(output: &mut dyn Output) -> Result<Presented<'_>, DisplayError> {

@@ -203,7 +203,7 @@ impl Prepared {
             analysis: Some(Arc::new(ai::WorkerAnalysis(worker.clone()))),
             controls: receiver,
             screen: Screen::new(spec.config.overlay.clone(), spec.overlay),
-            hud: Some(Hud::new(info.width, info.height)),
+            hud: Hud::new(info.width, info.height),
             hud_is_on: spec.hud,
             source_line: source_line(&info),
             sinks,
@@ -341,7 +341,7 @@ impl Prepared {
 }
 
 fn open_sinks(spec: &Spec, info: &SourceInfo, is_pulled: bool) -> Result<Sinks, RecordError> {
-    let mut sinks = Sinks { is_pulled, snapshots: spec.snapshots.clone(), ..Sinks::default() };
+    let mut sinks = Sinks::new(spec.snapshots.clone(), is_pulled);
     if let Some(dir) = &spec.coverage {
         crate::record::make_folder(dir)?;
         sinks.coverage = Some(dir.clone());

@@ -71,6 +71,10 @@ pub struct Present<'a> {
 }
 
 impl Sinks {
+    pub fn new(snapshots: SnapshotPlan, is_pulled: bool) -> Self {
+        Sinks { snapshots, is_pulled, ..Sinks::default() }
+    }
+
     /// Is anything to be done with presented pixels? If not, they need not be read back.
     pub fn want_pixels(&self, frame: FrameId) -> bool {
         self.recorder.is_some() || self.timeline.is_some() || self.snapshots.path.is_some() || self.coverage.is_some() || self.snapshots.at.contains(&frame.0)

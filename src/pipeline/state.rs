@@ -2,8 +2,7 @@
 //!
 //! ```text
 //!   signal:  Waiting ─first frame─► Live ─no frame for signal.lost_ms─► Lost ─frame─► Live
-//!   ai:      Off (by choice)
-//!            Starting ─ready─► Running ─death, stop, hang─► Degraded ─ready─► Running
+//!   ai:      Starting ─ready─► Running ─death, stop, hang─► Degraded ─ready─► Running
 //!            Starting ─engine refused─► Blocked
 //! ```
 
@@ -19,7 +18,6 @@ pub enum Signal {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ai {
-    Off,
     Starting,
     Running,
     /// It was there and is not: died, stopped, hung, or said nonsense.
@@ -41,7 +39,6 @@ impl Signal {
 impl Ai {
     pub fn name(self) -> &'static str {
         match self {
-            Ai::Off => "off",
             Ai::Starting => "starting",
             Ai::Running => "running",
             Ai::Degraded => "degraded",
@@ -98,7 +95,7 @@ impl States {
         match ai {
             Ai::Degraded => self.alarm(now_ns, "AI-DOWN", reason.clone()),
             Ai::Blocked => self.alarm(now_ns, "AI-BLOCKED", reason.clone()),
-            Ai::Off | Ai::Starting | Ai::Running => {}
+            Ai::Starting | Ai::Running => {}
         }
         self.note(now_ns, reason);
     }
@@ -107,7 +104,7 @@ impl States {
     pub fn banner(&self, stale: bool) -> Option<Banner> {
         match (self.signal, self.ai) {
             (Signal::Lost | Signal::Waiting, _) => Some(Banner::NoSignal),
-            (Signal::Live, Ai::Off | Ai::Starting | Ai::Blocked | Ai::Degraded) => Some(Banner::AiOff),
+            (Signal::Live, Ai::Starting | Ai::Blocked | Ai::Degraded) => Some(Banner::AiOff),
             (Signal::Live, Ai::Running) => stale.then_some(Banner::AiStale),
         }
     }
@@ -141,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_screen_never_shows_an_ai_that_is_not_there() {
-        for ai in [Ai::Off, Ai::Starting, Ai::Degraded, Ai::Blocked] {
+        for ai in [Ai::Starting, Ai::Degraded, Ai::Blocked] {
             let mut states = States::new(0, ai);
             assert_eq!(states.banner(false), Some(Banner::NoSignal));
             states.set_signal(1, Signal::Live);

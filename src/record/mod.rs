@@ -7,9 +7,11 @@ mod mask;
 mod report;
 mod still;
 mod stream;
+mod video;
 
 pub use error::RecordError;
 pub use mask::upsample_mask;
 pub use report::{AlarmLine, EngineLine, Frames, Report, SCHEMA, SourceLine, Stages, StateLine, check_writable, make_folder, write_report};
 pub use still::{Still, StillWriter, save_bgrx, save_grey};
+pub use video::{Pushed, VideoRecorder};
 pub use stream::{Hash, LineWriter, SceneLine, TimelineLine};

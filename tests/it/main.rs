@@ -1,3 +1,7 @@
-//! The one integration binary: rooms together, with real processes.
+//! The one integration binary: rooms together, with real processes, on the program as it is shipped.
 
+mod bad_input;
 mod link;
+mod run;
+mod support;
+mod worker;
