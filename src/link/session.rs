@@ -123,13 +123,13 @@ impl<'a> Session<'a> {
             End::Died => self.shared.board.down(Reason::Died),
             End::Overdue(reason) => self.shared.board.down(*reason),
             End::Nonsense(why, text) => {
+                self.shared.note(format!("{}: {text}", why.name()));
                 add(&self.shared.tally.rejected[*why as usize], 1);
                 self.shared.board.down(Reason::Nonsense);
-                self.shared.note(format!("{}: {text}", why.name()));
             }
             End::Fault(text) => {
-                self.shared.board.down(Reason::Fault);
                 self.shared.note(text.clone());
+                self.shared.board.down(Reason::Fault);
             }
             End::Failed(text) => {
                 self.shared.note(text.clone());
@@ -159,7 +159,7 @@ impl<'a> Session<'a> {
         match end {
             End::Closing => {}
             End::Died => {
-                self.shared.note_if_none(format!("the AI process ended by itself ({ended})"));
+                self.shared.note(format!("the AI process ended by itself ({ended})"));
                 tracing::warn!(%ended, "the AI process ended");
             }
             other => tracing::warn!(reason = ?other, "the AI process was ended"),
