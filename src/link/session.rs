@@ -13,6 +13,7 @@ use crate::scene::Scene;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -64,6 +65,8 @@ impl<'a> Session<'a> {
             .args(&spawn.args)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
+            // An interrupt typed at the terminal is for the video process alone, which then ends this one.
+            .process_group(0)
             .spawn()
             .map_err(|source| LinkError::Spawn { program: spawn.program.clone(), source })?;
         shared.board.starting();
@@ -249,7 +252,7 @@ impl<'a> Session<'a> {
                 Ok(Received::Nothing) => break,
                 Ok(Received::End) | Err(_) => Err(End::Died),
                 Ok(Received::TooLong) => Err(End::Nonsense(Rejection::Malformed, "a packet that is too long".to_owned())),
-                Ok(Received::Packet(length)) if has_ended => last_words(&buffer[..length]),
+                Ok(Received::Packet(length)) if has_ended => self.last_words(&buffer[..length]),
                 Ok(Received::Packet(length)) => self.take(&buffer[..length]),
             };
             if result.is_err() {
@@ -269,6 +272,7 @@ impl<'a> Session<'a> {
         self.heard_ns = now_ns;
         let out_of_turn = |what: &str| Err(End::Nonsense(Rejection::OutOfTurn, what.to_owned()));
         match message {
+            FromWorker::Failed(_) if self.is_ready => out_of_turn("its engines are refused after they were loaded"),
             FromWorker::Failed(bytes) => Err(End::Failed(wire::text(bytes))),
             FromWorker::Fault(bytes) => Err(End::Fault(wire::text(bytes))),
             FromWorker::Ready(_) if self.is_ready => out_of_turn("ready twice"),
@@ -278,6 +282,15 @@ impl<'a> Session<'a> {
             FromWorker::Scene(bytes) => self.scene(bytes),
             FromWorker::Hash { frame, sha256 } => self.hash(frame, sha256),
             FromWorker::NoScene { frame, why } => self.no_scene(frame, why),
+        }
+    }
+
+    /// A worker that ends says why, if it can.
+    fn last_words(&self, packet: &[u8]) -> Result<(), End> {
+        match FromWorker::read(packet) {
+            Ok(FromWorker::Failed(bytes)) if !self.is_ready => Err(End::Failed(wire::text(bytes))),
+            Ok(FromWorker::Fault(bytes)) => Err(End::Fault(wire::text(bytes))),
+            _ => Ok(()),
         }
     }
 
@@ -337,15 +350,6 @@ impl<'a> Session<'a> {
         self.send_waiting();
         self.shared.deliver(Answer { scene, input_hash });
         Ok(())
-    }
-}
-
-/// A worker that ends says why, if it can.
-fn last_words(packet: &[u8]) -> Result<(), End> {
-    match FromWorker::read(packet) {
-        Ok(FromWorker::Failed(bytes)) => Err(End::Failed(wire::text(bytes))),
-        Ok(FromWorker::Fault(bytes)) => Err(End::Fault(wire::text(bytes))),
-        _ => Ok(()),
     }
 }
 

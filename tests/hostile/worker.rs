@@ -167,7 +167,7 @@ fn by_hand(mode: &str) -> ! {
                 picture = [ring.geometry.layout.width as u32, ring.geometry.layout.height as u32];
                 if mode == "write" {
                     let fd = fd.expect("a ring comes with its memory");
-                    say(&wire::packet(Kind::Failed, write_all(&fd, ring.geometry.total_bytes()).as_bytes()));
+                    say(&wire::packet(Kind::Fault, write_all(&fd, ring.geometry.total_bytes()).as_bytes()));
                 }
             }
             FromParent::Infer(infer) => misbehave(mode, &infer, picture, &introduction, &say),
@@ -200,6 +200,7 @@ fn misbehave(mode: &str, infer: &Infer, picture: [u32; 2], introduction: &[u8], 
         "twice" => say_scene(&answer),
         "other-hash" => return say(&wire::hash_packet(stamps.id, Some(&[1; 32]))),
         "ready-twice" => return say(introduction),
+        "late-refusal" => return say(&wire::packet(Kind::Failed, b"no engine")),
         "garbage" => return say(b"\x00garbage\xff"),
         "too-long" => return say(&vec![0; 400 * 1024]),
         "flood" => loop {

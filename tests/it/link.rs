@@ -269,6 +269,7 @@ fn nonsense_is_rejected_by_its_reason_and_changes_no_picture() {
         ("other-hash", Rejection::UnknownFrame),
         ("ready-twice", Rejection::OutOfTurn),
         ("early", Rejection::OutOfTurn),
+        ("late-refusal", Rejection::OutOfTurn),
         ("garbage", Rejection::Malformed),
         ("too-long", Rejection::Malformed),
         ("flood", Rejection::Flood),
@@ -287,7 +288,7 @@ fn nonsense_is_rejected_by_its_reason_and_changes_no_picture() {
 #[test]
 fn whoever_has_the_ring_cannot_write_it() {
     let mut rig = Rig::start("write", &settings());
-    rig.until_state(State::Blocked);
+    rig.until("what it could do", |rig| rig.worker.trouble().is_some());
     assert_eq!(rig.worker.trouble().as_deref(), Some("it could write nothing"));
     for _ in 0..20 {
         rig.frame();
