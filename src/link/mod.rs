@@ -39,6 +39,6 @@ pub use judge::Rejection;
 pub use scene_codec::{SceneBytesFault, decode_scene, encode_scene};
 pub use serve::{Analyst, Hello, serve, worker_main};
 pub use settings::Settings;
-pub use socket::Socket;
+pub use socket::{Received, Socket};
 pub use status::{Counts, Reason, State, Status};
 pub use worker::{Answer, Spawn, Worker};

@@ -141,8 +141,10 @@ impl Outbox {
         if errand.run() {
             return;
         }
-        let mut desk = self.lock();
-        if desk.asked == Some(errand.asked) {
+        // Without the lock the frame stays asked for, and is counted as lost with the worker that does not take it.
+        if let Some(mut desk) = self.try_lock()
+            && desk.asked == Some(errand.asked)
+        {
             desk.asked = None;
             if desk.waiting.is_some() {
                 offered.skipped_busy += 1;
@@ -180,6 +182,11 @@ impl Outbox {
         if desk.asked.is_some_and(|asked| asked.stamps.id == frame) {
             desk.asked = None;
         }
+    }
+
+    /// No further worker comes: the waiting frame is given up. Returns how many that are (0 or 1).
+    pub fn give_up(&self) -> u64 {
+        u64::from(self.lock().waiting.take().is_some())
     }
 
     /// The worker is gone. Returns the frame that it still owed.

@@ -13,6 +13,7 @@ use crate::scene::Scene;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -64,6 +65,8 @@ impl<'a> Session<'a> {
             .args(&spawn.args)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
+            // An interrupt typed at the terminal is for the video process alone, which then ends this one.
+            .process_group(0)
             .spawn()
             .map_err(|source| LinkError::Spawn { program: spawn.program.clone(), source })?;
         shared.board.starting();
@@ -123,13 +126,13 @@ impl<'a> Session<'a> {
             End::Died => self.shared.board.down(Reason::Died),
             End::Overdue(reason) => self.shared.board.down(*reason),
             End::Nonsense(why, text) => {
+                self.shared.note(format!("{}: {text}", why.name()));
                 add(&self.shared.tally.rejected[*why as usize], 1);
                 self.shared.board.down(Reason::Nonsense);
-                self.shared.note(format!("{}: {text}", why.name()));
             }
             End::Fault(text) => {
-                self.shared.board.down(Reason::Fault);
                 self.shared.note(text.clone());
+                self.shared.board.down(Reason::Fault);
             }
             End::Failed(text) => {
                 self.shared.note(text.clone());
@@ -159,7 +162,7 @@ impl<'a> Session<'a> {
         match end {
             End::Closing => {}
             End::Died => {
-                self.shared.note_if_none(format!("the AI process ended by itself ({ended})"));
+                self.shared.note(format!("the AI process ended by itself ({ended})"));
                 tracing::warn!(%ended, "the AI process ended");
             }
             other => tracing::warn!(reason = ?other, "the AI process was ended"),
@@ -249,7 +252,7 @@ impl<'a> Session<'a> {
                 Ok(Received::Nothing) => break,
                 Ok(Received::End) | Err(_) => Err(End::Died),
                 Ok(Received::TooLong) => Err(End::Nonsense(Rejection::Malformed, "a packet that is too long".to_owned())),
-                Ok(Received::Packet(length)) if has_ended => last_words(&buffer[..length]),
+                Ok(Received::Packet(length)) if has_ended => self.last_words(&buffer[..length]),
                 Ok(Received::Packet(length)) => self.take(&buffer[..length]),
             };
             if result.is_err() {
@@ -269,6 +272,7 @@ impl<'a> Session<'a> {
         self.heard_ns = now_ns;
         let out_of_turn = |what: &str| Err(End::Nonsense(Rejection::OutOfTurn, what.to_owned()));
         match message {
+            FromWorker::Failed(_) if self.is_ready => out_of_turn("its engines are refused after they were loaded"),
             FromWorker::Failed(bytes) => Err(End::Failed(wire::text(bytes))),
             FromWorker::Fault(bytes) => Err(End::Fault(wire::text(bytes))),
             FromWorker::Ready(_) if self.is_ready => out_of_turn("ready twice"),
@@ -278,6 +282,15 @@ impl<'a> Session<'a> {
             FromWorker::Scene(bytes) => self.scene(bytes),
             FromWorker::Hash { frame, sha256 } => self.hash(frame, sha256),
             FromWorker::NoScene { frame, why } => self.no_scene(frame, why),
+        }
+    }
+
+    /// A worker that ends says why, if it can.
+    fn last_words(&self, packet: &[u8]) -> Result<(), End> {
+        match FromWorker::read(packet) {
+            Ok(FromWorker::Failed(bytes)) if !self.is_ready => Err(End::Failed(wire::text(bytes))),
+            Ok(FromWorker::Fault(bytes)) => Err(End::Fault(wire::text(bytes))),
+            _ => Ok(()),
         }
     }
 
@@ -337,15 +350,6 @@ impl<'a> Session<'a> {
         self.send_waiting();
         self.shared.deliver(Answer { scene, input_hash });
         Ok(())
-    }
-}
-
-/// A worker that ends says why, if it can.
-fn last_words(packet: &[u8]) -> Result<(), End> {
-    match FromWorker::read(packet) {
-        Ok(FromWorker::Failed(bytes)) => Err(End::Failed(wire::text(bytes))),
-        Ok(FromWorker::Fault(bytes)) => Err(End::Fault(wire::text(bytes))),
-        _ => Ok(()),
     }
 }
 

@@ -86,17 +86,11 @@ impl Shared {
     }
 
     pub fn introduced(&self, introduction: Introduction) {
-        let mut words = self.words();
-        words.introduction = Some(introduction);
-        words.trouble = None;
+        self.words().introduction = Some(introduction);
     }
 
     pub fn note(&self, trouble: String) {
         self.words().trouble = Some(trouble);
-    }
-
-    pub fn note_if_none(&self, trouble: String) {
-        self.words().trouble.get_or_insert(trouble);
     }
 
     fn words(&self) -> MutexGuard<'_, Words> {
@@ -209,15 +203,26 @@ impl Worker {
     pub fn pid(&self) -> Option<u32> {
         Some(self.shared.pid.load(Ordering::Relaxed)).filter(|&pid| pid != 0)
     }
-}
 
-impl Drop for Worker {
-    fn drop(&mut self) {
+    /// Ends the worker. Every frame is accounted for in what this returns: `offered = inferred + skipped() + lost`.
+    pub fn finish(mut self) -> Counts {
+        self.end();
+        add(&self.shared.tally.skipped_down, self.shared.outbox.give_up());
+        self.counts()
+    }
+
+    fn end(&mut self) {
         self.shared.closing.store(true, Ordering::Release);
         self.shared.nudge.ring();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -1,5 +1,6 @@
 //! The one integration binary: rooms together, with real processes, on the program as it is shipped.
 
+mod allocations;
 mod bad_input;
 mod link;
 mod run;
