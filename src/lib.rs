@@ -19,3 +19,4 @@ pub mod store;
 pub mod capture;
 pub mod display;
 pub mod overlay;
+pub mod record;
