@@ -4,12 +4,12 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Pictures decoded ahead of their release, for sources that we pace (1–16).
+    /// Pictures decoded ahead of their release, for sources that we pace (1–16). The default bridges a stall of 100 ms at 60 a second.
     pub decode_ahead_frames: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { decode_ahead_frames: 4 }
+        Settings { decode_ahead_frames: 6 }
     }
 }

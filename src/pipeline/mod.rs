@@ -44,8 +44,8 @@ use crate::pipeline::screen::Screen;
 use crate::pipeline::sinks::Sinks;
 use crate::pipeline::state::{Ai, States};
 use crate::pipeline::stream::SceneStream;
-use crate::record::{EngineLine, Frames, LineWriter, RecordError, Report, SourceLine, Stages, StillWriter, VideoRecorder};
-use std::path::{Path, PathBuf};
+use crate::record::{EngineLine, Frames, LineWriter, RecordError, RecordMode, Report, SourceLine, Stages, StillWriter, VideoRecorder};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -128,6 +128,7 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
     for path in [&spec.report, &spec.timeline, &spec.scenes, &spec.record, &spec.snapshots.path].into_iter().flatten() {
         crate::record::check_writable(path)?;
     }
+    record_mode(&spec)?;
     let wake = Arc::new(Wake::default());
     let hello = Hello {
         want_hash: spec.scenes.is_some(),
@@ -178,7 +179,7 @@ impl Prepared {
     fn go(self) -> Result<Report, RunError> {
         let Prepared { spec, clock, wake, worker, engine, source, output } = self;
         let info = source.info().clone();
-        let is_pulled = spec.record.as_ref().is_some_and(|path| path.extension().is_some_and(|e| e.eq_ignore_ascii_case("mkv")));
+        let is_pulled = record_mode(&spec)? == Some(RecordMode::Lossless);
         if is_pulled {
             eprintln!("keyhole: lossless recording: the recorder pulls the run, nothing is shown at the source's pace");
         }
@@ -340,6 +341,10 @@ impl Prepared {
     }
 }
 
+fn record_mode(spec: &Spec) -> Result<Option<RecordMode>, RecordError> {
+    spec.record.as_deref().map(RecordMode::for_path).transpose()
+}
+
 fn open_sinks(spec: &Spec, info: &SourceInfo, is_pulled: bool) -> Result<Sinks, RecordError> {
     let mut sinks = Sinks::new(spec.snapshots.clone(), is_pulled);
     if let Some(dir) = &spec.coverage {
@@ -354,13 +359,9 @@ fn open_sinks(spec: &Spec, info: &SourceInfo, is_pulled: bool) -> Result<Sinks, 
         })?);
     }
     if let Some(path) = &spec.record {
-        sinks.recorder = Some(start_recorder(path, info)?);
+        sinks.recorder = Some(VideoRecorder::start(path, info.width, info.height, info.fps)?);
     }
     Ok(sinks)
-}
-
-fn start_recorder(path: &Path, info: &SourceInfo) -> Result<VideoRecorder, RecordError> {
-    VideoRecorder::start(path, info.width, info.height, info.fps)
 }
 
 fn source_line(info: &SourceInfo) -> String {

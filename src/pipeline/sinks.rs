@@ -159,7 +159,10 @@ impl Sinks {
         self.is_recorded = true;
         if self.is_pulled {
             // In pulled runs the stamp is the source's own rate, not the time that encoding took.
-            recorder.push_blocking(frame.stamps().pts_ns, fill);
+            if recorder.push_blocking(frame.stamps().pts_ns, fill).is_err() {
+                // What went wrong is told by `finish`; the picture goes on.
+                self.recorder_lost += 1;
+            }
         } else if matches!(recorder.try_push(pts_ns, fill), Pushed::Full) {
             self.recorder_lost += 1;
         }

@@ -3,8 +3,20 @@ use std::path::{Path, PathBuf};
 
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    #[error("cannot write {path}: {source}; give a path in a folder that exists, is writable and has space", path = path.display())]
+    #[error("cannot write '{path}' ({source}); give a path in a folder that exists, may be written to and has space", path = path.display())]
     Write { path: PathBuf, source: std::io::Error },
+    #[error("cannot record to '{path}': {reason}; name it FILE.mp4 (H.264) or FILE.mkv (lossless FFV1)")]
+    Extension { path: String, reason: &'static str },
+    #[error("cannot record to '{path}' ({source}); choose a folder that exists and may be written to")]
+    Unwritable { path: String, source: std::io::Error },
+    #[error("cannot record {width}×{height} pictures at {fps} a second: sizes lie between 16 and 8192, rates between 1 and 1000")]
+    Size { width: usize, height: usize, fps: f64 },
+    #[error("cannot record to '{path}': GStreamer has no element '{element}'; install it (Debian: {package})")]
+    MissingElement { path: String, element: &'static str, package: &'static str },
+    #[error("recording to '{path}' failed: {reason}; check the disk, then record again")]
+    Failed { path: String, reason: String },
+    #[error("nothing was recorded to '{path}': no picture came; let the run show at least one")]
+    NoPicture { path: String },
 }
 
 impl RecordError {
@@ -13,6 +25,11 @@ impl RecordError {
     }
 
     pub fn kind(&self) -> ErrorKind {
-        ErrorKind::Stop
+        match self {
+            // The picture goes on without its recording.
+            RecordError::Failed { .. } | RecordError::NoPicture { .. } => ErrorKind::Degrade,
+            _ => ErrorKind::Stop,
+        }
     }
 }
+

@@ -1,0 +1,180 @@
+//! Recordings are decoded back with GStreamer.
+
+use super::*;
+use gstreamer_video::prelude::*;
+use proptest::prelude::*;
+
+/// All pictures of a file as BGRx with their time stamps, rows without padding.
+fn decode(path: &Path) -> Vec<(u64, Vec<u8>)> {
+    let text = "filesrc name=from ! decodebin ! videoconvert ! video/x-raw,format=BGRx ! appsink name=to sync=false";
+    let pipeline = gst::parse::launch(text).unwrap().downcast::<gst::Pipeline>().unwrap();
+    pipeline.by_name("from").unwrap().set_property("location", path);
+    let sink = pipeline.by_name("to").unwrap().downcast::<gst_app::AppSink>().unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let mut pictures = Vec::new();
+    while let Some(sample) = sink.try_pull_sample(gst::ClockTime::from_seconds(10)) {
+        let info = gst_video::VideoInfo::from_caps(sample.caps().unwrap()).unwrap();
+        let frame = gst_video::VideoFrame::from_buffer_readable(sample.buffer_owned().unwrap(), &info).unwrap();
+        let (stride, width) = (frame.plane_stride()[0] as usize, info.width() as usize);
+        let rows = frame.plane_data(0).unwrap().chunks(stride).take(info.height() as usize);
+        let pixels = rows.flat_map(|row| row[..width * 4].to_vec()).collect();
+        pictures.push((sample.buffer().unwrap().pts().unwrap().nseconds(), pixels));
+    }
+    pipeline.set_state(gst::State::Null).unwrap();
+    pictures
+}
+
+/// Every byte different from its neighbours, each picture from the next.
+fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 24) as u8
+    })
+    .take(bytes)
+    .collect()
+}
+
+fn assert_same_colours(got: &[u8], expected: &[u8]) {
+    assert_eq!(got.len(), expected.len());
+    for (i, (a, b)) in got.chunks(4).zip(expected.chunks(4)).enumerate() {
+        assert_eq!(a[..3], b[..3], "pixel {i}");
+    }
+}
+
+#[test]
+fn lossless_gives_back_every_pixel_of_every_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    for (width, height) in [(64, 48), (101, 67)] {
+        let path = folder.path().join("x.mkv");
+        let recorder = VideoRecorder::start(&path, width, height, 50.0).unwrap();
+        assert_eq!(recorder.mode(), RecordMode::Lossless);
+        let pictures: Vec<_> = (0..20).map(|n| noise(n, width * height * 4)).collect();
+        for (n, picture) in pictures.iter().enumerate() {
+            recorder.push_blocking(5_000_000_000 + n as u64 * 20_000_000, |into| into.copy_from_slice(picture)).unwrap();
+        }
+        let stats = recorder.finish().unwrap();
+        assert_eq!((stats.recorded, stats.left_out, stats.bytes), (20, 0, std::fs::metadata(&path).unwrap().len()));
+        let decoded = decode(&path);
+        assert_eq!(decoded.len(), 20);
+        for (n, ((pts_ns, got), expected)) in decoded.iter().zip(&pictures).enumerate() {
+            assert_eq!(*pts_ns, n as u64 * 20_000_000);
+            assert_same_colours(got, expected);
+        }
+    }
+}
+
+/// A grey whose level names the picture.
+fn level(n: usize) -> u8 {
+    20 + 10 * (n % 20) as u8
+}
+
+#[test]
+fn mp4_keeps_order_times_and_greys_and_copes_with_odd_sizes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.mp4");
+    let recorder = VideoRecorder::start(&path, 101, 67, 25.0).unwrap();
+    for n in 0..40 {
+        recorder.push_blocking(n as u64 * 40_000_000, |into| into.fill(level(n))).unwrap();
+        assert!(!path.exists(), "nothing has the file's name before it is whole");
+    }
+    assert_eq!(recorder.finish().unwrap().recorded, 40);
+    assert!(!part_of(&path).exists());
+    let decoded = decode(&path);
+    assert_eq!(decoded.len(), 40);
+    for (n, (pts_ns, pixels)) in decoded.iter().enumerate() {
+        assert_eq!((*pts_ns, pixels.len()), (n as u64 * 40_000_000, 100 * 66 * 4));
+        assert!(pixels[400].abs_diff(level(n)) < 5, "{} for {}", pixels[400], level(n));
+    }
+}
+
+#[test]
+fn an_encoder_that_is_behind_costs_pictures_and_counts_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.mp4");
+    let (width, height) = (1280, 720);
+    let recorder = VideoRecorder::start(&path, width, height, 60.0).unwrap();
+    let picture = noise(1, width * height * 4);
+    let pushed: Vec<_> = (0..60u64).map(|n| recorder.try_push(n * 16_666_667, |into| into.copy_from_slice(&picture))).collect();
+    let taken = pushed.iter().filter(|&&p| p == Pushed::Taken).count() as u64;
+    assert!(pushed[..IN_FLIGHT as usize].iter().all(|&p| p == Pushed::Taken));
+    assert!(taken < 60, "noise at this size is not encoded as fast as it is copied");
+    let stats = recorder.finish().unwrap();
+    assert_eq!((stats.recorded, stats.left_out), (taken, 60 - taken));
+    assert_eq!(decode(&path).len() as u64, taken);
+}
+
+#[test]
+fn an_mp4_that_is_cut_off_plays_up_to_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.mp4");
+    let recorder = VideoRecorder::start(&path, 64, 48, 25.0).unwrap();
+    for n in 0..120 {
+        recorder.push_blocking(n as u64 * 40_000_000, |into| into.fill(level(n))).unwrap();
+    }
+    // What a power cut would leave: whole fragments of a second each, without an end.
+    let cut = folder.path().join("cut.mp4");
+    std::fs::copy(part_of(&path), &cut).unwrap();
+    let count = decode(&cut).len();
+    assert!((50..=120).contains(&count), "{count}");
+}
+
+#[test]
+fn what_is_given_up_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["x.mp4", "x.mkv"] {
+        let recorder = VideoRecorder::start(&folder.path().join(name), 64, 48, 25.0).unwrap();
+        recorder.push_blocking(0, |into| into.fill(7)).unwrap();
+        drop(recorder);
+        let recorder = VideoRecorder::start(&folder.path().join(name), 64, 48, 25.0).unwrap();
+        assert!(matches!(recorder.finish(), Err(RecordError::NoPicture { .. })));
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_disk_that_takes_no_more_is_told_and_leaves_nothing_behind() {
+    if std::fs::File::options().write(true).open("/dev/full").is_err() {
+        println!("SKIPPED a_disk_that_takes_no_more_is_told_and_leaves_nothing_behind: no /dev/full");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.mkv");
+    std::os::unix::fs::symlink("/dev/full", part_of(&path)).unwrap();
+    let recorder = VideoRecorder::start(&path, 320, 240, 25.0).unwrap();
+    let picture = noise(1, 320 * 240 * 4);
+    let error = (0..50u64).find_map(|n| recorder.push_blocking(n * 40_000_000, |into| into.copy_from_slice(&picture)).err());
+    let error = error.or_else(|| recorder.finish().err()).expect("a full disk was not noticed");
+    assert!(error.to_string().contains("x.mkv") && error.to_string().contains("disk"), "{error}");
+    assert!(!path.exists());
+}
+
+#[test]
+fn what_cannot_work_is_refused_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir(at("dir.mp4")).unwrap();
+    let refused = |path: PathBuf, width, words: &str| {
+        let error = VideoRecorder::start(&path, width, 48, 25.0).err().expect("refused");
+        assert!(error.to_string().contains(words), "{error}");
+        assert_eq!(error.kind(), ErrorKind::Stop);
+    };
+    refused(at("x.mov"), 64, "FILE.mp4");
+    refused(at("x"), 64, "no extension");
+    refused(at("no/folder/x.mp4"), 64, "folder that exists");
+    refused(at("dir.mp4"), 64, "dir.mp4");
+    refused(at("x.mp4"), 8, "8×48");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+proptest! {
+    #[test]
+    fn times_start_at_zero_and_grow(stamps in proptest::collection::vec(0u64..10_000_000_000, 1..60)) {
+        let mut times = Times::default();
+        let placed: Vec<u64> = stamps.iter().map(|&ns| times.place(ns)).collect();
+        prop_assert_eq!(placed[0], 0);
+        prop_assert!(placed.is_sorted_by(|a, b| a < b));
+    }
+}
