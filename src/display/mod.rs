@@ -1,7 +1,32 @@
 //! Where pictures go: a window, or nowhere (headless). Each output owns its compositor and its present.
+//!
+//! ```text
+//!   headless    host compositor ─► memory                      wgpu compositor ─► offscreen texture (tests)
+//!   window      X11, no GPU:  host compositor ─► MIT-SHM segment ─► put ─► server says it is done
+//!               GPU, Wayland: wgpu compositor ─► surface ─► present
+//! ```
+//! winit's loop owns the main thread (`window::run_window`); an `Output` belongs to the display thread. Which scene and
+//! which status text are shown is decided in `pipeline`.
+
+mod canvas;
+mod error;
+mod gpu_window;
+mod headless;
+mod settings;
+mod shm;
+pub mod window;
+mod x11;
+
+pub use error::DisplayError;
+pub use gpu_window::GpuWindow;
+pub use headless::{Headless, HeadlessGpu};
+pub use settings::{Presenter, Settings};
+pub use window::{Key, WindowEvent, WindowHandle, WindowOptions, open_window_output, run_window};
+pub use x11::X11Output;
 
 use crate::frame::Frame;
 use crate::overlay::Layer;
+use serde::Serialize;
 
 /// What one present took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,4 +46,61 @@ pub enum Picture<'a> {
     Again(&'a Frame),
     /// No frame: black, with the layers on it (NO SIGNAL). Width and height of the picture.
     Blank(usize, usize),
+}
+
+impl Picture<'_> {
+    /// Width and height, px.
+    pub fn size(&self) -> (usize, usize) {
+        match *self {
+            Picture::New(frame) | Picture::Again(frame) => (frame.layout().width, frame.layout().height),
+            Picture::Blank(width, height) => (width, height),
+        }
+    }
+
+    pub fn frame(&self) -> Option<&Frame> {
+        match self {
+            Picture::New(frame) | Picture::Again(frame) => Some(frame),
+            Picture::Blank(..) => None,
+        }
+    }
+}
+
+/// What an output is, for the report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OutputInfo {
+    /// "headless" or "window".
+    pub display: &'static str,
+    /// What drives it.
+    pub adapter: String,
+    /// "host" or "wgpu".
+    pub compositor: &'static str,
+}
+
+/// The composed picture that was presented last: BGRX, before any scaling to the window.
+#[derive(Debug, Clone, Copy)]
+pub struct PresentedView<'a> {
+    pub data: &'a [u8],
+    /// Bytes from row to row.
+    pub stride: usize,
+    pub width: usize,
+    pub height: usize,
+}
+
+impl<'a> PresentedView<'a> {
+    /// The visible bytes of a row.
+    pub fn row(&self, y: usize) -> &'a [u8] {
+        &self.data[y * self.stride..][..4 * self.width]
+    }
+}
+
+/// Shows pictures. Lives on the display thread.
+pub trait Output: Send {
+    fn describe(&self) -> OutputInfo;
+
+    /// Composes and presents; returns when the present has completed. Layers have the picture's size and are laid over
+    /// it in their order.
+    fn show(&mut self, picture: Picture<'_>, layers: &[&Layer]) -> Result<Shown, DisplayError>;
+
+    /// What `show` presented last. Host compositor: borrowed, at no cost; wgpu: read back from the device.
+    fn presented(&mut self) -> Result<PresentedView<'_>, DisplayError>;
 }

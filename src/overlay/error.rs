@@ -12,6 +12,8 @@ pub enum OverlayError {
     TooLarge { adapter: String, width: usize, height: usize, limit: u64, side_limit: u32 },
     #[error("the picture could not be read back from the Vulkan device ({reason})")]
     ReadBack { reason: String },
+    #[error("nothing was uploaded to the Vulkan device that could be drawn")]
+    NothingUploaded,
     #[error("{count} layers were given, at most {most} can be laid over a picture")]
     TooManyLayers { count: usize, most: usize },
     #[error("a layer or target of {got_width}×{got_height} does not fit a picture of {width}×{height}")]
@@ -23,7 +25,7 @@ impl OverlayError {
         match self {
             OverlayError::NoVulkan { .. } | OverlayError::Device { .. } | OverlayError::TooLarge { .. } => ErrorKind::Degrade,
             OverlayError::ReadBack { .. } => ErrorKind::Retry,
-            OverlayError::TooManyLayers { .. } | OverlayError::Size { .. } => ErrorKind::Bug,
+            OverlayError::NothingUploaded | OverlayError::TooManyLayers { .. } | OverlayError::Size { .. } => ErrorKind::Bug,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! and the layers in integer textures. Bit-exact with the host compositor by construction: the same integers.
 //! Windows and surfaces live in `display`; this draws into whatever view it is given, or into a picture of its own.
 
+#[cfg(test)]
 use crate::base::error::ErrorKind;
 use crate::frame::{FrameLayout, FrameView, PixelFormat};
 use crate::overlay::convert::Coefficients;
@@ -90,6 +91,14 @@ struct Resources {
     frame: wgpu::Buffer,
     layers: [LayerTexture; LAYERS],
     bind_group: wgpu::BindGroup,
+    drawn: Drawn,
+}
+
+/// What the device holds: planes of this layout (None: black) and so many layers.
+#[derive(Debug, Clone, Copy)]
+struct Drawn {
+    layout: Option<FrameLayout>,
+    layers: usize,
 }
 
 #[derive(Debug)]
@@ -116,6 +125,7 @@ pub struct GpuCompositor {
     pipeline: wgpu::RenderPipeline,
     bind_layout: wgpu::BindGroupLayout,
     params: wgpu::Buffer,
+    format: wgpu::TextureFormat,
     resources: Option<Resources>,
     offscreen: Option<Offscreen>,
 }
@@ -206,21 +216,15 @@ impl GpuCompositor {
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        GpuCompositor { gpu, pipeline, bind_layout, params, resources: None, offscreen: None }
+        GpuCompositor { gpu, pipeline, bind_layout, params, format, resources: None, offscreen: None }
     }
 
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
     }
 
-    /// Draws the picture with its layers into `target`, a view of `target_size` pixels, and submits it.
-    pub fn draw(
-        &mut self,
-        source: Source<'_>,
-        layers: &[&Layer],
-        target: &wgpu::TextureView,
-        target_size: (usize, usize),
-    ) -> Result<(), OverlayError> {
+    /// Brings the picture and its layers to the device.
+    pub fn upload(&mut self, source: Source<'_>, layers: &[&Layer]) -> Result<(), OverlayError> {
         let size = source.size();
         if layers.len() > LAYERS {
             return Err(OverlayError::TooManyLayers { count: layers.len(), most: LAYERS });
@@ -228,17 +232,24 @@ impl GpuCompositor {
         if let Some(layer) = layers.iter().find(|layer| (layer.width, layer.height) != size) {
             return Err(OverlayError::Size { got_width: layer.width, got_height: layer.height, width: size.0, height: size.1 });
         }
-        self.prepare(&source)?;
-        let Some(resources) = &mut self.resources else { return Err(OverlayError::ReadBack { reason: "nothing was prepared".into() }) };
+        let mut resources = self.prepare(&source)?;
+        for (texture, layer) in resources.layers.iter_mut().zip(layers) {
+            texture.upload(&self.gpu.queue, layer);
+        }
         if let Source::New(view) = source {
             for (index, plane) in view.layout.planes().iter().enumerate() {
                 self.gpu.queue.write_buffer(&resources.frame, plane.offset as u64, view.plane(index));
             }
         }
-        for (texture, layer) in resources.layers.iter_mut().zip(layers) {
-            texture.upload(&self.gpu.queue, layer);
-        }
-        let params = params(&source, layers.len(), Placement::fit(size, target_size));
+        resources.drawn = Drawn { layout: source.layout().copied(), layers: layers.len() };
+        self.resources = Some(resources);
+        Ok(())
+    }
+
+    /// Draws what was uploaded last into `target`, a view of `target_size` pixels, and submits it.
+    pub fn draw(&mut self, target: &wgpu::TextureView, target_size: (usize, usize)) -> Result<(), OverlayError> {
+        let Some(resources) = &self.resources else { return Err(OverlayError::NothingUploaded) };
+        let params = params(resources, Placement::fit(resources.size, target_size));
         self.gpu.queue.write_buffer(&self.params, 0, bytemuck::cast_slice(&params));
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         {
@@ -260,14 +271,14 @@ impl GpuCompositor {
         Ok(())
     }
 
-    /// Draws into a picture of our own, of the picture's size, and waits for it.
-    pub fn draw_offscreen(&mut self, source: Source<'_>, layers: &[&Layer]) -> Result<(), OverlayError> {
-        let size = source.size();
-        if self.offscreen.as_ref().is_none_or(|offscreen| offscreen.size != size) {
-            self.offscreen = Some(Offscreen::new(&self.gpu.device, size));
-        }
-        let Some(offscreen) = self.offscreen.take() else { return Ok(()) };
-        let drawn = self.draw(source, layers, &offscreen.view, size);
+    /// Draws what was uploaded last into a picture of our own, pixel for pixel, and waits for it.
+    pub fn draw_offscreen(&mut self) -> Result<(), OverlayError> {
+        let size = self.resources.as_ref().ok_or(OverlayError::NothingUploaded)?.size;
+        let offscreen = match self.offscreen.take() {
+            Some(offscreen) if offscreen.size == size => offscreen,
+            _ => Offscreen::new(&self.gpu.device, size, self.format),
+        };
+        let drawn = self.draw(&offscreen.view, size);
         self.offscreen = Some(offscreen);
         drawn?;
         self.gpu.finish()
@@ -297,19 +308,22 @@ impl GpuCompositor {
             let bytes = slice.get_mapped_range().map_err(|error| fail(error.to_string()))?;
             bytes.chunks_exact(offscreen.padded_row).take(height).for_each(|row| into.extend_from_slice(&row[..4 * width]));
         }
+        if self.format == wgpu::TextureFormat::Rgba8Unorm {
+            into.as_chunks_mut::<4>().0.iter_mut().for_each(|pixel| pixel.swap(0, 2));
+        }
         offscreen.buffer.unmap();
         Ok((width, height))
     }
 
-    fn prepare(&mut self, source: &Source<'_>) -> Result<(), OverlayError> {
+    /// Hands out the resources for this picture, made anew if its size has changed; `upload` puts them back.
+    fn prepare(&mut self, source: &Source<'_>) -> Result<Resources, OverlayError> {
         let (size, frame_bytes) = (source.size(), source.layout().map_or(4, |layout| layout.size));
         // A blank picture is drawn with whatever planes are there.
         let fits = |r: &Resources| r.size == size && (r.frame_bytes == frame_bytes || source.layout().is_none());
-        if self.resources.as_ref().is_some_and(fits) {
-            return Ok(());
-        }
-        if let Source::Again(_) = source {
-            return Err(OverlayError::ReadBack { reason: "the frame to be shown again was never uploaded".into() });
+        match self.resources.take() {
+            Some(resources) if fits(&resources) => return Ok(resources),
+            _ if matches!(source, Source::Again(_)) => return Err(OverlayError::NothingUploaded),
+            _ => {}
         }
         let limits = self.gpu.device.limits();
         let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
@@ -352,8 +366,7 @@ impl GpuCompositor {
                 wgpu::BindGroupEntry { binding: 3, resource: wgpu::BindingResource::TextureView(&views[1]) },
             ],
         });
-        self.resources = Some(Resources { size, frame_bytes, frame, layers, bind_group });
-        Ok(())
+        Ok(Resources { size, frame_bytes, frame, layers, bind_group, drawn: Drawn { layout: None, layers: 0 } })
     }
 }
 
@@ -378,14 +391,14 @@ impl LayerTexture {
 }
 
 impl Offscreen {
-    fn new(device: &wgpu::Device, size: (usize, usize)) -> Self {
+    fn new(device: &wgpu::Device, size: (usize, usize), format: wgpu::TextureFormat) -> Self {
         let texture = device.create_texture(&wgpu::TextureDescriptor {
             label: Some("offscreen"),
             size: extent(size),
             mip_level_count: 1,
             sample_count: 1,
             dimension: wgpu::TextureDimension::D2,
-            format: OFFSCREEN_FORMAT,
+            format,
             usage: wgpu::TextureUsages::RENDER_ATTACHMENT | wgpu::TextureUsages::COPY_SRC,
             view_formats: &[],
         });
@@ -405,11 +418,11 @@ fn extent(size: (usize, usize)) -> wgpu::Extent3d {
 }
 
 /// As `Params` in the shader.
-fn params(source: &Source<'_>, layers: usize, placement: Placement) -> [u32; PARAMS_WORDS] {
-    let (width, height) = source.size();
+fn params(resources: &Resources, placement: Placement) -> [u32; PARAMS_WORDS] {
+    let ((width, height), drawn) = (resources.size, resources.drawn);
     let mut words = [0; PARAMS_WORDS];
-    words[..4].copy_from_slice(&[width as u32, height as u32, 3, layers as u32]);
-    if let Some(layout) = source.layout() {
+    words[..4].copy_from_slice(&[width as u32, height as u32, 3, drawn.layers as u32]);
+    if let Some(layout) = drawn.layout {
         words[2] = match layout.format {
             PixelFormat::Nv12 => 0,
             PixelFormat::I420 => 1,
@@ -474,14 +487,16 @@ mod tests {
                         let (a, b) = (noise_layer(width, height, seed), noise_layer(width, height, seed + 77));
                         let layers = [&a, &b];
                         let source = if seed == 0 { Source::New(&view) } else { Source::Again(view.layout) };
-                        compositor.draw_offscreen(source, &layers).unwrap();
+                        compositor.upload(source, &layers).unwrap();
+                        compositor.draw_offscreen().unwrap();
                         assert_eq!(compositor.read_back(&mut got).unwrap(), (width, height));
                         assert!(
                             got == by_host(Some(&view), (width, height), &layers),
                             "{format:?} {colorimetry:?} {width}×{height} round {seed}"
                         );
                     }
-                    compositor.draw_offscreen(Source::Blank(width, height), &[]).unwrap();
+                    compositor.upload(Source::Blank(width, height), &[]).unwrap();
+                    compositor.draw_offscreen().unwrap();
                     compositor.read_back(&mut got).unwrap();
                     assert!(got == by_host(None, (width, height), &[]));
                 }
@@ -494,9 +509,10 @@ mod tests {
         let Some(gpu) = test_gpu("wrong_layers_are_refused") else { return };
         let mut compositor = GpuCompositor::new(gpu, OFFSCREEN_FORMAT);
         let layer = Layer::new(64, 48);
-        let wrong = compositor.draw_offscreen(Source::Blank(64, 47), &[&layer]).unwrap_err();
+        let wrong = compositor.upload(Source::Blank(64, 47), &[&layer]).unwrap_err();
         assert_eq!(wrong.kind(), ErrorKind::Bug);
-        assert!(matches!(compositor.draw_offscreen(Source::Blank(64, 48), &[&layer; 3]), Err(OverlayError::TooManyLayers { .. })));
+        assert!(matches!(compositor.draw_offscreen(), Err(OverlayError::NothingUploaded)));
+        assert!(matches!(compositor.upload(Source::Blank(64, 48), &[&layer; 3]), Err(OverlayError::TooManyLayers { .. })));
     }
 
     #[test]

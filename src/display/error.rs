@@ -1,0 +1,43 @@
+use crate::base::error::ErrorKind;
+use crate::overlay::OverlayError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum DisplayError {
+    #[error("the window was closed")]
+    Closed,
+    #[error("no window can be opened ({reason}): check DISPLAY or WAYLAND_DISPLAY, or use --display headless")]
+    NoWindow { reason: String },
+    #[error(
+        "pictures cannot be put on the X server ({reason}): use a local X server with MIT-SHM 1.2 and 24-bit colour, or --display headless"
+    )]
+    X11 { reason: String },
+    #[error(
+        "a Wayland window needs Vulkan, and none was found ({reason}): install a Vulkan driver (Debian: mesa-vulkan-drivers), use X11, or --display headless"
+    )]
+    WaylandWithoutVulkan { reason: String },
+    #[error("the window's Vulkan surface cannot be used ({reason})")]
+    Surface { reason: String },
+    #[error("the display did not confirm a picture within {waited_ms} ms")]
+    Timeout { waited_ms: u64 },
+    #[error("no memory of {bytes} bytes can be shared with the X server ({source})")]
+    Memory { bytes: usize, source: rustix::io::Errno },
+    #[error("nothing was shown yet")]
+    NothingShown,
+    #[error(transparent)]
+    Overlay(#[from] OverlayError),
+}
+
+impl DisplayError {
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            DisplayError::Closed
+            | DisplayError::NoWindow { .. }
+            | DisplayError::X11 { .. }
+            | DisplayError::WaylandWithoutVulkan { .. }
+            | DisplayError::Memory { .. } => ErrorKind::Stop,
+            DisplayError::Surface { .. } | DisplayError::Timeout { .. } => ErrorKind::Retry,
+            DisplayError::NothingShown => ErrorKind::Bug,
+            DisplayError::Overlay(error) => error.kind(),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! A window on a GPU, or on Wayland: the wgpu compositor draws straight into the surface.
+
+use crate::base::clock::Clock;
+use crate::display::headless::upload;
+use crate::display::{DisplayError, Output, OutputInfo, Picture, PresentedView, Shown, WindowHandle};
+use crate::overlay::Layer;
+use crate::overlay::gpu::{Gpu, GpuCompositor};
+use std::sync::Arc;
+
+pub struct GpuWindow {
+    clock: Arc<dyn Clock>,
+    compositor: GpuCompositor,
+    surface: wgpu::Surface<'static>,
+    config: wgpu::SurfaceConfiguration,
+    window: WindowHandle,
+    read: Vec<u8>,
+}
+
+fn surface(reason: impl std::fmt::Display) -> DisplayError {
+    DisplayError::Surface { reason: reason.to_string() }
+}
+
+impl GpuWindow {
+    /// The surface of `window` and the best device for it.
+    pub(super) fn open(window: &WindowHandle) -> Result<(wgpu::Surface<'static>, Gpu), DisplayError> {
+        let instance = crate::overlay::gpu::instance();
+        let target = instance.create_surface(window.window()).map_err(surface)?;
+        let gpu = Gpu::new(&instance, Some(&target))?;
+        Ok((target, gpu))
+    }
+
+    pub(super) fn new(target: wgpu::Surface<'static>, gpu: Gpu, window: WindowHandle, clock: Arc<dyn Clock>) -> Result<Self, DisplayError> {
+        let capabilities = target.get_capabilities(&gpu.adapter);
+        let first = |wanted: &[wgpu::TextureFormat]| wanted.iter().copied().find(|format| capabilities.formats.contains(format));
+        // Values are shown as they are: an sRGB format would encode them a second time.
+        let format = first(&[wgpu::TextureFormat::Bgra8Unorm, wgpu::TextureFormat::Rgba8Unorm])
+            .ok_or_else(|| surface("it has no 8-bit format without sRGB encoding"))?;
+        let modes = &capabilities.present_modes;
+        // The newest picture wins without waiting; Fifo, which always exists, may hold one back.
+        let wanted = [wgpu::PresentMode::Mailbox, wgpu::PresentMode::Immediate];
+        let present_mode = wanted.into_iter().find(|mode| modes.contains(mode)).unwrap_or(wgpu::PresentMode::Fifo);
+        let opaque = capabilities.alpha_modes.contains(&wgpu::CompositeAlphaMode::Opaque);
+        let (width, height) = window.size();
+        let config = wgpu::SurfaceConfiguration {
+            usage: wgpu::TextureUsages::RENDER_ATTACHMENT,
+            format,
+            color_space: wgpu::SurfaceColorSpace::Auto,
+            width: width.max(1),
+            height: height.max(1),
+            present_mode,
+            desired_maximum_frame_latency: 1,
+            alpha_mode: if opaque { wgpu::CompositeAlphaMode::Opaque } else { wgpu::CompositeAlphaMode::Auto },
+            view_formats: Vec::new(),
+        };
+        target.configure(&gpu.device, &config);
+        gpu.finish()?;
+        Ok(GpuWindow { clock, compositor: GpuCompositor::new(gpu, format), surface: target, config, window, read: Vec::new() })
+    }
+
+    fn configure(&mut self) {
+        let (width, height) = self.window.size();
+        (self.config.width, self.config.height) = (width.max(1), height.max(1));
+        self.surface.configure(&self.compositor.gpu().device, &self.config);
+    }
+
+    fn next_texture(&mut self) -> Result<Option<wgpu::SurfaceTexture>, DisplayError> {
+        use wgpu::CurrentSurfaceTexture as Next;
+        if self.window.size() != (self.config.width, self.config.height) {
+            self.configure();
+        }
+        for _ in 0..2 {
+            match self.surface.get_current_texture() {
+                Next::Success(texture) | Next::Suboptimal(texture) => return Ok(Some(texture)),
+                // Nobody can see it; there is nothing to wait for.
+                Next::Occluded => return Ok(None),
+                Next::Outdated | Next::Lost => self.configure(),
+                Next::Timeout => return Err(surface("it has no free picture in time")),
+                Next::Validation => return Err(surface("it was refused")),
+            }
+        }
+        Err(surface("it is out of date and stays so"))
+    }
+}
+
+impl Output for GpuWindow {
+    fn describe(&self) -> OutputInfo {
+        OutputInfo { display: "window", adapter: self.compositor.gpu().name.clone(), compositor: "wgpu" }
+    }
+
+    fn show(&mut self, picture: Picture<'_>, layers: &[&Layer]) -> Result<Shown, DisplayError> {
+        let start_ns = self.clock.now_ns();
+        if self.window.is_closed() {
+            return Err(DisplayError::Closed);
+        }
+        upload(&mut self.compositor, picture, layers)?;
+        let composed_ns = self.clock.now_ns();
+        if let Some(texture) = self.next_texture()? {
+            let size = (texture.texture.width() as usize, texture.texture.height() as usize);
+            let view = texture.texture.create_view(&Default::default());
+            self.compositor.draw(&view, size)?;
+            self.compositor.gpu().queue.present(texture);
+            self.compositor.gpu().finish()?;
+        }
+        let done_ns = self.clock.now_ns();
+        Ok(Shown { done_ns, compose_ns: composed_ns - start_ns, present_ns: done_ns - composed_ns })
+    }
+
+    /// Draws the same once more into a texture that can be read: the surface's own cannot.
+    fn presented(&mut self) -> Result<PresentedView<'_>, DisplayError> {
+        self.compositor.draw_offscreen()?;
+        let (width, height) = self.compositor.read_back(&mut self.read)?;
+        Ok(PresentedView { data: &self.read, stride: 4 * width, width, height })
+    }
+}

@@ -1,0 +1,58 @@
+use serde::Deserialize;
+
+/// What puts pictures into a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Presenter {
+    /// A real GPU if there is one, else MIT-SHM on X11, else a software Vulkan device.
+    #[default]
+    Auto,
+    /// MIT-SHM on X11.
+    X11,
+    /// wgpu, whatever the device.
+    Wgpu,
+}
+
+/// `[display]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Default: auto.
+    pub presenter: Presenter,
+    /// Default: false. F toggles it in the window.
+    pub fullscreen: bool,
+    /// Default: "keyhole".
+    pub title: String,
+    /// How long a present may take before the output counts as broken. Default: 500 ms.
+    pub present_timeout_ms: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { presenter: Presenter::Auto, fullscreen: false, title: "keyhole".into(), present_timeout_ms: 500 }
+    }
+}
+
+impl Settings {
+    /// What is wrong with these settings, as one sentence for people.
+    pub fn check(&self) -> Result<(), String> {
+        if !(20..=10_000).contains(&self.present_timeout_ms) {
+            return Err(format!("display.present_timeout_ms is {}: it must lie between 20 and 10000", self.present_timeout_ms));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid_and_unknown_keys_are_refused() {
+        Settings::default().check().unwrap();
+        assert_eq!(toml::from_str::<Settings>("").unwrap(), Settings::default());
+        assert_eq!(toml::from_str::<Settings>("presenter = 'x11'").unwrap().presenter, Presenter::X11);
+        assert!(toml::from_str::<Settings>("presentr = 'x11'").is_err());
+        assert!(Settings { present_timeout_ms: 0, ..Settings::default() }.check().is_err());
+    }
+}

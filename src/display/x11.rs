@@ -1,0 +1,429 @@
+//! A window on an X server without a GPU: the host compositor writes into memory shared with the server, which copies the
+//! whole frame, or the rectangles that changed, into the window. Done is when the server says that it has read them.
+//!
+//! A connection of its own: nothing here waits for, or is waited for by, the window's event loop. A window of another
+//! size than the picture shows it scaled (`Placement`), with black borders.
+
+use crate::base::clock::Clock;
+use crate::display::canvas::Canvas;
+use crate::display::shm::SharedMemory;
+use crate::display::{DisplayError, Output, OutputInfo, Picture, PresentedView, Shown};
+use crate::overlay::placement::Placement;
+use crate::overlay::{Layer, Rect};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use x11rb::connection::{Connection, RequestConnection};
+use x11rb::protocol::Event;
+use x11rb::protocol::shm::{self, ConnectionExt as _};
+use x11rb::protocol::xproto::{
+    ChangeWindowAttributesAux, ConnectionExt as _, CreateGCAux, EventMask, Gcontext, ImageFormat, ImageOrder, Rectangle,
+};
+use x11rb::rust_connection::RustConnection;
+
+pub struct X11Output {
+    link: Link,
+    adapter: String,
+    canvas: Canvas,
+    /// The composed picture.
+    picture: Option<Segment>,
+    /// The picture as scaled to the window, where it is.
+    scaled: Option<Segment>,
+    has_shown: bool,
+}
+
+/// The connection to the server, and what is known of the window.
+struct Link {
+    clock: Arc<dyn Clock>,
+    timeout_ns: u64,
+    connection: RustConnection,
+    window: u32,
+    depth: u8,
+    gc: Gcontext,
+    window_size: (usize, usize),
+    /// The window's content is not known: borders and picture are drawn whole.
+    is_stale: bool,
+    is_closed: bool,
+}
+
+/// Memory that the server has attached.
+struct Segment {
+    id: shm::Seg,
+    memory: SharedMemory,
+    size: (usize, usize),
+}
+
+fn x11(reason: impl std::fmt::Display) -> DisplayError {
+    DisplayError::X11 { reason: reason.to_string() }
+}
+
+impl X11Output {
+    /// Shows pictures in `window`, which somebody else has opened and will close. `display`: as $DISPLAY; None: from there.
+    pub fn new(display: Option<&str>, window: u32, timeout_ms: u32, clock: Arc<dyn Clock>) -> Result<Self, DisplayError> {
+        let (connection, _) = x11rb::connect(display).map_err(x11)?;
+        let no_shm = || x11("the server has no MIT-SHM 1.2");
+        connection.extension_information(shm::X11_EXTENSION_NAME).map_err(x11)?.ok_or_else(no_shm)?;
+        let version = connection.shm_query_version().map_err(x11)?.reply().map_err(x11)?;
+        if (version.major_version, version.minor_version) < (1, 2) {
+            return Err(no_shm());
+        }
+        let geometry = connection.get_geometry(window).map_err(x11)?.reply().map_err(|_| DisplayError::Closed)?;
+        let setup = connection.setup();
+        let pixels_fit = setup.pixmap_formats.iter().any(|format| format.depth == geometry.depth && format.bits_per_pixel == 32);
+        if !pixels_fit || !matches!(geometry.depth, 24 | 32) || setup.image_byte_order != ImageOrder::LSB_FIRST {
+            return Err(x11(format!("the window has a colour depth of {}", geometry.depth)));
+        }
+        let visuals = setup.roots.iter().flat_map(|root| &root.allowed_depths).flat_map(|depth| &depth.visuals);
+        let visual = connection.get_window_attributes(window).map_err(x11)?.reply().map_err(|_| DisplayError::Closed)?.visual;
+        if visuals.into_iter().find(|v| v.visual_id == visual).is_none_or(|v| (v.red_mask, v.blue_mask) != (0xff_0000, 0xff)) {
+            return Err(x11("the window's pixels are not in the order B, G, R"));
+        }
+        let adapter = format!("X11 MIT-SHM ({})", String::from_utf8_lossy(&setup.vendor));
+        let gc = connection.generate_id().map_err(x11)?;
+        connection.create_gc(gc, window, &CreateGCAux::new().foreground(0xff00_0000).graphics_exposures(0)).map_err(x11)?;
+        let wanted = ChangeWindowAttributesAux::new().event_mask(EventMask::STRUCTURE_NOTIFY | EventMask::EXPOSURE);
+        connection.change_window_attributes(window, &wanted).map_err(x11)?.check().map_err(|_| DisplayError::Closed)?;
+        let link = Link {
+            clock,
+            timeout_ns: u64::from(timeout_ms) * 1_000_000,
+            connection,
+            window,
+            depth: geometry.depth,
+            gc,
+            window_size: (geometry.width.into(), geometry.height.into()),
+            is_stale: true,
+            is_closed: false,
+        };
+        Ok(X11Output { link, adapter, canvas: Canvas::new(), picture: None, scaled: None, has_shown: false })
+    }
+}
+
+impl Link {
+    /// Takes note of what has happened to the window. Returns whether a put has been completed.
+    fn note(&mut self, event: Event) -> bool {
+        match event {
+            Event::ConfigureNotify(event) if event.window == self.window => {
+                let size = (event.width.into(), event.height.into());
+                self.is_stale |= size != self.window_size;
+                self.window_size = size;
+            }
+            Event::Expose(_) | Event::MapNotify(_) => self.is_stale = true,
+            Event::DestroyNotify(event) => self.is_closed |= event.window == self.window,
+            // What can fail at run time is a put into a window that is no more.
+            Event::Error(_) => self.is_closed = true,
+            Event::ShmCompletion(_) => return true,
+            _ => {}
+        }
+        false
+    }
+
+    fn note_all(&mut self) -> Result<(), DisplayError> {
+        while let Some(event) = self.connection.poll_for_event().map_err(|_| DisplayError::Closed)? {
+            self.note(event);
+        }
+        if self.is_closed { Err(DisplayError::Closed) } else { Ok(()) }
+    }
+
+    /// Waits until the server has read what the last put refers to.
+    fn wait_for_completion(&mut self) -> Result<(), DisplayError> {
+        self.connection.flush().map_err(|_| DisplayError::Closed)?;
+        let deadline_ns = self.clock.now_ns() + self.timeout_ns;
+        loop {
+            while let Some(event) = self.connection.poll_for_event().map_err(|_| DisplayError::Closed)? {
+                if self.note(event) {
+                    return Ok(());
+                }
+                if self.is_closed {
+                    return Err(DisplayError::Closed);
+                }
+            }
+            let left_ns = deadline_ns.saturating_sub(self.clock.now_ns());
+            if left_ns == 0 {
+                return Err(DisplayError::Timeout { waited_ms: self.timeout_ns / 1_000_000 });
+            }
+            let wait = Timespec { tv_sec: (left_ns / 1_000_000_000) as _, tv_nsec: (left_ns % 1_000_000_000) as _ };
+            // An interrupted wait only means another look.
+            let _ = rustix::event::poll(&mut [PollFd::from_borrowed_fd(self.connection.stream().as_fd(), PollFlags::IN)], Some(&wait));
+        }
+    }
+
+    /// Copies `rects` of a segment into the window, `at` being where the segment's origin lies; waits for the server.
+    fn put(&mut self, id: shm::Seg, size: (usize, usize), rects: &[Rect], at: (usize, usize)) -> Result<(), DisplayError> {
+        let Some(last) = rects.len().checked_sub(1) else { return Ok(()) };
+        for (i, rect) in rects.iter().enumerate() {
+            let [w, h, x, y] = [size.0, size.1, rect.x0, rect.y0].map(|v| v as u16);
+            let (to_x, to_y) = ((at.0 + rect.x0) as i16, (at.1 + rect.y0) as i16);
+            let (rw, rh, format) = (rect.width() as u16, rect.height() as u16, ImageFormat::Z_PIXMAP.into());
+            // Requests are served in order: the last one's completion is that of all.
+            self.connection
+                .shm_put_image(self.window, self.gc, w, h, x, y, rw, rh, to_x, to_y, self.depth, format, i == last, id, 0)
+                .map_err(|_| DisplayError::Closed)?;
+        }
+        self.wait_for_completion()
+    }
+
+    fn paint_borders(&self, inner: Rect) -> Result<(), DisplayError> {
+        let (width, height) = self.window_size;
+        let rect = |x0: usize, y0: usize, x1: usize, y1: usize| Rectangle {
+            x: x0 as i16,
+            y: y0 as i16,
+            width: (x1 - x0) as u16,
+            height: (y1 - y0) as u16,
+        };
+        let borders = [
+            rect(0, 0, width, inner.y0),
+            rect(0, inner.y1, width, height),
+            rect(0, inner.y0, inner.x0, inner.y1),
+            rect(inner.x1, inner.y0, width, inner.y1),
+        ];
+        self.connection.poly_fill_rectangle(self.window, self.gc, &borders).map_err(|_| DisplayError::Closed)?;
+        Ok(())
+    }
+
+    /// A segment of this size: the one that is kept, or a new one in its place.
+    fn segment<'a>(&self, kept: &'a mut Option<Segment>, size: (usize, usize)) -> Result<&'a mut Segment, DisplayError> {
+        if let Some(old) = kept.take_if(|kept| kept.size != size) {
+            self.connection.shm_detach(old.id).map_err(|_| DisplayError::Closed)?;
+        }
+        if kept.is_none() {
+            let (memory, fd) = SharedMemory::new(4 * size.0 * size.1)?;
+            let id = self.connection.generate_id().map_err(x11)?;
+            self.connection.shm_attach_fd(id, fd, true).map_err(x11)?.check().map_err(x11)?;
+            *kept = Some(Segment { id, memory, size });
+        }
+        kept.as_mut().ok_or(DisplayError::NothingShown)
+    }
+}
+
+/// Nearest samples of `from` (rows of 4 × width bytes) into `to`, as `placement` says.
+fn scale(from: &[u8], to: &mut [u8], placement: &Placement) {
+    let rect = placement.rect;
+    let from = from.as_chunks::<4>().0;
+    for (y, row) in to.as_chunks_mut::<4>().0.chunks_exact_mut(rect.width()).enumerate() {
+        let line = &from[placement.source_y(rect.y0 + y) * placement.picture.0..][..placement.picture.0];
+        for (x, pixel) in row.iter_mut().enumerate() {
+            *pixel = line[placement.source_x(rect.x0 + x)];
+        }
+    }
+}
+
+impl Output for X11Output {
+    fn describe(&self) -> OutputInfo {
+        OutputInfo { display: "window", adapter: self.adapter.clone(), compositor: "host" }
+    }
+
+    fn show(&mut self, picture: Picture<'_>, layers: &[&Layer]) -> Result<Shown, DisplayError> {
+        let X11Output { link, canvas, .. } = self;
+        let start_ns = link.clock.now_ns();
+        link.note_all()?;
+        self.has_shown = false;
+        let size = picture.size();
+        let segment = link.segment(&mut self.picture, size)?;
+        let changed = canvas.compose(picture, layers, segment.memory.data_mut())?;
+        let placement = Placement::fit(size, link.window_size);
+        let at = (placement.rect.x0, placement.rect.y0);
+        let scaled = if placement.is_one_to_one() || placement.rect.is_empty() {
+            None
+        } else {
+            let scaled = link.segment(&mut self.scaled, (placement.rect.width(), placement.rect.height()))?;
+            scale(segment.memory.data(), scaled.memory.data_mut(), &placement);
+            Some(scaled)
+        };
+        let composed_ns = link.clock.now_ns();
+        let was_stale = std::mem::take(&mut link.is_stale);
+        if was_stale {
+            link.paint_borders(placement.rect)?;
+        }
+        let whole = |size: (usize, usize)| [Rect::whole(size.0, size.1)];
+        let put = match scaled {
+            Some(scaled) => link.put(scaled.id, scaled.size, &whole(scaled.size), at),
+            None if placement.rect.is_empty() => Ok(()),
+            None if was_stale => link.put(segment.id, size, &whole(size), at),
+            None => link.put(segment.id, size, changed, at),
+        };
+        // What a failed put left in the window is not known.
+        link.is_stale |= put.is_err();
+        put?;
+        self.has_shown = true;
+        let done_ns = link.clock.now_ns();
+        Ok(Shown { done_ns, compose_ns: composed_ns - start_ns, present_ns: done_ns - composed_ns })
+    }
+
+    fn presented(&mut self) -> Result<PresentedView<'_>, DisplayError> {
+        match &self.picture {
+            Some(segment) if self.has_shown => {
+                let (width, height) = segment.size;
+                Ok(PresentedView { data: segment.memory.data(), stride: 4 * width, width, height })
+            }
+            _ => Err(DisplayError::NothingShown),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::base::clock::MonotonicClock;
+    use crate::overlay::host::tests::noise_layer;
+    use crate::overlay::testing::{self, COLORIMETRIES, FORMATS, Owned};
+    use std::io::BufRead;
+    use std::process::{Child, Command, Stdio};
+    use x11rb::COPY_DEPTH_FROM_PARENT;
+    use x11rb::protocol::xproto::{CreateWindowAux, WindowClass};
+
+    /// An X server of the test's own, gone when dropped.
+    pub struct Server {
+        child: Child,
+        pub display: String,
+    }
+
+    impl Server {
+        /// None where there is no Xvfb; then it says so by the test's name.
+        pub fn start(test: &str, screen: &str) -> Option<Self> {
+            let mut command = Command::new("Xvfb");
+            command.args(["-displayfd", "1", "-screen", "0", screen, "-nolisten", "tcp", "-noreset"]);
+            let mut child = match command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn() {
+                Ok(child) => child,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    println!("SKIPPED {test}: no Xvfb");
+                    return None;
+                }
+                Err(error) => panic!("Xvfb: {error}"),
+            };
+            let mut line = String::new();
+            std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+            Some(Server { child, display: format!(":{}", line.trim()) })
+        }
+    }
+
+    impl Drop for Server {
+        fn drop(&mut self) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+
+    /// A plain window of a connection of its own.
+    struct Window {
+        connection: RustConnection,
+        id: u32,
+    }
+
+    impl Window {
+        fn open(display: &str, width: u16, height: u16) -> Self {
+            let (connection, screen) = x11rb::connect(Some(display)).unwrap();
+            let id = connection.generate_id().unwrap();
+            let root = connection.setup().roots[screen].root;
+            let aux = CreateWindowAux::new().event_mask(EventMask::EXPOSURE).background_pixel(0x00ff_00ff);
+            connection.create_window(COPY_DEPTH_FROM_PARENT, id, root, 0, 0, width, height, 0, WindowClass::INPUT_OUTPUT, 0, &aux).unwrap();
+            connection.map_window(id).unwrap();
+            connection.flush().unwrap();
+            while !matches!(connection.wait_for_event().unwrap(), Event::Expose(_)) {}
+            Window { connection, id }
+        }
+
+        fn pixels(&self, width: usize, height: usize) -> Vec<u8> {
+            pixels(&self.connection, self.id, width, height)
+        }
+    }
+
+    /// What is in a window: BGRX with X = 255.
+    pub fn pixels(connection: &RustConnection, window: u32, width: usize, height: usize) -> Vec<u8> {
+        let image = connection.get_image(ImageFormat::Z_PIXMAP, window, 0, 0, width as u16, height as u16, !0).unwrap().reply().unwrap();
+        image.data.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2], 255]).collect()
+    }
+
+    fn presented(output: &mut dyn Output) -> Vec<u8> {
+        output.presented().unwrap().data.to_vec()
+    }
+
+    #[test]
+    fn the_windows_pixels_are_the_composed_ones() {
+        let name = "the_windows_pixels_are_the_composed_ones";
+        let Some(server) = Server::start(name, "800x600x24") else { return };
+        let (width, height) = (321, 200);
+        let window = Window::open(&server.display, width as u16, height as u16);
+        let mut output = X11Output::new(Some(&server.display), window.id, 2000, Arc::new(MonotonicClock)).unwrap();
+        assert!(matches!(output.presented(), Err(DisplayError::NothingShown)));
+        for round in 0..3u64 {
+            let frame = Owned::noise(FORMATS[round as usize], COLORIMETRIES[1], width, height, round).frame();
+            let layers: Vec<Layer> = (0..4).map(|seed| noise_layer(width, height, seed + 10 * round)).collect();
+            let shown = output.show(Picture::New(&frame), &[&layers[0], &layers[1]]).unwrap();
+            assert!(shown.done_ns > 0);
+            assert!(window.pixels(width, height) == presented(&mut output), "round {round}: whole");
+            output.show(Picture::Again(&frame), &[&layers[2], &layers[3]]).unwrap();
+            assert!(window.pixels(width, height) == presented(&mut output), "round {round}: rectangles");
+            output.show(Picture::Again(&frame), &[]).unwrap();
+            assert!(window.pixels(width, height) == presented(&mut output), "round {round}: clean again");
+            output.show(Picture::Blank(width, height), &[&layers[0]]).unwrap();
+            assert!(window.pixels(width, height) == presented(&mut output), "round {round}: blank");
+        }
+    }
+
+    #[test]
+    fn a_window_of_another_size_has_black_borders_and_a_closed_one_is_an_error() {
+        let name = "a_window_of_another_size_has_black_borders_and_a_closed_one_is_an_error";
+        let Some(server) = Server::start(name, "800x600x24") else { return };
+        let window = Window::open(&server.display, 400, 300);
+        let mut output = X11Output::new(Some(&server.display), window.id, 2000, Arc::new(MonotonicClock)).unwrap();
+        let frame = Owned::from_luma(320, 160, |x, _| if x < 160 { 235 } else { 120 }).frame();
+        output.show(Picture::New(&frame), &[]).unwrap();
+        let placement = Placement::fit((320, 160), (400, 300));
+        assert_eq!(placement.rect, Rect { x0: 0, y0: 50, x1: 400, y1: 250 });
+        let (got, composed) = (window.pixels(400, 300), presented(&mut output));
+        for y in 0..300 {
+            for x in 0..400 {
+                let wish = if placement.rect.contains(x, y) {
+                    &composed[(placement.source_y(y) * 320 + placement.source_x(x)) * 4..][..4]
+                } else {
+                    &[0, 0, 0, 255]
+                };
+                assert_eq!(&got[(y * 400 + x) * 4..][..4], wish, "{x}, {y}");
+            }
+        }
+        // Larger by whole borders on two sides only: pixel for pixel in the middle.
+        use x11rb::protocol::xproto::ConfigureWindowAux;
+        window.connection.configure_window(window.id, &ConfigureWindowAux::new().width(320).height(200)).unwrap().check().unwrap();
+        output.show(Picture::Again(&frame), &[]).unwrap();
+        assert!(window.pixels(320, 200)[20 * 320 * 4..180 * 320 * 4] == presented(&mut output));
+        window.connection.destroy_window(window.id).unwrap().check().unwrap();
+        assert!(matches!(output.show(Picture::Again(&frame), &[]), Err(DisplayError::Closed)));
+        assert!(matches!(output.show(Picture::New(&frame), &[]), Err(DisplayError::Closed)));
+        assert!(matches!(X11Output::new(Some(&server.display), window.id, 500, Arc::new(MonotonicClock)), Err(DisplayError::Closed)));
+    }
+
+    #[test]
+    fn a_server_that_dies_closes_the_output_and_none_is_an_error_that_says_so() {
+        let name = "a_server_that_dies_closes_the_output_and_none_is_an_error_that_says_so";
+        let Some(server) = Server::start(name, "400x300x24") else { return };
+        let window = Window::open(&server.display, 64, 48);
+        let mut output = X11Output::new(Some(&server.display), window.id, 2000, Arc::new(MonotonicClock)).unwrap();
+        output.show(Picture::Blank(64, 48), &[]).unwrap();
+        let display = server.display.clone();
+        drop(server);
+        assert!(matches!(output.show(Picture::Blank(64, 48), &[]), Err(DisplayError::Closed)));
+        let Err(error) = X11Output::new(Some(&display), window.id, 500, Arc::new(MonotonicClock)) else { panic!("connected to nothing") };
+        assert!(error.to_string().contains("X server"), "{error}");
+    }
+
+    #[test]
+    #[ignore = "a measurement"]
+    fn time_of_1080p() {
+        let Some(server) = Server::start("time_of_1080p", "1920x1080x24") else { return };
+        let window = Window::open(&server.display, 1920, 1080);
+        let mut output = X11Output::new(Some(&server.display), window.id, 2000, Arc::new(MonotonicClock)).unwrap();
+        let frame = Owned::noise(FORMATS[0], COLORIMETRIES[1], 1920, 1080, 1).frame();
+        let list = crate::overlay::draw::DrawList::from_scene(
+            &crate::overlay::draw::tests::scene(1920, 1080),
+            &crate::overlay::style::Style::of(&Default::default()),
+            &|_| [0.0; 2],
+        );
+        let mut layer = Layer::new(1920, 1080);
+        crate::overlay::paint::paint(&list, &mut layer);
+        let mut present = Vec::new();
+        testing::report_ms("x11 new 1080p", || present.push(output.show(Picture::New(&frame), &[&layer]).unwrap().present_ns));
+        present.sort_unstable();
+        println!("x11 new present median {:.3} ms", present[30] as f64 / 1e6);
+        testing::report_ms("x11 again 1080p", || assert!(output.show(Picture::Again(&frame), &[&layer]).is_ok()));
+    }
+}
