@@ -93,6 +93,7 @@ impl Config {
         let ahead = self.capture.decode_ahead_frames;
         range("capture.decode_ahead_frames", ahead.to_string(), (1..=16).contains(&ahead), "1 to 16")?;
         self.overlay.check().map_err(ConfigError::Room)?;
+        self.display.check().map_err(ConfigError::Room)?;
         self.link.check().map_err(|e| ConfigError::Room(e.to_string()))
     }
 }

@@ -12,12 +12,11 @@ use crate::base::ids::FrameId;
 use crate::base::shutdown::Shutdown;
 use crate::base::slot::{Slot, Wake};
 use crate::base::stats::Delays;
-use crate::display::{DisplayError, Output, Picture};
+use crate::display::{DisplayError, Output, OutputInfo, Picture};
 use crate::frame::Frame;
 use crate::overlay::hud::{Banner, Hud, HudText, declared_rects};
 use crate::overlay::{OverlayMode, Rect};
 use crate::pipeline::ai::{AiStatus, Analysis};
-use crate::pipeline::proof::Presented;
 use crate::pipeline::scheduling;
 use crate::pipeline::screen::{Hidden, Screen};
 use crate::pipeline::sinks::{Present, Sinks};
@@ -56,6 +55,7 @@ pub struct DisplayDelays {
 }
 
 pub struct DisplayOutcome {
+    pub output: OutputInfo,
     pub counters: DisplayCounters,
     pub delays: DisplayDelays,
     pub states: States,
@@ -64,8 +64,10 @@ pub struct DisplayOutcome {
     pub sinks: Sinks,
 }
 
+/// Makes the output, on the display thread.
+pub type OpenOutput = Box<dyn FnOnce() -> Result<Box<dyn Output>, DisplayError> + Send>;
+
 pub struct DisplayThread {
-    pub output: Box<dyn Output>,
     pub clock: Arc<dyn Clock>,
     pub stop: Shutdown,
     pub frames: Arc<Slot<Frame>>,
@@ -124,7 +126,7 @@ struct Recent {
 }
 
 impl DisplayThread {
-    pub fn run(mut self) -> DisplayOutcome {
+    pub fn run(mut self, open: OpenOutput) -> DisplayOutcome {
         scheduling::make_realtime("display");
         let now_ns = self.clock.now_ns();
         let mut run = Run {
@@ -140,24 +142,30 @@ impl DisplayThread {
             first_present_ns: None,
             recent: Recent::default(),
         };
-        let error = self.drive(&mut run).err();
+        let mut info = OutputInfo { display: "none", adapter: String::new(), compositor: "none" };
+        let error = open().and_then(|mut output| {
+            info = output.describe();
+            let driven = self.drive(&mut run, &mut *output);
+            if let Some(on_screen) = run.on_screen.take()
+                && let Ok(pixels) = output.presented()
+            {
+                self.sinks.before_next(&on_screen.frame, pixels);
+            }
+            driven
+        });
         self.stop.request();
-        if let Some(on_screen) = run.on_screen.take()
-            && let Ok(pixels) = presented(&mut *self.output)
-        {
-            self.sinks.before_next(&on_screen.frame, pixels);
-        }
         DisplayOutcome {
+            output: info,
             counters: run.counters,
             delays: run.delays,
             states: self.states,
             first_present_ns: run.first_present_ns,
-            error: error.filter(|e| !matches!(e, DisplayError::Closed)),
+            error: error.err().filter(|e| !matches!(e, DisplayError::Closed)),
             sinks: self.sinks,
         }
     }
 
-    fn drive(&mut self, run: &mut Run) -> Result<(), DisplayError> {
+    fn drive(&mut self, run: &mut Run, output: &mut dyn Output) -> Result<(), DisplayError> {
         let pulled = self.pulled.clone();
         let permit = || {
             if let Some(ready) = &pulled {
@@ -171,7 +179,7 @@ impl DisplayThread {
             self.take_controls();
             self.take_analysis();
             if let Some(frame) = self.frames.pop() {
-                if let Err(error) = self.show_new(run, frame) {
+                if let Err(error) = self.show_new(run, output, frame) {
                     run.counters.failed += 1;
                     return Err(error);
                 }
@@ -181,7 +189,7 @@ impl DisplayThread {
             if has_ended {
                 return Ok(());
             }
-            self.refresh(run)?;
+            self.refresh(run, output)?;
             self.wake.wait(self.patience(run));
         }
     }
@@ -220,7 +228,7 @@ impl DisplayThread {
         self.states.ai() == Ai::Running
     }
 
-    fn show_new(&mut self, run: &mut Run, frame: Frame) -> Result<(), DisplayError> {
+    fn show_new(&mut self, run: &mut Run, output: &mut dyn Output, frame: Frame) -> Result<(), DisplayError> {
         let now_ns = self.clock.now_ns();
         run.last_frame_ns = now_ns;
         run.blank_shown = false;
@@ -231,22 +239,22 @@ impl DisplayThread {
         if let Some(before) = run.on_screen.take()
             && self.sinks.want_pixels(before.frame.id())
         {
-            self.sinks.before_next(&before.frame, presented(&mut *self.output)?);
+            self.sinks.before_next(&before.frame, output.presented()?);
         }
         self.screen.note(&frame);
         let scene = self.choose(run, &frame, now_ns);
         self.screen.paint(scene.as_deref(), &frame);
         self.refresh_hud(run, now_ns, size_of(&frame));
-        self.present(run, &frame, scene.as_deref(), false)?;
+        self.present(run, output, &frame, scene.as_deref(), false)?;
         run.on_screen = Some(OnScreen { frame, scene: scene.map(|scene| scene.frame) });
         Ok(())
     }
 
     /// Shows the frame that is on the screen again if its overlay is to change now.
-    fn refresh(&mut self, run: &mut Run) -> Result<(), DisplayError> {
+    fn refresh(&mut self, run: &mut Run, output: &mut dyn Output) -> Result<(), DisplayError> {
         let now_ns = self.clock.now_ns();
         if now_ns.saturating_sub(run.last_frame_ns) > self.lost_ns && self.pulled.is_none() {
-            return self.show_no_signal(run, now_ns);
+            return self.show_no_signal(run, output, now_ns);
         }
         let Some(on_screen) = &run.on_screen else { return Ok(()) };
         let (frame, shown) = (on_screen.frame.clone(), on_screen.scene);
@@ -262,12 +270,12 @@ impl DisplayThread {
         if must_vanish {
             self.refresh_hud(run, now_ns, size_of(&frame));
         }
-        self.present(run, &frame, scene.as_deref(), true)?;
+        self.present(run, output, &frame, scene.as_deref(), true)?;
         run.on_screen = Some(OnScreen { frame, scene: wanted });
         Ok(())
     }
 
-    fn show_no_signal(&mut self, run: &mut Run, now_ns: u64) -> Result<(), DisplayError> {
+    fn show_no_signal(&mut self, run: &mut Run, output: &mut dyn Output, now_ns: u64) -> Result<(), DisplayError> {
         if run.blank_shown {
             return Ok(());
         }
@@ -278,7 +286,7 @@ impl DisplayThread {
         run.hud_due_ns = 0;
         self.refresh_hud(run, now_ns, size);
         // Said even where the HUD is off: a picture that has stopped is never shown as live.
-        self.output.show(Picture::Blank(size.0, size.1), &[self.hud.layer()])?;
+        output.show(Picture::Blank(size.0, size.1), &[self.hud.layer()])?;
         run.blank_shown = true;
         Ok(())
     }
@@ -301,14 +309,14 @@ impl DisplayThread {
         }
     }
 
-    fn present(&mut self, run: &mut Run, frame: &Frame, scene: Option<&Scene>, repeat: bool) -> Result<(), DisplayError> {
+    fn present(&mut self, run: &mut Run, output: &mut dyn Output, frame: &Frame, scene: Option<&Scene>, repeat: bool) -> Result<(), DisplayError> {
         let picture = if repeat { Picture::Again(frame) } else { Picture::New(frame) };
         let hud = self.hud_is_on.then(|| self.hud.layer());
         let overlay = self.screen.layer();
         let declared: [Rect; 3] = hud.map_or([Rect::EMPTY; 3], |hud| declared_rects(hud.width, hud.height));
         let shown = match hud {
-            Some(hud) => self.output.show(picture, &[overlay, hud])?,
-            None => self.output.show(picture, &[overlay])?,
+            Some(hud) => output.show(picture, &[overlay, hud])?,
+            None => output.show(picture, &[overlay])?,
         };
         let done_ns = shown.done_ns;
         run.first_present_ns.get_or_insert(done_ns);
@@ -347,7 +355,7 @@ impl DisplayThread {
                 hud: &declared,
                 is_final: scene.is_some_and(|scene| scene.frame == frame.id()),
             };
-            self.sinks.after_present(&present, presented(&mut *self.output)?);
+            self.sinks.after_present(&present, output.presented()?);
         }
         Ok(())
     }
@@ -411,9 +419,4 @@ impl DisplayThread {
 
 fn size_of(frame: &Frame) -> (usize, usize) {
     (frame.layout().width, frame.layout().height)
-}
-
-fn presented(output: &mut dyn Output) -> Result<Presented<'_>, DisplayError> {
-    let view = output.presented()?;
-    Ok(Presented { data: view.data, stride: view.stride, width: view.width, height: view.height })
 }

@@ -15,12 +15,15 @@ mod capture;
 mod driver;
 mod progress;
 mod proof;
+mod running;
 mod scheduling;
 mod screen;
 mod sinks;
 mod stall;
 mod state;
 mod stream;
+mod summary;
+mod window;
 
 pub use analyst::{AnalystError, AnalystSpec, serve as serve_worker};
 pub use capture::Limit;
@@ -28,26 +31,18 @@ pub use driver::Control;
 pub use sinks::SnapshotPlan;
 
 use crate::base::clock::{Clock, MonotonicClock};
-use crate::base::shutdown::{self, Shutdown};
-use crate::base::slot::{Slot, Wake};
-use crate::capture::{CaptureError, Source, SourceInfo};
+use crate::base::shutdown;
+use crate::base::slot::Wake;
+use crate::capture::CaptureError;
 use crate::config::Config;
-use crate::display::{DisplayError, Output};
-use crate::frame::Frame;
+use crate::display::{DisplayError, Headless, Output};
 use crate::link::{Hello, LinkError, Spawn, State, Worker};
 use crate::overlay::OverlayMode;
-use crate::overlay::hud::Hud;
-use crate::pipeline::capture::{CaptureCounters, CaptureFailure, CaptureThread, DISPLAY_SLOT, FrameTap};
-use crate::pipeline::driver::{DisplayOutcome, DisplayThread};
-use crate::pipeline::progress::{Progress, ProgressLine};
-use crate::pipeline::screen::Screen;
-use crate::pipeline::sinks::Sinks;
-use crate::pipeline::state::{Ai, States};
-use crate::pipeline::stream::SceneStream;
-use crate::record::{EngineLine, Frames, LineWriter, RecordError, RecordMode, Report, SourceLine, Stages, StillWriter, VideoRecorder};
+use crate::pipeline::capture::CaptureFailure;
+use crate::pipeline::running::{Prepared, record_mode};
+use crate::record::{RecordError, Report};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,9 +135,17 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
     let source = crate::capture::open(&spec.source, &spec.config.capture, clock.clone())?;
     await_worker(&worker, &wake, &*clock)?;
     scheduling::lock_memory();
-    let output = crate::display::headless(&*clock);
-    let run = Prepared { spec, clock, wake, worker, engine, source, output };
-    run.go()
+    let is_window = match spec.display {
+        DisplayChoice::Headless => false,
+        DisplayChoice::Window => true,
+        DisplayChoice::Auto => std::env::var_os("DISPLAY").or(std::env::var_os("WAYLAND_DISPLAY")).is_some_and(|name| !name.is_empty()),
+    };
+    let run = Prepared { spec, clock: clock.clone(), wake, worker, engine, source };
+    if is_window {
+        return window::run(run);
+    }
+    let (_nobody, controls) = crossbeam_channel::bounded(1);
+    run.go(Box::new(move || Ok(Box::new(Headless::new(clock)) as Box<dyn Output>)), controls)
 }
 
 /// Waits until the worker runs or says why it cannot; after `PREFLIGHT_MS` the video starts without it.
@@ -156,230 +159,4 @@ fn await_worker(worker: &Worker, wake: &Wake, clock: &dyn Clock) -> Result<(), R
         };
     }
     Ok(())
-}
-
-/// A run that nothing refuses any more.
-struct Prepared {
-    spec: Spec,
-    clock: Arc<dyn Clock>,
-    wake: Arc<Wake>,
-    worker: Arc<Worker>,
-    engine: EngineLine,
-    source: Box<dyn Source>,
-    output: Box<dyn Output>,
-}
-
-impl FrameTap for Arc<Worker> {
-    fn offer(&mut self, frame: &Frame) {
-        Worker::offer(self, frame);
-    }
-}
-
-impl Prepared {
-    fn go(self) -> Result<Report, RunError> {
-        let Prepared { spec, clock, wake, worker, engine, source, output } = self;
-        let info = source.info().clone();
-        let is_pulled = record_mode(&spec)? == Some(RecordMode::Lossless);
-        if is_pulled {
-            eprintln!("keyhole: lossless recording: the recorder pulls the run, nothing is shown at the source's pace");
-        }
-        let sinks = open_sinks(&spec, &info, is_pulled)?;
-        let stream = SceneStream::start(&spec, &worker, is_pulled)?;
-        let stop = Shutdown::default();
-        let frames = Arc::new(Slot::new(DISPLAY_SLOT, wake.clone()));
-        let counters = Arc::new(CaptureCounters::default());
-        let ended = Arc::new(AtomicBool::new(false));
-        let pulled = is_pulled.then(|| Arc::new(AtomicBool::new(false)));
-        let progress = Arc::new(Progress::default());
-        let (_controls, receiver) = crossbeam_channel::bounded(16);
-        let start_ns = clock.now_ns();
-        let (output_info, adapter) = (output.describe(), output.describe().adapter);
-
-        let display = DisplayThread {
-            output,
-            clock: clock.clone(),
-            stop: stop.clone(),
-            frames: frames.clone(),
-            wake: wake.clone(),
-            analysis: Some(Arc::new(ai::WorkerAnalysis(worker.clone()))),
-            controls: receiver,
-            screen: Screen::new(spec.config.overlay.clone(), spec.overlay),
-            hud: Hud::new(info.width, info.height),
-            hud_is_on: spec.hud,
-            source_line: source_line(&info),
-            sinks,
-            states: States::new(start_ns, Ai::Starting),
-            lost_ns: lost_ns(&spec.config, info.fps),
-            ended: ended.clone(),
-            pulled: pulled.clone(),
-            progress: Some(progress.clone()),
-        };
-        let capture = CaptureThread {
-            source,
-            clock: clock.clone(),
-            stop: stop.clone(),
-            limit: spec.limit,
-            frames,
-            wake: wake.clone(),
-            counters: counters.clone(),
-            tap: Some(Box::new(worker.clone())),
-            pulled,
-            ended,
-        };
-        let stall = stall::start(clock.clone(), stop.clone())?;
-        let display = std::thread::Builder::new().name("display".into()).spawn(move || display.run())?;
-        let capture = std::thread::Builder::new().name("capture".into()).spawn(move || capture.run())?;
-
-        let total = spec.limit.frames.or(spec.limit.seconds.map(|s| (s * info.fps) as u64));
-        let mut line = ProgressLine::new(progress, total);
-        while !display.is_finished() {
-            std::thread::park_timeout(Duration::from_millis(100));
-            if shutdown::signalled() {
-                stop.request();
-                wake.ring();
-            }
-            line.tick((clock.now_ns() - start_ns) as f64 / 1e9, worker_word(&worker));
-        }
-        line.end();
-        let seconds = (clock.now_ns() - start_ns) as f64 / 1e9;
-        let shown: DisplayOutcome = display.join().map_err(|_| RunError::Lost("display"))?;
-        let captured = capture.join().map_err(|_| RunError::Lost("capture"))?;
-        let stall = stall.join().map_err(|_| RunError::Lost("stall"))?;
-        let counts = worker.counts();
-        let restarts = worker.status().restarts;
-        if let Some(introduction) = worker.introduction() {
-            let sandbox = introduction.sandbox;
-            scheduling::note_granted(&format!("worker: nice {}, landlock ABI {}, seccomp {}", spec.config.link.nice, sandbox.landlock_abi, sandbox.seccomp));
-        }
-        drop(worker);
-        let (stream_losses, analysis, streamed) = stream.finish();
-        let (mut losses, finished) = shown.sinks.finish();
-        losses.extend(stream_losses);
-        finished?;
-        streamed?;
-        if let Some(error) = captured.error {
-            return Err(error.into());
-        }
-        if let Some(error) = shown.error {
-            return Err(error.into());
-        }
-
-        let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        let frames = Frames {
-            captured: read(&counters.captured),
-            displayed: shown.counters.displayed,
-            repeated: shown.counters.repeated,
-            rate_slip: 0,
-            dropped_capture: read(&counters.dropped_late) + read(&counters.dropped_ring_full),
-            dropped_display: read(&counters.dropped_display) + shown.counters.failed,
-            inferred: counts.inferred,
-            inference_skipped: counts.offered.saturating_sub(counts.inferred),
-        };
-        let mut lose = |reason: &str, count: u64| {
-            if count > 0 {
-                losses.insert(reason.to_owned(), count);
-            }
-        };
-        lose("capture_decoder_late", read(&counters.dropped_late));
-        lose("capture_ring_full", read(&counters.dropped_ring_full));
-        lose("display_slot_full", read(&counters.dropped_display));
-        lose("display_failed", shown.counters.failed);
-        lose("inference_busy", counts.skipped_busy);
-        lose("inference_worker_down", counts.skipped_down + counts.lost);
-        lose("inference_overwritten", counts.overwritten);
-        lose("inference_without_scene", counts.without_scene);
-        lose("scenes_rejected", counts.rejected.iter().sum());
-        lose("scenes_moved_hidden", shown.counters.scenes_moved_hidden);
-        let (states, alarms) = shown.states.into_history();
-        let report = Report {
-            schema: crate::record::SCHEMA,
-            version: env!("CARGO_PKG_VERSION"),
-            commit: env!("KEYHOLE_COMMIT"),
-            mode: spec.config.mode.name(),
-            scheduling: scheduling::summary(),
-            source: SourceLine {
-                uri: info.uri,
-                width: info.width,
-                height: info.height,
-                fps: info.fps,
-                format: info.format,
-                latency_ms: info.latency_ns as f64 / 1e6,
-            },
-            backend: "cpu",
-            adapter,
-            compositor: output_info.compositor,
-            display: output_info.display.to_owned(),
-            engines: vec![engine],
-            frames,
-            losses,
-            video_delay_ms: shown.delays.video.summary(),
-            annotation_delay_ms: shown.delays.annotation.summary(),
-            overlay_age_ms: shown.delays.overlay_age.summary(),
-            machine_stall_ms: stall.summary(),
-            stages_ms: Stages {
-                decode: captured.decode.summary(),
-                upload: captured.upload.summary(),
-                preprocess: analysis.preprocess.summary(),
-                infer: analysis.infer.summary(),
-                track: analysis.track.summary(),
-                compose: shown.delays.compose.summary(),
-                present: shown.delays.present.summary(),
-            },
-            scenes_stale_hidden: shown.counters.scenes_stale_hidden,
-            states,
-            alarms,
-            audit: None,
-            seconds,
-            peak_rss_mb: scheduling::peak_rss_mb(),
-            first_picture_ms: shown.first_present_ns.map(|ns| ns.saturating_sub(clock.now_ns() - scheduling::process_age_ns()) as f64 / 1e6),
-            worker_restarts: restarts,
-        };
-        if let Some(path) = &spec.report {
-            crate::record::write_report(&report, path)?;
-        }
-        Ok(report)
-    }
-}
-
-fn record_mode(spec: &Spec) -> Result<Option<RecordMode>, RecordError> {
-    spec.record.as_deref().map(RecordMode::for_path).transpose()
-}
-
-fn open_sinks(spec: &Spec, info: &SourceInfo, is_pulled: bool) -> Result<Sinks, RecordError> {
-    let mut sinks = Sinks::new(spec.snapshots.clone(), is_pulled);
-    if let Some(dir) = &spec.coverage {
-        crate::record::make_folder(dir)?;
-        sinks.coverage = Some(dir.clone());
-        sinks.stills = Some(StillWriter::start(STILLS_DEPTH));
-    }
-    if let Some(path) = &spec.timeline {
-        sinks.timeline = Some(LineWriter::start(path, LINES_DEPTH, |line, out| {
-            serde_json::to_writer(&mut *out, &line)?;
-            out.write_all(b"\n")
-        })?);
-    }
-    if let Some(path) = &spec.record {
-        sinks.recorder = Some(VideoRecorder::start(path, info.width, info.height, info.fps)?);
-    }
-    Ok(sinks)
-}
-
-fn source_line(info: &SourceInfo) -> String {
-    let kind = if info.uri.starts_with("sim:") { "SIMULATED" } else if info.live { "LIVE" } else { "RECORDING" };
-    format!("{kind} {}x{} {:.4} Hz", info.width, info.height, info.fps)
-}
-
-/// No signal: after `signal.lost_ms`, but never before three frame periods have passed.
-fn lost_ns(config: &Config, fps: f64) -> u64 {
-    let three_periods_ns = if fps > 0.0 { (3e9 / fps) as u64 } else { 0 };
-    (config.signal.lost_ms * 1_000_000).max(three_periods_ns)
-}
-
-fn worker_word(worker: &Worker) -> &'static str {
-    match worker.status().state {
-        State::Starting => "starting",
-        State::Ready => "running",
-        State::Down(_) => "down",
-        State::Blocked => "blocked",
-    }
 }

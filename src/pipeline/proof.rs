@@ -5,6 +5,7 @@
 //! covers (alpha > 0) or that lies in a HUD rectangle. "Clean" digests are of an overlay-free conversion of the captured
 //! frame that shares no memory with the presented picture.
 
+use crate::display::PresentedView;
 use crate::frame::FrameView;
 use crate::overlay::Rect;
 use crate::overlay::convert::convert;
@@ -21,21 +22,6 @@ pub struct Digests {
     pub clean_outside: Hash,
 }
 
-/// Presented pixels: BGRX rows.
-#[derive(Debug, Clone, Copy)]
-pub struct Presented<'a> {
-    pub data: &'a [u8],
-    pub stride: usize,
-    pub width: usize,
-    pub height: usize,
-}
-
-impl<'a> Presented<'a> {
-    fn row(&self, y: usize) -> &'a [u8] {
-        &self.data[y * self.stride..][..self.width * 4]
-    }
-}
-
 #[derive(Debug, Default)]
 pub struct Prover {
     picture_rows: Vec<u64>,
@@ -50,7 +36,7 @@ pub struct Prover {
 
 impl Prover {
     /// `is_new`: the frame was not presented before. `coverage` is of this present.
-    pub fn digest(&mut self, view: &FrameView<'_>, presented: Presented<'_>, coverage: &CoverageMask, is_new: bool) -> Digests {
+    pub fn digest(&mut self, view: &FrameView<'_>, presented: PresentedView<'_>, coverage: &CoverageMask, is_new: bool) -> Digests {
         let (width, height) = (presented.width, presented.height);
         let all = is_new || self.picture_rows.len() != height;
         for rows in [&mut self.picture_rows, &mut self.clean_rows, &mut self.outside_rows, &mut self.clean_outside_rows] {
@@ -131,7 +117,7 @@ mod tests {
         let mut mask = CoverageMask::new(WIDTH, HEIGHT);
         let mut prover = Prover::default();
         let mut digest = |pixels: &[u8], mask: &CoverageMask, is_new| {
-            prover.digest(&view, Presented { data: pixels, stride: WIDTH * 4, width: WIDTH, height: HEIGHT }, mask, is_new)
+            prover.digest(&view, PresentedView { data: pixels, stride: WIDTH * 4, width: WIDTH, height: HEIGHT }, mask, is_new)
         };
 
         mask.update(&[], &[]);

@@ -2,10 +2,11 @@
 //! Nothing here waits, unless the recorder pulls the run.
 
 use crate::base::ids::FrameId;
+use crate::display::PresentedView;
 use crate::frame::Frame;
 use crate::overlay::coverage::CoverageMask;
 use crate::overlay::{Layer, Rect};
-use crate::pipeline::proof::{Presented, Prover};
+use crate::pipeline::proof::Prover;
 use crate::record::{LineWriter, Pushed, RecordError, Still, StillWriter, TimelineLine, VideoRecorder};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -81,13 +82,13 @@ impl Sinks {
     }
 
     /// Called before another frame takes the screen: the last chance to record the one that is on it.
-    pub fn before_next(&mut self, on_screen: &Frame, pixels: Presented<'_>) {
+    pub fn before_next(&mut self, on_screen: &Frame, pixels: PresentedView<'_>) {
         if !self.is_recorded {
             self.record(on_screen, pixels);
         }
     }
 
-    pub fn after_present(&mut self, present: &Present<'_>, pixels: Presented<'_>) {
+    pub fn after_present(&mut self, present: &Present<'_>, pixels: PresentedView<'_>) {
         if !present.repeat {
             self.is_recorded = false;
         }
@@ -124,7 +125,7 @@ impl Sinks {
         self.keep_stills(present, pixels);
     }
 
-    fn keep_stills(&mut self, present: &Present<'_>, pixels: Presented<'_>) {
+    fn keep_stills(&mut self, present: &Present<'_>, pixels: PresentedView<'_>) {
         let id = present.frame.id().0;
         let keep = || Kept {
             data: tight(pixels),
@@ -147,13 +148,13 @@ impl Sinks {
         }
     }
 
-    fn record(&mut self, frame: &Frame, pixels: Presented<'_>) {
+    fn record(&mut self, frame: &Frame, pixels: PresentedView<'_>) {
         let Some(recorder) = &self.recorder else { return };
         let capture_ns = frame.stamps().capture_ns;
         let pts_ns = capture_ns.saturating_sub(*self.first_capture_ns.get_or_insert(capture_ns));
         let fill = |target: &mut [u8]| {
             for (to, y) in target.chunks_exact_mut(pixels.width * 4).zip(0..pixels.height) {
-                to.copy_from_slice(&pixels.data[y * pixels.stride..][..pixels.width * 4]);
+                to.copy_from_slice(pixels.row(y));
             }
         };
         self.is_recorded = true;
@@ -214,6 +215,6 @@ impl Kept {
     }
 }
 
-fn tight(pixels: Presented<'_>) -> Vec<u8> {
-    (0..pixels.height).flat_map(|y| &pixels.data[y * pixels.stride..][..pixels.width * 4]).copied().collect()
+fn tight(pixels: PresentedView<'_>) -> Vec<u8> {
+    (0..pixels.height).flat_map(|y| pixels.row(y)).copied().collect()
 }

@@ -1,0 +1,198 @@
+//! A run from its first thread to its last: who starts, in which order they end, what they leave behind.
+
+use crate::base::clock::Clock;
+use crate::base::shutdown::{self, Shutdown};
+use crate::base::slot::{Slot, Wake};
+use crate::base::stats::Delays;
+use crate::capture::{Source, SourceInfo};
+use crate::config::Config;
+use crate::frame::Frame;
+use crate::link::wire::Introduction;
+use crate::link::{Counts, State, Worker};
+use crate::overlay::hud::Hud;
+use crate::pipeline::ai::WorkerAnalysis;
+use crate::pipeline::capture::{CaptureCounters, CaptureOutcome, CaptureThread, DISPLAY_SLOT, FrameTap};
+use crate::pipeline::driver::{Control, DisplayOutcome, DisplayThread, OpenOutput};
+use crate::pipeline::progress::{Progress, ProgressLine};
+use crate::pipeline::screen::Screen;
+use crate::pipeline::sinks::Sinks;
+use crate::pipeline::state::{Ai, States};
+use crate::pipeline::stream::{AnalysisDelays, SceneStream};
+use crate::pipeline::{LINES_DEPTH, RunError, STILLS_DEPTH, Spec, stall, summary};
+use crate::record::{EngineLine, LineWriter, RecordError, RecordMode, Report, StillWriter, VideoRecorder};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+/// A run that nothing refuses any more.
+pub struct Prepared {
+    pub spec: Spec,
+    pub clock: Arc<dyn Clock>,
+    pub wake: Arc<Wake>,
+    pub worker: Arc<Worker>,
+    pub engine: EngineLine,
+    pub source: Box<dyn Source>,
+}
+
+/// What a finished run leaves behind.
+pub struct Leftovers {
+    pub spec: Spec,
+    pub info: SourceInfo,
+    pub engine: EngineLine,
+    pub counters: Arc<CaptureCounters>,
+    pub captured: CaptureOutcome,
+    pub shown: DisplayOutcome,
+    pub analysis: AnalysisDelays,
+    pub stall: Delays,
+    pub counts: Counts,
+    pub restarts: u64,
+    pub introduction: Option<Introduction>,
+    pub losses: BTreeMap<String, u64>,
+    pub seconds: f64,
+    /// CLOCK_MONOTONIC at the end, ns.
+    pub end_ns: u64,
+}
+
+impl FrameTap for Arc<Worker> {
+    fn offer(&mut self, frame: &Frame) {
+        Worker::offer(self, frame);
+    }
+}
+
+impl Prepared {
+    /// Runs to the end. `open` is called on the display thread; `controls` is what the operator asks for.
+    pub fn go(self, open: OpenOutput, controls: crossbeam_channel::Receiver<Control>) -> Result<Report, RunError> {
+        let Prepared { spec, clock, wake, worker, engine, source } = self;
+        let info = source.info().clone();
+        let is_pulled = record_mode(&spec)? == Some(RecordMode::Lossless);
+        if is_pulled {
+            eprintln!("keyhole: lossless recording: the recorder pulls the run, nothing is shown at the source's pace");
+        }
+        let sinks = open_sinks(&spec, &info, is_pulled)?;
+        let stream = SceneStream::start(&spec, &worker, is_pulled)?;
+        let stop = Shutdown::default();
+        let frames = Arc::new(Slot::new(DISPLAY_SLOT, wake.clone()));
+        let counters = Arc::new(CaptureCounters::default());
+        let ended = Arc::new(AtomicBool::new(false));
+        let pulled = is_pulled.then(|| Arc::new(AtomicBool::new(false)));
+        let progress = Arc::new(Progress::default());
+        let start_ns = clock.now_ns();
+
+        let display = DisplayThread {
+            clock: clock.clone(),
+            stop: stop.clone(),
+            frames: frames.clone(),
+            wake: wake.clone(),
+            analysis: Some(Arc::new(WorkerAnalysis(worker.clone()))),
+            controls,
+            screen: Screen::new(spec.config.overlay.clone(), spec.overlay),
+            hud: Hud::new(info.width, info.height),
+            hud_is_on: spec.hud,
+            source_line: source_line(&info),
+            sinks,
+            states: States::new(start_ns, Ai::Starting),
+            lost_ns: lost_ns(&spec.config, info.fps),
+            ended: ended.clone(),
+            pulled: pulled.clone(),
+            progress: Some(progress.clone()),
+        };
+        let capture = CaptureThread {
+            source,
+            clock: clock.clone(),
+            stop: stop.clone(),
+            limit: spec.limit,
+            frames,
+            wake: wake.clone(),
+            counters: counters.clone(),
+            tap: Some(Box::new(worker.clone())),
+            pulled,
+            ended,
+        };
+        let stall = stall::start(clock.clone(), stop.clone())?;
+        let display = std::thread::Builder::new().name("display".into()).spawn(move || display.run(open))?;
+        let capture = std::thread::Builder::new().name("capture".into()).spawn(move || capture.run())?;
+
+        let total = spec.limit.frames.or(spec.limit.seconds.map(|s| (s * info.fps) as u64));
+        let mut line = ProgressLine::new(progress, total);
+        while !display.is_finished() {
+            std::thread::park_timeout(Duration::from_millis(100));
+            if shutdown::signalled() {
+                stop.request();
+                wake.ring();
+            }
+            line.tick((clock.now_ns() - start_ns) as f64 / 1e9, worker_word(&worker));
+        }
+        line.end();
+        let seconds = (clock.now_ns() - start_ns) as f64 / 1e9;
+        let mut shown = display.join().map_err(|_| RunError::Lost("display"))?;
+        let mut captured = capture.join().map_err(|_| RunError::Lost("capture"))?;
+        let stall = stall.join().map_err(|_| RunError::Lost("stall"))?;
+        let (counts, restarts, introduction) = (worker.counts(), worker.status().restarts, worker.introduction());
+        // The stream ends when the worker is gone.
+        drop(worker);
+        let (mut losses, analysis, streamed) = stream.finish();
+        let (sink_losses, finished) = std::mem::take(&mut shown.sinks).finish();
+        losses.extend(sink_losses);
+        if let Some(error) = captured.error.take() {
+            return Err(error.into());
+        }
+        if let Some(error) = shown.error.take() {
+            return Err(error.into());
+        }
+        finished?;
+        streamed?;
+        let end_ns = clock.now_ns();
+        let path = spec.report.clone();
+        let leftovers =
+            Leftovers { spec, info, engine, counters, captured, shown, analysis, stall, counts, restarts, introduction, losses, seconds, end_ns };
+        let report = summary::of(leftovers);
+        if let Some(path) = &path {
+            crate::record::write_report(&report, path)?;
+        }
+        Ok(report)
+    }
+}
+
+pub fn record_mode(spec: &Spec) -> Result<Option<RecordMode>, RecordError> {
+    spec.record.as_deref().map(RecordMode::for_path).transpose()
+}
+
+fn open_sinks(spec: &Spec, info: &SourceInfo, is_pulled: bool) -> Result<Sinks, RecordError> {
+    let mut sinks = Sinks::new(spec.snapshots.clone(), is_pulled);
+    if let Some(dir) = &spec.coverage {
+        crate::record::make_folder(dir)?;
+        sinks.coverage = Some(dir.clone());
+        sinks.stills = Some(StillWriter::start(STILLS_DEPTH));
+    }
+    if let Some(path) = &spec.timeline {
+        sinks.timeline = Some(LineWriter::start(path, LINES_DEPTH, |line, out| {
+            serde_json::to_writer(&mut *out, &line)?;
+            out.write_all(b"\n")
+        })?);
+    }
+    if let Some(path) = &spec.record {
+        sinks.recorder = Some(VideoRecorder::start(path, info.width, info.height, info.fps)?);
+    }
+    Ok(sinks)
+}
+
+fn source_line(info: &SourceInfo) -> String {
+    let kind = if info.uri.starts_with("sim:") { "SIMULATED" } else if info.live { "LIVE" } else { "RECORDING" };
+    format!("{kind} {}x{} {:.4} Hz", info.width, info.height, info.fps)
+}
+
+/// No signal: after `signal.lost_ms`, but never before three frame periods have passed.
+fn lost_ns(config: &Config, fps: f64) -> u64 {
+    let three_periods_ns = if fps > 0.0 { (3e9 / fps) as u64 } else { 0 };
+    (config.signal.lost_ms * 1_000_000).max(three_periods_ns)
+}
+
+fn worker_word(worker: &Worker) -> &'static str {
+    match worker.status().state {
+        State::Starting => "starting",
+        State::Ready => "running",
+        State::Down(_) => "down",
+        State::Blocked => "blocked",
+    }
+}

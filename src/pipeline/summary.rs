@@ -1,0 +1,84 @@
+//! The report: what the rooms left behind, as the contract writes it.
+
+use crate::pipeline::running::Leftovers;
+use crate::pipeline::scheduling;
+use crate::record::{Frames, Report, SourceLine, Stages};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub fn of(left: Leftovers) -> Report {
+    let Leftovers { spec, info, engine, counters, captured, shown, analysis, stall, counts, restarts, introduction, mut losses, seconds, end_ns } = left;
+    if let Some(introduction) = introduction {
+        let sandbox = introduction.sandbox;
+        scheduling::note_granted(&format!("worker: nice {}, landlock ABI {}, seccomp {}", spec.config.link.nice, sandbox.landlock_abi, sandbox.seccomp));
+    }
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let frames = Frames {
+        captured: read(&counters.captured),
+        displayed: shown.counters.displayed,
+        repeated: shown.counters.repeated,
+        rate_slip: 0,
+        dropped_capture: read(&counters.dropped_late) + read(&counters.dropped_ring_full),
+        dropped_display: read(&counters.dropped_display) + shown.counters.failed,
+        inferred: counts.inferred,
+        inference_skipped: counts.offered.saturating_sub(counts.inferred),
+    };
+    let mut lose = |reason: &str, count: u64| {
+        if count > 0 {
+            losses.insert(reason.to_owned(), count);
+        }
+    };
+    lose("capture_decoder_late", read(&counters.dropped_late));
+    lose("capture_ring_full", read(&counters.dropped_ring_full));
+    lose("display_slot_full", read(&counters.dropped_display));
+    lose("display_failed", shown.counters.failed);
+    lose("inference_busy", counts.skipped_busy);
+    lose("inference_worker_down", counts.skipped_down + counts.lost);
+    lose("inference_overwritten", counts.overwritten);
+    lose("inference_without_scene", counts.without_scene);
+    lose("scenes_rejected", counts.rejected.iter().sum());
+    lose("scenes_moved_hidden", shown.counters.scenes_moved_hidden);
+    let (states, alarms) = shown.states.into_history();
+    Report {
+        schema: crate::record::SCHEMA,
+        version: env!("CARGO_PKG_VERSION"),
+        commit: env!("KEYHOLE_COMMIT"),
+        mode: spec.config.mode.name(),
+        scheduling: scheduling::summary(),
+        source: SourceLine {
+            uri: info.uri,
+            width: info.width,
+            height: info.height,
+            fps: info.fps,
+            format: info.format,
+            latency_ms: info.latency_ns as f64 / 1e6,
+        },
+        backend: "cpu",
+        adapter: shown.output.adapter,
+        compositor: shown.output.compositor,
+        display: shown.output.display.to_owned(),
+        engines: vec![engine],
+        frames,
+        losses,
+        video_delay_ms: shown.delays.video.summary(),
+        annotation_delay_ms: shown.delays.annotation.summary(),
+        overlay_age_ms: shown.delays.overlay_age.summary(),
+        machine_stall_ms: stall.summary(),
+        stages_ms: Stages {
+            decode: captured.decode.summary(),
+            upload: captured.upload.summary(),
+            preprocess: analysis.preprocess.summary(),
+            infer: analysis.infer.summary(),
+            track: analysis.track.summary(),
+            compose: shown.delays.compose.summary(),
+            present: shown.delays.present.summary(),
+        },
+        scenes_stale_hidden: shown.counters.scenes_stale_hidden,
+        states,
+        alarms,
+        audit: None,
+        seconds,
+        peak_rss_mb: scheduling::peak_rss_mb(),
+        first_picture_ms: shown.first_present_ns.map(|ns| ns.saturating_sub(end_ns.saturating_sub(scheduling::process_age_ns())) as f64 / 1e6),
+        worker_restarts: restarts,
+    }
+}
