@@ -24,6 +24,7 @@ fn main() {
         "crash-at-start" => std::process::abort(),
         "parent" => parent(),
         "refuse" => std::process::exit(worker_main(|_| Err("no engine fits: install one\u{7}".to_owned()))),
+        "load-probe" => std::process::exit(worker_main(|_| Err(network()))),
         "good" | "crash-after" | "fault" | "own-nonsense" | "silent" | "probe" | "exec" => {
             std::process::exit(worker_main(|_| Ok(Box::new(Fixed { mode, count, done: 0 }))))
         }
@@ -118,6 +119,15 @@ fn probe() -> String {
         return "it could not get memory".to_owned();
     }
     if done.is_empty() { "it could do nothing".to_owned() } else { format!("it could {}", done.join(", ")) }
+}
+
+/// What a worker can reach while it loads.
+fn network() -> String {
+    let tcp = std::net::TcpStream::connect("127.0.0.1:1").map_err(|error| error.raw_os_error());
+    let udp = std::net::UdpSocket::bind("[::1]:0").map_err(|error| error.raw_os_error());
+    let denied = tcp.err() == Some(Some(libc::EPERM)) && udp.err() == Some(Some(libc::EPERM));
+    let telemetry = std::env::var_os("ORT_DISABLE_TELEMETRY").is_none();
+    format!("network denied: {denied}, telemetry: {telemetry}, files: {}", std::fs::File::open("/etc/passwd").is_ok())
 }
 
 /// Becomes another program, if it can.

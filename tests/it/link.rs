@@ -303,6 +303,11 @@ fn a_confined_worker_has_no_files_no_network_no_processes() {
     assert_eq!(rig.worker.trouble().as_deref(), Some("it could do nothing"));
     rig.finish();
 
+    let mut rig = Rig::start("load-probe", &settings());
+    rig.until_state(State::Blocked);
+    assert_eq!(rig.worker.trouble().as_deref(), Some("network denied: true, telemetry: false, files: true"), "while it loads");
+    rig.finish();
+
     let mut rig = Rig::start("exec", &settings());
     rig.until_state(State::Down(Reason::Died));
     rig.until("how it died", |rig| rig.worker.trouble().is_some());
