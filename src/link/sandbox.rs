@@ -1,9 +1,11 @@
 //! What a loaded worker may still do: read the clock, wait, use the memory that it has, map frame rings for reading, and
-//! talk over its socket. No files, no network, no programs, no other process.
+//! talk over its socket. No files, no network, no programs, no other process. The network is denied even while it loads.
 
 use crate::link::LinkError;
 use landlock::{Access, AccessFs, AccessNet, LandlockStatus, RestrictSelfAttr, Ruleset, RulesetAttr, RulesetStatus, Scope};
-use seccompiler::{BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch};
+use seccompiler::{
+    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -15,6 +17,18 @@ pub struct Granted {
     pub landlock_abi: u32,
     /// Is the list of allowed system calls in force on all threads?
     pub seccomp: bool,
+}
+
+/// Denies every socket but local ones, for good: before libraries are loaded, some of which would report home.
+pub fn deny_network() -> Result<(), LinkError> {
+    let not_local = || {
+        let condition = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, libc::AF_UNIX as u64)?;
+        let mut rules = BTreeMap::from([(libc::SYS_socket, vec![SeccompRule::new(vec![condition])?])]);
+        // It could make sockets unseen.
+        rules.insert(libc::SYS_io_uring_setup, Vec::new());
+        Ok(rules)
+    };
+    install(not_local(), SeccompAction::Allow, SeccompAction::Errno(libc::EPERM as u32))
 }
 
 /// Confines this process, all its threads, for good. Landlock as far as the system has it; without seccomp it is an error.
@@ -46,27 +60,30 @@ fn restrict_paths_and_ports() -> Result<u32, LinkError> {
 }
 
 fn restrict_system_calls() -> Result<(), LinkError> {
-    let seccomp = |error: &dyn std::fmt::Display| LinkError::Sandbox(format!("seccomp: {error}"));
-    let arch: TargetArch = std::env::consts::ARCH.try_into().map_err(|error| seccomp(&error))?;
     // The kernel takes the strictest verdict of all filters: what kills here is not made harmless by the list below.
-    let kill = SeccompFilter::new(deadly_calls(), SeccompAction::Allow, SeccompAction::KillProcess, arch);
-    let allow =
-        allowed_calls().and_then(|rules| SeccompFilter::new(rules, SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow, arch));
-    for filter in [kill, allow] {
-        let program: BpfProgram = filter.and_then(TryInto::try_into).map_err(|error| seccomp(&error))?;
-        seccompiler::apply_filter_all_threads(&program).map_err(|error| seccomp(&error))?;
-    }
-    Ok(())
+    install(Ok(deadly_calls()), SeccompAction::Allow, SeccompAction::KillProcess)?;
+    install(allowed_calls(), SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow)
+}
+
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+/// Puts one filter on all threads: `matching` for calls that the rules name, `other` for all others.
+fn install(rules: Result<Rules, BackendError>, other: SeccompAction, matching: SeccompAction) -> Result<(), LinkError> {
+    let refused = |error: &dyn std::fmt::Display| LinkError::Sandbox(format!("seccomp: {error}"));
+    let arch: TargetArch = std::env::consts::ARCH.try_into().map_err(|error: BackendError| refused(&error))?;
+    let filter = rules.and_then(|rules| SeccompFilter::new(rules, other, matching, arch));
+    let program: BpfProgram = filter.and_then(TryInto::try_into).map_err(|error| refused(&error))?;
+    seccompiler::apply_filter_all_threads(&program).map_err(|error| refused(&error))
 }
 
 /// Nobody asks for these by mistake.
-fn deadly_calls() -> BTreeMap<i64, Vec<SeccompRule>> {
+fn deadly_calls() -> Rules {
     let calls = [libc::SYS_execve, libc::SYS_execveat, libc::SYS_ptrace, libc::SYS_process_vm_readv, libc::SYS_process_vm_writev];
     calls.into_iter().map(|call| (call, Vec::new())).collect()
 }
 
 /// What a loaded engine on one thread, the allocator, the standard library and `serve` ask for.
-fn allowed_calls() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError> {
+fn allowed_calls() -> Result<Rules, BackendError> {
     let free = [
         // Memory that it has or gets.
         libc::SYS_brk,
@@ -103,8 +120,8 @@ fn allowed_calls() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::Backe
         #[cfg(target_arch = "x86_64")]
         libc::SYS_poll,
     ];
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = free.into_iter().map(|call| (call, Vec::new())).collect();
-    let one = |argument, operator, value: u64| -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    let mut rules: Rules = free.into_iter().map(|call| (call, Vec::new())).collect();
+    let one = |argument, operator, value: u64| -> Result<Vec<SeccompRule>, BackendError> {
         Ok(vec![SeccompRule::new(vec![SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)?])?])
     };
     // No memory becomes code.

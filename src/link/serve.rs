@@ -56,6 +56,8 @@ pub fn worker_main(load: impl FnOnce(&Hello) -> Result<Box<dyn Analyst>, String>
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     // If memory runs out, the picture is not what goes.
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+    // Told to the parent where it expects words: in place of an engine.
+    let load = |hello: &Hello| sandbox::deny_network().map_err(|error| error.to_string()).and_then(|()| load(hello));
     serve(socket, load, sandbox::enter)
 }
 

@@ -65,6 +65,8 @@ impl<'a> Session<'a> {
             .args(&spawn.args)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
+            // ONNX Runtime's own Linux builds (1.29 and later) keep and send usage data unless they are told not to.
+            .env("ORT_DISABLE_TELEMETRY", "1")
             // An interrupt typed at the terminal is for the video process alone, which then ends this one.
             .process_group(0)
             .spawn()

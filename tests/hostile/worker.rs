@@ -6,7 +6,7 @@ use keyhole::base::ids::{ClassId, FrameId, TrackId};
 use keyhole::base::slot::Wake;
 use keyhole::frame::{FrameView, Stamps};
 use keyhole::link::wire::{self, FromParent, Infer, Introduction, Kind};
-use keyhole::link::{Analyst, Hello, Settings, Socket, Spawn, State, Worker, encode_scene, sandbox, worker_main};
+use keyhole::link::{Analyst, Hello, Settings, Socket, Spawn, Worker, encode_scene, sandbox, worker_main};
 use keyhole::scene::{AnalysisTimes, ClassMask, Scene, Track, Trust};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{FallocateFlags, Mode, OFlags, SealFlags};
@@ -24,6 +24,8 @@ fn main() {
         "crash-at-start" => std::process::abort(),
         "parent" => parent(),
         "refuse" => std::process::exit(worker_main(|_| Err("no engine fits: install one\u{7}".to_owned()))),
+        "stuck" => std::process::exit(worker_main(|_| stuck())),
+        "load-probe" => std::process::exit(worker_main(|_| Err(network()))),
         "good" | "crash-after" | "fault" | "own-nonsense" | "silent" | "probe" | "exec" => {
             std::process::exit(worker_main(|_| Ok(Box::new(Fixed { mode, count, done: 0 }))))
         }
@@ -118,6 +120,15 @@ fn probe() -> String {
         return "it could not get memory".to_owned();
     }
     if done.is_empty() { "it could do nothing".to_owned() } else { format!("it could {}", done.join(", ")) }
+}
+
+/// What a worker can reach while it loads.
+fn network() -> String {
+    let tcp = std::net::TcpStream::connect("127.0.0.1:1").map_err(|error| error.raw_os_error());
+    let udp = std::net::UdpSocket::bind("[::1]:0").map_err(|error| error.raw_os_error());
+    let denied = tcp.err() == Some(Some(libc::EPERM)) && udp.err() == Some(Some(libc::EPERM));
+    let telemetry = std::env::var_os("ORT_DISABLE_TELEMETRY").is_none();
+    format!("network denied: {denied}, telemetry: {telemetry}, files: {}", std::fs::File::open("/etc/passwd").is_ok())
 }
 
 /// Becomes another program, if it can.
@@ -254,15 +265,20 @@ fn write_all(fd: &OwnedFd, bytes: usize) -> String {
     if done.is_empty() { "it could write nothing".to_owned() } else { format!("it could {}", done.join(", ")) }
 }
 
-/// A video process that dies with its worker running. Prints the worker's process id first.
+/// A video process whose worker is stuck; it waits to be killed.
 fn parent() -> ! {
     let wake = Arc::new(Wake::default());
-    let spawn = Spawn { program: std::env::current_exe().expect("Linux tells"), args: vec!["good".into()] };
-    let worker = Worker::start(spawn, &Settings::default(), Hello::default(), Arc::new(MonotonicClock), wake.clone()).expect("it starts");
-    while worker.status().state != State::Ready {
-        wake.wait(Duration::from_secs(1));
+    let spawn = Spawn { program: std::env::current_exe().expect("Linux tells"), args: vec!["stuck".into()] };
+    let _worker = Worker::start(spawn, &Settings::default(), Hello::default(), Arc::new(MonotonicClock), wake.clone()).expect("it starts");
+    loop {
+        wake.wait(Duration::from_secs(60));
     }
-    println!("{}", worker.pid().expect("it runs"));
-    let _ = kill_process(rustix::process::getpid(), Signal::KILL);
-    unreachable!("nobody outlives SIGKILL");
+}
+
+/// Says that it loads, and never comes to an end.
+fn stuck() -> ! {
+    eprintln!("loading");
+    loop {
+        std::thread::park();
+    }
 }

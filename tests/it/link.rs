@@ -8,7 +8,7 @@ use keyhole::frame::{Colorimetry, Frame, FrameLayout, FrameRing, Matrix, PixelFo
 use keyhole::link::{Counts, Hello, LinkError, Reason, Rejection, Settings, Spawn, State, Worker};
 use keyhole::scene::Scene;
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::{Pid, Signal};
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -303,6 +303,11 @@ fn a_confined_worker_has_no_files_no_network_no_processes() {
     assert_eq!(rig.worker.trouble().as_deref(), Some("it could do nothing"));
     rig.finish();
 
+    let mut rig = Rig::start("load-probe", &settings());
+    rig.until_state(State::Blocked);
+    assert_eq!(rig.worker.trouble().as_deref(), Some("network denied: true, telemetry: false, files: true"), "while it loads");
+    rig.finish();
+
     let mut rig = Rig::start("exec", &settings());
     rig.until_state(State::Down(Reason::Died));
     rig.until("how it died", |rig| rig.worker.trouble().is_some());
@@ -392,17 +397,18 @@ fn nothing_is_left_of_a_worker_that_is_dropped_whatever_it_does() {
 }
 
 #[test]
-fn a_worker_does_not_outlive_its_parent() {
-    let mut parent = Command::new(program()).arg("parent").stdout(Stdio::piped()).spawn().unwrap();
-    let mut said = String::new();
-    parent.stdout.take().unwrap().read_to_string(&mut said).unwrap();
-    let pid = Pid::from_raw(said.trim().parse().unwrap()).unwrap();
-    assert!(!parent.wait().unwrap().success());
-    // It may have gone already; if not, it goes by itself.
-    if let Ok(pidfd) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-        let patience = Timespec { tv_sec: 10, tv_nsec: 0 };
-        assert_eq!(rustix::event::poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&patience)), Ok(1));
-    }
+fn a_worker_does_not_outlive_its_parent_even_when_it_is_stuck() {
+    let mut parent = Command::new(program()).arg("parent").stderr(Stdio::piped()).spawn().unwrap();
+    // Worker and parent share it: it ends when both have.
+    let mut said = parent.stderr.take().unwrap();
+    let mut line = [0; 8];
+    said.read_exact(&mut line).unwrap();
+    assert_eq!(&line, b"loading\n");
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    let patience = Timespec { tv_sec: 10, tv_nsec: 0 };
+    assert_eq!(rustix::event::poll(&mut [PollFd::new(&said, PollFlags::IN)], Some(&patience)), Ok(1), "it lives on");
+    assert_eq!(said.read(&mut line).unwrap(), 0);
 }
 
 #[test]
