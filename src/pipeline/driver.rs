@@ -119,6 +119,7 @@ struct Run {
 /// Worst figures since the HUD was last refreshed, ns.
 #[derive(Default)]
 struct Recent {
+    since_ns: u64,
     frames: u32,
     video_ns: u64,
     annotation_ns: u64,
@@ -140,7 +141,7 @@ impl DisplayThread {
             counters: DisplayCounters::default(),
             delays: DisplayDelays::default(),
             first_present_ns: None,
-            recent: Recent::default(),
+            recent: Recent { since_ns: now_ns, ..Recent::default() },
         };
         let mut info = OutputInfo { display: "none", adapter: String::new(), compositor: "none" };
         let error = open().and_then(|mut output| {
@@ -374,12 +375,12 @@ impl DisplayThread {
         if now_ns < run.hud_due_ns && run.banner == banner {
             return;
         }
-        let period_s = (HUD_EVERY_NS + now_ns.saturating_sub(run.hud_due_ns).min(HUD_EVERY_NS)) as f64 / 1e9;
-        let recent = std::mem::take(&mut run.recent);
+        let recent = std::mem::replace(&mut run.recent, Recent { since_ns: now_ns, ..Recent::default() });
+        let seconds = now_ns.saturating_sub(recent.since_ns) as f64 / 1e9;
         let ms = |ns: u64| ns as f64 / 1e6;
         let figures = format!(
             "{:.0} fps   video {:.1} ms   annotation {:.1} ms   overlay age {:.1} ms",
-            f64::from(recent.frames) / period_s,
+            f64::from(recent.frames) / seconds.max(1e-3),
             ms(recent.video_ns),
             ms(recent.annotation_ns),
             ms(recent.age_ns)

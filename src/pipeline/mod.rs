@@ -30,7 +30,7 @@ pub use capture::Limit;
 pub use driver::Control;
 pub use sinks::SnapshotPlan;
 
-use crate::base::clock::{Clock, MonotonicClock};
+use crate::base::clock::{Clock, ManualClock, MonotonicClock};
 use crate::base::shutdown;
 use crate::base::slot::Wake;
 use crate::capture::CaptureError;
@@ -39,8 +39,8 @@ use crate::display::{DisplayError, Headless, Output};
 use crate::link::{Hello, LinkError, Spawn, State, Worker};
 use crate::overlay::OverlayMode;
 use crate::pipeline::capture::CaptureFailure;
-use crate::pipeline::running::{Prepared, record_mode};
-use crate::record::{RecordError, Report};
+use crate::pipeline::running::Prepared;
+use crate::record::{RecordError, RecordMode, Report};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,7 +123,7 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
     for path in [&spec.report, &spec.timeline, &spec.scenes, &spec.record, &spec.snapshots.path].into_iter().flatten() {
         crate::record::check_writable(path)?;
     }
-    record_mode(&spec)?;
+    let is_pulled = record_mode(&spec)? == Some(RecordMode::Lossless);
     let wake = Arc::new(Wake::default());
     let hello = Hello {
         want_hash: spec.scenes.is_some(),
@@ -132,7 +132,9 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
     };
     // The worker loads its engine while the source is opened.
     let worker = Arc::new(Worker::start(spec.worker.clone(), &spec.config.link, hello, clock.clone(), wake.clone())?);
-    let source = crate::capture::open(&spec.source, &spec.config.capture, clock.clone())?;
+    // Where the recorder pulls, no picture is ever late: the source's clock stands still.
+    let source_clock: Arc<dyn Clock> = if is_pulled { Arc::new(ManualClock::at(clock.now_ns())) } else { clock.clone() };
+    let source = crate::capture::open(&spec.source, &spec.config.capture, source_clock)?;
     await_worker(&worker, &wake, &*clock)?;
     scheduling::lock_memory();
     let is_window = match spec.display {
@@ -140,7 +142,7 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
         DisplayChoice::Window => true,
         DisplayChoice::Auto => std::env::var_os("DISPLAY").or(std::env::var_os("WAYLAND_DISPLAY")).is_some_and(|name| !name.is_empty()),
     };
-    let run = Prepared { spec, clock: clock.clone(), wake, worker, engine, source };
+    let run = Prepared { spec, clock: clock.clone(), wake, worker, engine, source, is_pulled };
     if is_window {
         return window::run(run);
     }
@@ -159,4 +161,8 @@ fn await_worker(worker: &Worker, wake: &Wake, clock: &dyn Clock) -> Result<(), R
         };
     }
     Ok(())
+}
+
+fn record_mode(spec: &Spec) -> Result<Option<RecordMode>, RecordError> {
+    spec.record.as_deref().map(RecordMode::for_path).transpose()
 }

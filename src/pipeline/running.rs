@@ -19,7 +19,7 @@ use crate::pipeline::sinks::Sinks;
 use crate::pipeline::state::{Ai, States};
 use crate::pipeline::stream::{AnalysisDelays, SceneStream};
 use crate::pipeline::{LINES_DEPTH, RunError, STILLS_DEPTH, Spec, stall, summary};
-use crate::record::{EngineLine, LineWriter, RecordError, RecordMode, Report, StillWriter, VideoRecorder};
+use crate::record::{EngineLine, LineWriter, RecordError, Report, StillWriter, VideoRecorder};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -33,6 +33,8 @@ pub struct Prepared {
     pub worker: Arc<Worker>,
     pub engine: EngineLine,
     pub source: Box<dyn Source>,
+    /// The recorder pulls the run instead of the clock.
+    pub is_pulled: bool,
 }
 
 /// What a finished run leaves behind.
@@ -63,9 +65,8 @@ impl FrameTap for Arc<Worker> {
 impl Prepared {
     /// Runs to the end. `open` is called on the display thread; `controls` is what the operator asks for.
     pub fn go(self, open: OpenOutput, controls: crossbeam_channel::Receiver<Control>) -> Result<Report, RunError> {
-        let Prepared { spec, clock, wake, worker, engine, source } = self;
+        let Prepared { spec, clock, wake, worker, engine, source, is_pulled } = self;
         let info = source.info().clone();
-        let is_pulled = record_mode(&spec)? == Some(RecordMode::Lossless);
         if is_pulled {
             eprintln!("keyhole: lossless recording: the recorder pulls the run, nothing is shown at the source's pace");
         }
@@ -152,10 +153,6 @@ impl Prepared {
         }
         Ok(report)
     }
-}
-
-pub fn record_mode(spec: &Spec) -> Result<Option<RecordMode>, RecordError> {
-    spec.record.as_deref().map(RecordMode::for_path).transpose()
 }
 
 fn open_sinks(spec: &Spec, info: &SourceInfo, is_pulled: bool) -> Result<Sinks, RecordError> {
