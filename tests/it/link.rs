@@ -395,8 +395,9 @@ fn a_refused_engine_blocks_and_is_not_tried_again() {
 
 #[test]
 fn a_worker_that_cannot_go_on_says_why() {
-    let mut rig = Rig::start("fault", &settings());
+    let mut rig = Rig::start("fault", &Settings { restart_after_ms: 1000, ..settings() });
     rig.until_state(State::Down(Reason::Fault));
+    assert_eq!(rig.worker.status().restarts, 0);
     assert_eq!(rig.worker.trouble().as_deref(), Some("the engine broke"));
     rig.until("a restart", |rig| rig.worker.status().restarts >= 1);
     rig.finish();
