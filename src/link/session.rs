@@ -126,7 +126,15 @@ impl<'a> Session<'a> {
         match &end {
             End::Closing => {}
             End::Died => self.shared.board.down(Reason::Died),
-            End::Overdue(reason) => self.shared.board.down(*reason),
+            End::Overdue(reason) => {
+                let what = match (reason, self.is_ready) {
+                    (Reason::Stopped, _) => "it was stopped and did not go on",
+                    (_, true) => "it owed an answer or a heartbeat for too long",
+                    (_, false) => "it did not load its engines in time",
+                };
+                self.shared.note(what.to_owned());
+                self.shared.board.down(*reason);
+            }
             End::Nonsense(why, text) => {
                 self.shared.note(format!("{}: {text}", why.name()));
                 add(&self.shared.tally.rejected[*why as usize], 1);

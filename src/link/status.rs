@@ -177,10 +177,12 @@ impl Board {
         }
     }
 
-    /// The first reason stands: what follows from it (the kill) does not hide it.
+    /// The first reason stands: what follows from it (the kill) does not hide it. Only that it said itself why it ended
+    /// (its last words are read after its end is seen) explains more than that it did.
     pub fn down(&self, reason: Reason) {
         let life = self.lock();
-        if matches!(life.state, State::Starting | State::Ready) {
+        let explains = (life.state, reason) == (State::Down(Reason::Died), Reason::Fault);
+        if explains || matches!(life.state, State::Starting | State::Ready) {
             self.set(life, State::Down(reason));
         }
     }
@@ -232,6 +234,9 @@ mod tests {
         board.ready();
         assert_eq!(board.state_since(), (State::Down(Reason::Hung), 2 << 20));
         board.starting();
+        board.down(Reason::Died);
+        board.down(Reason::Fault);
+        assert_eq!(board.state_since().0, State::Down(Reason::Fault), "last words explain the end");
         board.blocked();
         board.down(Reason::Died);
         assert_eq!(board.state_since().0, State::Blocked);
