@@ -31,6 +31,7 @@ pub(super) struct Decoder {
     pub sink: gst_app::AppSink,
     pub times: DecodeTimes,
     pub live: bool,
+    is_file: bool,
     troubles: Troubles,
     /// decodebin has found all streams, and none of them is video.
     no_video: Arc<AtomicBool>,
@@ -90,7 +91,11 @@ impl Decoder {
         let mut context = gst::ParseContext::new();
         let text = format!("{description} ! videoconvert name=keyhole-in");
         let parsed = gst::parse::launch_full(&text, Some(&mut context), gst::ParseFlags::FATAL_ERRORS);
-        if let Some(element) = context.missing_elements().into_iter().next() {
+        // The context also lists elements that are there and were refused something else; the error says which it is.
+        if let Err(error) = &parsed
+            && error.matches(gst::ParseError::NoSuchElement)
+            && let Some(element) = context.missing_elements().into_iter().next()
+        {
             let package = debian_package(&element);
             return Err(CaptureError::MissingElement { description: description.to_owned(), element, package });
         }
@@ -112,7 +117,7 @@ impl Decoder {
         file: Option<Header>,
     ) -> Result<Self, CaptureError> {
         let times = DecodeTimes::new(clock);
-        let watcher = times.clone();
+        let (watcher, is_file) = (times.clone(), file.is_some());
         let prepare = move |element: &gst::Element| {
             if tuning::is_video_decoder(element) {
                 // A description's decoders are set as their author wants them.
@@ -125,7 +130,7 @@ impl Decoder {
         pipeline.iterate_recurse().into_iter().flatten().for_each(|element| prepare(&element));
         pipeline.connect_deep_element_added(move |_, _, element| prepare(element));
         let troubles = Troubles::of(&pipeline).ok_or_else(|| CaptureError::GStreamer { reason: "a pipeline has no bus".into() })?;
-        Ok(Decoder { thing, pipeline, sink, times, live: false, troubles, no_video })
+        Ok(Decoder { thing, pipeline, sink, times, live: false, is_file, troubles, no_video })
     }
 
     /// Finds out whether the pipeline is live; it is then ready to `play`.
@@ -206,6 +211,9 @@ impl Decoder {
     }
 
     pub fn nothing_decoded(&self) -> CaptureError {
+        if !self.is_file {
+            return self.no_picture("it ended before the first one");
+        }
         CaptureError::Corrupt { thing: self.thing.clone(), reason: "no picture in it could be decoded".into() }
     }
 

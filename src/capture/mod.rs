@@ -64,7 +64,8 @@ pub struct Picture<'a> {
     /// Our own layout of this format, size and colorimetry: changes when the source changes.
     pub layout: FrameLayout,
     pub planes: [PlaneRef<'a>; 3],
-    /// Position in the source, ns.
+    /// Position in the source, ns. Grows over loops: each pass begins where the one before it ended (its last picture's
+    /// stamp + duration).
     pub pts_ns: u64,
     /// Not live: when it is to be released (CLOCK_MONOTONIC ns); this is its capture stamp. None: `arrival_ns` is.
     pub due_ns: Option<u64>,
@@ -87,6 +88,8 @@ impl Picture<'_> {
     }
 }
 
+/// What a pull gave. Lives on the capture thread's stack for one frame, so its size does not matter.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 pub enum Pull<'a> {
     Picture(Picture<'a>),

@@ -293,7 +293,7 @@ fn chain(path: &str, mode: RecordMode, width: usize, height: usize, fps: f64) ->
             encoder.set_property_from_str("speed-preset", "ultrafast");
             encoder.set_property_from_str("tune", "zerolatency");
             encoder.set_property_from_str("pass", "qual");
-            encoder.set_property("quantizer", 23u32);
+            encoder.set_property("quantizer", 20u32);
             encoder.set_property("key-int-max", fps.ceil() as u32);
             // One: on two cores the other belongs to the picture.
             encoder.set_property("threads", 1u32);

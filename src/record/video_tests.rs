@@ -66,9 +66,9 @@ fn lossless_gives_back_every_pixel_of_every_picture() {
     }
 }
 
-/// A grey whose level names the picture.
+/// A grey whose level names the picture; black and white are among them, so that a wrong range or matrix shows.
 fn level(n: usize) -> u8 {
-    20 + 10 * (n % 20) as u8
+    51 * (n % 6) as u8
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn mp4_keeps_order_times_and_greys_and_copes_with_odd_sizes() {
     assert_eq!(decoded.len(), 40);
     for (n, (pts_ns, pixels)) in decoded.iter().enumerate() {
         assert_eq!((*pts_ns, pixels.len()), (n as u64 * 40_000_000, 100 * 66 * 4));
-        assert!(pixels[400].abs_diff(level(n)) < 5, "{} for {}", pixels[400], level(n));
+        assert!(pixels[400].abs_diff(level(n)) <= 7, "picture {n}: {} for {}", pixels[400], level(n));
     }
 }
 

@@ -52,6 +52,19 @@ fn a_given_rate_wins_over_the_stamps_and_does_not_drift() {
 }
 
 #[test]
+fn a_clip_of_one_or_two_pictures_loops_like_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    for count in [1, 2] {
+        let path = clips::numbered(folder.path(), "short.mp4", clips::MP4, count);
+        let mut source = open_at(uri(&path), manual());
+        for n in 0..12u64 {
+            let seen = next(&mut *source);
+            assert_eq!((seen.due_ns, number(&seen)), (Some(START_NS + n * 40_000_000), n as usize % count));
+        }
+    }
+}
+
+#[test]
 fn variable_rate_files_keep_their_stamps() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("v.mkv");
