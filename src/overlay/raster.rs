@@ -33,7 +33,7 @@ impl Pen {
             let distance = self.reach() * (1.0 - nearness as f32 / 255.0);
             let alpha = |radius: f32, opacity: u32| ((radius + 0.5 - distance).clamp(0.0, 1.0) * opacity as f32 + 0.5) as u8;
             let opacity = u32::from(self.opacity);
-            let casing = premultiplied(CASING_RGB, alpha(self.casing_radius, opacity * CASING_PART >> 8));
+            let casing = premultiplied(CASING_RGB, alpha(self.casing_radius, (opacity * CASING_PART) >> 8));
             let core = premultiplied(self.rgb, alpha(self.core_radius, opacity));
             if nearness == 0 { 0 } else { over(core, casing) }
         })
