@@ -20,7 +20,7 @@ pub struct WindowOptions {
     pub fullscreen: bool,
 }
 
-/// A key that was pressed.
+/// A key that was pressed. F has toggled fullscreen by the time it is passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
     Escape,
@@ -194,6 +194,9 @@ impl<Ready: FnOnce(WindowHandle), Event: FnMut(WindowEvent)> ApplicationHandler<
                     WinitKey::Character(text) => text.chars().next().and_then(|c| c.to_lowercase().next()).map(Key::Char),
                     _ => None,
                 };
+                if key == Some(Key::Char('f')) {
+                    self.toggle_fullscreen();
+                }
                 if let Some(key) = key {
                     (self.on_event)(WindowEvent::Key(key));
                 }

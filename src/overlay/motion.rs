@@ -2,6 +2,7 @@
 //! It decides whether an overlay computed from an earlier frame may still lie over the present one.
 
 use crate::frame::{FrameView, PixelFormat};
+use crate::overlay::simd::wide;
 
 /// Luma of a picture, box-sampled to a fixed small size.
 #[derive(Debug, Clone)]
@@ -112,19 +113,7 @@ pub fn displacement(before: &Thumb, now: &Thumb) -> Motion {
 
 /// Sum of absolute differences with `now` shifted by (column − REACH, row − REACH).
 fn difference(before: &Thumb, now: &Thumb, column: usize, row: usize) -> u32 {
-    #[cfg(target_arch = "x86_64")]
-    if std::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has AVX2, which is all that the function needs.
-        return unsafe { difference_avx2(before, now, column, row) };
-    }
-    difference_any(before, now, column, row)
-}
-
-/// The same code, compiled for AVX2.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn difference_avx2(before: &Thumb, now: &Thumb, column: usize, row: usize) -> u32 {
-    difference_any(before, now, column, row)
+    wide(|| difference_any(before, now, column, row))
 }
 
 #[inline(always)]
