@@ -87,6 +87,8 @@ impl Output for GpuWindow {
         OutputInfo { display: "window", adapter: self.compositor.gpu().name.clone(), compositor: "wgpu" }
     }
 
+    /// `compose_ns` is the upload; drawing cannot be told from presenting here. A window that nobody can see is not
+    /// drawn to.
     fn show(&mut self, picture: Picture<'_>, layers: &[&Layer]) -> Result<Shown, DisplayError> {
         let start_ns = self.clock.now_ns();
         if self.window.is_closed() {

@@ -381,6 +381,7 @@ pub(crate) mod tests {
                 assert_eq!(&got[(y * 400 + x) * 4..][..4], wish, "{x}, {y}");
             }
         }
+        testing::write_png(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/look/window.png"), &got, 400, 300);
         // Larger by whole borders on two sides only: pixel for pixel in the middle.
         use x11rb::protocol::xproto::ConfigureWindowAux;
         window.connection.configure_window(window.id, &ConfigureWindowAux::new().width(320).height(200)).unwrap().check().unwrap();

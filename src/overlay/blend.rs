@@ -6,6 +6,8 @@
 //! which is exact for all v up to 255². Where a = 0, src is 0 and the picture's bytes stay what they are.
 //! `shaders/compose.wgsl` computes the same.
 
+use crate::overlay::simd::wide;
+
 /// One pixel, as little-endian B, G, R, A/X in a u32; `src` is premultiplied.
 #[inline(always)]
 pub fn over(src: u32, dst: u32) -> u32 {
@@ -21,19 +23,7 @@ pub fn over(src: u32, dst: u32) -> u32 {
 
 /// A row of premultiplied BGRA over a row of BGRX of the same length.
 pub fn row_over(src: &[u8], dst: &mut [u8]) {
-    #[cfg(target_arch = "x86_64")]
-    if std::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has AVX2, which is all that the function needs.
-        return unsafe { row_over_avx2(src, dst) };
-    }
-    row_over_any(src, dst);
-}
-
-/// The same code, compiled for AVX2.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn row_over_avx2(src: &[u8], dst: &mut [u8]) {
-    row_over_any(src, dst);
+    wide(|| row_over_any(src, dst));
 }
 
 #[inline(always)]

@@ -108,16 +108,16 @@ mod tests {
                 let declared = Rect { x0: declared.0, y0: declared.1, x1: declared.0 + 9, y1: declared.1 + 2 };
                 mask.update(&[&layer], &[declared]);
                 for y in 0..19 {
-                    let mut outside = vec![false; 61];
+                    let mut outside = [false; 61];
                     let mut end = None;
                     for run in mask.outside(y) {
                         prop_assert!(end < Some(run.start) && !run.is_empty());
                         end = Some(run.end);
                         outside[run].fill(true);
                     }
-                    for x in 0..61 {
+                    for (x, &outside) in outside.iter().enumerate() {
                         let covered = layer.data[(y * 61 + x) * 4 + 3] != 0 || declared.contains(x, y);
-                        prop_assert_eq!(outside[x], !covered);
+                        prop_assert_eq!(outside, !covered);
                         prop_assert_eq!(mask.data()[y * 61 + x] != 0, covered);
                     }
                 }

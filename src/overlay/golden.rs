@@ -105,7 +105,7 @@ impl Picture {
         match self.pattern {
             Pattern::Blank => None,
             Pattern::Noise => Some(Owned::noise(self.format, colorimetry, width, height, 11)),
-            Pattern::Bars => Some(self.from_rgb(|x, y| {
+            Pattern::Bars => Some(self.sampled(|x, y| {
                 if y * 4 > height * 3 {
                     [(x * 255 / width) as u8; 3]
                 } else {
@@ -113,7 +113,7 @@ impl Picture {
                     [2, 4, 1].map(|bit| if bar & bit != 0 { 255 } else { 0 })
                 }
             })),
-            Pattern::Tissue => Some(self.from_rgb(|x, y| {
+            Pattern::Tissue => Some(self.sampled(|x, y| {
                 let light = 110 + (x * 130 / width + y * 90 / height) % 140;
                 let vein = (x * 3 + y * 5) % 97 < 7;
                 let yellow = (x / 31 + y / 23) % 5 == 0;
@@ -123,7 +123,7 @@ impl Picture {
     }
 
     /// Samples a picture given in R'G'B' the way an encoder would; exactness is not needed, only the same bytes each time.
-    fn from_rgb(&self, rgb: impl Fn(usize, usize) -> [u8; 3]) -> Owned {
+    fn sampled(&self, rgb: impl Fn(usize, usize) -> [u8; 3]) -> Owned {
         let layout =
             FrameLayout::new(self.format, Colorimetry { matrix: self.matrix, range: self.range }, self.width, self.height).unwrap();
         let (kr, kb) = if self.matrix == Matrix::Bt601 { (0.299, 0.114) } else { (0.2126, 0.0722) };

@@ -1,6 +1,6 @@
 //! The status display: small text and a banner in declared rectangles at the picture's rim, painted only when the text
-//! changes. Outside the central 80 % of the picture in both directions taken together: text lies in the top and bottom
-//! tenth. NO SIGNAL alone stands in the middle, because then there is no picture to hide.
+//! changes. The central 80 % of the picture's height stay free: text lies in the top and the bottom tenth. NO SIGNAL
+//! alone stands in the middle, because then there is no picture to hide.
 //! What is said is decided elsewhere; a banner is told by its sign and its words, never by colour alone.
 
 use crate::overlay::blend::{over, premultiplied};

@@ -28,6 +28,7 @@ pub mod placement;
 mod raster;
 mod rect;
 mod settings;
+mod simd;
 pub mod style;
 #[cfg(test)]
 pub(crate) mod testing;

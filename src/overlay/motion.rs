@@ -2,6 +2,7 @@
 //! It decides whether an overlay computed from an earlier frame may still lie over the present one.
 
 use crate::frame::{FrameView, PixelFormat};
+use crate::overlay::simd::wide;
 
 /// Luma of a picture, box-sampled to a fixed small size.
 #[derive(Debug, Clone)]
@@ -112,6 +113,11 @@ pub fn displacement(before: &Thumb, now: &Thumb) -> Motion {
 
 /// Sum of absolute differences with `now` shifted by (column − REACH, row − REACH).
 fn difference(before: &Thumb, now: &Thumb, column: usize, row: usize) -> u32 {
+    wide(|| difference_any(before, now, column, row))
+}
+
+#[inline(always)]
+fn difference_any(before: &Thumb, now: &Thumb, column: usize, row: usize) -> u32 {
     const INNER: usize = Thumb::WIDTH - 2 * REACH;
     let mut sum = 0;
     for y in REACH..Thumb::HEIGHT - REACH {

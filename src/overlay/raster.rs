@@ -7,6 +7,7 @@
 //! What is drawn, and in which colour, is `paint`'s matter.
 
 use crate::overlay::blend::{over, premultiplied};
+use crate::overlay::simd::wide;
 use crate::overlay::{Layer, Rect, Tiles};
 
 pub type Point = [f32; 2];
@@ -33,7 +34,7 @@ impl Pen {
             let distance = self.reach() * (1.0 - nearness as f32 / 255.0);
             let alpha = |radius: f32, opacity: u32| ((radius + 0.5 - distance).clamp(0.0, 1.0) * opacity as f32 + 0.5) as u8;
             let opacity = u32::from(self.opacity);
-            let casing = premultiplied(CASING_RGB, alpha(self.casing_radius, opacity * CASING_PART >> 8));
+            let casing = premultiplied(CASING_RGB, alpha(self.casing_radius, (opacity * CASING_PART) >> 8));
             let core = premultiplied(self.rgb, alpha(self.core_radius, opacity));
             if nearness == 0 { 0 } else { over(core, casing) }
         })
@@ -107,9 +108,11 @@ impl Raster {
         let way = [b[0] - a[0], b[1] - a[1]];
         let length2 = way[0] * way[0] + way[1] * way[1];
         let line = Line { start: a, way, inverse: if length2 > 1e-6 { 1.0 / length2 } else { 0.0 }, steps_per_px: 255.0 / reach };
-        for y in rect.y0..rect.y1 {
-            line.row(rect.x0, y, &mut self.nearness[y * self.width + rect.x0..y * self.width + rect.x1]);
-        }
+        wide(|| {
+            for y in rect.y0..rect.y1 {
+                line.row(rect.x0, y, &mut self.nearness[y * self.width + rect.x0..y * self.width + rect.x1]);
+            }
+        });
     }
 
     /// Lays the lines drawn since the last call over `layer`, and marks in `touched` where.
@@ -174,24 +177,8 @@ struct Line {
 
 impl Line {
     /// Raises the nearness of the pixels of a row from (x0, y) on.
-    fn row(&self, x0: usize, y: usize, nearness: &mut [u8]) {
-        #[cfg(target_arch = "x86_64")]
-        if std::is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor has AVX2, which is all that the function needs.
-            return unsafe { self.row_avx2(x0, y, nearness) };
-        }
-        self.row_any(x0, y, nearness);
-    }
-
-    /// The same code, compiled for AVX2.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn row_avx2(&self, x0: usize, y: usize, nearness: &mut [u8]) {
-        self.row_any(x0, y, nearness);
-    }
-
     #[inline(always)]
-    fn row_any(&self, x0: usize, y: usize, nearness: &mut [u8]) {
+    fn row(&self, x0: usize, y: usize, nearness: &mut [u8]) {
         const LANES: usize = 8;
         let [dx, dy] = self.way;
         let py = y as f32 + 0.5 - self.start[1];
