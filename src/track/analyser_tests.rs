@@ -75,3 +75,17 @@ fn a_change_of_format_needs_no_new_analyser() {
         assert_eq!(scene.picture, [width as u32, height as u32]);
     }
 }
+
+#[test]
+fn pictures_on_their_own_do_not_remember_each_other() {
+    let mut analyser = Analyser::load(locked(&TestModel::default())).unwrap();
+    let layout = rgb(640, 480);
+    let data = picture(&layout, 300);
+    let mut once = |id| {
+        analyser.forget();
+        let view = FrameView::new(&layout, &data).unwrap();
+        let scene = analyser.analyse(view, stamps(id), &|| true).unwrap().unwrap();
+        (scene.tracks, scene.tissues, scene.mask)
+    };
+    assert_eq!(once(0), once(1));
+}
