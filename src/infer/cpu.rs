@@ -199,7 +199,7 @@ fn shape_text(shape: &[i64]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::infer::testmodel::{TestModel, locked};
+    use crate::infer::testing::{TestModel, locked};
 
     #[test]
     fn a_model_that_fits_runs_bound_and_gives_known_answers() {

@@ -1,7 +1,6 @@
 use super::*;
 use crate::base::ids::{ClassId, FrameId};
-use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range};
-use crate::infer::testmodel::{TestModel, locked};
+use crate::infer::testing::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range, TestModel, locked};
 
 fn stamps(id: u64) -> Stamps {
     Stamps { id: FrameId(id), pts_ns: id * 40_000_000, capture_ns: 1_000_000_000 + id * 40_000_000 }

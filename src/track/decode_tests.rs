@@ -1,8 +1,7 @@
 use super::*;
 use crate::base::ids::FrameId;
-use crate::infer::{Activation, HeadKind, OutputSpec, TensorLayout};
+use crate::infer::{Activation, ColourOrder, HeadKind, OutputSpec, Resize, TensorLayout};
 use crate::scene::{AnalysisTimes, Scene};
-use crate::store::{ColourOrder, Resize};
 use crate::track::Tracker;
 use proptest::prelude::*;
 

@@ -193,10 +193,10 @@ impl Default for Best {
 impl Best {
     #[inline(always)]
     fn consider(&mut self, values: &[f32; BLOCK], id: ClassId) {
-        for i in 0..BLOCK {
-            let better = values[i] > self.probability[i];
-            self.probability[i] = if better { values[i] } else { self.probability[i] };
-            self.class[i] = if better { u32::from(id.0) } else { self.class[i] };
+        for ((probability, class), &value) in self.probability.iter_mut().zip(&mut self.class).zip(values) {
+            let better = value > *probability;
+            *probability = if better { value } else { *probability };
+            *class = if better { u32::from(id.0) } else { *class };
         }
     }
 
