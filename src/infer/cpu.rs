@@ -129,7 +129,7 @@ impl Check<'_> {
         let found = self.float_shape(outlet, &part)?;
         // A free dimension (-1) takes what it is given.
         let fits = found.len() == 4 && found.iter().zip(wanted).all(|(&found, wanted)| found == wanted || found < 0);
-        if fits { Ok(wanted) } else { Err(self.mismatch(part, shape_text(&wanted), shape_text(&found))) }
+        if fits { Ok(wanted) } else { Err(self.mismatch(part, shape_text(&wanted), shape_text(found))) }
     }
 
     fn output(&self, session: &Session, head: &crate::store::Head, input: &InputSpec) -> Result<OutputSpec, InferError> {
@@ -144,7 +144,7 @@ impl Check<'_> {
             TensorLayout::Nchw => format!("1×{channels}×H×W with H:W = {in_h}:{in_w}"),
             TensorLayout::Nhwc => format!("1×H×W×{channels} with H:W = {in_h}:{in_w}"),
         };
-        let [n, a, b, c] = found[..] else { return Err(self.mismatch(part, expected(), shape_text(&found))) };
+        let [n, a, b, c] = found[..] else { return Err(self.mismatch(part, expected(), shape_text(found))) };
         let (c, mut h, mut w) = match input.layout {
             TensorLayout::Nchw => (a, b, c),
             TensorLayout::Nhwc => (c, a, b),
@@ -154,7 +154,7 @@ impl Check<'_> {
         let sides = 1..=MAX_OUTPUT_SIDE;
         let fits = (n == 1 || n < 0) && c == channels && sides.contains(&h) && sides.contains(&w) && h * in_w == w * in_h;
         if !fits {
-            return Err(self.mismatch(part, expected(), shape_text(&found)));
+            return Err(self.mismatch(part, expected(), shape_text(found)));
         }
         Ok(OutputSpec {
             name: head.output.clone(),
@@ -199,7 +199,7 @@ fn shape_text(shape: &[i64]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::infer::testmodel::{TestModel, locked};
+    use crate::infer::testing::{TestModel, locked};
 
     #[test]
     fn a_model_that_fits_runs_bound_and_gives_known_answers() {

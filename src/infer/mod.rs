@@ -13,7 +13,9 @@ mod hash;
 mod preprocess;
 mod runtime;
 #[cfg(test)]
-pub mod testmodel;
+pub mod testing;
+#[cfg(test)]
+mod testmodel;
 
 pub use cpu::CpuEngine;
 pub use engine::{Engine, InputSpec, OutputSpec, TensorView, open};
@@ -23,4 +25,4 @@ pub use preprocess::{Fit, Preprocess};
 
 // What a run takes in and what an output means: whoever uses this room needs no other for its types.
 pub use crate::frame::{FrameView, Stamps};
-pub use crate::store::{Activation, HeadKind, LockedEngine, PIPELINE_VERSION, TensorLayout};
+pub use crate::store::{Activation, ColourOrder, HeadKind, LockedEngine, PIPELINE_VERSION, Resize, TensorLayout};

@@ -1,7 +1,7 @@
 //! Small real ONNX models with known answers, written by hand (protobuf), for tests: 1×1 convolutions whose outputs can
-//! be told from the input's colours. Knows nothing of this crate but `locked`.
+//! be told from the input's colours. Knows nothing of this crate, so that other tests can include it by path.
 
-use crate::store::LockedEngine;
+use std::path::Path;
 
 /// Fields of the manifest stay as they are; fields of the model can be made not to fit.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +23,7 @@ impl Default for TestModel {
 /// Input: RGB in 0..1 (mean 0, std 1). instrument = 20·(blue − 0.5); tissue = background 0, liver 20·(red − 0.5),
 /// fat 20·(green − 0.5).
 impl TestModel {
-    pub fn onnx(&self) -> Vec<u8> {
+    fn onnx(&self) -> Vec<u8> {
         let shape = [1, 3, self.height, self.model_width];
         let mut weights = vec![0.0; 3 * self.tissue_channels];
         let mut bias = vec![0.0; self.tissue_channels];
@@ -52,7 +52,16 @@ impl TestModel {
         model.bytes
     }
 
-    pub fn manifest(&self, sha256: &str) -> String {
+    /// Writes model and manifest into `dir`, as an engine stands on a disk.
+    pub fn write(&self, dir: &Path) -> std::io::Result<()> {
+        use sha2::{Digest, Sha256};
+        let bytes = self.onnx();
+        let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        std::fs::write(dir.join("model.onnx"), &bytes)?;
+        std::fs::write(dir.join("manifest.toml"), self.manifest(&sha256))
+    }
+
+    fn manifest(&self, sha256: &str) -> String {
         format!(
             r#"schema = "keyhole.engine/1"
 name = "test-cpu"
@@ -89,17 +98,6 @@ threshold = 0.5
             self.width, self.height
         )
     }
-}
-
-/// Written to a folder and loaded as any engine is.
-pub fn locked(model: &TestModel) -> LockedEngine {
-    use sha2::{Digest, Sha256};
-    let bytes = model.onnx();
-    let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("model.onnx"), &bytes).unwrap();
-    std::fs::write(dir.path().join("manifest.toml"), model.manifest(&sha256)).unwrap();
-    crate::store::load(dir.path()).unwrap()
 }
 
 fn conv(input: &str, weights: &str, bias: &str, output: &str) -> Message {

@@ -22,6 +22,12 @@ impl Analyser {
         Ok(Analyser { engine, preprocess, decoder, tracker: Tracker::default() })
     }
 
+    /// Forgets what was followed: the next frame belongs to another stream (or is a picture on its own).
+    pub fn forget(&mut self) {
+        self.decoder = Decoder::new(self.engine.input().clone());
+        self.tracker = Tracker::default();
+    }
+
     /// Analyses one frame; frames come in the order of their capture. None: `is_current`, asked once the picture has
     /// been read, said that it was overwritten meanwhile, and nothing of it was used.
     pub fn analyse(&mut self, view: FrameView<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, InferError> {

@@ -1,7 +1,6 @@
 use super::*;
 use crate::base::ids::{ClassId, FrameId};
-use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range};
-use crate::infer::testmodel::{TestModel, locked};
+use crate::infer::testing::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range, TestModel, locked};
 
 fn stamps(id: u64) -> Stamps {
     Stamps { id: FrameId(id), pts_ns: id * 40_000_000, capture_ns: 1_000_000_000 + id * 40_000_000 }
@@ -74,4 +73,18 @@ fn a_change_of_format_needs_no_new_analyser() {
         assert_eq!(scene.check(), Ok(()), "{width}×{height}");
         assert_eq!(scene.picture, [width as u32, height as u32]);
     }
+}
+
+#[test]
+fn pictures_on_their_own_do_not_remember_each_other() {
+    let mut analyser = Analyser::load(locked(&TestModel::default())).unwrap();
+    let layout = rgb(640, 480);
+    let data = picture(&layout, 300);
+    let mut once = |id| {
+        analyser.forget();
+        let view = FrameView::new(&layout, &data).unwrap();
+        let scene = analyser.analyse(view, stamps(id), &|| true).unwrap().unwrap();
+        (scene.tracks, scene.tissues, scene.mask)
+    };
+    assert_eq!(once(0), once(1));
 }

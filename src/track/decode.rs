@@ -3,7 +3,7 @@
 
 use super::maps::{INSTRUMENT, Maps, NOTHING, NotFinite, Window};
 use super::outline::{Mapping, Thinner, Tracer};
-use super::regions::Regions;
+use super::regions::{Noise, Regions};
 use super::shape;
 use crate::base::ids::ClassId;
 use crate::infer::{Fit, InputSpec, TensorView};
@@ -81,13 +81,15 @@ impl Decoder {
     }
 
     /// `heads`: the outputs of one run, all of one size. `fit`: where in the input the picture lay. `picture`: its size.
-    /// Numbers that are not finite make the frame unknown.
+    /// Numbers that are not finite, and masks that are nothing but noise, make the frame unknown.
     pub fn decode(&mut self, heads: &[TensorView<'_>], fit: Fit, picture: [usize; 2]) -> Decoded {
         let (window, mapping) = self.window(heads, fit, picture);
         if self.maps.fill(heads, window) == Err(NotFinite) {
             return unknown(window, picture);
         }
-        self.regions.fill(&self.maps.labels, window.width, window.height);
+        if self.regions.fill(&self.maps.labels, window.width, window.height) == Err(Noise) {
+            return unknown(window, picture);
+        }
         let mut instruments = self.instruments(&mapping);
         let mut tissues = self.tissues(&mapping);
         self.draw(&mapping, &mut instruments, &mut tissues);
@@ -129,21 +131,16 @@ impl Decoder {
 
     fn instrument(&self, index: usize, mapping: &Mapping) -> Option<Detection> {
         let region = self.regions.list[index];
-        let [x0, y0, x1, y1] = region.bbox.map(|side| side as usize);
         let mut votes = [0u32; 256];
         let mut probability = 0.0;
-        for y in y0..y1 {
-            for at in y * self.maps.width + x0..y * self.maps.width + x1 {
-                if usize::from(self.regions.map[at]) == index {
-                    probability += f64::from(self.maps.instrument[at]);
-                    if self.maps.labels[at] == INSTRUMENT {
-                        votes[usize::from(self.maps.mask[at])] += 1;
-                    }
-                }
+        for (_, _, at) in self.regions.pixels(index) {
+            probability += f64::from(self.maps.instrument[at]);
+            if self.maps.labels[at] == INSTRUMENT {
+                votes[usize::from(self.maps.mask[at])] += 1;
             }
         }
         let class = (0..=255u8).max_by_key(|&id| votes[usize::from(id)]).filter(|&id| votes[usize::from(id)] > 0)?;
-        let corner = |x: u32, y: u32| mapping.to_picture([x as f32, y as f32]);
+        let corner = |x: u32, y: u32| mapping.in_picture([x as f32, y as f32]);
         let ([left, top], [right, bottom]) = (corner(region.bbox[0], region.bbox[1]), corner(region.bbox[2], region.bbox[3]));
         let shape = shape::of_region(&self.maps, &self.regions, mapping, index);
         Some(Detection {
@@ -169,9 +166,10 @@ impl Decoder {
             self.planes
                 .push(maps.tissue_classes.iter().position(|class| class.0 == region.label && class.0 != NOTHING).map(|c| c * pixels));
         }
-        for (at, &region) in self.regions.map.iter().enumerate() {
-            if let Some(plane) = self.planes[usize::from(region)] {
-                probability[usize::from(self.regions.list[usize::from(region)].label)] += f64::from(maps.tissue[plane + at]);
+        for (region, at) in self.regions.rows() {
+            if let Some(plane) = self.planes[region] {
+                let sum: f32 = maps.tissue[plane + at.start..plane + at.end].iter().sum();
+                probability[usize::from(self.regions.list[region].label)] += f64::from(sum);
             }
         }
         let mut tissues = Vec::new();
@@ -199,7 +197,7 @@ impl Decoder {
         tracer.trace(maps, regions, |line| {
             if line.area >= smallest {
                 mapped.clear();
-                mapped.extend(line.points.iter().map(|&point| mapping.to_picture(point)));
+                mapped.extend(line.points.iter().map(|&point| mapping.in_picture(point)));
                 let outline = thinner.thin(&mapped, OUTLINE_TOLERANCE_PX);
                 if outline.len() >= 3 {
                     lines.push(Line { region: line.region, area: line.area, outline });

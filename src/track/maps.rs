@@ -42,6 +42,7 @@ pub struct Maps {
     pub mask: Vec<u8>,
     /// Mean over the pixels of the most probable class's probability.
     pub certainty: f32,
+    block: Block,
 }
 
 impl Maps {
@@ -95,56 +96,49 @@ impl Maps {
             self.instrument_threshold = head.spec.threshold;
             self.has_instrument = true;
         }
-        let mut certainty = 0.0;
-        let mut block = Block::default();
+        let mut certainty = [0f32; BLOCK];
+        let mut block = std::mem::take(&mut self.block);
         for y in 0..window.height {
             for x in (0..window.width).step_by(BLOCK) {
                 let at = y * window.width + x;
                 let count = BLOCK.min(window.width - x);
                 block.read(head, window.x + x, window.y + y, count)?;
-                block.activate(head.spec.activation, head.spec.channels());
+                block.activate(head.spec.activation);
                 if is_tissue {
-                    certainty += self.label_tissue(&block, head, at, count);
+                    self.label_tissue(&block, head, at, count, &mut certainty);
                 } else {
                     self.label_instrument(&block, head, at, count);
                 }
             }
         }
+        self.block = block;
         if is_tissue {
-            self.certainty = certainty / pixels as f32;
+            self.certainty = certainty.iter().sum::<f32>() / pixels as f32;
         }
         Ok(())
     }
 
     #[inline(always)]
-    fn label_tissue(&mut self, block: &Block, head: TensorView<'_>, at: usize, count: usize) -> f32 {
+    fn label_tissue(&mut self, block: &Block, head: TensorView<'_>, at: usize, count: usize, certainty: &mut [f32; BLOCK]) {
         let pixels = self.width * self.height;
-        let mut best = [0f32; BLOCK];
-        let mut class = [NOTHING; BLOCK];
+        let mut best = Best::default();
         for (channel, id) in head.spec.classes.iter().enumerate() {
             let values = &block.values[channel];
             self.tissue[channel * pixels + at..][..count].copy_from_slice(&values[..count]);
-            for i in 0..BLOCK {
-                let better = values[i] > best[i];
-                best[i] = if better { values[i] } else { best[i] };
-                class[i] = if better { id.0 } else { class[i] };
-            }
+            best.consider(values, *id);
         }
-        let mut sum = 0.0;
-        for i in 0..count {
-            let label = if best[i] >= head.spec.threshold { class[i] } else { NOTHING };
-            self.labels[at + i] = label;
-            self.mask[at + i] = label;
-            sum += best[i];
+        for (sum, probability) in certainty.iter_mut().zip(&best.probability[..count]) {
+            *sum += probability;
         }
-        sum
+        let labels = best.labels(&best.probability, head.spec.threshold);
+        self.labels[at..][..count].copy_from_slice(&labels[..count]);
+        self.mask[at..][..count].copy_from_slice(&labels[..count]);
     }
 
     #[inline(always)]
     fn label_instrument(&mut self, block: &Block, head: TensorView<'_>, at: usize, count: usize) {
         let mut whole = [0f32; BLOCK];
-        let mut best = [0f32; BLOCK];
-        let mut class = [NOTHING; BLOCK];
+        let mut best = Best::default();
         let exclusive = head.spec.activation == Activation::Softmax;
         for (values, id) in block.values.iter().zip(&head.spec.classes) {
             if *id == ClassId::BACKGROUND {
@@ -153,16 +147,15 @@ impl Maps {
             for i in 0..BLOCK {
                 // Probabilities that exclude each other add up; others do not.
                 whole[i] = if exclusive { whole[i] + values[i] } else { whole[i].max(values[i]) };
-                let better = values[i] > best[i];
-                best[i] = if better { values[i] } else { best[i] };
-                class[i] = if better { id.0 } else { class[i] };
             }
+            best.consider(values, *id);
         }
         self.instrument[at..][..count].copy_from_slice(&whole[..count]);
-        for i in 0..count {
-            if whole[i] >= head.spec.threshold {
-                self.labels[at + i] = INSTRUMENT;
-                self.mask[at + i] = class[i];
+        let classes = best.labels(&whole, head.spec.threshold);
+        let targets = self.labels[at..][..count].iter_mut().zip(&mut self.mask[at..][..count]);
+        for ((label, mask), &class) in targets.zip(&classes) {
+            if class != NOTHING {
+                (*label, *mask) = (INSTRUMENT, class);
             }
         }
     }
@@ -183,16 +176,45 @@ impl Maps {
     }
 }
 
-/// A few pixels of all channels.
+/// The most probable class of a few pixels.
 #[derive(Debug)]
-struct Block {
-    values: Vec<[f32; BLOCK]>,
+struct Best {
+    probability: [f32; BLOCK],
+    /// As wide as the probabilities, so that both are chosen in one go.
+    class: [u32; BLOCK],
 }
 
-impl Default for Block {
+impl Default for Best {
     fn default() -> Self {
-        Block { values: Vec::new() }
+        Best { probability: [0.0; BLOCK], class: [u32::from(NOTHING); BLOCK] }
     }
+}
+
+impl Best {
+    #[inline(always)]
+    fn consider(&mut self, values: &[f32; BLOCK], id: ClassId) {
+        for ((probability, class), &value) in self.probability.iter_mut().zip(&mut self.class).zip(values) {
+            let better = value > *probability;
+            *probability = if better { value } else { *probability };
+            *class = if better { u32::from(id.0) } else { *class };
+        }
+    }
+
+    /// The class where `probability` reaches the threshold, else `NOTHING`.
+    #[inline(always)]
+    fn labels(&self, probability: &[f32; BLOCK], threshold: f32) -> [u8; BLOCK] {
+        let mut labels = [NOTHING; BLOCK];
+        for i in 0..BLOCK {
+            labels[i] = if probability[i] >= threshold { self.class[i] as u8 } else { NOTHING };
+        }
+        labels
+    }
+}
+
+/// A few pixels of all channels.
+#[derive(Debug, Default)]
+struct Block {
+    values: Vec<[f32; BLOCK]>,
 }
 
 impl Block {
@@ -218,29 +240,39 @@ impl Block {
     }
 
     #[inline(always)]
-    fn activate(&mut self, activation: Activation, channels: usize) {
+    fn activate(&mut self, activation: Activation) {
         match activation {
-            Activation::None => self.values.iter_mut().flatten().for_each(|v| *v = v.clamp(0.0, 1.0)),
-            Activation::Sigmoid => self.values.iter_mut().flatten().for_each(|v| *v = 1.0 / (1.0 + exp(-*v))),
+            Activation::None => self.each(|v| v.clamp(0.0, 1.0)),
+            Activation::Sigmoid => self.each(|v| 1.0 / (1.0 + exp(-v))),
             Activation::Softmax => {
                 let mut most = [f32::MIN; BLOCK];
                 let mut sum = [0f32; BLOCK];
-                for values in &self.values[..channels] {
+                for values in &self.values {
                     for i in 0..BLOCK {
                         most[i] = if values[i] > most[i] { values[i] } else { most[i] };
                     }
                 }
-                for values in &mut self.values[..channels] {
+                for values in &mut self.values {
                     for i in 0..BLOCK {
                         values[i] = exp(values[i] - most[i]);
                         sum[i] += values[i];
                     }
                 }
-                for values in &mut self.values[..channels] {
+                let part = sum.map(|sum| 1.0 / sum);
+                for values in &mut self.values {
                     for i in 0..BLOCK {
-                        values[i] /= sum[i];
+                        values[i] *= part[i];
                     }
                 }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn each(&mut self, of: impl Fn(f32) -> f32) {
+        for values in &mut self.values {
+            for value in values.iter_mut() {
+                *value = of(*value);
             }
         }
     }
@@ -254,7 +286,8 @@ const EXPONENT: u32 = 0x7f80_0000;
 fn exp(x: f32) -> f32 {
     // 1.5·2²³: adding it rounds to a whole number, which then stands in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
-    let powers = x.clamp(-87.0, 87.0) * std::f32::consts::LOG2_E;
+    let x = if x > -87.0 { x } else { -87.0 };
+    let powers = (if x < 87.0 { x } else { 87.0 }) * std::f32::consts::LOG2_E;
     let rounded = powers + ROUND;
     let part = powers - (rounded - ROUND);
     // 2^part for −½ ≤ part ≤ ½: Taylor's series of e^(part·ln 2).

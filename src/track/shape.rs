@@ -36,8 +36,8 @@ impl Moments {
     fn add(&mut self, weight: f64, p: [f32; 2]) {
         self.weight += weight;
         let before = [f64::from(p[0]) - self.mean[0], f64::from(p[1]) - self.mean[1]];
-        for axis in 0..2 {
-            self.mean[axis] += before[axis] * weight / self.weight;
+        for (mean, before) in self.mean.iter_mut().zip(before) {
+            *mean += before * weight / self.weight;
         }
         let after = [f64::from(p[0]) - self.mean[0], f64::from(p[1]) - self.mean[1]];
         self.spread[0] += weight * before[0] * after[0];
@@ -61,17 +61,12 @@ impl Moments {
 
 /// Of the region with index `region`.
 pub fn of_region(maps: &Maps, regions: &Regions, mapping: &Mapping, region: usize) -> Shape {
-    let bbox = regions.list[region].bbox.map(|side| side as usize);
-    let pixels = || {
-        let rows = (bbox[1]..bbox[3]).flat_map(move |y| (bbox[0]..bbox[2]).map(move |x| (x, y)));
-        rows.filter(|&(x, y)| usize::from(regions.map[y * maps.width + x]) == region)
-    };
-    let point = |x: usize, y: usize| mapping.to_picture([x as f32 + 0.5, y as f32 + 0.5]);
+    let point = |x: usize, y: usize| mapping.in_picture([x as f32 + 0.5, y as f32 + 0.5]);
 
     let (mut moments, mut entry) = (Moments::default(), Moments::default());
-    for (x, y) in pixels() {
+    for (x, y, at) in regions.pixels(region) {
         let p = point(x, y);
-        moments.add(f64::from(maps.instrument[y * maps.width + x]).max(1e-3), p);
+        moments.add(f64::from(maps.instrument[at]).max(1e-3), p);
         if x == 0 || y == 0 || x + 1 == maps.width || y + 1 == maps.height {
             entry.add(1.0, p);
         }
@@ -96,14 +91,14 @@ pub fn of_region(maps: &Maps, regions: &Regions, mapping: &Mapping, region: usiz
     } else if ratio < ELONGATED {
         None
     } else {
-        from_the_rim(pixels().map(|(x, y)| point(x, y)), centre, direction, mapping)
+        from_the_rim(regions.pixels(region).map(|(x, y, _)| point(x, y)), centre, direction, mapping)
     };
     let Some(towards_tip) = towards_tip else { return Shape::default() };
 
-    let farthest = pixels().map(|(x, y)| along(point(x, y), towards_tip)).fold(f32::MIN, f32::max);
+    let farthest = regions.pixels(region).map(|(x, y, _)| along(point(x, y), towards_tip)).fold(f32::MIN, f32::max);
     let depth = TIP_DEPTH * mapping.scale[0].max(mapping.scale[1]);
     let mut end = Moments::default();
-    for (x, y) in pixels() {
+    for (x, y, _) in regions.pixels(region) {
         let p = point(x, y);
         if along(p, towards_tip) > farthest - depth {
             end.add(1.0, p);
@@ -167,7 +162,7 @@ mod tests {
         let mut maps = Maps::default();
         maps.fill(&[TensorView { spec: &spec, data: &data }], Window { x: 0, y: 0, width, height }).unwrap();
         let mut regions = Regions::default();
-        regions.fill(&maps.labels, width, height);
+        regions.fill(&maps.labels, width, height).unwrap();
         let region = regions.list.iter().position(|r| r.label == INSTRUMENT).unwrap();
         let mapping = Mapping { scale: [8.0, 8.0], shift: [0.0, 0.0], picture: [1280.0, 768.0] };
         of_region(&maps, &regions, &mapping, region)

@@ -114,8 +114,9 @@ impl Tracker {
 }
 
 fn noise(side: f32) -> Noise {
-    // In parts of the picture's larger side: a map pixel is about 1/320; hands move at up to about two sides a second.
-    Noise { measured: 0.003 * side, velocity: 0.5 * side, agility: (1.5 * side).powi(2) }
+    // In parts of the picture's larger side. A mask's end wanders by about two of 320 map pixels; a grasper that is pushed in
+    // fast moves two sides a second and stops within a tenth of one.
+    Noise { measured: 0.006 * side, velocity: 0.7 * side, agility: side.powi(2) }
 }
 
 fn sides(bbox: [f32; 4]) -> [f32; 4] {
