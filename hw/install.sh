@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 build=(build-essential pkg-config ca-certificates python3 python3-pip unzip
     libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev)
-run=(gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly gstreamer1.0-libav libblas3
+run=(gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav libblas3
     mesa-vulkan-drivers libvulkan1
     libx11-6 libx11-xcb1 libxcb1 libxcursor1 libxi6 libxrandr2 libxkbcommon0 libxkbcommon-x11-0 libwayland-client0)
 test=(xvfb gstreamer1.0-tools)

@@ -1,8 +1,7 @@
 //! What the AI process does with a frame: engine, decoding, tracking. The only place where the rooms on its side meet.
 
 use crate::base::error::ErrorKind;
-use crate::base::ids::FrameId;
-use crate::frame::{Colorimetry, FrameLayout, FrameView, Matrix, PixelFormat, Range, Stamps};
+use crate::frame::{FrameView, Stamps};
 use crate::infer::{self, InferError};
 use crate::link::{Analyst, Hello};
 use crate::record::EngineLine;
@@ -86,20 +85,7 @@ fn load(hello: &Hello) -> Result<CpuAnalyst, AnalystError> {
         .map_err(|e| AnalystError::Refused { text: format!("what the video process asks for is not understood ({e})"), is_finding: false })?;
     let engine = Engines::find(spec.engines.as_deref())?.load_for("cpu")?;
     let line = check_engine(&spec)?;
-    let mut analyser = Analyser::load(engine)?;
-    warm_up(&mut analyser)?;
-    Ok(CpuAnalyst { analyser, line })
-}
-
-/// One run on a black picture, so that the first real frame pays for nothing but itself.
-fn warm_up(analyser: &mut Analyser) -> Result<(), AnalystError> {
-    let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Full };
-    let Ok(layout) = FrameLayout::new(PixelFormat::Nv12, colorimetry, 640, 360) else { return Ok(()) };
-    let black = vec![0u8; layout.size];
-    if let Some(view) = FrameView::new(&layout, &black) {
-        analyser.analyse(view, Stamps { id: FrameId(0), pts_ns: 0, capture_ns: 0 }, &|| true)?;
-    }
-    Ok(())
+    Ok(CpuAnalyst { analyser: Analyser::load(engine)?, line })
 }
 
 impl Analyst for CpuAnalyst {

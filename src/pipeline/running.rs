@@ -129,9 +129,9 @@ impl Prepared {
         let mut shown = display.join().map_err(|_| RunError::Lost("display"))?;
         let mut captured = capture.join().map_err(|_| RunError::Lost("capture"))?;
         let stall = stall.join().map_err(|_| RunError::Lost("stall"))?;
-        let (counts, restarts, introduction) = (worker.counts(), worker.status().restarts, worker.introduction());
-        // The stream ends when the worker is gone.
-        drop(worker);
+        let (restarts, introduction) = (worker.status().restarts, worker.introduction());
+        // The capture and display threads have given theirs back: this is the last. The stream ends with it.
+        let counts = Arc::into_inner(worker).map(Worker::finish).unwrap_or_default();
         let (mut losses, analysis, streamed) = stream.finish();
         let (sink_losses, finished) = std::mem::take(&mut shown.sinks).finish();
         losses.extend(sink_losses);

@@ -1,5 +1,6 @@
 //! The report: what the rooms left behind, as the contract writes it.
 
+use crate::link::Rejection;
 use crate::pipeline::running::Leftovers;
 use crate::pipeline::scheduling;
 use crate::record::{Frames, Report, SourceLine, Stages};
@@ -20,7 +21,7 @@ pub fn of(left: Leftovers) -> Report {
         dropped_capture: read(&counters.dropped_late) + read(&counters.dropped_ring_full),
         dropped_display: read(&counters.dropped_display) + shown.counters.failed,
         inferred: counts.inferred,
-        inference_skipped: counts.offered.saturating_sub(counts.inferred),
+        inference_skipped: counts.skipped() + counts.lost,
     };
     let mut lose = |reason: &str, count: u64| {
         if count > 0 {
@@ -35,7 +36,9 @@ pub fn of(left: Leftovers) -> Report {
     lose("inference_worker_down", counts.skipped_down + counts.lost);
     lose("inference_overwritten", counts.overwritten);
     lose("inference_without_scene", counts.without_scene);
-    lose("scenes_rejected", counts.rejected.iter().sum());
+    for why in Rejection::ALL {
+        lose(&format!("worker_{}", why.name()), counts.rejected_for(why));
+    }
     lose("scenes_moved_hidden", shown.counters.scenes_moved_hidden);
     let (states, alarms) = shown.states.into_history();
     Report {
