@@ -44,7 +44,7 @@ fn control_for(event: WindowEvent) -> Option<Control> {
     match event {
         WindowEvent::Key(Key::Escape | Key::Space) => Some(Control::Overlay(OverlayMode::Off)),
         WindowEvent::Key(Key::Char('o')) => Some(Control::Overlay(OverlayMode::Outline)),
-        WindowEvent::Key(Key::Char('f')) => Some(Control::Overlay(OverlayMode::Fill)),
+        WindowEvent::Key(Key::Char('t')) => Some(Control::Overlay(OverlayMode::Fill)),
         WindowEvent::Key(Key::Char('h')) => Some(Control::ToggleHud),
         WindowEvent::Key(Key::Char('q')) | WindowEvent::CloseRequested => Some(Control::Quit),
         WindowEvent::Key(Key::Char(_)) | WindowEvent::Resized(..) => None,
