@@ -1,1 +1,34 @@
-//! The simulator: a deterministic endoscopic scene with exact truth.
+//! The simulator: a deterministic endoscopic scene with exact truth, behind the source `sim:`.
+//!
+//! ```text
+//!   Spec (seed, size, fps, loop) ─► Simulator ── atlas: the tissue, baked once (colour, gloss, normal, class)
+//!                                       │       ── per frame: warp (camera, breathing, pull) ─► light ─► instruments ─► NV12
+//!                                       ├─ render(n) ─► Clip (rendered ahead, cached on disk) ─► SimSource
+//!                                       └─ truth(n)  ─► masks, boxes, tips from the same geometry ─► write_dataset
+//! ```
+//! All motion is periodic over the loop. Lengths in the scene are in picture heights, origin at the picture's centre, y down.
+//! Nothing here knows how a frame is analysed or shown.
+
+mod anatomy;
+mod atlas;
+//CLIP mod clip;
+//CLIP mod dataset;
+mod drawing;
+mod error;
+mod instrument;
+mod map;
+mod motion;
+mod noise;
+mod nv12;
+mod render;
+//CLIP mod source;
+mod spec;
+mod vessels;
+
+//CLIP pub use clip::Clip;
+//CLIP pub use dataset::{DatasetOptions, write_dataset};
+pub use error::SimError;
+pub use nv12::rgb_of_nv12;
+pub use render::{Simulator, Truth, TruthInstrument};
+//CLIP pub use source::SimSource;
+pub use spec::Spec;
