@@ -11,24 +11,25 @@
 
 mod anatomy;
 mod atlas;
-//CLIP mod clip;
-//CLIP mod dataset;
+mod clip;
+mod dataset;
 mod drawing;
 mod error;
 mod instrument;
 mod map;
+mod mapped;
 mod motion;
 mod noise;
 mod nv12;
 mod render;
-//CLIP mod source;
+mod source;
 mod spec;
 mod vessels;
 
-//CLIP pub use clip::Clip;
-//CLIP pub use dataset::{DatasetOptions, write_dataset};
+pub use clip::Clip;
+pub use dataset::{DatasetOptions, write_dataset};
 pub use error::SimError;
 pub use nv12::rgb_of_nv12;
 pub use render::{Simulator, Truth, TruthInstrument};
-//CLIP pub use source::SimSource;
+pub use source::SimSource;
 pub use spec::Spec;
