@@ -62,15 +62,15 @@ impl Anatomy {
         let mut rng = Rng::new(seed, 1);
         let r = &mut rng;
         let soft = Tile::fractal(r, 4, 5, 0.55);
-        let rough = Tile::fractal(r, 16, 5, 0.72);
+        let rough = Tile::fractal(r, 16, 5, 0.60);
         let grain = Tile::fractal(r, 64, 3, 0.8);
         let lobules = Tile::lumps(r, 9);
 
         let bright = r.range(0.9, 1.1);
         let tint = |r: &mut Rng, c: [f32; 3]| c.map(|v| (v * bright * r.range(0.93, 1.07)).min(1.0));
-        let liver_colour = [[0.43, 0.135, 0.125], [0.36, 0.12, 0.12], [0.48, 0.18, 0.14]][r.below(3)];
+        let liver_colour = [[0.34, 0.110, 0.115], [0.30, 0.105, 0.115], [0.40, 0.150, 0.130]][r.below(3)];
         let liver_colour = tint(r, liver_colour);
-        let liver_mottle = [0.10, 0.035, 0.035];
+        let liver_mottle = [0.055, 0.026, 0.026];
         let gall = [[0.80, 0.70, 0.50], [0.66, 0.68, 0.60], [0.60, 0.66, 0.48]][r.below(3)];
         let gall = tint(r, gall);
         let blood = [0.40, 0.05, 0.06];
@@ -86,8 +86,8 @@ impl Anatomy {
             vessel: [0.55, 0.25, 0.24],
             gloss: 0.9,
             round,
-            coarse_bump: 0.010,
-            fine_bump: 0.0016,
+            coarse_bump: 0.0055,
+            fine_bump: 0.00026,
             shape,
         };
         let mut layers = vec![
@@ -98,8 +98,8 @@ impl Anatomy {
                 vessel: [0.45, 0.10, 0.10],
                 gloss: 0.25,
                 round: 0.05,
-                coarse_bump: 0.02,
-                fine_bump: 0.0006,
+                coarse_bump: 0.012,
+                fine_bump: 0.00010,
                 shape: Shape::Everywhere,
             },
             liver(
@@ -118,8 +118,8 @@ impl Anatomy {
                 gloss: 0.5,
                 round: 0.04,
                 coarse_bump: 0.01,
-                fine_bump: 0.0008,
-                shape: Shape::Chain(vec![([0.36, -0.75], 0.10), ([0.40, -0.42], 0.055), ([0.41, -0.26], 0.015)]),
+                fine_bump: 0.00012,
+                shape: Shape::Chain(vec![([0.40, -0.80], 0.13), ([0.46, -0.42], 0.08), ([0.50, -0.12], 0.03)]),
             },
             liver(
                 0.20,
@@ -145,23 +145,12 @@ impl Anatomy {
                 gloss: 0.7,
                 round: 0.16,
                 coarse_bump: 0.012,
-                fine_bump: 0.0008,
+                fine_bump: 0.00012,
                 shape: Shape::Ellipse(
                     [r.range(-0.2, 0.35), r.range(0.74, 0.80)],
                     [r.range(0.7, 0.9), r.range(0.30, 0.36)],
                     r.range(-0.1, 0.1),
                 ),
-            },
-            Layer {
-                class: FAT,
-                colour: tint(r, [0.86, 0.62, 0.26]),
-                mottle: [0.12, 0.12, 0.10],
-                vessel: [0.66, 0.18, 0.12],
-                gloss: 0.8,
-                round: 0.07,
-                coarse_bump: 0.008,
-                fine_bump: 0.0008,
-                shape: Shape::Ellipse(fat_at, [r.range(0.36, 0.48), r.range(0.13, 0.18)], r.range(-0.05, 0.25)),
             },
             Layer {
                 class: 8,
@@ -171,12 +160,23 @@ impl Anatomy {
                 gloss: 0.8,
                 round: 0.04,
                 coarse_bump: 0.006,
-                fine_bump: 0.0008,
+                fine_bump: 0.00012,
                 shape: Shape::Chain(vec![
                     (neck, 0.05),
                     ([neck[0] + 0.09, neck[1] + 0.08], 0.030),
-                    ([fat_at[0] - 0.12, fat_at[1] + 0.04], 0.045),
+                    ([fat_at[0] - 0.10, fat_at[1] + 0.02], 0.05),
                 ]),
+            },
+            Layer {
+                class: FAT,
+                colour: tint(r, [0.86, 0.62, 0.26]),
+                mottle: [0.12, 0.12, 0.10],
+                vessel: [0.66, 0.18, 0.12],
+                gloss: 0.8,
+                round: 0.07,
+                coarse_bump: 0.006,
+                fine_bump: 0.00012,
+                shape: Shape::Ellipse(fat_at, [r.range(0.36, 0.48), r.range(0.13, 0.18)], r.range(-0.05, 0.25)),
             },
             Layer {
                 class: GALLBLADDER,
@@ -185,13 +185,14 @@ impl Anatomy {
                 vessel: [0.52, 0.22, 0.27],
                 gloss: 1.0,
                 round: 0.17 * size,
-                coarse_bump: 0.006,
-                fine_bump: 0.0003,
+                coarse_bump: 0.0022,
+                fine_bump: 0.00006,
                 shape: Shape::Chain(vec![
                     ([gx - 0.02, -0.46], 0.125 * size),
                     ([gx + 0.03 + lean * 0.2, -0.20], 0.155 * size),
                     ([body[0], 0.04], 0.165 * size),
-                    (neck, 0.058),
+                    ([body[0] * 0.45 + neck[0] * 0.55, 0.04 * 0.45 + neck[1] * 0.55], 0.112 * size),
+                    (neck, 0.050),
                 ]),
             },
         ];
@@ -207,7 +208,7 @@ impl Anatomy {
                     gloss: 1.0,
                     round: 0.02,
                     coarse_bump: 0.004,
-                    fine_bump: 0.0008,
+                    fine_bump: 0.00012,
                     shape: Shape::Ellipse([neck[0] + 0.05, neck[1] + 0.05], [0.10, 0.05], 0.6),
                 },
             );
@@ -247,9 +248,9 @@ impl Anatomy {
         match layer.class {
             FAT => {
                 let lump = self.lobules.at(q[0] * 0.85 + 0.02 * fine, q[1] * 1.2 + 0.02 * coarse);
-                height += 0.028 * lump;
-                tone += 0.9 * (lump - 0.6);
-                let red = smoothstep(0.35, 0.0, lump) * 0.5;
+                height += 0.016 * lump;
+                tone += 0.35 * (lump - 0.6);
+                let red = smoothstep(0.30, 0.0, lump) * 0.45;
                 colour = blend(colour, [0.66, 0.28, 0.16], red);
             }
             GALLBLADDER => {
@@ -270,7 +271,7 @@ impl Anatomy {
             *c += m * tone;
         }
         if vessel > 0.0 && usize::from(vessel_layer) == index {
-            colour = blend(colour, layer.vessel, 0.72 * vessel);
+            colour = blend(colour, layer.vessel, 0.55 * vessel);
             height += 0.0012 * vessel;
         }
         Surface { layer: index as u8, colour, height, gloss: layer.gloss, shade }
@@ -292,7 +293,7 @@ fn grow(layers: &[Layer], r: &mut Rng, body: [f32; 2], fat_at: [f32; 2]) -> Vec<
             GALLBLADDER => {
                 for _ in 0..6 {
                     let root = [body[0] + r.range(-0.12, 0.12), r.range(-0.5, 0.2)];
-                    tree(root, r.range(0.2 * PI, 0.8 * PI), r.range(0.25, 0.5), r.range(0.002, 0.0042), 5);
+                    tree(root, r.range(0.2 * PI, 0.8 * PI), r.range(0.25, 0.5), r.range(0.0016, 0.0034), 5);
                 }
             }
             1 => {

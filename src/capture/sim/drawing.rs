@@ -54,7 +54,7 @@ impl Content {
         let radius = (0.445 * aspect).min(0.80).max(0.40) * r.range(0.90, 1.06);
         let centre = [r.range(-0.04, 0.04) * aspect, r.range(-0.02, 0.02)];
         let hot = [centre[0] + r.range(-0.12, 0.12), centre[1] + r.range(-0.06, 0.12)];
-        let (gain, fall) = (r.range(1.18, 1.36), r.range(1.5, 2.6));
+        let (gain, fall) = (r.range(1.55, 1.80), r.range(1.3, 2.2));
         let soft = (0.004f32).max(1.5 / place.height);
         let mut light = vec![0; width * height];
         for (at, value) in light.iter_mut().enumerate() {

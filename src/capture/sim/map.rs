@@ -1,5 +1,7 @@
 //! Where things lie: the atlas's grid over the scene, and the warp that leads from a picture's pixels to atlas texels.
 
+use std::ops::Range;
+
 /// The atlas's rectangle of the scene (units: picture heights, origin at the picture's centre) and its texels.
 #[derive(Debug, Clone, Copy)]
 pub struct Grid {
@@ -55,23 +57,19 @@ impl Warp {
         Warp { columns, nodes }
     }
 
-    /// Calls `pixel(x, u, v)` for the pixels `from..to` of row `y`.
+    /// Calls `run(columns, start, step)` for pieces of row `y` between `from` and `to`: the texel at the first column and how
+    /// far it moves a pixel.
     #[inline(always)]
-    pub fn row(&self, y: usize, from: usize, to: usize, mut pixel: impl FnMut(usize, i32, i32)) {
+    pub fn runs(&self, y: usize, from: usize, to: usize, mut run: impl FnMut(Range<usize>, [i32; 2], [i32; 2])) {
         let (j, t) = (y / CELL, (y % CELL) as i32);
         let (upper, lower) = (&self.nodes[j * self.columns..], &self.nodes[(j + 1) * self.columns..]);
-        let at = |i: usize, axis: usize| upper[i][axis] + (lower[i][axis] - upper[i][axis]) / CELL as i32 * t;
+        let at = |i: usize| [0, 1].map(|axis| upper[i][axis] + (lower[i][axis] - upper[i][axis]) / CELL as i32 * t);
         for i in from / CELL..to.div_ceil(CELL) {
-            let (mut u, mut v) = (at(i, 0), at(i, 1));
-            let (du, dv) = ((at(i + 1, 0) - u) / CELL as i32, (at(i + 1, 1) - v) / CELL as i32);
-            let (start, end) = (from.max(i * CELL), to.min((i + 1) * CELL));
-            u += du * (start - i * CELL) as i32;
-            v += dv * (start - i * CELL) as i32;
-            for x in start..end {
-                pixel(x, u, v);
-                u += du;
-                v += dv;
-            }
+            let (left, right) = (at(i), at(i + 1));
+            let step = [0, 1].map(|axis| (right[axis] - left[axis]) / CELL as i32);
+            let columns = from.max(i * CELL)..to.min((i + 1) * CELL);
+            let skip = (columns.start - i * CELL) as i32;
+            run(columns, [0, 1].map(|axis| left[axis] + step[axis] * skip), step);
         }
     }
 }

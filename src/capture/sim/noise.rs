@@ -87,7 +87,7 @@ impl Tile {
                 }
             }
             let edge = second.sqrt() - nearest.sqrt();
-            *value = (edge * 1.4).min(1.0).sqrt();
+            *value = smoothstep(-0.25, 1.0, edge) * 1.05 - 0.05;
         }
         Tile { values }
     }

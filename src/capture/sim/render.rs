@@ -127,19 +127,21 @@ impl Simulator {
             return;
         }
         let light = self.content.light_row(y);
-        let (r, g, b) = (&mut row.r[..to], &mut row.g[..to], &mut row.b[..to]);
-        let (sx, sy) = self.speculars.row(y);
-        warp.row(y, from, to, |x, u, v| {
-            let sample = self.atlas.sample(u, v);
-            let lit = u32::from(light[x]);
-            let shine = self.speculars.shine(sample.normal, sx(x), sy, sample.gloss) * lit.min(256) >> 8;
-            let channel = |c: u32| {
-                let c = ((c * lit) >> 16).min(255);
-                (c + (((255 - c) * shine) >> 8)) as u8
-            };
-            r[x] = channel(sample.rgb[0]);
-            g[x] = channel(sample.rgb[1]);
-            b[x] = channel(sample.rgb[2]);
+        let (wanted_x, wanted_y) = self.speculars.row(y);
+        warp.runs(y, from, to, |columns, [mut u, mut v], [du, dv]| {
+            let (first, light) = (columns.start, &light[columns.clone()]);
+            let (r, g, b) = (&mut row.r[columns.clone()], &mut row.g[columns.clone()], &mut row.b[columns]);
+            for ((((i, &lit), r), g), b) in light.iter().enumerate().zip(r).zip(g).zip(b) {
+                let sample = self.atlas.sample(u, v);
+                let lit = u32::from(lit);
+                let shine = (self.speculars.shine(sample.normal, wanted_x(first + i), wanted_y, sample.gloss) * lit.min(256)) >> 8;
+                let channel = |c: u32| {
+                    let c = ((c * lit) >> 16).min(255);
+                    (c + (((255 - c) * shine) >> 8)) as u8
+                };
+                (*r, *g, *b) = (channel(sample.rgb[0]), channel(sample.rgb[1]), channel(sample.rgb[2]));
+                (u, v) = (u + du, v + dv);
+            }
         });
         let place = self.content.place();
         for instrument in &pose.instruments {
@@ -159,7 +161,12 @@ impl Simulator {
         let mut instance_mask = vec![0; width * height];
         for (y, (classes, instances)) in class_mask.chunks_exact_mut(width).zip(instance_mask.chunks_exact_mut(width)).enumerate() {
             let (from, to) = self.content.span(y);
-            warp.row(y, from, to, |x, u, v| classes[x] = self.atlas.class(u, v));
+            warp.runs(y, from, to, |columns, [mut u, mut v], [du, dv]| {
+                for class in &mut classes[columns] {
+                    *class = self.atlas.class(u, v);
+                    (u, v) = (u + du, v + dv);
+                }
+            });
             for instrument in &pose.instruments {
                 for x in place.columns(instrument.span(place.y(y), 0.0), from..to) {
                     if instrument.touch([place.x(x), place.y(y)]).distance <= 0.0 {

@@ -38,7 +38,7 @@ fn walk(grid: &Grid, map: &mut VesselMap, tree: Tree, rng: &mut Rng, open: &mut 
     let ([mut x, mut y], mut heading, mut curl) = (tree.root, tree.heading, 0.0);
     let fork_every = steps / (tree.branches + 1).max(1);
     for step in 0..steps {
-        curl = curl * 0.85 + rng.range(-0.14, 0.14);
+        curl = curl * 0.80 + rng.range(-0.09, 0.09);
         heading += curl;
         let to = [x + STEP * heading.cos(), y + STEP * heading.sin()];
         let thin = 1.0 - 0.75 * step as f32 / steps as f32;
