@@ -1,1 +1,35 @@
-//! The simulator: a deterministic endoscopic scene with exact truth.
+//! The simulator: a deterministic endoscopic scene with exact truth, behind the source `sim:`.
+//!
+//! ```text
+//!   Spec (seed, size, fps, loop) ─► Simulator ── atlas: the tissue, baked once (colour, gloss, normal, class)
+//!                                       │       ── per frame: warp (camera, breathing, pull) ─► light ─► instruments ─► NV12
+//!                                       ├─ render(n) ─► Clip (rendered ahead, cached on disk) ─► SimSource
+//!                                       └─ truth(n)  ─► masks, boxes, tips from the same geometry ─► write_dataset
+//! ```
+//! All motion is periodic over the loop. Lengths in the scene are in picture heights, origin at the picture's centre, y down.
+//! Nothing here knows how a frame is analysed or shown.
+
+mod anatomy;
+mod atlas;
+mod clip;
+mod dataset;
+mod drawing;
+mod error;
+mod instrument;
+mod map;
+mod mapped;
+mod motion;
+mod noise;
+mod nv12;
+mod render;
+mod source;
+mod spec;
+mod vessels;
+
+pub use clip::Clip;
+pub use dataset::{DatasetOptions, write_dataset};
+pub use error::SimError;
+pub use nv12::rgb_of_nv12;
+pub use render::{Simulator, Truth, TruthInstrument};
+pub use source::SimSource;
+pub use spec::Spec;
