@@ -9,6 +9,8 @@ pub enum CaptureError {
         "unknown source '{uri}'{note}: give a video file (path or path?fps=60), sim: (the built-in simulator), or gst:DESCRIPTION (a GStreamer pipeline that ends before the sink)"
     )]
     Unknown { uri: String, note: &'static str },
+    #[error(transparent)]
+    Sim(#[from] crate::capture::sim::SimError),
     #[error("source '{uri}': {reason}; write path?fps=N with N from 1 to 1000, as 60, 29.97 or 30000/1001")]
     Query { uri: String, reason: String },
     #[error("no such file: '{path}'; check the name, or use sim: for the built-in simulator")]

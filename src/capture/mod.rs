@@ -114,7 +114,7 @@ pub trait Source: Send {
 pub fn open(uri: &str, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box<dyn Source>, CaptureError> {
     let ahead = settings.decode_ahead_frames.clamp(1, 16);
     match uri::parse(uri)? {
-        uri::Spec::Sim => Err(CaptureError::Unknown { uri: uri.to_owned(), note: " (the simulator is not wired yet)" }),
+        uri::Spec::Sim => Ok(sim::SimSource::open(uri, clock)?),
         uri::Spec::File { path, rate } => {
             let header = file::check(&path)?;
             messages::init()?;

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// From one frame to the next while a test waits for something.
 const FRAME_PERIOD: Duration = Duration::from_millis(5);
 
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     let here = std::env::current_exe().unwrap();
     let program = here.ancestors().nth(2).unwrap().join("examples/hostile-worker");
     assert!(

@@ -3,6 +3,9 @@
 mod allocations;
 mod bad_input;
 mod link;
+mod pipeline;
+mod record;
 mod run;
 mod support;
+mod window;
 mod worker;
