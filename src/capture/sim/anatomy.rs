@@ -71,7 +71,7 @@ impl Anatomy {
         let liver_colour = [[0.34, 0.110, 0.115], [0.30, 0.105, 0.115], [0.40, 0.150, 0.130]][r.below(3)];
         let liver_colour = tint(r, liver_colour);
         let liver_mottle = [0.055, 0.026, 0.026];
-        let gall = [[0.80, 0.70, 0.50], [0.66, 0.68, 0.60], [0.60, 0.66, 0.48]][r.below(3)];
+        let gall = [[0.80, 0.68, 0.46], [0.70, 0.67, 0.54], [0.62, 0.65, 0.46]][r.below(3)];
         let gall = tint(r, gall);
         let blood = [0.40, 0.05, 0.06];
         let lean = r.range(-0.10, 0.12);
@@ -169,14 +169,18 @@ impl Anatomy {
             },
             Layer {
                 class: FAT,
-                colour: tint(r, [0.86, 0.62, 0.26]),
+                colour: tint(r, [0.82, 0.60, 0.31]),
                 mottle: [0.12, 0.12, 0.10],
                 vessel: [0.66, 0.18, 0.12],
                 gloss: 0.8,
                 round: 0.07,
                 coarse_bump: 0.006,
                 fine_bump: 0.00012,
-                shape: Shape::Ellipse(fat_at, [r.range(0.36, 0.48), r.range(0.13, 0.18)], r.range(-0.05, 0.25)),
+                shape: Shape::Chain(vec![
+                    ([neck[0] + 0.03, neck[1] + 0.09], 0.07),
+                    (fat_at, r.range(0.12, 0.15)),
+                    ([fat_at[0] + 0.5, fat_at[1] + r.range(-0.02, 0.10)], r.range(0.14, 0.20)),
+                ]),
             },
             Layer {
                 class: GALLBLADDER,
