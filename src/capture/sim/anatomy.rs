@@ -67,11 +67,15 @@ impl Anatomy {
         let lobules = Tile::lumps(r, 9);
 
         let bright = r.range(0.9, 1.1);
-        let tint = |r: &mut Rng, c: [f32; 3]| c.map(|v| (v * bright * r.range(0.93, 1.07)).min(1.0));
-        let liver_colour = [[0.34, 0.110, 0.115], [0.30, 0.105, 0.115], [0.40, 0.150, 0.130]][r.below(3)];
+        // Patients differ more in brightness than in hue.
+        let tint = |r: &mut Rng, c: [f32; 3]| {
+            let tone = bright * r.range(0.92, 1.08);
+            c.map(|v| (v * tone * r.range(0.97, 1.03)).min(1.0))
+        };
+        let liver_colour = [[0.34, 0.110, 0.115], [0.30, 0.105, 0.115], [0.35, 0.128, 0.115]][r.below(3)];
         let liver_colour = tint(r, liver_colour);
         let liver_mottle = [0.055, 0.026, 0.026];
-        let gall = [[0.80, 0.70, 0.50], [0.66, 0.68, 0.60], [0.60, 0.66, 0.48]][r.below(3)];
+        let gall = [[0.80, 0.66, 0.44], [0.72, 0.65, 0.50], [0.64, 0.63, 0.45]][r.below(3)];
         let gall = tint(r, gall);
         let blood = [0.40, 0.05, 0.06];
         let lean = r.range(-0.10, 0.12);
@@ -169,14 +173,18 @@ impl Anatomy {
             },
             Layer {
                 class: FAT,
-                colour: tint(r, [0.86, 0.62, 0.26]),
+                colour: tint(r, [0.82, 0.60, 0.31]),
                 mottle: [0.12, 0.12, 0.10],
                 vessel: [0.66, 0.18, 0.12],
                 gloss: 0.8,
                 round: 0.07,
                 coarse_bump: 0.006,
                 fine_bump: 0.00012,
-                shape: Shape::Ellipse(fat_at, [r.range(0.36, 0.48), r.range(0.13, 0.18)], r.range(-0.05, 0.25)),
+                shape: Shape::Chain(vec![
+                    ([neck[0] + 0.03, neck[1] + 0.09], 0.07),
+                    (fat_at, r.range(0.12, 0.15)),
+                    ([fat_at[0] + 0.5, fat_at[1] + r.range(-0.02, 0.10)], r.range(0.14, 0.20)),
+                ]),
             },
             Layer {
                 class: GALLBLADDER,
@@ -256,7 +264,7 @@ impl Anatomy {
             GALLBLADDER => {
                 // Bile shines through as grey-blue; the neck is fatty.
                 let bile = smoothstep(-0.2, 0.7, self.soft.at(x * 0.9, y * 0.7 + 0.3) + 0.25);
-                colour = blend(colour, [0.56, 0.58, 0.60], 0.55 * bile);
+                colour = blend(colour, [0.57, 0.57, 0.58], 0.50 * bile);
                 colour = blend(colour, [0.86, 0.62, 0.36], smoothstep(0.08, 0.3, y) * 0.7);
             }
             LIVER => tone += 0.35 * self.grain.at(x * 5.1, y * 5.1),

@@ -102,7 +102,7 @@ fn pack(anatomy: &Anatomy, surfaces: &[Surface], grid: &Grid, i: usize, j: usize
     let up = 1.0 / (1.0 + gx * gx + gy * gy).sqrt();
     let normal = [-gx * up, -gy * up];
     let facing = (0.96 * up - 0.12 * normal[0] - 0.24 * normal[1]).max(0.0);
-    let light = (0.22 + 0.86 * facing) * here.shade;
+    let light = (0.10 + 0.95 * facing * facing.sqrt()) * here.shade;
     let byte = |v: f32| (v.clamp(0.0, 1.0) * 255.0 + 0.5) as u64;
     let signed = |v: f32| (v * 127.0 + 128.5).clamp(0.0, 255.0) as u64;
     byte(here.colour[0] * light)

@@ -51,10 +51,10 @@ impl Content {
     pub fn new(r: &mut Rng, width: usize, height: usize) -> Self {
         let place = Place { width: width as f32, height: height as f32 };
         let aspect = place.width / place.height;
-        let radius = (0.445 * aspect).min(0.80).max(0.40) * r.range(0.90, 1.06);
+        let radius = (0.445 * aspect).clamp(0.40, 0.80) * r.range(0.90, 1.06);
         let centre = [r.range(-0.04, 0.04) * aspect, r.range(-0.02, 0.02)];
         let hot = [centre[0] + r.range(-0.12, 0.12), centre[1] + r.range(-0.06, 0.12)];
-        let (gain, fall) = (r.range(1.55, 1.80), r.range(1.3, 2.2));
+        let (gain, fall) = (r.range(1.42, 1.68), r.range(1.2, 2.0));
         let soft = (0.004f32).max(1.5 / place.height);
         let mut light = vec![0; width * height];
         for (at, value) in light.iter_mut().enumerate() {
@@ -160,7 +160,7 @@ pub fn draw_instrument(instrument: &Instrument, place: Place, y: usize, within: 
         let cover = (0.5 - touch.distance / edge).clamp(0.0, 1.0);
         if cover > 0.0 {
             // Nearer to the light than the tissue.
-            let lit = f32::from(light[x]) * (1.05 / 256.0);
+            let lit = f32::from(light[x]) * (0.92 / 256.0);
             for (plane, colour) in [&mut row.r, &mut row.g, &mut row.b].into_iter().zip(touch.colour) {
                 let under = f32::from(plane[x]);
                 let over = (colour * lit * 255.0).min(255.0);

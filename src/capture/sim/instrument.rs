@@ -50,9 +50,9 @@ pub struct Touch {
     pub colour: [f32; 3],
 }
 
-const STEEL: [f32; 3] = [0.60, 0.61, 0.63];
-const BLACK: [f32; 3] = [0.20, 0.21, 0.23];
-const CERAMIC: [f32; 3] = [0.92, 0.90, 0.84];
+const STEEL: [f32; 3] = [0.40, 0.41, 0.43];
+const BLACK: [f32; 3] = [0.15, 0.16, 0.18];
+const CERAMIC: [f32; 3] = [0.74, 0.72, 0.66];
 
 impl Instrument {
     /// `opening`: angle between the jaws, radians.

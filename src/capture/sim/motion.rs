@@ -89,6 +89,7 @@ impl Motion {
         let second = [Kind::Hook, Kind::Hook, Kind::Irrigator][r.below(3)];
         let third = [Kind::Irrigator, Kind::Grasper, Kind::Irrigator][r.below(3)];
         let count = 2 + r.below(2);
+        // The second works while the first is away: there is always one.
         let from = r.unit();
         let mirror = r.bits().is_multiple_of(4);
         let kinds = [Kind::Grasper, second, third];
@@ -96,14 +97,14 @@ impl Motion {
         let clock = [0.47 + r.range(-0.03, 0.05), 0.06 + r.range(-0.04, 0.07), 0.84 + r.range(-0.04, 0.04)];
         let body = anatomy.gallbladder_in_scene;
         let neck = anatomy.neck_in_scene;
-        let targets = [[body[0] - 0.03, body[1] + 0.12], [neck[0] + 0.06, neck[1] - 0.02], [body[0] + 0.30, body[1] - 0.16]];
+        let targets = [[body[0] - 0.03, body[1] + 0.12], [neck[0] + 0.06, neck[1] - 0.02], [neck[0] + 0.09, neck[1] + 0.03]];
         let mut actors: Vec<Actor> = (0..count)
             .map(|i| {
                 let angle = TAU * if mirror { (0.5 - clock[i]).rem_euclid(1.0) } else { clock[i] };
                 let far = content.1 * 1.35;
                 let size = [0.034, 0.038, 0.030][i] * r.range(0.9, 1.15);
-                let length = [0.80, 0.70, 0.46][i] + r.range(-0.04, 0.04);
-                let start = (from + [0.0, 0.18, 0.62][i] + r.range(-0.04, 0.04)).rem_euclid(1.0);
+                let length = [0.86, 0.66, 0.54][i] + r.range(-0.03, 0.03);
+                let start = (from + [0.0, 0.52, 0.30][i] + r.range(-0.03, 0.03)).rem_euclid(1.0);
                 let present = Window { from: start, length, ramp: 0.15 };
                 let grip = Window { from: (start + 0.28 * length).rem_euclid(1.0), length: 0.48 * length, ramp: 0.09 };
                 let grips = kinds[i] == Kind::Grasper && i == 0;
@@ -124,6 +125,12 @@ impl Motion {
         // Drawn from back to front: the one in the middle of the work lies behind.
         actors.rotate_left(r.below(count));
         Motion { pan, turn, zoom, breaths, breath_size: r.range(0.008, 0.014), actors }
+    }
+
+    #[cfg(test)]
+    pub fn leave_out_instruments(&mut self) {
+        // They stay where they pull, so that the tissue lies as it did: only what is drawn goes.
+        self.actors.iter_mut().for_each(|actor| actor.present = Window { from: 0.0, length: -1.0, ramp: 1.0 });
     }
 
     pub fn pose(&self, phase: f32) -> Pose {

@@ -215,3 +215,166 @@ fn extents(mask: &[u8], width: usize, id: u8) -> Option<([u32; 4], u64)> {
     }
     (count > 0).then_some((bbox, count))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::classes::{self, ClassKind};
+    use std::collections::BTreeMap;
+
+    fn spec(seed: u64) -> Spec {
+        Spec { seed, width: 321, height: 181, fps: 20, loop_s: 3.0 }
+    }
+
+    fn picture(simulator: &Simulator, index: usize) -> Vec<u8> {
+        let mut bytes = vec![0; simulator.layout().size];
+        simulator.render(index, &mut bytes);
+        bytes
+    }
+
+    fn difference(a: &[u8], b: &[u8]) -> f64 {
+        a.iter().zip(b).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / a.len() as f64
+    }
+
+    #[test]
+    fn the_same_seed_is_the_same_bytes_and_another_is_not() {
+        let (a, again, other) = (Simulator::new(&spec(1)).unwrap(), Simulator::new(&spec(1)).unwrap(), Simulator::new(&spec(2)).unwrap());
+        for index in [0, 17] {
+            assert_eq!(picture(&a, index), picture(&again, index));
+            assert_eq!(a.truth(index), again.truth(index));
+            assert!(difference(&picture(&a, index), &picture(&other, index)) > 4.0);
+        }
+    }
+
+    #[test]
+    fn the_loop_has_no_seam() {
+        for seed in 0..4 {
+            let simulator = Simulator::new(&spec(seed)).unwrap();
+            let last = simulator.frame_count() - 1;
+            assert_eq!(picture(&simulator, 0), picture(&simulator, last + 1));
+            let steps: Vec<f64> = (0..last).map(|n| difference(&picture(&simulator, n), &picture(&simulator, n + 1))).collect();
+            let seam = difference(&picture(&simulator, last), &picture(&simulator, 0));
+            let largest = steps.iter().copied().fold(0.0, f64::max);
+            assert!(seam <= largest * 1.05, "seed {seed}: {seam} at the seam, at most {largest} elsewhere");
+            assert!(largest > 0.2, "and it moves");
+        }
+    }
+
+    #[test]
+    fn boxes_tips_and_masks_say_the_same() {
+        let (mut tips, mut hidden) = (0, 0);
+        for seed in 0..8 {
+            let simulator = Simulator::new(&spec(seed)).unwrap();
+            let mut classes_of: BTreeMap<u32, u8> = BTreeMap::new();
+            for index in (0..simulator.frame_count()).step_by(3) {
+                let truth = simulator.truth(index);
+                let ids: Vec<u8> = truth.instruments.iter().map(|i| i.id.0 as u8).collect();
+                assert!(truth.instance_mask.iter().all(|id| *id == 0 || ids.contains(id)));
+                for instrument in &truth.instruments {
+                    assert_eq!(
+                        *classes_of.entry(instrument.id.0).or_insert(instrument.class.0),
+                        instrument.class.0,
+                        "an id keeps its class"
+                    );
+                    let id = instrument.id.0 as u8;
+                    let pixels: Vec<(u32, u32)> = (0..truth.instance_mask.len())
+                        .filter(|&at| truth.instance_mask[at] == id)
+                        .map(|at| ((at % truth.width) as u32, (at / truth.width) as u32))
+                        .collect();
+                    assert_eq!(pixels.len() as u64, instrument.visible_px);
+                    let extent = |f: fn(&(u32, u32)) -> u32| (pixels.iter().map(f).min().unwrap(), pixels.iter().map(f).max().unwrap() + 1);
+                    let ((x0, x1), (y0, y1)) = (extent(|p| p.0), extent(|p| p.1));
+                    assert_eq!(instrument.bbox, [x0, y0, x1, y1]);
+                    assert!((instrument.axis[0].hypot(instrument.axis[1]) - 1.0).abs() < 1e-4);
+                    match instrument.tip {
+                        Some([x, y]) => {
+                            assert_eq!(truth.instance_mask[y as usize * truth.width + x as usize], id);
+                            tips += 1;
+                        }
+                        None => hidden += 1,
+                    }
+                }
+                for (class, instance) in truth.class_mask.iter().zip(&truth.instance_mask) {
+                    let kind = classes::table().by_id(ClassId(*class)).unwrap().kind;
+                    assert_eq!(kind == ClassKind::Instrument, *instance != 0);
+                }
+            }
+            assert!(classes_of.len() >= 2, "seed {seed} has {classes_of:?}");
+        }
+        assert!(tips > 100 && hidden < tips / 4, "{tips} tips seen, {hidden} not");
+    }
+
+    /// The mask is where the pixels are: painting a scene with and without its instruments differs on their mask and,
+    /// but for the soft edge and the shadow, nowhere else.
+    #[test]
+    fn the_mask_is_where_the_pixels_are() {
+        for seed in [1, 4] {
+            let with = Simulator::new(&spec(seed)).unwrap();
+            let mut without = Simulator::new(&spec(seed)).unwrap();
+            without.motion.leave_out_instruments();
+            for index in [10, 30] {
+                let truth = with.truth(index);
+                let bare = without.truth(index);
+                assert!(bare.instruments.is_empty() && !truth.instruments.is_empty());
+                for (at, instance) in truth.instance_mask.iter().enumerate() {
+                    assert!(*instance != 0 || truth.class_mask[at] == bare.class_mask[at]);
+                }
+                let (a, b) = (picture(&with, index), picture(&without, index));
+                let stride = with.layout().planes()[0].stride;
+                let (mut differ, mut inside, mut brighter_outside) = (0u64, 0u64, 0u64);
+                for (at, instance) in truth.instance_mask.iter().enumerate() {
+                    let (x, y) = (at % truth.width, at / truth.width);
+                    let change = i32::from(a[y * stride + x]) - i32::from(b[y * stride + x]);
+                    let near = (-1..=1).any(|dy: isize| {
+                        (-1..=1).any(|dx: isize| {
+                            let (x, y) = (x.saturating_add_signed(dx), y.saturating_add_signed(dy));
+                            x < truth.width && y < truth.height && truth.instance_mask[y * truth.width + x] != 0
+                        })
+                    });
+                    inside += u64::from(*instance != 0);
+                    differ += u64::from(*instance != 0 && change != 0);
+                    // A shadow only darkens; so what is brighter outside the mask is a mask that is wrong.
+                    brighter_outside += u64::from(!near && change > 0 && with.content.contains(x, y));
+                }
+                assert!(differ * 10 > inside * 8, "{differ} of {inside}");
+                assert_eq!(brighter_outside, 0);
+            }
+        }
+    }
+
+    #[test]
+    fn instruments_leave_and_come_back_and_occlude_each_other() {
+        let (mut left, mut overlapped) = (0, 0);
+        for seed in 0..8 {
+            let simulator = Simulator::new(&spec(seed)).unwrap();
+            let mut seen: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+            for index in 0..simulator.frame_count() {
+                let truth = simulator.truth(index);
+                assert!((1..=3).contains(&truth.instruments.len()), "seed {seed} picture {index}: {}", truth.instruments.len());
+                truth.instruments.iter().for_each(|i| seen.entry(i.id.0).or_default().push(index));
+                let place = simulator.content.place();
+                let (pose, _) = simulator.pose(index);
+                overlapped += (0..truth.instance_mask.len())
+                    .step_by(7)
+                    .filter(|at| {
+                        let point = [place.x(at % truth.width), place.y(at / truth.width)];
+                        pose.instruments.iter().filter(|i| i.touch(point).distance <= 0.0).count() > 1
+                    })
+                    .count();
+            }
+            left += seen.values().filter(|frames| frames.len() < simulator.frame_count()).count();
+        }
+        assert!(left >= 12 && overlapped > 0, "{left} left, {overlapped} pixels overlapped");
+    }
+
+    #[test]
+    fn the_picture_has_the_tissues_of_the_operation_in_every_scene() {
+        for seed in 0..12 {
+            let truth = Simulator::new(&spec(seed)).unwrap().truth(0);
+            for class in [1, 2, 4, 10] {
+                let share = truth.class_mask.iter().filter(|c| **c == class).count() as f64 / truth.class_mask.len() as f64;
+                assert!(share > 0.005, "seed {seed}: class {class} covers {share}");
+            }
+        }
+    }
+}
