@@ -68,7 +68,10 @@ fn verify(dir: Option<&PathBuf>) -> anyhow::Result<()> {
     };
     for dir in dirs {
         let engine = load(dir)?;
-        println!("{} {}: model {} manifest {}", engine.manifest.name, engine.manifest.version, engine.manifest.model.sha256, engine.manifest_sha256);
+        println!(
+            "{} {}: model {} manifest {}",
+            engine.manifest.name, engine.manifest.version, engine.manifest.model.sha256, engine.manifest_sha256
+        );
     }
     Ok(())
 }

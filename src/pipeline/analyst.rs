@@ -81,8 +81,10 @@ pub fn serve() -> i32 {
 }
 
 fn load(hello: &Hello) -> Result<CpuAnalyst, AnalystError> {
-    let spec: AnalystSpec = serde_json::from_value(hello.analyst.clone())
-        .map_err(|e| AnalystError::Refused { text: format!("what the video process asks for is not understood ({e})"), is_finding: false })?;
+    let spec: AnalystSpec = serde_json::from_value(hello.analyst.clone()).map_err(|e| AnalystError::Refused {
+        text: format!("what the video process asks for is not understood ({e})"),
+        is_finding: false,
+    })?;
     let engine = Engines::find(spec.engines.as_deref())?.load_for("cpu")?;
     let line = check_engine(&spec)?;
     Ok(CpuAnalyst { analyser: Analyser::load(engine)?, line })

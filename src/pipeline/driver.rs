@@ -310,7 +310,14 @@ impl DisplayThread {
         }
     }
 
-    fn present(&mut self, run: &mut Run, output: &mut dyn Output, frame: &Frame, scene: Option<&Scene>, repeat: bool) -> Result<(), DisplayError> {
+    fn present(
+        &mut self,
+        run: &mut Run,
+        output: &mut dyn Output,
+        frame: &Frame,
+        scene: Option<&Scene>,
+        repeat: bool,
+    ) -> Result<(), DisplayError> {
         let picture = if repeat { Picture::Again(frame) } else { Picture::New(frame) };
         let hud = self.hud_is_on.then(|| self.hud.layer());
         let overlay = self.screen.layer();

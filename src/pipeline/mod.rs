@@ -125,11 +125,7 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
     }
     let is_pulled = record_mode(&spec)? == Some(RecordMode::Lossless);
     let wake = Arc::new(Wake::default());
-    let hello = Hello {
-        want_hash: spec.scenes.is_some(),
-        analyst: serde_json::to_value(&analyst).unwrap_or_default(),
-        ..Hello::default()
-    };
+    let hello = Hello { want_hash: spec.scenes.is_some(), analyst: serde_json::to_value(&analyst).unwrap_or_default(), ..Hello::default() };
     // The worker loads its engine while the source is opened.
     let worker = Arc::new(Worker::start(spec.worker.clone(), &spec.config.link, hello, clock.clone(), wake.clone())?);
     // Where the recorder pulls, no picture is ever late: the source's clock stands still.

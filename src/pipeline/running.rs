@@ -145,8 +145,22 @@ impl Prepared {
         streamed?;
         let end_ns = clock.now_ns();
         let path = spec.report.clone();
-        let leftovers =
-            Leftovers { spec, info, engine, counters, captured, shown, analysis, stall, counts, restarts, introduction, losses, seconds, end_ns };
+        let leftovers = Leftovers {
+            spec,
+            info,
+            engine,
+            counters,
+            captured,
+            shown,
+            analysis,
+            stall,
+            counts,
+            restarts,
+            introduction,
+            losses,
+            seconds,
+            end_ns,
+        };
         let report = summary::of(leftovers);
         if let Some(path) = &path {
             crate::record::write_report(&report, path)?;
@@ -175,7 +189,13 @@ fn open_sinks(spec: &Spec, info: &SourceInfo, is_pulled: bool) -> Result<Sinks, 
 }
 
 fn source_line(info: &SourceInfo) -> String {
-    let kind = if info.uri.starts_with("sim:") { "SIMULATED" } else if info.live { "LIVE" } else { "RECORDING" };
+    let kind = if info.uri.starts_with("sim:") {
+        "SIMULATED"
+    } else if info.live {
+        "LIVE"
+    } else {
+        "RECORDING"
+    };
     format!("{kind} {}x{} {:.4} Hz", info.width, info.height, info.fps)
 }
 

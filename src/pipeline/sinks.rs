@@ -78,7 +78,11 @@ impl Sinks {
 
     /// Is anything to be done with presented pixels? If not, they need not be read back.
     pub fn want_pixels(&self, frame: FrameId) -> bool {
-        self.recorder.is_some() || self.timeline.is_some() || self.snapshots.path.is_some() || self.coverage.is_some() || self.snapshots.at.contains(&frame.0)
+        self.recorder.is_some()
+            || self.timeline.is_some()
+            || self.snapshots.path.is_some()
+            || self.coverage.is_some()
+            || self.snapshots.at.contains(&frame.0)
     }
 
     /// Called before another frame takes the screen: the last chance to record the one that is on it.

@@ -7,10 +7,28 @@ use crate::record::{Frames, Report, SourceLine, Stages};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub fn of(left: Leftovers) -> Report {
-    let Leftovers { spec, info, engine, counters, captured, shown, analysis, stall, counts, restarts, introduction, mut losses, seconds, end_ns } = left;
+    let Leftovers {
+        spec,
+        info,
+        engine,
+        counters,
+        captured,
+        shown,
+        analysis,
+        stall,
+        counts,
+        restarts,
+        introduction,
+        mut losses,
+        seconds,
+        end_ns,
+    } = left;
     if let Some(introduction) = introduction {
         let sandbox = introduction.sandbox;
-        scheduling::note_granted(&format!("worker: nice {}, landlock ABI {}, seccomp {}", spec.config.link.nice, sandbox.landlock_abi, sandbox.seccomp));
+        scheduling::note_granted(&format!(
+            "worker: nice {}, landlock ABI {}, seccomp {}",
+            spec.config.link.nice, sandbox.landlock_abi, sandbox.seccomp
+        ));
     }
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let frames = Frames {
@@ -81,7 +99,9 @@ pub fn of(left: Leftovers) -> Report {
         audit: None,
         seconds,
         peak_rss_mb: scheduling::peak_rss_mb(),
-        first_picture_ms: shown.first_present_ns.map(|ns| ns.saturating_sub(end_ns.saturating_sub(scheduling::process_age_ns())) as f64 / 1e6),
+        first_picture_ms: shown
+            .first_present_ns
+            .map(|ns| ns.saturating_sub(end_ns.saturating_sub(scheduling::process_age_ns())) as f64 / 1e6),
         worker_restarts: restarts,
     }
 }

@@ -10,7 +10,8 @@ use std::sync::mpsc;
 pub fn run(run: Prepared) -> Result<Report, RunError> {
     let settings = run.spec.config.display.clone();
     let info = run.source.info();
-    let options = WindowOptions { title: settings.title.clone(), size: (info.width as u32, info.height as u32), fullscreen: settings.fullscreen };
+    let options =
+        WindowOptions { title: settings.title.clone(), size: (info.width as u32, info.height as u32), fullscreen: settings.fullscreen };
     let (ask, controls) = crossbeam_channel::bounded(64);
     let (tell, outcome) = mpsc::channel();
     let clock = run.clock.clone();

@@ -20,12 +20,8 @@ pub fn upsample_mask(mask: &ClassMask, width: usize, height: usize) -> Vec<u8> {
     for (&(y0, y1, fy), line) in rows.iter().zip(out.chunks_exact_mut(width)) {
         let (upper, lower) = (&mask.ids[y0 * from_w..][..from_w], &mask.ids[y1 * from_w..][..from_w]);
         for (&(x0, x1, fx), pixel) in columns.iter().zip(line) {
-            let corners = [
-                (upper[x0], (1.0 - fx) * (1.0 - fy)),
-                (upper[x1], fx * (1.0 - fy)),
-                (lower[x0], (1.0 - fx) * fy),
-                (lower[x1], fx * fy),
-            ];
+            let corners =
+                [(upper[x0], (1.0 - fx) * (1.0 - fy)), (upper[x1], fx * (1.0 - fy)), (lower[x0], (1.0 - fx) * fy), (lower[x1], fx * fy)];
             if corners.iter().all(|c| c.0 == corners[0].0) {
                 *pixel = corners[0].0;
                 continue;

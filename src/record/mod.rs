@@ -13,5 +13,5 @@ pub use error::RecordError;
 pub use mask::upsample_mask;
 pub use report::{AlarmLine, EngineLine, Frames, Report, SCHEMA, SourceLine, Stages, StateLine, check_writable, make_folder, write_report};
 pub use still::{Still, StillWriter, save_bgrx, save_grey};
-pub use video::{Pushed, RecordMode, RecordStats, VideoRecorder};
 pub use stream::{Hash, LineWriter, SceneLine, TimelineLine};
+pub use video::{Pushed, RecordMode, RecordStats, VideoRecorder};

@@ -44,10 +44,20 @@ fn save(path: &Path, data: &[u8], width: usize, height: usize, colour: png::Colo
 
 /// What a still is made of.
 pub enum Still {
-    Bgrx { data: Vec<u8>, width: usize, height: usize },
-    Grey { data: Vec<u8>, width: usize, height: usize },
+    Bgrx {
+        data: Vec<u8>,
+        width: usize,
+        height: usize,
+    },
+    Grey {
+        data: Vec<u8>,
+        width: usize,
+        height: usize,
+    },
     /// A scene's class ids, brought to the picture's size by the writer.
-    Mask { scene: Arc<crate::scene::Scene> },
+    Mask {
+        scene: Arc<crate::scene::Scene>,
+    },
 }
 
 /// Writes stills on a thread of its own. `offer` never waits: what finds the queue full is counted.

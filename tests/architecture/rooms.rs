@@ -57,7 +57,8 @@ fn rooms_import_only_what_the_table_allows() {
         let relative = path.strip_prefix(&src).unwrap().to_str().unwrap();
         let room = room_of(relative);
         seen.insert(room.to_owned());
-        let (_, allowed) = MAY_IMPORT.iter().find(|(name, _)| *name == room).unwrap_or_else(|| panic!("{relative}: room '{room}' is not in the table"));
+        let (_, allowed) =
+            MAY_IMPORT.iter().find(|(name, _)| *name == room).unwrap_or_else(|| panic!("{relative}: room '{room}' is not in the table"));
         for named in named_rooms(&std::fs::read_to_string(&path).unwrap()) {
             let is_room = MAY_IMPORT.iter().any(|(name, _)| *name == named);
             assert!(

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 #[track_caller]
 fn refused(arguments: &[&str], code: i32, named: &[&str]) {
     let started = Instant::now();
-    let outputs = ["--timeline", "{}/t.jsonl", "--scenes", "{}/s.jsonl", "--record", "{}/r.mp4", "--snapshot", "{}/p.png", "--frames", "30"];
+    let outputs =
+        ["--timeline", "{}/t.jsonl", "--scenes", "{}/s.jsonl", "--record", "{}/r.mp4", "--snapshot", "{}/p.png", "--frames", "30"];
     let run = Run::new(&[arguments, &outputs].concat());
     let stderr = run.stderr();
     assert_eq!(run.output.status.code(), Some(code), "{arguments:?}: {stderr}");

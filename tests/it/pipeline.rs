@@ -52,7 +52,9 @@ fn a_hostile_worker_changes_no_pixel_and_no_count() {
 fn a_lost_signal_is_said_and_the_picture_comes_back() {
     // A second of pictures, two seconds of nothing, a second of pictures.
     let pictures = |offset_ns: u64| {
-        format!("videotestsrc num-buffers=25 timestamp-offset={offset_ns} ! video/x-raw,format=NV12,width=320,height=240,framerate=25/1 ! c.")
+        format!(
+            "videotestsrc num-buffers=25 timestamp-offset={offset_ns} ! video/x-raw,format=NV12,width=320,height=240,framerate=25/1 ! c."
+        )
     };
     let source = format!("gst:{} {} concat name=c adjust-base=false ! identity", pictures(0), pictures(3_000_000_000));
     let run = Run::new(&["--source", &source, "--frames", "50"]);

@@ -7,7 +7,8 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 /// BGRx pictures of a file, decoded by GStreamer.
 fn pictures(path: &std::path::Path) -> Vec<Vec<u8>> {
     gstreamer::init().unwrap();
-    let description = format!("filesrc location={} ! matroskademux ! avdec_ffv1 ! video/x-raw,format=BGRx ! appsink name=out sync=false", path.display());
+    let description =
+        format!("filesrc location={} ! matroskademux ! avdec_ffv1 ! video/x-raw,format=BGRx ! appsink name=out sync=false", path.display());
     let pipeline = gstreamer::parse::launch(&description).unwrap().downcast::<gstreamer::Pipeline>().unwrap();
     let sink = pipeline.by_name("out").unwrap().downcast::<gstreamer_app::AppSink>().unwrap();
     pipeline.set_state(gstreamer::State::Playing).unwrap();

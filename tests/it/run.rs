@@ -7,14 +7,44 @@ use std::collections::BTreeMap;
 #[test]
 fn a_simulated_run_reports_every_frame() {
     let run = Run::new(&[
-        "--source", SMALL_SIM, "--frames", "90", "--timeline", "{}/t.jsonl", "--scenes", "{}/s.jsonl", "--masks", "{}/masks",
-        "--coverage", "{}/coverage", "--snapshot", "{}/last.png", "--snapshot-at", "30,60",
+        "--source",
+        SMALL_SIM,
+        "--frames",
+        "90",
+        "--timeline",
+        "{}/t.jsonl",
+        "--scenes",
+        "{}/s.jsonl",
+        "--masks",
+        "{}/masks",
+        "--coverage",
+        "{}/coverage",
+        "--snapshot",
+        "{}/last.png",
+        "--snapshot-at",
+        "30,60",
     ]);
     let report = run.report();
     assert_eq!(report["schema"], "keyhole.run/1");
     assert_eq!(report["frames"]["captured"], 90);
     assert_eq!((&report["source"]["width"], &report["source"]["height"]), (&640.into(), &360.into()));
-    for key in ["version", "commit", "mode", "scheduling", "backend", "adapter", "compositor", "display", "engines", "losses", "states", "alarms", "audit", "seconds", "peak_rss_mb"] {
+    for key in [
+        "version",
+        "commit",
+        "mode",
+        "scheduling",
+        "backend",
+        "adapter",
+        "compositor",
+        "display",
+        "engines",
+        "losses",
+        "states",
+        "alarms",
+        "audit",
+        "seconds",
+        "peak_rss_mb",
+    ] {
         assert!(report.get(key).is_some(), "the report has no '{key}'");
     }
     for stage in ["decode", "upload", "preprocess", "infer", "track", "compose", "present"] {

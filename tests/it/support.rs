@@ -72,7 +72,8 @@ impl Run {
 
     /// Names of what the run left behind.
     pub fn left(&self) -> Vec<String> {
-        let mut names: Vec<String> = std::fs::read_dir(self.folder.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> =
+            std::fs::read_dir(self.folder.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }

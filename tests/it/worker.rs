@@ -17,7 +17,17 @@ impl Live {
         let folder = tempfile::tempdir().unwrap();
         let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         let child = keyhole()
-            .args(["run", "--display", "headless", "--hud", "off", "--seconds", seconds, "--source", "sim:?width=640&height=360&fps=30&seconds=2"])
+            .args([
+                "run",
+                "--display",
+                "headless",
+                "--hud",
+                "off",
+                "--seconds",
+                seconds,
+                "--source",
+                "sim:?width=640&height=360&fps=30&seconds=2",
+            ])
             .args(["--report", &place("r.json"), "--timeline", &place("t.jsonl")])
             .stderr(Stdio::inherit())
             .spawn()

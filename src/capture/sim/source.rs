@@ -6,7 +6,7 @@ use super::spec::Spec;
 use crate::base::clock::Clock;
 use crate::capture::{CaptureError, Picture, PlaneRef, Pull, Source, SourceInfo};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Picture n is due at start + n/fps, by integers and so without drift; start is the clock at the first pull.
 /// While the clip is still being rendered (only the first time), a picture that is not there is waited for, at most as
@@ -21,19 +21,13 @@ pub struct SimSource {
     skipped: u32,
 }
 
-/// How long opening may wait for a head start of the rendering.
-const HEAD_START: Duration = Duration::from_millis(900);
-
 impl SimSource {
-    /// Opens `sim:…`. A clip that is not in the cache is rendered ahead for at most about a second; the rest follows while
-    /// it plays.
+    /// Opens `sim:…`, and returns when the clip is whole: from the cache at once, else after rendering it (seconds), so
+    /// that no picture is ever late because it is being drawn, and every run of one seed shows the same pictures.
     ///
     /// Errors: whatever `Spec::parse` refuses.
     pub fn open(uri: &str, clock: Arc<dyn Clock>) -> Result<Box<dyn Source>, SimError> {
-        let opened = Instant::now();
-        let clip = Clip::start_in_cache(&Spec::parse(uri)?)?;
-        clip.wait_for(1, Duration::from_secs(5));
-        clip.wait_for(clip.frame_count(), HEAD_START.saturating_sub(opened.elapsed()));
+        let clip = Clip::open(&Spec::parse(uri)?, &mut |_, _| {})?;
         Ok(Box::new(Self::new(uri, clip, clock)))
     }
 
