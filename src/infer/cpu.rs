@@ -207,9 +207,8 @@ mod tests {
         let (w, h) = (engine.input().width as usize, engine.input().height as usize);
         for round in 0..3 {
             // Normalised red rises with x and with the round; tissue channel 2 is 20·(red − 0.5) in the test model.
-            let input = engine.input_mut();
-            for i in 0..w * h {
-                input[i] = (i % w) as f32 / w as f32 + round as f32;
+            for (i, value) in engine.input_mut()[..w * h].iter_mut().enumerate() {
+                *value = (i % w) as f32 / w as f32 + round as f32;
             }
             engine.run().unwrap();
             let tissue = engine.output(1);

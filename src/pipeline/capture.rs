@@ -88,7 +88,7 @@ impl CaptureThread {
         let mut ring: Option<FrameRing> = None;
         let mut end_ns: Option<u64> = None;
         let mut next_id = 0u64;
-        while !self.stop.is_requested() && !self.limit.frames.is_some_and(|limit| next_id >= limit) {
+        while !self.stop.is_requested() && self.limit.frames.is_none_or(|limit| next_id < limit) {
             let picture = match self.source.pull(PULL_WAIT)? {
                 Pull::Picture(picture) => picture,
                 Pull::Idle => continue,

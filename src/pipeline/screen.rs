@@ -163,3 +163,81 @@ impl Screen {
 fn distance(a: [f32; 2], b: [f32; 2]) -> f32 {
     (a[0] - b[0]).hypot(a[1] - b[1])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Colorimetry, FrameLayout, FrameRing, Matrix, PixelFormat, Range, Stamps};
+    use crate::scene::{AnalysisTimes, ClassMask};
+
+    const MS: u64 = 1_000_000;
+    const WIDTH: usize = 320;
+    const HEIGHT: usize = 180;
+
+    /// A textured picture whose content is shifted to the right by `shift_px`.
+    fn frame(ring: &FrameRing, id: u64, capture_ms: u64, shift_px: usize) -> Frame {
+        let mut writer = ring.acquire().unwrap();
+        let stride = writer.layout().planes()[0].stride;
+        let data = writer.data_mut();
+        data.fill(128);
+        for y in 0..HEIGHT {
+            for x in 0..WIDTH {
+                let (u, v) = ((x + WIDTH - shift_px) as f32, y as f32);
+                let texture = (u * 0.11).sin() + (v * 0.13 + u * 0.05).sin() + (u * 0.031 - v * 0.07).cos();
+                data[y * stride + x] = (128.0 + 35.0 * texture) as u8;
+            }
+        }
+        writer.publish(Stamps { id: FrameId(id), pts_ns: 0, capture_ns: capture_ms * MS })
+    }
+
+    fn scene(id: u64, capture_ms: u64) -> Arc<Scene> {
+        Arc::new(Scene {
+            frame: FrameId(id),
+            pts_ns: 0,
+            capture_ns: capture_ms * MS,
+            picture: [WIDTH as u32, HEIGHT as u32],
+            frame_state: Trust::Sure,
+            tracks: Vec::new(),
+            tissues: Vec::new(),
+            unknown_px: 0,
+            mask: ClassMask { width: 1, height: 1, ids: vec![0] },
+            times: AnalysisTimes::default(),
+        })
+    }
+
+    #[test]
+    fn an_old_moved_or_foreign_scene_is_not_chosen() {
+        let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Limited };
+        let ring = FrameRing::new(FrameLayout::new(PixelFormat::Nv12, colorimetry, WIDTH, HEIGHT).unwrap()).unwrap();
+        let mut screen = Screen::new(Settings::default(), OverlayMode::Outline);
+        let first = frame(&ring, 0, 1_000, 0);
+        screen.note(&first);
+        assert_eq!(screen.choose(&first, 1_010 * MS, true).unwrap(), None, "nothing is held yet");
+        screen.receive(scene(0, 1_000));
+        let chosen = |screen: &Screen, frame: &Frame, now_ms: u64| screen.choose(frame, now_ms * MS, true).map(|s| s.is_some());
+
+        assert_eq!(chosen(&screen, &first, 1_010), Ok(true));
+        assert_eq!(chosen(&screen, &first, 1_100), Ok(true));
+        assert_eq!(chosen(&screen, &first, 1_101), Err(Hidden::Stale));
+        assert_eq!(screen.choose(&first, 1_010 * MS, false), Err(Hidden::WorkerDown));
+
+        let near = frame(&ring, 1, 1_016, 2);
+        screen.note(&near);
+        assert_eq!(chosen(&screen, &near, 1_020), Ok(true), "0.6 % of the width");
+        let far = frame(&ring, 2, 1_033, 8);
+        screen.note(&far);
+        assert_eq!(chosen(&screen, &far, 1_035), Err(Hidden::Moved), "2.5 % of the width");
+        let unseen = frame(&ring, 3, 1_050, 0);
+        assert_eq!(chosen(&screen, &unseen, 1_051), Err(Hidden::Moved), "of a frame that was not looked at nothing is known");
+
+        screen.receive(scene(1, 1_016));
+        screen.receive(scene(0, 1_000));
+        assert_eq!(screen.held().map(|s| s.frame), Some(FrameId(1)), "an older scene never replaces a newer one");
+        let mut other = (*scene(4, 1_016)).clone();
+        other.picture = [WIDTH as u32 * 2, HEIGHT as u32];
+        screen.receive(Arc::new(other));
+        assert_eq!(chosen(&screen, &near, 1_020), Err(Hidden::Foreign));
+        screen.set_mode(OverlayMode::Off);
+        assert_eq!(chosen(&screen, &near, 1_020), Err(Hidden::Off));
+    }
+}

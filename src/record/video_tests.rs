@@ -1,6 +1,7 @@
 //! Recordings are decoded back with GStreamer.
 
 use super::*;
+use crate::base::error::ErrorKind;
 use gstreamer_video::prelude::*;
 use proptest::prelude::*;
 

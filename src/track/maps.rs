@@ -339,8 +339,8 @@ mod tests {
             for i in 0..width * height {
                 let e = [0, 1, 2].map(|c| f64::from(logit(c, i)).exp());
                 let p = e.map(|v| v / e.iter().sum::<f64>());
-                for c in 0..3 {
-                    assert!((f64::from(maps.tissue[c * width * height + i]) - p[c]).abs() < 1e-4);
+                for (c, probability) in p.iter().enumerate() {
+                    assert!((f64::from(maps.tissue[c * width * height + i]) - probability).abs() < 1e-4);
                 }
                 let best = (0..3).max_by(|&a, &b| p[a].total_cmp(&p[b])).unwrap();
                 if (p[best] - 0.5).abs() > 1e-4 {

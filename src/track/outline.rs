@@ -261,7 +261,7 @@ mod tests {
         let mut areas: Vec<f32> = lines(&maps, &regions).iter().map(|line| line.0).collect();
         areas.sort_by(f32::total_cmp);
         assert_eq!(areas.len(), 2);
-        assert!((areas[0] - 3.1416 * 64.0).abs() < 5.0 && (areas[1] - 3.1416 * 256.0).abs() < 5.0, "{areas:?}");
+        assert!((areas[0] - std::f32::consts::PI * 64.0).abs() < 5.0 && (areas[1] - std::f32::consts::PI * 256.0).abs() < 5.0, "{areas:?}");
 
         let (maps, regions) = maps_of(64, 48, |x, _| if x < 20.0 { 1.0 } else { 0.0 });
         let lines = lines(&maps, &regions);

@@ -16,7 +16,7 @@ fn ids(tracks: &[Track]) -> Vec<u32> {
 #[test]
 fn shown_from_the_second_frame_or_at_once_when_confident() {
     let mut tracker = Tracker::default();
-    assert_eq!(ids(&tracker.step(vec![seen(300.0, 300.0, 0.7)], 0, PICTURE)), []);
+    assert_eq!(ids(&tracker.step(vec![seen(300.0, 300.0, 0.7)], 0, PICTURE)), [0u32; 0]);
     assert_eq!(ids(&tracker.step(vec![seen(305.0, 300.0, 0.7), seen(900.0, 300.0, 0.97)], FRAME_NS, PICTURE)), [0, 1]);
 }
 
@@ -40,9 +40,9 @@ fn an_id_lives_through_a_short_miss_and_not_through_a_long_one() {
         ids(&tracker.step(detections, at, PICTURE))
     };
     step(vec![seen(300.0, 300.0, 0.95)], 0);
-    assert_eq!(step(vec![], 100_000_000), [], "not shown while missed");
+    assert_eq!(step(vec![], 100_000_000), [0u32; 0], "not shown while missed");
     assert_eq!(step(vec![seen(310.0, 300.0, 0.95)], 250_000_000), [0]);
-    assert_eq!(step(vec![], 100_000_000), []);
+    assert_eq!(step(vec![], 100_000_000), [0u32; 0]);
     assert_eq!(step(vec![seen(310.0, 300.0, 0.95)], 350_000_000), [1]);
 }
 

@@ -37,7 +37,7 @@ fn named_rooms(source: &str) -> BTreeSet<String> {
             let rest = &line[at..];
             let rest = &rest[rest.find("::").unwrap() + 2..];
             if let Some(group) = rest.strip_prefix('{') {
-                for item in group.split(['}', ',']) {
+                for item in group.split('}').next().unwrap_or("").split(',') {
                     rooms.insert(item.trim().split("::").next().unwrap_or("").to_owned());
                 }
             } else {

@@ -9,11 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Picture n is due at start + n/fps, by integers and so without drift; start is the clock at the first pull.
-///
-/// Picture n is picture n of the loop (`n % frame_count`) whenever the clip is whole: always from the cache. The first
-/// time, while it is still being rendered, the source that reaches the last picture there is plays back to the first and
-/// forth again, so that nothing is dropped and nothing jumps; when the clip is whole it takes its place in the loop again.
-/// Who needs the truth of each picture calls `Clip::open` first, which waits for the whole.
+/// While the clip is still being rendered (only the first time), a picture that is not there is waited for, at most as
+/// long as `pull` allows: picture n is always picture n of the loop.
 pub struct SimSource {
     info: SourceInfo,
     clip: Clip,
@@ -22,37 +19,6 @@ pub struct SimSource {
     /// Number of the next picture since the start.
     next: u64,
     skipped: u32,
-    walk: Walk,
-}
-
-/// The way over the pictures that are there while others are not yet.
-#[derive(Debug, Clone, Copy, Default)]
-struct Walk {
-    at: usize,
-    is_back: bool,
-    has_turned: bool,
-}
-
-impl Walk {
-    /// The picture for number `n` when the first `ready` (at least one) of `total` are there.
-    fn step(&mut self, n: u64, ready: usize, total: usize) -> usize {
-        if ready >= total {
-            *self = Walk::default();
-            return (n % total as u64) as usize;
-        }
-        if !self.has_turned && n < ready as u64 {
-            self.at = n as usize;
-            return self.at;
-        }
-        self.has_turned = true;
-        if self.at == 0 {
-            self.is_back = false;
-        } else if self.at + 1 >= ready {
-            self.is_back = true;
-        }
-        self.at = if self.is_back { self.at - 1 } else { (self.at + 1).min(ready - 1) };
-        self.at
-    }
 }
 
 impl SimSource {
@@ -77,7 +43,7 @@ impl SimSource {
             live: false,
             latency_ns: 0,
         };
-        SimSource { info, clip, clock, start_ns: None, next: 0, skipped: 0, walk: Walk::default() }
+        SimSource { info, clip, clock, start_ns: None, next: 0, skipped: 0 }
     }
 
     /// n/fps in ns.
@@ -108,13 +74,8 @@ impl Source for SimSource {
             self.skipped = self.skipped.saturating_add((newest - self.next) as u32);
             self.next = newest;
         }
-        let ready = self.clip.ready();
-        if ready == 0 {
-            self.clip.wait_for(1, at_most);
-            return Ok(Pull::Idle);
-        }
-        let n = self.next;
-        let index = self.walk.step(n, ready, self.clip.frame_count());
+        let (n, index) = (self.next, (self.next % self.clip.frame_count() as u64) as usize);
+        self.clip.wait_for_frame(index, at_most);
         let due_ns = start_ns + self.pts_ns(n);
         let pts_ns = self.pts_ns(n);
         let Some(bytes) = self.clip.frame(index) else { return Ok(Pull::Idle) };
@@ -166,23 +127,6 @@ mod tests {
     }
 
     proptest! {
-        /// Only pictures that are there, one step at a time, in place in the loop as soon as the clip is whole.
-        #[test]
-        fn while_it_is_rendered_the_clip_plays_back_and_forth(growth in proptest::collection::vec(0usize..3, 1..80)) {
-            let (total, mut ready, mut walk, mut last) = (20, 1, Walk::default(), None::<usize>);
-            for (n, grown) in growth.into_iter().enumerate() {
-                ready = (ready + grown).min(total);
-                let at = walk.step(n as u64, ready, total);
-                prop_assert!(at < ready);
-                if ready == total {
-                    prop_assert_eq!(at, n % total);
-                } else if let Some(last) = last {
-                    prop_assert!(at.abs_diff(last) <= 1 && (at != last || ready == 1), "{last} to {at} of {ready}");
-                }
-                last = Some(at);
-            }
-        }
-
         /// Nothing is skipped silently and nothing stale is shown: every number is pulled or counted, and after a pull
         /// the picture is never more than two periods behind the clock.
         #[test]
