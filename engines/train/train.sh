@@ -1,0 +1,26 @@
+#!/bin/sh
+# Trains, measures and writes an engine from the data sets, start to end; stopped, it carries on from its checkpoints.
+#   train.sh --data DIR --work DIR --out DIR      (python: $PYTHON, with requirements.txt installed)
+set -eu
+export OMP_WAIT_POLICY=passive   # threads that wait for each other must not spin on a shared machine
+here=$(cd "$(dirname "$0")" && pwd)
+python=${PYTHON:-python3}
+while [ $# -gt 1 ]; do
+    case "$1" in
+        --data) data=$2 ;; --work) work=$2 ;; --out) out=$2 ;;
+        *) echo "train.sh: unknown option $1" >&2; exit 2 ;;
+    esac
+    shift 2
+done
+: "${data:?--data DIR is missing}" "${work:?--work DIR is missing}" "${out:?--out DIR is missing}"
+mkdir -p "$work" "$out"
+number() { sed -n "s/.*\"$1\": *\([0-9]*\).*/\1/p" "$here/training.json"; }
+
+"$python" "$here/train.py" teacher --data "$data" --work "$work" --steps "$(number teacher_steps)"
+[ -f "$work/labels.npz" ] || "$python" "$here/label.py" --data "$data" --work "$work" --out "$work/labels.npz"
+"$python" "$here/train.py" student --data "$data" --work "$work" --labels "$work/labels.npz" --steps "$(number student_steps)"
+"$python" "$here/export.py" --work "$work" --out "$out" --metrics "$here/metrics.json"
+"$python" "$here/evaluate.py" --data "$data" --engine "$out/model.onnx" --out "$here/metrics.json" --overlays "$work/overlays"
+"$python" "$here/export.py" --work "$work" --out "$out" --metrics "$here/metrics.json" --finish
+cp "$work/student.manifest.tsv" "$here/data-manifest.tsv"
+cp "$work/training-log.jsonl" "$here/training-log.jsonl"
