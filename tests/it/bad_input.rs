@@ -46,7 +46,7 @@ fn unknown_sources_options_and_config_keys_are_refused() {
     refused(&["--source", "teapot://kitchen"], 2, &["teapot"]);
     refused(&["--source", "sim:?colour=red"], 2, &["colour"]);
     refused(&["--source", "gst:nosuchelement"], 2, &["nosuchelement"]);
-    refused(&["--source", SMALL_SIM, "--record", "/nowhere/at/all.mp4"], 2, &["/nowhere/at"]);
+    refused(&["--source", SMALL_SIM, "--masks", "/proc/nowhere"], 2, &["/proc/nowhere"]);
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("c.toml");
     std::fs::write(&config, "[overlay]\nmax_age = 3\n").unwrap();
