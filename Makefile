@@ -25,8 +25,9 @@ test: setup-test
 	cargo build --release --locked --all-targets
 	cargo test --release --locked
 
-bench: build
-	cargo bench --profile release --locked
+# Times of single pieces (conversion, drawing, preprocessing, decoding, presenting), one after the other.
+bench: setup-test
+	cargo test --release --locked --lib -- --ignored --nocapture --test-threads=1 time
 
 # Soaks: the report's table at full length, 100 kills and 100 stops of the AI process.
 long: setup-test

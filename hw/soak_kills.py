@@ -65,6 +65,8 @@ gone_ms.sort()
 back_ms.sort()
 print(f"{len(blows)} blows; frames captured {f['captured']}, displayed {f['displayed']}; restarts {r['worker_restarts']}")
 print(f"overlay gone after p50 {gone_ms[len(gone_ms)//2]:.1f} max {gone_ms[-1]:.1f} ms; back after a kill p50 {back_ms[len(back_ms)//2]:.0f} max {back_ms[-1]:.0f} ms")
+missed_frames = sorted(set(range(f["captured"])) - shown)
+print(f"missed frames {missed_frames}; losses {r['losses']}")
 print(f"video delay p99 {r['video_delay_ms']['p99']} max {r['video_delay_ms']['max']} ms; bare timer max {r['machine_stall_ms']['max']} ms")
 if missed or len(shown) != f["captured"] or late or slow:
     sys.exit(f"FAILED: missed {missed}, overlay late {late}, slow back {slow}")

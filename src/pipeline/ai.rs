@@ -35,7 +35,17 @@ impl Analysis for WorkerAnalysis {
     }
 
     fn reason(&self) -> String {
-        self.0.trouble().unwrap_or_default()
+        let words = match self.0.status().state {
+            State::Down(Reason::Died) => "the AI process ended",
+            State::Down(Reason::Stopped) => "the AI process was stopped",
+            State::Down(Reason::Hung) => "the AI process did not answer in time",
+            State::Down(Reason::Nonsense) => "the AI process said what cannot be",
+            State::Down(Reason::Fault) => "the AI process could not go on",
+            State::Down(Reason::CannotStart) => "the AI process cannot be started",
+            State::Blocked => return self.0.trouble().unwrap_or_default(),
+            State::Starting | State::Ready => "",
+        };
+        words.to_owned()
     }
 
     fn take_scene(&self) -> Option<Arc<Scene>> {

@@ -175,8 +175,9 @@ impl DisplayThread {
         };
         permit();
         loop {
-            // Read before the slot is looked at: what was pushed before the end was declared is then still seen.
-            let has_ended = self.ended.load(Ordering::Acquire) || self.stop.is_requested();
+            // Read before the slot is looked at: what was pushed before the end was declared is then still seen. Capture
+            // is what ends a run, also one that is asked to stop: each frame that it took is still shown.
+            let has_ended = self.ended.load(Ordering::Acquire);
             self.take_controls();
             self.take_analysis();
             if let Some(frame) = self.frames.pop() {

@@ -1,7 +1,7 @@
 //! Proof that the picture is the video's own: digests of every present, kept a row at a time so that presenting the same
 //! frame again costs only the rows that changed. Used with `--timeline`.
 //!
-//! A digest is XXH3-128 over the XXH3-64 of each BGRX row. "Outside" digests take every pixel as zero that the overlay
+//! A digest is XXH3-128 over the XXH3-64 of each BGRX row. "Outside" digests leave every pixel out that the overlay
 //! covers (alpha > 0) or that lies in a HUD rectangle. "Clean" digests are of an overlay-free conversion of the captured
 //! frame that shares no memory with the presented picture.
 
@@ -11,7 +11,7 @@ use crate::overlay::Rect;
 use crate::overlay::convert::convert;
 use crate::overlay::coverage::CoverageMask;
 use crate::record::Hash;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64, xxh3_128};
 
 /// The four digests of a present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,6 @@ pub struct Prover {
     clean_outside_rows: Vec<u64>,
     /// Rows that were covered in part at the last present.
     covered: Vec<bool>,
-    row: Vec<u8>,
     clean_row: Vec<u8>,
 }
 
@@ -43,7 +42,6 @@ impl Prover {
             rows.resize(height, 0);
         }
         self.covered.resize(height, false);
-        self.row.resize(width * 4, 0);
         self.clean_row.resize(width * 4, 0);
         for y in 0..height {
             let is_covered = coverage.outside(y).next() != Some(0..width);
@@ -55,12 +53,8 @@ impl Prover {
             self.convert_clean_row(view, y);
             self.clean_rows[y] = xxh3_64(&self.clean_row);
             if is_covered {
-                self.row.copy_from_slice(presented.row(y));
-                for row in [&mut self.row, &mut self.clean_row] {
-                    blank_covered(row, &coverage.data()[y * width..][..width]);
-                }
-                self.outside_rows[y] = xxh3_64(&self.row);
-                self.clean_outside_rows[y] = xxh3_64(&self.clean_row);
+                self.outside_rows[y] = hash_outside(presented.row(y), coverage, y);
+                self.clean_outside_rows[y] = hash_outside(&self.clean_row, coverage, y);
             } else {
                 self.outside_rows[y] = self.picture_rows[y];
                 self.clean_outside_rows[y] = self.clean_rows[y];
@@ -82,12 +76,13 @@ impl Prover {
     }
 }
 
-fn blank_covered(row: &mut [u8], coverage: &[u8]) {
-    for (pixel, &covered) in row.chunks_exact_mut(4).zip(coverage) {
-        if covered != 0 {
-            pixel.fill(0);
-        }
+/// Digest of the pixels of row `y` that nothing covers, in their order.
+fn hash_outside(row: &[u8], coverage: &CoverageMask, y: usize) -> u64 {
+    let mut hash = Xxh3Default::new();
+    for run in coverage.outside(y) {
+        hash.update(&row[run.start * 4..run.end * 4]);
     }
+    hash.digest()
 }
 
 #[cfg(test)]

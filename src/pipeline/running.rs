@@ -103,7 +103,7 @@ impl Prepared {
             clock: clock.clone(),
             stop: stop.clone(),
             limit: spec.limit,
-            frames,
+            frames: frames.clone(),
             wake: wake.clone(),
             counters: counters.clone(),
             tap: Some(Box::new(worker.clone())),
@@ -129,6 +129,10 @@ impl Prepared {
         let mut shown = display.join().map_err(|_| RunError::Lost("display"))?;
         let mut captured = capture.join().map_err(|_| RunError::Lost("capture"))?;
         let stall = stall.join().map_err(|_| RunError::Lost("stall"))?;
+        // Frames that a display which failed has left in its slot.
+        while frames.pop().is_some() {
+            shown.counters.failed += 1;
+        }
         let (restarts, introduction) = (worker.status().restarts, worker.introduction());
         // The capture and display threads have given theirs back: this is the last. The stream ends with it.
         let counts = Arc::into_inner(worker).map(Worker::finish).unwrap_or_default();

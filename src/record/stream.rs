@@ -23,8 +23,8 @@ impl Serialize for Hash {
     }
 }
 
-/// One present. The hashes are XXH3-128 of the presented BGRX rows (`picture`), of the same with every pixel under the
-/// overlay or the HUD taken as zero (`outside`), and both again of an overlay-free conversion of the captured frame
+/// One present. The hashes are XXH3-128 of the presented BGRX rows (`picture`), of the same without the pixels under
+/// the overlay or in the HUD's rectangles (`outside`), and both again of an overlay-free conversion of the captured frame
 /// (`clean`): the pixels outside the overlay are the video's own exactly if `outside_hash == clean_outside_hash`, and
 /// `clean_hash` equals the `picture_hash` of the same frame in a run with `--overlay off --hud off`.
 #[derive(Debug, Clone, Serialize)]
