@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 
+from soak_stalls import explained, missed_times
+
 keyhole, out = sys.argv[1], sys.argv[2]
 rounds = int(os.environ.get("ROUNDS", "100"))
 report, timeline = f"{out}/kills.json", f"{out}/kills.jsonl"
@@ -46,7 +48,6 @@ if run.wait(30) != 0:
 r = json.load(open(report))
 f = r["frames"]
 lines = [json.loads(line) for line in open(timeline)]
-shown = {l["frame"] for l in lines if not l["repeat"]}
 missed = f["captured"] - f["displayed"]
 frame_ns = 1e9 / 60
 late, slow = 0, 0
@@ -65,8 +66,10 @@ gone_ms.sort()
 back_ms.sort()
 print(f"{len(blows)} blows; frames captured {f['captured']}, displayed {f['displayed']}; restarts {r['worker_restarts']}")
 print(f"overlay gone after p50 {gone_ms[len(gone_ms)//2]:.1f} max {gone_ms[-1]:.1f} ms; back after a kill p50 {back_ms[len(back_ms)//2]:.0f} max {back_ms[-1]:.0f} ms")
-missed_frames = sorted(set(range(f["captured"])) - shown)
-print(f"missed frames {missed_frames}; losses {r['losses']}")
-print(f"video delay p99 {r['video_delay_ms']['p99']} max {r['video_delay_ms']['max']} ms; bare timer max {r['machine_stall_ms']['max']} ms")
-if missed or len(shown) != f["captured"] or late or slow:
+stamps = {l["frame"]: l["capture_ns"] for l in lines if not l["repeat"]}
+missing = missed_times(f["captured"], stamps, frame_ns)
+by_machine = explained(r, missing.values(), frame_ns)
+print(f"missed frames {sorted(missing)}, of which {len(by_machine)} while the machine itself stood still; losses {r['losses']}")
+print(f"video delay p99 {r['video_delay_ms']['p99']} max {r['video_delay_ms']['max']} ms; machine stalls {r['machine_stalls']}")
+if missed != len(missing) or len(by_machine) != len(missing) or late or slow:
     sys.exit(f"FAILED: missed {missed}, overlay late {late}, slow back {slow}")

@@ -23,8 +23,13 @@ if f["captured"] != f["displayed"] + f["rate_slip"] + f["dropped_capture"] + f["
     bad.append("the counts do not add up")
 if a.frames and f["captured"] != a.frames:
     bad.append(f"captured {f['captured']}, not {a.frames}")
-if a.no_drops and (f["dropped_capture"] or f["dropped_display"]):
-    bad.append(f"{f['dropped_capture']} dropped at capture, {f['dropped_display']} at display")
+dropped = f["dropped_capture"] + f["dropped_display"]
+# While the machine itself stands still nobody shows a frame: a core that is gone for n frame periods may cost n + 1.
+excused = sum(int(s["late_ms"] * r["source"]["fps"] / 1000) + 1 for s in r["machine_stalls"])
+if dropped:
+    print(f"dropped {dropped}; machine stalls {r['machine_stalls']}")
+if a.no_drops and dropped > excused:
+    bad.append(f"{f['dropped_capture']} dropped at capture, {f['dropped_display']} at display; the machine's stalls explain {excused}")
 if a.inferred_a_second and f["inferred"] / r["seconds"] < a.inferred_a_second:
     bad.append("too few frames inferred")
 sys.exit("FAILED: " + "; ".join(bad) if bad else 0)

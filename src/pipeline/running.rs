@@ -3,7 +3,6 @@
 use crate::base::clock::Clock;
 use crate::base::shutdown::{self, Shutdown};
 use crate::base::slot::{Slot, Wake};
-use crate::base::stats::Delays;
 use crate::capture::{Source, SourceInfo};
 use crate::config::Config;
 use crate::frame::Frame;
@@ -16,9 +15,10 @@ use crate::pipeline::driver::{Control, DisplayOutcome, DisplayThread, OpenOutput
 use crate::pipeline::progress::{Progress, ProgressLine};
 use crate::pipeline::screen::Screen;
 use crate::pipeline::sinks::Sinks;
+use crate::pipeline::stall::{self, Stalls};
 use crate::pipeline::state::{Ai, States};
 use crate::pipeline::stream::{AnalysisDelays, SceneStream};
-use crate::pipeline::{LINES_DEPTH, RunError, STILLS_DEPTH, Spec, stall, summary};
+use crate::pipeline::{LINES_DEPTH, RunError, STILLS_DEPTH, Spec, summary};
 use crate::record::{EngineLine, LineWriter, RecordError, Report, StillWriter, VideoRecorder};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -46,11 +46,12 @@ pub struct Leftovers {
     pub captured: CaptureOutcome,
     pub shown: DisplayOutcome,
     pub analysis: AnalysisDelays,
-    pub stall: Delays,
+    pub stalls: Stalls,
     pub counts: Counts,
     pub restarts: u64,
     pub introduction: Option<Introduction>,
     pub losses: BTreeMap<String, u64>,
+    pub start_ns: u64,
     pub seconds: f64,
     /// CLOCK_MONOTONIC at the end, ns.
     pub end_ns: u64,
@@ -128,7 +129,7 @@ impl Prepared {
         let seconds = (clock.now_ns() - start_ns) as f64 / 1e9;
         let mut shown = display.join().map_err(|_| RunError::Lost("display"))?;
         let mut captured = capture.join().map_err(|_| RunError::Lost("capture"))?;
-        let stall = stall.join().map_err(|_| RunError::Lost("stall"))?;
+        let stalls = stall.join().map_err(|_| RunError::Lost("stall"))?;
         // Frames that a display which failed has left in its slot.
         while frames.pop().is_some() {
             shown.counters.failed += 1;
@@ -157,11 +158,12 @@ impl Prepared {
             captured,
             shown,
             analysis,
-            stall,
+            stalls,
             counts,
             restarts,
             introduction,
             losses,
+            start_ns,
             seconds,
             end_ns,
         };

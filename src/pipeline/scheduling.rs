@@ -32,6 +32,14 @@ pub fn make_realtime(thread: &str) {
     }
 }
 
+/// Binds the calling thread to one core, where that is allowed.
+pub fn pin_to(core: usize) {
+    let mut set = rustix::thread::CpuSet::new();
+    set.set(core);
+    // Refused where the core is not ours: the thread then watches whichever it runs on.
+    let _ = rustix::thread::sched_setaffinity(None, &set);
+}
+
 /// Keeps touched memory resident where that is allowed.
 pub fn lock_memory() {
     // SAFETY: plain system call without pointers.

@@ -15,12 +15,13 @@ pub fn of(left: Leftovers) -> Report {
         captured,
         shown,
         analysis,
-        stall,
+        stalls,
         counts,
         restarts,
         introduction,
         mut losses,
         seconds,
+        start_ns,
         end_ns,
     } = left;
     if let Some(introduction) = introduction {
@@ -83,7 +84,8 @@ pub fn of(left: Leftovers) -> Report {
         video_delay_ms: shown.delays.video.summary(),
         annotation_delay_ms: shown.delays.annotation.summary(),
         overlay_age_ms: shown.delays.overlay_age.summary(),
-        machine_stall_ms: stall.summary(),
+        machine_stall_ms: stalls.late.summary(),
+        machine_stalls: stalls.events,
         stages_ms: Stages {
             decode: captured.decode.summary(),
             upload: captured.upload.summary(),
@@ -98,6 +100,7 @@ pub fn of(left: Leftovers) -> Report {
         alarms,
         audit: None,
         seconds,
+        start_ns,
         peak_rss_mb: scheduling::peak_rss_mb(),
         first_picture_ms: shown
             .first_present_ns

@@ -74,6 +74,16 @@ pub struct AlarmLine {
     pub text: String,
 }
 
+/// A time at which the machine itself stood still for longer than a frame period of 60 Hz.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StallLine {
+    /// Since the start of the run, as in `states`.
+    pub at_ms: f64,
+    pub late_ms: f64,
+    /// The core that stood still; null: the thread that is bound to none was late.
+    pub core: Option<usize>,
+}
+
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     pub schema: &'static str,
@@ -93,6 +103,7 @@ pub struct Report {
     pub annotation_delay_ms: Summary,
     pub overlay_age_ms: Summary,
     pub machine_stall_ms: Summary,
+    pub machine_stalls: Vec<StallLine>,
     pub stages_ms: Stages,
     pub scenes_stale_hidden: u64,
     pub states: Vec<StateLine>,
@@ -101,6 +112,8 @@ pub struct Report {
     pub audit: Option<()>,
     pub seconds: f64,
     pub peak_rss_mb: f64,
+    /// CLOCK_MONOTONIC at `at_ms` 0, ns.
+    pub start_ns: u64,
     /// Process start → first completed present, ms.
     pub first_picture_ms: Option<f64>,
     pub worker_restarts: u64,
