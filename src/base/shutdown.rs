@@ -37,3 +37,9 @@ pub fn catch_signals() {
         unsafe { libc::signal(signal, handler as libc::sighandler_t) };
     }
 }
+
+/// A reader that has gone (`| head`) ends this process quietly, as it does other programs. For verbs that only print.
+pub fn end_when_nobody_reads() {
+    // SAFETY: restores the default action of a signal; no handler of ours is involved.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}

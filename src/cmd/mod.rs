@@ -7,6 +7,7 @@ mod sim;
 mod worker;
 
 use crate::base::error::Finding;
+use crate::base::shutdown;
 use clap::{Parser, Subcommand};
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -49,7 +50,10 @@ pub fn main() -> ExitCode {
     let outcome = match cli.verb {
         Verb::Run(arguments) => run::main(*arguments),
         Verb::Sim(arguments) => sim::main(&arguments),
-        Verb::Engine(arguments) => engine::main(&arguments),
+        Verb::Engine(arguments) => {
+            shutdown::end_when_nobody_reads();
+            engine::main(&arguments)
+        }
         Verb::Worker => return worker::main(),
     };
     match outcome {

@@ -109,3 +109,10 @@ fn a_folder_without_engines_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     refused(&["--source", SMALL_SIM, "--engines", folder.path().to_str().unwrap()], 2, &[folder.path().to_str().unwrap()]);
 }
+
+#[test]
+fn the_worker_cannot_be_started_by_hand() {
+    let output = keyhole().arg("worker").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("keyhole run"));
+}
