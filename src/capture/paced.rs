@@ -20,7 +20,10 @@ use gstreamer as gst;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// A file's decoder that gives nothing for so long has stopped.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// Builds and starts another decoder of the same file.
 pub(super) type Reopen = Box<dyn Fn() -> Result<Decoder, CaptureError> + Send>;
@@ -37,6 +40,8 @@ pub(super) struct PacedSource {
     opened_with: VecDeque<gst::Sample>,
     held: Option<Mapped>,
     pictures_in_pass: u64,
+    /// Since when nothing has come, in the machine's own time: it is the decoder that is waited for.
+    waiting_since: Option<Instant>,
 }
 
 enum Looping {
@@ -84,7 +89,19 @@ impl PacedSource {
             latency_ns: 0,
         };
         let (timeline, schedule) = (Timeline::new(rate), Schedule::new(rate, fixed_rate.is_some()));
-        Ok(PacedSource { info, clock, decoder, looping, format, timeline, schedule, opened_with, held: None, pictures_in_pass: 0 })
+        Ok(PacedSource {
+            info,
+            clock,
+            decoder,
+            looping,
+            format,
+            timeline,
+            schedule,
+            opened_with,
+            held: None,
+            pictures_in_pass: 0,
+            waiting_since: None,
+        })
     }
 
     fn next_sample(&mut self, at_most: Duration) -> Result<Step, CaptureError> {
@@ -119,6 +136,16 @@ impl PacedSource {
     }
 }
 
+impl PacedSource {
+    /// Nothing to show yet. A decoder that stays silent has stopped in the middle without saying so.
+    fn idle(&mut self) -> Result<Pull<'_>, CaptureError> {
+        if self.waiting_since.get_or_insert_with(Instant::now).elapsed() > SILENCE {
+            return Err(self.decoder.no_picture("its decoder has given nothing for 5 s"));
+        }
+        Ok(Pull::Idle)
+    }
+}
+
 enum Turn {
     Begun,
     Waiting,
@@ -135,14 +162,15 @@ impl Source for PacedSource {
         let mut sample = loop {
             match self.next_sample(at_most)? {
                 Step::Sample(sample) => break sample,
-                Step::Waiting => return Ok(Pull::Idle),
+                Step::Waiting => return self.idle(),
                 Step::End => match self.turn_over(at_most)? {
                     Turn::Begun => {}
-                    Turn::Waiting => return Ok(Pull::Idle),
+                    Turn::Waiting => return self.idle(),
                     Turn::End => return Ok(Pull::End),
                 },
             }
         };
+        self.waiting_since = None;
         let now_ns = self.clock.now_ns();
         let mut skipped = 0u64;
         let (position_ns, due_ns) = loop {

@@ -59,7 +59,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("keyhole: {error:#}");
+            eprintln!("keyhole: {error}");
             ExitCode::from(if error.is::<Finding>() { 1 } else { 2 })
         }
     }

@@ -1,6 +1,7 @@
 //! `keyhole run`
 
 use crate::base::error::Finding;
+use crate::base::shutdown;
 use crate::capture::sim;
 use crate::config::Config;
 use crate::overlay::OverlayMode;
@@ -92,6 +93,7 @@ pub struct Arguments {
 }
 
 pub fn main(arguments: Arguments) -> anyhow::Result<()> {
+    shutdown::catch_signals();
     let config = Config::load(arguments.config.as_deref())?;
     if let Some(seconds) = arguments.seconds
         && !(seconds > 0.0 && seconds <= 86_400.0 * 30.0)

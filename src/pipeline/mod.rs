@@ -120,9 +120,7 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
     let clock: Arc<dyn Clock> = Arc::new(MonotonicClock);
     let analyst = AnalystSpec { engines: spec.engines.clone() };
     let engine = analyst::check_engine(&analyst)?;
-    for path in [&spec.report, &spec.timeline, &spec.scenes, &spec.record, &spec.snapshots.path].into_iter().flatten() {
-        crate::record::check_writable(path)?;
-    }
+    check_outputs(&spec)?;
     let is_pulled = record_mode(&spec)? == Some(RecordMode::Lossless);
     let wake = Arc::new(Wake::default());
     let hello = Hello { want_hash: spec.scenes.is_some(), analyst: serde_json::to_value(&analyst).unwrap_or_default(), ..Hello::default() };
@@ -144,6 +142,33 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
     }
     let (_nobody, controls) = crossbeam_channel::bounded(1);
     run.go(Box::new(move || Ok(Box::new(Headless::new(clock)) as Box<dyn Output>)), controls)
+}
+
+/// Each output can be written, and none would be written over another or over what is played.
+fn check_outputs(spec: &Spec) -> Result<(), RecordError> {
+    let files = [
+        ("--report", &spec.report),
+        ("--timeline", &spec.timeline),
+        ("--scenes", &spec.scenes),
+        ("--record", &spec.record),
+        ("--snapshot", &spec.snapshots.path),
+    ];
+    let source = Some(PathBuf::from(spec.source.split('?').next().unwrap_or_default()));
+    let folders = [("--masks", &spec.masks), ("--coverage", &spec.coverage), ("--source", &source)];
+    let mut seen: Vec<(&'static str, PathBuf)> = Vec::new();
+    for (flag, path) in files.into_iter().chain(folders).filter_map(|(flag, path)| Some((flag, path.as_ref()?))) {
+        // The folder exists or is refused below; the last part need not exist yet.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).map_or(PathBuf::from("."), PathBuf::from);
+        let place = folder.canonicalize().unwrap_or(folder).join(path.file_name().unwrap_or_default());
+        if let Some((first, _)) = seen.iter().find(|(_, other)| *other == place) {
+            return Err(RecordError::SamePath { first, second: flag, path: path.clone() });
+        }
+        seen.push((flag, place));
+    }
+    if let Some(path) = spec.snapshots.path.as_ref().filter(|path| path.extension().is_none_or(|e| !e.eq_ignore_ascii_case("png"))) {
+        return Err(RecordError::NotPng { path: path.clone() });
+    }
+    files.into_iter().filter_map(|(_, path)| path.as_deref()).try_for_each(crate::record::check_writable)
 }
 
 /// Waits until the worker runs or says why it cannot; after `PREFLIGHT_MS` the video starts without it.

@@ -118,7 +118,7 @@ impl Prepared {
         let total = spec.limit.frames.or(spec.limit.seconds.map(|s| (s * info.fps) as u64));
         let mut line = ProgressLine::new(progress, total);
         while !display.is_finished() {
-            std::thread::park_timeout(Duration::from_millis(100));
+            std::thread::park_timeout(Duration::from_millis(20));
             if shutdown::signalled() {
                 stop.request();
                 wake.ring();

@@ -182,7 +182,9 @@ impl Sinks {
                 outcome = result;
             }
         };
-        for (id, kept) in std::mem::take(&mut self.kept) {
+        let kept = std::mem::take(&mut self.kept);
+        let not_reached = self.snapshots.at.iter().filter(|id| !kept.contains_key(id)).count() as u64;
+        for (id, kept) in kept {
             if let Some(path) = self.snapshots.path_at(id) {
                 keep_first(kept.save(&path));
             }
@@ -196,6 +198,7 @@ impl Sinks {
             }
         };
         lose("recorder_full", self.recorder_lost);
+        lose("snapshot_frames_not_shown", not_reached);
         if let Some(recorder) = self.recorder {
             keep_first(recorder.finish().map(drop));
         }

@@ -5,6 +5,12 @@ use std::path::{Path, PathBuf};
 pub enum RecordError {
     #[error("cannot write '{path}' ({source}); give a path in a folder that exists, may be written to and has space", path = path.display())]
     Write { path: PathBuf, source: std::io::Error },
+    #[error("cannot write '{path}': something that is not a file is there; give the name of a file", path = path.display())]
+    NotAFile { path: PathBuf },
+    #[error("{first} and {second} both name '{path}': give each a path of its own", path = path.display())]
+    SamePath { first: &'static str, second: &'static str, path: PathBuf },
+    #[error("--snapshot '{path}' is written as PNG: name it FILE.png", path = path.display())]
+    NotPng { path: PathBuf },
     #[error("cannot record to '{path}': {reason}; name it FILE.mp4 (H.264) or FILE.mkv (lossless FFV1)")]
     Extension { path: String, reason: &'static str },
     #[error("cannot record to '{path}' ({source}); choose a folder that exists and may be written to")]

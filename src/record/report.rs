@@ -141,12 +141,13 @@ pub(super) fn part_path(path: &Path) -> std::path::PathBuf {
     path.with_file_name(name)
 }
 
-/// Refuses a path that cannot be written, before anything is; leaves nothing behind.
+/// Refuses a path that cannot be written, before anything is; leaves nothing behind. What is there already may be
+/// replaced only if it is a file: a device or a link would be replaced by one.
 pub fn check_writable(path: &Path) -> Result<(), RecordError> {
-    let part = part_path(path);
-    if path.is_dir() {
-        return Err(RecordError::write(path, std::io::Error::from(std::io::ErrorKind::IsADirectory)));
+    if path.symlink_metadata().is_ok_and(|there| !there.is_file()) {
+        return Err(RecordError::NotAFile { path: path.to_owned() });
     }
+    let part = part_path(path);
     std::fs::File::create(&part).and_then(|_| std::fs::remove_file(&part)).map_err(|e| RecordError::write(path, e))
 }
 

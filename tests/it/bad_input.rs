@@ -116,3 +116,41 @@ fn the_worker_cannot_be_started_by_hand() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("keyhole run"));
 }
+
+#[test]
+fn outputs_that_would_destroy_something_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let run = |arguments: &[&str]| {
+        let output =
+            keyhole().args(["run", "--display", "headless", "--frames", "3", "--source", SMALL_SIM]).args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    // A device, reached through a link so that a mistake costs the link and not the machine's device.
+    std::os::unix::fs::symlink("/dev/null", place("device")).unwrap();
+    let (code, stderr) = run(&["--report", &place("device")]);
+    assert_eq!((code, stderr.contains("not a file")), (Some(2), true), "{stderr}");
+    assert!(std::fs::symlink_metadata(place("device")).unwrap().is_symlink());
+
+    let (same, other) = (place("same.jsonl"), format!("{}/./same.jsonl", folder.path().display()));
+    let (code, stderr) = run(&["--scenes", &same, "--timeline", &other]);
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("--scenes") && stderr.contains("--timeline"), "{stderr}");
+    let (code, stderr) = run(&["--masks", &place("pictures"), "--coverage", &place("pictures")]);
+    assert_eq!((code, stderr.contains("--coverage")), (Some(2), true), "{stderr}");
+    let (code, stderr) = run(&["--snapshot", &place("picture.jpg")]);
+    assert_eq!((code, stderr.contains("FILE.png")), (Some(2), true), "{stderr}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing but the link is there");
+}
+
+#[test]
+fn a_recording_is_never_written_over_what_is_played() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = folder.path().join("clip.mp4");
+    std::fs::write(&clip, b"precious").unwrap();
+    let clip = clip.to_str().unwrap();
+    let output = keyhole().args(["run", "--display", "headless", "--frames", "3", "--source", clip, "--record", clip]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--source"));
+    assert_eq!(std::fs::read(clip).unwrap(), b"precious");
+}

@@ -11,6 +11,7 @@ use super::SimError;
 use super::mapped::Mapped;
 use super::render::{Simulator, Truth};
 use super::spec::Spec;
+use crate::base::shutdown;
 use crate::frame::FrameLayout;
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -67,6 +68,9 @@ impl Clip {
             progress(done, total);
             if done == total {
                 return Ok(clip);
+            }
+            if shutdown::signalled() {
+                return Err(SimError::Interrupted);
             }
         }
     }

@@ -16,6 +16,8 @@ pub enum SimError {
         "a clip of {frames} pictures of {width}×{height} needs {megabytes} MB, more than the {limit_megabytes} MB allowed: lower seconds, fps, width or height"
     )]
     TooLarge { frames: usize, width: u32, height: u32, megabytes: u64, limit_megabytes: u64 },
+    #[error("interrupted while the simulated operation was being rendered; nothing was kept")]
+    Interrupted,
     #[error(transparent)]
     Layout(#[from] LayoutError),
     #[error("no memory for the simulator's pictures ({source}): free memory or lower seconds, width or height")]
