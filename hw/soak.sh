@@ -12,12 +12,13 @@ show() { python3 hw/soak_report.py "$@"; }
 
 row sim-1080p60
 $keyhole run --source 'sim:?width=1920&height=1080&fps=60' --display headless --seconds 60 --report "$out/sim.json"
-show "$out/sim.json" --frames 3600 --no-drops
+show "$out/sim.json" --frames 3600 --no-drops --at-most video_delay_ms.p50=5.75 --at-most video_delay_ms.p99=16.7 \
+    --at-most annotation_delay_ms.p50=16.7 --at-most annotation_delay_ms.p99=33 --at-most overlay_age_ms.p99=50
 
 if [ -f "$clip" ]; then
     row clip-25
     $keyhole run --source "$clip" --display headless --seconds 60 --report "$out/clip25.json"
-    show "$out/clip25.json" --no-drops
+    show "$out/clip25.json" --no-drops --at-most first_picture_ms=2000
     row clip-60
     $keyhole run --source "$clip?fps=60" --display headless --seconds 60 --report "$out/clip60.json"
     show "$out/clip60.json" --no-drops --inferred-a-second 30

@@ -8,6 +8,7 @@ p.add_argument("report")
 p.add_argument("--frames", type=int, help="so many frames must have been captured")
 p.add_argument("--no-drops", action="store_true")
 p.add_argument("--inferred-a-second", type=float)
+p.add_argument("--at-most", action="append", default=[], metavar="KEY=MS", help="as video_delay_ms.p99=16.7 or first_picture_ms=2000")
 a = p.parse_args()
 r = json.load(open(a.report))
 f = r["frames"]
@@ -32,4 +33,11 @@ if a.no_drops and dropped > excused:
     bad.append(f"{f['dropped_capture']} dropped at capture, {f['dropped_display']} at display; the machine's stalls explain {excused}")
 if a.inferred_a_second and f["inferred"] / r["seconds"] < a.inferred_a_second:
     bad.append("too few frames inferred")
+for limit in a.at_most:
+    key, most = limit.split("=")
+    value = r
+    for part in key.split("."):
+        value = value[part]
+    if value > float(most):
+        bad.append(f"{key} is {value}, more than {most} ms")
 sys.exit("FAILED: " + "; ".join(bad) if bad else 0)
