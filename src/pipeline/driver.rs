@@ -385,9 +385,10 @@ impl DisplayThread {
         }
         let recent = std::mem::replace(&mut run.recent, Recent { since_ns: now_ns, ..Recent::default() });
         let seconds = now_ns.saturating_sub(recent.since_ns) as f64 / 1e9;
-        let ms = |ns: u64| ns as f64 / 1e6;
+        // Nothing measured is no zero.
+        let ms = |ns: u64| if ns == 0 { "-".to_owned() } else { format!("{:.1} ms", ns as f64 / 1e6) };
         let figures = format!(
-            "{:.0} fps   video {:.1} ms   annotation {:.1} ms   overlay age {:.1} ms",
+            "{:.0} fps   video {}   annotation {}   overlay age {}",
             f64::from(recent.frames) / seconds.max(1e-3),
             ms(recent.video_ns),
             ms(recent.annotation_ns),
