@@ -2,6 +2,7 @@
 //! It always says whose frame it is. Coordinates are pixels of the captured picture, origin at its top left corner;
 //! a pixel's centre is at +0.5. Boxes are half-open `[x0, y0, x1, y1]`.
 
+use crate::base::classes::ClassKind;
 use crate::base::ids::{ClassId, FrameId, TrackId};
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +46,54 @@ pub struct Tissue {
     pub outlines: Vec<Outline>,
 }
 
+/// Something to look at (CADe): marked by the corners of its box, never filled. Followed over frames as tracks are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    pub id: TrackId,
+    /// Of kind `finding`.
+    pub class: ClassId,
+    /// 0..1
+    pub confidence: f32,
+    pub state: Trust,
+    pub bbox: [f32; 4],
+}
+
+/// What a head says of the whole frame: the phase of the operation, the quality of the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct FrameClass {
+    /// Of kind `phase` or `quality`: at most one class of each kind.
+    pub class: ClassId,
+    /// 0..1
+    pub confidence: f32,
+    pub state: Trust,
+}
+
+/// An instrument that was followed and has left the picture: where at its rim, and when it was last seen. Never a
+/// predicted position.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Departed {
+    pub id: TrackId,
+    pub class: ClassId,
+    /// On the picture's rim.
+    pub at: [f32; 2],
+    /// Capture stamp of the last frame in which it was seen, ns.
+    pub seen_ns: u64,
+}
+
+/// Why an engine that remembers (recurrent, clip input) had its memory cleared before this frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reset {
+    /// The first frame after a start or a restart.
+    Start,
+    /// Frames are missing before this one.
+    Gap,
+    /// The picture was cut.
+    Cut,
+    /// Size, format or colorimetry changed.
+    Format,
+}
+
 /// A class id a pixel, at the engine's output resolution, stretched over the whole picture.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassMask {
@@ -71,6 +120,11 @@ pub struct Scene {
     pub frame_state: Trust,
     pub tracks: Vec<Track>,
     pub tissues: Vec<Tissue>,
+    pub findings: Vec<Finding>,
+    pub frame_classes: Vec<FrameClass>,
+    /// Instruments that have left the picture in the last seconds, the newest first.
+    pub departed: Vec<Departed>,
+    pub reset: Option<Reset>,
     /// Pixels of the captured picture on which a calibrated head abstained.
     pub unknown_px: u64,
     pub mask: ClassMask,
@@ -81,6 +135,9 @@ pub struct Scene {
 pub mod limits {
     pub const TRACKS: usize = 64;
     pub const TISSUES: usize = 64;
+    pub const FINDINGS: usize = 64;
+    pub const FRAME_CLASSES: usize = 8;
+    pub const DEPARTED: usize = 16;
     pub const OUTLINES: usize = 256;
     /// All points of all outlines of a scene.
     pub const POINTS: usize = 16_384;
@@ -162,15 +219,51 @@ impl Scene {
             }
         }
         for tissue in &self.tissues {
-            match classes.by_id(tissue.class) {
-                Some(class) if class.kind == crate::base::classes::ClassKind::Tissue => {}
-                _ => return Err(Class(tissue.class.0)),
+            if !classes.has_kind(tissue.class, ClassKind::Tissue) {
+                return Err(Class(tissue.class.0));
             }
             if !unit(tissue.confidence) {
                 return Err(Number("a tissue's confidence"));
             }
             if tissue.area_px > area {
                 return Err(Number("a tissue's area"));
+            }
+        }
+        if self.findings.len() > limits::FINDINGS {
+            return Err(TooMany("findings"));
+        }
+        for finding in &self.findings {
+            let [x0, y0, x1, y1] = finding.bbox;
+            if !classes.has_kind(finding.class, ClassKind::Finding) {
+                return Err(Class(finding.class.0));
+            }
+            if !(inside(&[x0, y0]) && inside(&[x1, y1]) && x0 <= x1 && y0 <= y1) {
+                return Err(Number("a finding's box"));
+            }
+            if !unit(finding.confidence) {
+                return Err(Number("a finding's confidence"));
+            }
+        }
+        if self.frame_classes.len() > limits::FRAME_CLASSES {
+            return Err(TooMany("frame classes"));
+        }
+        for frame_class in &self.frame_classes {
+            if ![ClassKind::Phase, ClassKind::Quality].iter().any(|&kind| classes.has_kind(frame_class.class, kind)) {
+                return Err(Class(frame_class.class.0));
+            }
+            if !unit(frame_class.confidence) {
+                return Err(Number("a frame class's confidence"));
+            }
+        }
+        if self.departed.len() > limits::DEPARTED {
+            return Err(TooMany("departed instruments"));
+        }
+        for departed in &self.departed {
+            if !classes.is_instrument(departed.class) {
+                return Err(Class(departed.class.0));
+            }
+            if !inside(&departed.at) || departed.seen_ns > self.capture_ns {
+                return Err(Number("a departed instrument"));
             }
         }
         let mask = &self.mask;

@@ -10,6 +10,19 @@ pub enum ClassKind {
     Background,
     Tissue,
     Instrument,
+    /// Something to look at: a polyp, a lesion.
+    Finding,
+    /// A phase of the operation: said of the whole frame.
+    Phase,
+    /// How well the picture can be seen: said of the whole frame.
+    Quality,
+}
+
+impl ClassKind {
+    /// Has it a place in the picture, and so a colour in the overlay and in masks?
+    pub fn is_region(self) -> bool {
+        matches!(self, ClassKind::Tissue | ClassKind::Instrument | ClassKind::Finding)
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -56,8 +69,12 @@ impl Classes {
         self.by_id(id).map_or("unknown class", |class| class.name.as_str())
     }
 
+    pub fn has_kind(&self, id: ClassId, kind: ClassKind) -> bool {
+        self.by_id(id).is_some_and(|class| class.kind == kind)
+    }
+
     pub fn is_instrument(&self, id: ClassId) -> bool {
-        self.by_id(id).is_some_and(|class| class.kind == ClassKind::Instrument)
+        self.has_kind(id, ClassKind::Instrument)
     }
 }
 

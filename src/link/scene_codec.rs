@@ -7,18 +7,25 @@
 //!   tracks u16 × { id u32  class u8  state u8  has u8 (1 tip, 2 axis)  confidence f32  bbox 4×f32  [tip 2×f32]  [axis 2×f32]
 //!                  velocity 2×f32  outlines }
 //!   tissues u16 × { class u8  state u8  confidence f32  area_px u64  outlines }
+//!   findings u16 × { id u32  class u8  state u8  confidence f32  bbox 4×f32 }
+//!   frame classes u16 × { class u8  state u8  confidence f32 }
+//!   departed u16 × { id u32  class u8  at 2×f32  seen_ns u64 }
+//!   reset u8 (0 none, 1 start, 2 gap, 3 cut, 4 format)
 //!   mask: width u32  height u32  ids width×height×u8
 //!   outlines: count u16 × { points u16 × 2×f32 }
 //! ```
 
 use crate::base::ids::{ClassId, FrameId, TrackId};
-use crate::scene::{AnalysisTimes, ClassMask, Outline, Scene, Tissue, Track, Trust, limits};
+use crate::scene::{AnalysisTimes, ClassMask, Departed, Finding, FrameClass, Outline, Reset, Scene, Tissue, Track, Trust, limits};
 
 const HAS_TIP: u8 = 1;
 const HAS_AXIS: u8 = 2;
 /// Fewest bytes of a track and of a tissue: no count is believed that the bytes at hand cannot fill.
 const TRACK_MIN_BYTES: usize = 37;
 const TISSUE_MIN_BYTES: usize = 16;
+const FINDING_BYTES: usize = 26;
+const FRAME_CLASS_BYTES: usize = 6;
+const DEPARTED_BYTES: usize = 21;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SceneBytesFault {
@@ -65,6 +72,28 @@ pub fn encode_scene(scene: &Scene, out: &mut Vec<u8>) -> Result<(), SceneBytesFa
         w.u64(tissue.area_px);
         w.outlines(&tissue.outlines)?;
     }
+    w.count(scene.findings.len(), limits::FINDINGS, "findings")?;
+    for finding in &scene.findings {
+        w.u32(finding.id.0);
+        w.u8(finding.class.0);
+        w.u8(trust_byte(finding.state));
+        w.f32s(&[finding.confidence]);
+        w.f32s(&finding.bbox);
+    }
+    w.count(scene.frame_classes.len(), limits::FRAME_CLASSES, "frame classes")?;
+    for frame_class in &scene.frame_classes {
+        w.u8(frame_class.class.0);
+        w.u8(trust_byte(frame_class.state));
+        w.f32s(&[frame_class.confidence]);
+    }
+    w.count(scene.departed.len(), limits::DEPARTED, "departed instruments")?;
+    for departed in &scene.departed {
+        w.u32(departed.id.0);
+        w.u8(departed.class.0);
+        w.f32s(&departed.at);
+        w.u64(departed.seen_ns);
+    }
+    w.u8(reset_byte(scene.reset));
     w.u32(scene.mask.width);
     w.u32(scene.mask.height);
     w.0.extend_from_slice(&scene.mask.ids);
@@ -108,6 +137,32 @@ pub fn decode_scene(bytes: &[u8]) -> Result<Scene, SceneBytesFault> {
         let area_px = r.u64()?;
         tissues.push(Tissue { class, area_px, confidence, state, outlines: r.outlines()? });
     }
+    let count = r.count(limits::FINDINGS, FINDING_BYTES, "findings")?;
+    let mut findings = Vec::with_capacity(count);
+    for _ in 0..count {
+        let id = TrackId(r.u32()?);
+        let class = ClassId(r.u8()?);
+        let state = r.trust()?;
+        let [confidence] = r.f32s()?;
+        findings.push(Finding { id, class, confidence, state, bbox: r.f32s()? });
+    }
+    let count = r.count(limits::FRAME_CLASSES, FRAME_CLASS_BYTES, "frame classes")?;
+    let mut frame_classes = Vec::with_capacity(count);
+    for _ in 0..count {
+        let class = ClassId(r.u8()?);
+        let state = r.trust()?;
+        let [confidence] = r.f32s()?;
+        frame_classes.push(FrameClass { class, confidence, state });
+    }
+    let count = r.count(limits::DEPARTED, DEPARTED_BYTES, "departed instruments")?;
+    let mut departed = Vec::with_capacity(count);
+    for _ in 0..count {
+        let id = TrackId(r.u32()?);
+        let class = ClassId(r.u8()?);
+        let at = r.f32s()?;
+        departed.push(Departed { id, class, at, seen_ns: r.u64()? });
+    }
+    let reset = r.reset()?;
     let (width, height) = (r.u32()?, r.u32()?);
     if width > limits::MASK_SIDE || height > limits::MASK_SIDE {
         return Err(SceneBytesFault::TooMany("mask pixels"));
@@ -116,7 +171,22 @@ pub fn decode_scene(bytes: &[u8]) -> Result<Scene, SceneBytesFault> {
         return Err(SceneBytesFault::Length);
     }
     let mask = ClassMask { width, height, ids: r.rest.to_vec() };
-    Ok(Scene { frame, pts_ns, capture_ns, picture, frame_state, tracks, tissues, unknown_px, mask, times })
+    Ok(Scene {
+        frame,
+        pts_ns,
+        capture_ns,
+        picture,
+        frame_state,
+        tracks,
+        tissues,
+        findings,
+        frame_classes,
+        departed,
+        reset,
+        unknown_px,
+        mask,
+        times,
+    })
 }
 
 fn trust_byte(trust: Trust) -> u8 {
@@ -124,6 +194,16 @@ fn trust_byte(trust: Trust) -> u8 {
         Trust::Sure => 0,
         Trust::Unsure => 1,
         Trust::Unknown => 2,
+    }
+}
+
+fn reset_byte(reset: Option<Reset>) -> u8 {
+    match reset {
+        None => 0,
+        Some(Reset::Start) => 1,
+        Some(Reset::Gap) => 2,
+        Some(Reset::Cut) => 3,
+        Some(Reset::Format) => 4,
     }
 }
 
@@ -208,6 +288,17 @@ impl Reader<'_> {
         }
     }
 
+    fn reset(&mut self) -> Result<Option<Reset>, SceneBytesFault> {
+        match self.u8()? {
+            0 => Ok(None),
+            1 => Ok(Some(Reset::Start)),
+            2 => Ok(Some(Reset::Gap)),
+            3 => Ok(Some(Reset::Cut)),
+            4 => Ok(Some(Reset::Format)),
+            _ => Err(SceneBytesFault::Value("a reset")),
+        }
+    }
+
     /// A count that is within its limit and that the bytes at hand can fill.
     fn count(&mut self, limit: usize, min_bytes: usize, what: &'static str) -> Result<usize, SceneBytesFault> {
         let count = usize::from(u16::from_le_bytes(self.take()?));
@@ -277,11 +368,33 @@ mod tests {
         })
     }
 
+    fn finding() -> impl Strategy<Value = Finding> {
+        (any::<u32>(), any::<u8>(), any::<f32>(), trust(), any::<[f32; 4]>()).prop_map(|(id, class, confidence, state, bbox)| Finding {
+            id: TrackId(id),
+            class: ClassId(class),
+            confidence,
+            state,
+            bbox,
+        })
+    }
+
     fn scene() -> impl Strategy<Value = Scene> {
         let head = (any::<[u64; 4]>(), any::<[u32; 2]>(), trust(), any::<[u64; 3]>());
         let lists = (proptest::collection::vec(track(), 0..5), proptest::collection::vec(tissue(), 0..5));
-        (head, lists, (0u32..20, 0u32..20), any::<u8>()).prop_map(
-            |((n, picture, frame_state, t), (tracks, tissues), (width, height), id)| Scene {
+        let more = (
+            proptest::collection::vec(finding(), 0..4),
+            proptest::collection::vec((any::<u8>(), any::<f32>(), trust()), 0..4),
+            proptest::collection::vec((any::<u32>(), any::<u8>(), any::<[f32; 2]>(), any::<u64>()), 0..4),
+            prop_oneof![Just(None), Just(Some(Reset::Start)), Just(Some(Reset::Gap)), Just(Some(Reset::Cut)), Just(Some(Reset::Format))],
+        );
+        let more = more.prop_map(|(findings, frame_classes, departed, reset)| {
+            let frame_class = |(class, confidence, state)| FrameClass { class: ClassId(class), confidence, state };
+            let gone = |(id, class, at, seen_ns)| Departed { id: TrackId(id), class: ClassId(class), at, seen_ns };
+            let frame_classes: Vec<FrameClass> = frame_classes.into_iter().map(frame_class).collect();
+            (findings, frame_classes, departed.into_iter().map(gone).collect::<Vec<_>>(), reset)
+        });
+        (head, lists, more, (0u32..20, 0u32..20), any::<u8>()).prop_map(
+            |((n, picture, frame_state, t), (tracks, tissues), (findings, frame_classes, departed, reset), (width, height), id)| Scene {
                 frame: FrameId(n[0]),
                 pts_ns: n[1],
                 capture_ns: n[2],
@@ -289,6 +402,10 @@ mod tests {
                 frame_state,
                 tracks,
                 tissues,
+                findings,
+                frame_classes,
+                departed,
+                reset,
                 unknown_px: n[3],
                 mask: ClassMask { width, height, ids: (0..width * height).map(|i| id.wrapping_add(i as u8)).collect() },
                 times: AnalysisTimes { preprocess_ns: t[0], infer_ns: t[1], track_ns: t[2] },
@@ -349,6 +466,10 @@ mod tests {
             frame_state: Trust::Sure,
             tracks: (0..limits::TRACKS as u32).map(|id| Track { id: TrackId(id), ..track.clone() }).collect(),
             tissues: vec![tissue; limits::TISSUES],
+            findings: Vec::new(),
+            frame_classes: Vec::new(),
+            departed: Vec::new(),
+            reset: None,
             unknown_px: 0,
             mask: ClassMask { width: 320, height: 192, ids: vec![0; 320 * 192] },
             times: AnalysisTimes::default(),

@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn every_class_that_is_drawn_has_a_colour_of_its_own() {
-        let drawn: Vec<_> = classes::table().iter().filter(|class| class.kind != ClassKind::Background).collect();
+        let drawn: Vec<_> = classes::table().iter().filter(|class| class.kind.is_region()).collect();
         for (i, class) in drawn.iter().enumerate() {
             assert_ne!(colour(class.id), UNKNOWN_RGB, "{} has no colour", class.name);
             for other in &drawn[..i] {

@@ -52,7 +52,7 @@ struct Followed {
     tip: Option<[Coordinate; 2]>,
     confidence: f32,
     /// Weight of each class id.
-    votes: [f32; 16],
+    votes: [f32; 32],
 }
 
 impl Tracker {
@@ -133,7 +133,7 @@ impl Followed {
             bbox: sides(detection.bbox).map(start),
             tip: detection.tip.map(|tip| tip.map(start)),
             confidence: detection.confidence,
-            votes: [0.0; 16],
+            votes: [0.0; 32],
         };
         track.vote(detection);
         track
