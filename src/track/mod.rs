@@ -6,7 +6,6 @@
 //! ```
 
 mod analyser;
-mod assign;
 mod decode;
 mod kalman;
 mod maps;

@@ -11,7 +11,7 @@
 //! ```
 //! Time is that of the frames' capture stamps: frames that were skipped make longer steps, not misses.
 
-use super::assign::{Assigner, FORBIDDEN};
+use crate::base::assign::{Assigner, FORBIDDEN};
 use super::decode::{Detection, SURE_FROM};
 use super::kalman::{Coordinate, Noise};
 use crate::base::ids::{ClassId, TrackId};
