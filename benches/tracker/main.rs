@@ -1,11 +1,12 @@
-//! How good the tracker is: the real engine, in process, on the simulator's truth (HOTA, IDF1, tip, prediction), on a still
-//! picture under sensor noise (flicker) and on real clips (prediction).
+//! How good the tracker is: on the simulator's truth (HOTA, IDF1, tip, prediction) with a detector of known faults and with the
+//! real engine, in process; on a still picture under sensor noise (flicker) and on real clips (prediction).
 //!
 //! ```text
-//!   cargo bench --bench tracker -- [--only sim,still,clip] [--seconds 12] [--seeds 1,2,3] [--fps 60] [--loop 6]
+//!   cargo bench --bench tracker -- [--only detector,sim,still,clip] [--seconds 12] [--seeds 1,2,3] [--fps 60] [--loop 6]
 //!                                  [--size 640x360] [--clip FILE]… [--report FILE.json] [-v]
 //! ```
 
+mod detector;
 mod moved;
 mod real;
 mod simulated;
@@ -32,7 +33,7 @@ impl Options {
     fn read(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
         let shared = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/clips"));
         let clips = ["laparoscopy-720p25.mp4", "robotic-576p25-1.avi", "robotic-576p25-3.avi"].map(|name| shared.join(name)).to_vec();
-        let only = ["sim", "still", "clip"].map(str::to_owned).to_vec();
+        let only = ["detector", "sim", "still", "clip"].map(str::to_owned).to_vec();
         let mut options = Options {
             only,
             seconds: 12.0,
@@ -96,7 +97,8 @@ fn main() {
     };
     let mut report = serde_json::Map::new();
     for (name, run) in [
-        ("sim", simulated::run as fn(&Options) -> serde_json::Value),
+        ("detector", simulated::with_detector as fn(&Options) -> serde_json::Value),
+        ("sim", simulated::with_engine as fn(&Options) -> serde_json::Value),
         ("still", still::run as fn(&Options) -> serde_json::Value),
         ("clip", real::run as fn(&Options) -> serde_json::Value),
     ] {

@@ -1,5 +1,6 @@
 //! Clips of the simulator against its truth.
 
+use crate::detector::{self, Detector};
 use crate::moved::Moved;
 use crate::{Options, analyser};
 use keyhole::base::ids::FrameId;
@@ -18,6 +19,7 @@ struct Shot {
     instruments: Vec<TruthInstrument>,
     /// Instrument or not, at the size of the scene's mask.
     mask: Vec<u8>,
+    coverage: Vec<(u8, Vec<f32>)>,
 }
 
 /// Figures of one clip or of all.
@@ -31,12 +33,28 @@ struct Figures {
     class_right: [u32; 2],
 }
 
-pub fn run(options: &Options) -> serde_json::Value {
+/// The real engine, or the truth with known faults.
+#[derive(Clone, Copy, PartialEq)]
+enum Eyes {
+    Engine,
+    Detector,
+}
+
+pub fn with_engine(options: &Options) -> serde_json::Value {
+    run(options, Eyes::Engine)
+}
+
+pub fn with_detector(options: &Options) -> serde_json::Value {
+    run(options, Eyes::Detector)
+}
+
+fn run(options: &Options, eyes: Eyes) -> serde_json::Value {
+    println!("{}", if eyes == Eyes::Engine { "the engine" } else { "a detector with known faults" });
     println!("simulator, {}×{} at {} fps, loop {} s, {} s a seed", options.size[0], options.size[1], options.fps, options.loop_s, options.seconds);
     println!("  {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>8} {:>8} {:>8}", "seed", "HOTA", "DetA", "AssA", "LocA", "IDF1", "MOTA", "missed", "extra", "switches", "tip p50%", "mask IoU");
     let (mut all, mut rows, mut hotas, mut idf1s) = (Figures::default(), Vec::new(), Vec::new(), Vec::new());
     for &seed in &options.seeds {
-        let (sequence, figures) = clip(seed, options);
+        let (sequence, figures) = clip(seed, options, eyes);
         let (hota, identity, clear) = (sequence.hota(), sequence.identity(), sequence.clear());
         let (tip, iou) = (Spread::of(&figures.tip_error_percent), Spread::of(&figures.mask_iou));
         println!(
@@ -63,10 +81,11 @@ pub fn run(options: &Options) -> serde_json::Value {
             "prediction_tip": all.tip.json(), "prediction_shaft": all.shaft.json(), "track_ms": track })
 }
 
-fn clip(seed: u64, options: &Options) -> (Sequence, Figures) {
+fn clip(seed: u64, options: &Options, eyes: Eyes) -> (Sequence, Figures) {
     let spec = Spec { seed, width: options.size[0], height: options.size[1], fps: options.fps, loop_s: options.loop_s };
     let simulator = Simulator::new(&spec).expect("a size that frames can have");
-    let mut analyser = analyser();
+    let mut analyser = (eyes == Eyes::Engine).then(analyser);
+    let mut detector = Detector::new(seed, options.fps);
     let frames = (options.seconds * f64::from(options.fps)) as usize;
     let mut shots: Vec<Option<Shot>> = (0..simulator.frame_count()).map(|_| None).collect();
     let (mut sequence, mut figures) = (Sequence::default(), Figures::default());
@@ -74,14 +93,25 @@ fn clip(seed: u64, options: &Options) -> (Sequence, Figures) {
     for index in 0..frames {
         let shot = shots[index % simulator.frame_count()].get_or_insert_with(|| {
             let mut bytes = vec![0; simulator.layout().size];
-            simulator.render(index, &mut bytes);
+            if eyes == Eyes::Engine {
+                simulator.render(index, &mut bytes);
+            }
             let truth = simulator.truth(index);
-            Shot { bytes, mask: small(&truth, 320, 192), instruments: truth.instruments }
+            let coverage = if eyes == Eyes::Detector { detector::coverage(&truth) } else { Vec::new() };
+            Shot { bytes, mask: small(&truth, detector::WIDTH, detector::HEIGHT), coverage, instruments: truth.instruments }
         });
         let capture_ns = 1_000_000_000 + index as u64 * 1_000_000_000 / u64::from(options.fps);
         let stamps = Stamps { id: FrameId(index as u64), pts_ns: capture_ns, capture_ns };
         let view = FrameView::new(simulator.layout(), &shot.bytes).expect("rendered to this layout");
-        let scene = analyser.analyse(view, stamps, &|| true).expect("the engine runs").expect("nothing is overwritten");
+        let scene = match &mut analyser {
+            Some(analyser) => analyser.analyse(view, stamps, &|| true).expect("the engine runs").expect("nothing is overwritten"),
+            None => {
+                let scale = [detector::WIDTH as f32 / options.size[0] as f32, detector::HEIGHT as f32 / options.size[1] as f32];
+                let tips = shot.instruments.iter().filter_map(|i| Some((i.id.0 as u8, i.tip.map(|tip| [tip[0] * scale[0], tip[1] * scale[1]])?)));
+                detector.analyse(&shot.coverage, &tips.collect::<Vec<_>>(), simulator.layout(), index as u64, capture_ns)
+            }
+        };
+        assert_eq!((scene.mask.width, scene.mask.height), (detector::WIDTH as u32, detector::HEIGHT as u32));
         assert_eq!(scene.check(), Ok(()));
         figures.track_ms.push(scene.times.track_ns as f32 / 1e6);
         compare(&scene, shot, &mut sequence, &mut figures);

@@ -1,5 +1,6 @@
 //! Flicker: one picture again and again, under fresh sensor noise each time.
 
+use crate::detector::Noise;
 use crate::{Options, analyser};
 use keyhole::base::ids::FrameId;
 use keyhole::capture::sim::{Simulator, Spec};
@@ -20,7 +21,7 @@ pub fn run(options: &Options) -> serde_json::Value {
         let simulator = Simulator::new(&spec).expect("a size that frames can have");
         let mut bytes = vec![0; simulator.layout().size];
         simulator.render(simulator.frame_count() / 3, &mut bytes);
-        let (mut noise, mut noisy) = (Noise(seed), bytes.clone());
+        let (mut noise, mut noisy) = (Noise::new(seed), bytes.clone());
         let (mut analyser, mut steadiness) = (analyser(), Steadiness::default());
         let frames = (options.seconds / 2.0 * f64::from(options.fps)) as u64;
         for index in 0..frames {
@@ -43,18 +44,4 @@ pub fn run(options: &Options) -> serde_json::Value {
         rows.push(json!({ "seed": seed, "figures": s }));
     }
     json!(rows)
-}
-
-/// Xorshift, and normal numbers from the sum of four uniform ones.
-struct Noise(u64);
-
-impl Noise {
-    fn normal(&mut self) -> f32 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        let sum: u32 = (0..4).map(|part| (self.0 >> (16 * part)) as u32 & 0xffff).sum();
-        // Variance of the sum of four: 4·(2¹⁶)²/12.
-        (sum as f32 - 131_070.0) / 37_837.0
-    }
 }

@@ -7,8 +7,11 @@
 
 mod analyser;
 mod decode;
+mod followed;
 mod kalman;
+mod look;
 mod maps;
+mod memory;
 mod outline;
 mod regions;
 mod shape;
