@@ -112,6 +112,7 @@ impl Detector {
         let head = TensorView { spec: &self.spec, data: &self.data };
         let fit = Fit { x: 0, y: 0, width: WIDTH, height: HEIGHT };
         let start = Instant::now();
+        self.decoder.expect(self.tracker.expected(capture_ns));
         let decoded = self.decoder.decode(&[head], fit, picture);
         let sides = picture.map(|side| side as u32);
         let tracks = self.tracker.step(decoded.instruments, capture_ns, sides);
@@ -172,7 +173,7 @@ impl Detector {
             if has(|fault| if let Fault::Gone(id) = fault { Some(*id) } else { None }) {
                 continue;
             }
-            let most = if has(|fault| if let Fault::Faint(id) = fault { Some(*id) } else { None }) { 0.56 } else { 0.985 };
+            let most = if has(|fault| if let Fault::Faint(id) = fault { Some(*id) } else { None }) { 0.62 } else { 0.985 };
             self.data.iter_mut().zip(part).for_each(|(to, &part)| *to = to.max(part * most));
         }
         let mut blobs = Vec::new();

@@ -90,6 +90,7 @@ fn clip(seed: u64, options: &Options, eyes: Eyes) -> (Sequence, Figures) {
     let mut shots: Vec<Option<Shot>> = (0..simulator.frame_count()).map(|_| None).collect();
     let (mut sequence, mut figures) = (Sequence::default(), Figures::default());
     let mut recent: Vec<(Scene, Vec<TruthInstrument>)> = Vec::new();
+    let mut last = String::new();
     for index in 0..frames {
         let shot = shots[index % simulator.frame_count()].get_or_insert_with(|| {
             let mut bytes = vec![0; simulator.layout().size];
@@ -116,7 +117,7 @@ fn clip(seed: u64, options: &Options, eyes: Eyes) -> (Sequence, Figures) {
         figures.track_ms.push(scene.times.track_ns as f32 / 1e6);
         compare(&scene, shot, &mut sequence, &mut figures);
         if options.verbose {
-            print_frame(&scene, &shot.instruments);
+            print_changes(&scene, &shot.instruments, &mut last);
         }
         for (earlier, truth) in &recent {
             let age_ns = capture_ns - earlier.capture_ns;
@@ -182,12 +183,18 @@ fn predicted(earlier: &Scene, then: &[TruthInstrument], now: &[TruthInstrument],
     }
 }
 
-fn print_frame(scene: &Scene, truth: &[TruthInstrument]) {
-    let truth: Vec<String> = truth.iter().map(|t| format!("{}:{:?} tip {:?}", t.id.0, t.bbox, t.tip.map(|t| t.map(|v| v as i32)))).collect();
-    let found: Vec<String> = scene
-        .tracks
+/// Who is found as whom, where that is not as in the frame before.
+fn print_changes(scene: &Scene, truth: &[TruthInstrument], last: &mut String) {
+    let pairs = pairs(scene, truth);
+    let mut line: Vec<String> = truth
         .iter()
-        .map(|t| format!("{}:{:?} {:.2} tip {:?}", t.id.0, t.bbox.map(|v| v as i32), t.confidence, t.tip.map(|t| t.map(|v| v as i32))))
+        .map(|t| format!("{}>{}", t.id.0, pairs.iter().find(|p| p.0.id == t.id).map_or("-".to_owned(), |p| p.1.id.0.to_string())))
         .collect();
-    println!("{:4} truth {}\n     found {}", scene.frame.0, truth.join("  "), found.join("  "));
+    let extra = scene.tracks.iter().filter(|track| !pairs.iter().any(|pair| pair.1.id == track.id));
+    line.extend(extra.map(|t| format!("+{}{:?}{:.2}", t.id.0, t.bbox.map(|v| v as i32), t.confidence)));
+    let short: String = line.iter().map(|part| part.split('[').next().unwrap_or("").to_owned() + " ").collect();
+    if short != *last {
+        println!("{:4} {}", scene.frame.0, line.join("  "));
+        *last = short;
+    }
 }

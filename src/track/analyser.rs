@@ -42,6 +42,7 @@ impl Analyser {
 
         let picture = [view.layout.width, view.layout.height];
         let heads: Vec<TensorView<'_>> = (0..self.engine.outputs().len()).map(|index| self.engine.output(index)).collect();
+        self.decoder.expect(self.tracker.expected(stamps.capture_ns));
         let decoded = self.decoder.decode(&heads, fit, picture);
         let picture = picture.map(|side| side as u32);
         let tracks = if decoded.frame_state == Trust::Unknown {
@@ -65,7 +66,7 @@ impl Analyser {
             tissues: decoded.tissues,
             findings: Vec::new(),
             frame_classes: Vec::new(),
-            departed: Vec::new(),
+            departed: self.tracker.departed(),
             reset: None,
             unknown_px: decoded.unknown_px,
             mask: decoded.mask,

@@ -5,6 +5,7 @@ use super::maps::{INSTRUMENT, Maps, NOTHING, NotFinite, Window};
 use super::outline::{Mapping, Thinner, Tracer};
 use super::regions::{Noise, Regions};
 use super::shape;
+use super::split::{Expected, Splitter};
 use crate::base::ids::ClassId;
 use crate::infer::{Fit, InputSpec, TensorView};
 use crate::scene::{ClassMask, Outline, Tissue, Trust, limits};
@@ -56,6 +57,8 @@ pub struct Decoder {
     thinner: Thinner,
     lines: Vec<Line>,
     planes: Vec<Option<usize>>,
+    splitter: Splitter,
+    expected: Vec<Expected>,
     shown: [bool; 256],
 }
 
@@ -76,8 +79,16 @@ impl Decoder {
             thinner: Thinner::default(),
             lines: Vec::new(),
             planes: Vec::new(),
+            splitter: Splitter::default(),
+            expected: Vec::new(),
             shown: [false; 256],
         }
+    }
+
+    /// Where instruments are expected in the next frame: regions in which two of them meet are cut apart.
+    pub fn expect(&mut self, expected: impl Iterator<Item = Expected>) {
+        self.expected.clear();
+        self.expected.extend(expected);
     }
 
     /// `heads`: the outputs of one run, all of one size. `fit`: where in the input the picture lay. `picture`: its size.
@@ -87,6 +98,7 @@ impl Decoder {
         if self.maps.fill(heads, window) == Err(NotFinite) {
             return unknown(window, picture);
         }
+        self.splitter.cut(&mut self.maps, &mapping, &self.expected);
         if self.regions.fill(&self.maps.labels, window.width, window.height) == Err(Noise) {
             return unknown(window, picture);
         }

@@ -113,6 +113,10 @@ impl Followed {
     }
 
     pub fn predict(&mut self, dt_s: f32, side: f32) {
+        if let Some(tip) = self.tip.as_mut().filter(|tip| tip.doubt.is_some()) {
+            // Nobody confirms its way: it slows down.
+            tip.point.velocity = tip.point.velocity.map(|v| v * (1.0 - 8.0 * dt_s).max(0.0));
+        }
         self.bbox.iter_mut().for_each(|c| c.predict(dt_s, scaled(BOX, side)));
         if let Some(tip) = &mut self.tip {
             tip.point.predict(dt_s, tip_noise(side));
@@ -131,6 +135,10 @@ impl Followed {
 
     pub fn tip_position(&self) -> Option<[f32; 2]> {
         self.tip.map(|tip| tip.point.position)
+    }
+
+    pub fn tip_after(&self, dt_s: f32) -> Option<[f32; 2]> {
+        self.tip.map(|tip| tip.point.after(dt_s))
     }
 
     /// Unit vector towards the tip.

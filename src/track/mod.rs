@@ -15,8 +15,10 @@ mod memory;
 mod outline;
 mod regions;
 mod shape;
+mod split;
 mod tracker;
 
 pub use analyser::Analyser;
 pub use decode::{Decoded, Decoder, Detection};
+pub use split::Expected;
 pub use tracker::Tracker;

@@ -20,6 +20,7 @@ use super::decode::Detection;
 use super::followed::{Followed, distance, foot_of, sides};
 use super::look::Look;
 use super::memory::Memory;
+use super::split::Expected;
 use crate::base::assign::{Assigner, FORBIDDEN};
 use crate::base::ids::TrackId;
 use crate::scene::{Departed, Track, limits};
@@ -35,6 +36,8 @@ const CONFIRMED_AT_ONCE: f32 = 0.92;
 const HITS_TO_CONFIRM: u32 = 2;
 /// What has neither axis nor tip does not come in from outside as instruments do: it is looked at for so long.
 const ODD_CONFIRMED_NS: u64 = 200_000_000;
+/// What was followed for so long, and seen so lately, is expected again.
+const EXPECTED_NS: u64 = 150_000_000;
 /// Longest step that a motion is predicted over.
 const MAX_STEP_S: f32 = 0.5;
 /// Gate: boxes that overlap less, and are farther apart than a part of the picture's larger side, are not the same.
@@ -42,6 +45,8 @@ const GATE_OVERLAP: f32 = 0.1;
 const GATE_DISTANCE: f32 = 0.12;
 /// The same for detections of little confidence.
 const LOW_GATE_OVERLAP: f32 = 0.25;
+/// What has no tip and is smaller than this part of an instrument is not all of it.
+const PIECE_SIZE: f32 = 0.5;
 /// A piece of an instrument lies within this of its axis, part of the larger side.
 const PIECE_OFF_AXIS: f32 = 0.035;
 
@@ -124,6 +129,16 @@ impl Tracker {
     /// Nothing is known about this frame: everything that is followed is missed.
     pub fn step_unknown(&mut self, capture_ns: u64, picture: [u32; 2]) {
         self.step(Vec::new(), capture_ns, picture);
+    }
+
+    /// Where instruments that are followed are expected in the frame captured at `capture_ns`.
+    pub fn expected(&self, capture_ns: u64) -> impl Iterator<Item = Expected> {
+        let dt_s = self.last_ns.map_or(0.0, |last| capture_ns.saturating_sub(last) as f32 / 1e9).min(MAX_STEP_S);
+        let is_known = move |track: &&Followed| {
+            let lately = capture_ns.saturating_sub(track.seen_ns) <= EXPECTED_NS;
+            lately && track.id.is_some() && track.seen_ns.saturating_sub(track.first_ns) >= EXPECTED_NS
+        };
+        self.followed.iter().filter(is_known).filter_map(move |track| Some(Expected { tip: track.tip_after(dt_s)?, axis: track.axis()? }))
     }
 
     /// Instruments that left the picture in the last seconds, the newest first: where they were last seen at its rim.
@@ -211,6 +226,12 @@ fn cost(track: &Followed, detection: &Detection, look: &Look, side: f32, is_low:
     let same_entry = detection.axis.is_some() && track.last.axis.is_some() && distance(track.last.foot, foot_of(detection)) <= 0.05 * side;
     let gate = if is_low { LOW_GATE_OVERLAP } else { GATE_OVERLAP };
     if overlap < gate && (is_low || apart > GATE_DISTANCE) && !same_entry {
+        return FORBIDDEN;
+    }
+    // What hangs on a tip, or is a piece of it, is not the whole.
+    let size = |b: [f32; 4]| (b[2] - b[0]).hypot(b[3] - b[1]);
+    let is_piece = detection.tip.is_none() && track.last.axis.is_some() && size(detection.bbox) < PIECE_SIZE * size(predicted);
+    if is_piece && distance(track.last.foot, [bx, by]) > size(detection.bbox) {
         return FORBIDDEN;
     }
     // ... and so do their directions, and what they look like.
