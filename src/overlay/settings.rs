@@ -30,7 +30,7 @@ pub struct Settings {
     pub hide_on_motion_percent: f32,
     /// Instruments are drawn ahead along their velocity by the overlay's age, but by no more time than this. Default: 60 ms.
     pub predict_at_most_ms: u32,
-    /// ... and by no more than this way, in percent of the picture's width. Default: 1.5.
+    /// ... and by no more than this way, in percent of the picture's width. Default: 3.
     pub predict_at_most_percent: f32,
 }
 
@@ -44,7 +44,7 @@ impl Default for Settings {
             line_width_px_at_1080: 2.0,
             hide_on_motion_percent: 1.5,
             predict_at_most_ms: 60,
-            predict_at_most_percent: 1.5,
+            predict_at_most_percent: 3.0,
         }
     }
 }

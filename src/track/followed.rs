@@ -15,6 +15,10 @@ const TIP_DOUBT_NS: u64 = 100_000_000;
 const TIP_COURSE: f32 = 0.03;
 /// An axis that turns farther than this at once is another axis, rad.
 const AXIS_JUMP: f32 = 0.5;
+/// A box smaller than this part of the one expected may be that of a piece ...
+const PIECE_TO: f32 = 0.75;
+/// ... if its foot is farther from where it was than this part of the larger side.
+const FOOT_MOVES: f32 = 0.05;
 /// Weight of the past against one frame, for the class, the confidence and the look.
 const CLASS_MEMORY: f32 = 0.9;
 const CONFIDENCE_MEMORY: f32 = 0.5;
@@ -148,6 +152,14 @@ impl Followed {
 
     pub fn velocity(&self) -> [f32; 2] {
         self.tip.map_or([self.bbox[0].velocity, self.bbox[1].velocity], |tip| tip.point.velocity)
+    }
+
+    /// Does the detection show as much of the instrument as it should? A piece that has come off the place where the shaft
+    /// comes in says nothing of where the whole is: shafts do not end in the air.
+    pub fn is_whole(&self, detection: &Detection, side: f32) -> bool {
+        let size = |b: [f32; 4]| (b[2] - b[0]).hypot(b[3] - b[1]);
+        let is_short = size(detection.bbox) < PIECE_TO * size(self.predicted());
+        !(is_short && self.id.is_some() && self.last.axis.is_some() && distance(foot_of(detection), self.last.foot) > FOOT_MOVES * side)
     }
 
     pub fn update(&mut self, detection: &Detection, look: &Look, seen_ns: u64, side: f32) {

@@ -17,7 +17,7 @@ const SAME_ENTRY: f32 = 0.2;
 const SAME_PLACE: f32 = 0.08;
 const SAME_PLACE_A_SECOND: f32 = 0.15;
 /// How alike it must look (Bhattacharyya coefficient).
-const SAME_LOOK: f32 = 0.55;
+pub const SAME_LOOK: f32 = 0.55;
 
 /// One that is not followed any more.
 #[derive(Debug)]

@@ -19,7 +19,7 @@
 use super::decode::Detection;
 use super::followed::{Followed, distance, foot_of, sides};
 use super::look::Look;
-use super::memory::Memory;
+use super::memory::{Memory, SAME_LOOK};
 use super::split::Expected;
 use crate::base::assign::{Assigner, FORBIDDEN};
 use crate::base::ids::TrackId;
@@ -47,6 +47,11 @@ const GATE_DISTANCE: f32 = 0.12;
 const LOW_GATE_OVERLAP: f32 = 0.25;
 /// What has no tip and is smaller than this part of an instrument is not all of it.
 const PIECE_SIZE: f32 = 0.5;
+/// One that is missed is known again by where its shaft comes in, part of the larger side, and by its look.
+const SAME_FOOT: f32 = 0.1;
+/// Two shafts nearer to each other than this (part of the larger side) over their length, and as parallel, are one.
+const TWIN_OFF_AXIS: f32 = 0.035;
+const TWIN_DIRECTION: f32 = 0.97;
 /// A piece of an instrument lies within this of its axis, part of the larger side.
 const PIECE_OFF_AXIS: f32 = 0.035;
 
@@ -84,15 +89,26 @@ impl Tracker {
         let mut tracks: Vec<Track> = Vec::with_capacity(detections.len());
         let mut seen = vec![false; self.followed.len()];
         let mut added = Vec::new();
+        let mut owned = vec![false; self.followed.len()];
+        owner.iter().flatten().for_each(|&row| owned[row] = true);
         for (index, mut detection) in detections.into_iter().enumerate() {
             let row = match owner[index].take() {
                 Some(row) => {
-                    self.followed[row].update(&detection, &looks[index], capture_ns, side);
+                    if self.followed[row].is_whole(&detection, side) {
+                        self.followed[row].update(&detection, &looks[index], capture_ns, side);
+                    } else {
+                        self.followed[row].seen_ns = capture_ns;
+                    }
                     row
                 }
                 None if let Some(row) = pieces[index] => {
-                    added.push((row, std::mem::take(&mut detection.outlines), detection.bbox));
-                    continue;
+                    if owned[row] || std::mem::replace(&mut seen[row], true) {
+                        added.push((row, std::mem::take(&mut detection.outlines), detection.bbox));
+                        continue;
+                    }
+                    // Only pieces of it are seen: it is there, and nothing more is learned from them.
+                    self.followed[row].seen_ns = capture_ns;
+                    row
                 }
                 None if detection.confidence >= HIGH_SCORE && self.followed.len() < limits::TRACKS => {
                     self.followed.push(Followed::new(&detection, looks[index], capture_ns, side));
@@ -123,7 +139,20 @@ impl Tracker {
         // What was seen only once and not again was noise.
         let mut seen = seen.into_iter();
         self.followed.retain(|track| seen.next().unwrap_or(true) || track.id.is_some());
+        self.drop_twins(capture_ns, side);
         tracks
+    }
+
+    /// Two shafts cannot lie in the same place: of two tracks along one line the younger was a piece of the older.
+    fn drop_twins(&mut self, capture_ns: u64, side: f32) {
+        for older in 0..self.followed.len() {
+            for younger in (older + 1..self.followed.len()).rev() {
+                let (a, b) = (&self.followed[older], &self.followed[younger]);
+                if a.seen_ns == capture_ns && b.seen_ns == capture_ns && are_twins(a, b, side) {
+                    self.followed.remove(younger);
+                }
+            }
+        }
     }
 
     /// Nothing is known about this frame: everything that is followed is missed.
@@ -179,8 +208,7 @@ impl Tracker {
     fn pieces(&self, detections: &[Detection], owner: &[Option<usize>], side: f32) -> Vec<Option<usize>> {
         let piece_of = |detection: &Detection| {
             let [x, y, ..] = sides(detection.bbox);
-            let owned = owner.iter().flatten().copied();
-            owned.into_iter().find(|&row| {
+            (0..self.followed.len()).find(|&row| {
                 let track = &self.followed[row];
                 let (Some(axis), Some(tip), true) = (track.axis(), track.tip_position(), track.id.is_some()) else { return false };
                 let off = [x - tip[0], y - tip[1]];
@@ -205,13 +233,32 @@ impl Tracker {
             capture_ns.saturating_sub(track.first_ns) >= ODD_CONFIRMED_NS
         };
         if is_confirmed {
-            let id = self.memory.recognise(track, side).unwrap_or_else(|| {
+            let id = self.take_over(row, capture_ns, side).or_else(|| self.memory.recognise(&self.followed[row], side));
+            self.followed[row].id = Some(id.unwrap_or_else(|| {
                 self.next_id += 1;
                 TrackId(self.next_id - 1)
-            });
-            self.followed[row].id = Some(id);
+            }));
         }
     }
+
+    /// The id of one that is missed and comes in at the same place: it is that one.
+    fn take_over(&mut self, row: usize, capture_ns: u64, side: f32) -> Option<TrackId> {
+        let new = &self.followed[row];
+        let is_it = |old: &Followed| {
+            let missed = old.id.is_some() && old.seen_ns < new.first_ns && old.seen_ns < capture_ns;
+            let alike = old.look.likeness(&new.look).is_none_or(|likeness| likeness >= SAME_LOOK);
+            missed && alike && old.last.axis.is_some() && distance(old.last.foot, new.last.foot) <= SAME_FOOT * side
+        };
+        let old = self.followed.iter().position(is_it)?;
+        self.followed[old].id.take()
+    }
+}
+
+fn are_twins(a: &Followed, b: &Followed, side: f32) -> bool {
+    let (Some(axis), Some(other)) = (a.axis(), b.axis()) else { return false };
+    let (Some(tip), Some(other_tip)) = (a.tip_position(), b.tip_position()) else { return false };
+    let across = |p: [f32; 2]| ((p[0] - tip[0]) * axis[1] - (p[1] - tip[1]) * axis[0]).abs();
+    axis[0] * other[0] + axis[1] * other[1] > TWIN_DIRECTION && across(other_tip).max(across(b.last.foot)) < TWIN_OFF_AXIS * side
 }
 
 fn cost(track: &Followed, detection: &Detection, look: &Look, side: f32, is_low: bool) -> f32 {
