@@ -15,10 +15,14 @@ const TIP_DOUBT_NS: u64 = 100_000_000;
 const TIP_COURSE: f32 = 0.03;
 /// An axis that turns farther than this at once is another axis, rad.
 const AXIS_JUMP: f32 = 0.5;
+/// Part of its velocity that something unseen loses in a second, and so on.
+const COASTING_BRAKE: f32 = 8.0;
 /// A box smaller than this part of the one expected may be that of a piece ...
 const PIECE_TO: f32 = 0.75;
 /// ... if its foot is farther from where it was than this part of the larger side.
 const FOOT_MOVES: f32 = 0.05;
+/// For longer than this nothing is only a piece, ns.
+const PIECES_NS: u64 = 300_000_000;
 /// Weight of the past against one frame, for the class, the confidence and the look.
 const CLASS_MEMORY: f32 = 0.9;
 const CONFIDENCE_MEMORY: f32 = 0.5;
@@ -52,6 +56,10 @@ pub struct Followed {
     pub hits: u32,
     pub first_ns: u64,
     pub seen_ns: u64,
+    /// When more than a piece of it was seen.
+    whole_ns: u64,
+    /// That was in the last frame.
+    is_fresh: bool,
     /// Centre x, y, width, height.
     bbox: [Coordinate; 4],
     tip: Option<Tip>,
@@ -103,6 +111,8 @@ impl Followed {
             hits: 1,
             first_ns: seen_ns,
             seen_ns,
+            whole_ns: seen_ns,
+            is_fresh: true,
             bbox: sides(detection.bbox).map(|value| Coordinate::new(value, scaled(BOX, side))),
             tip: detection.tip.map(|tip| Tip { point: Point::new(tip, tip_noise(side)), doubt: None }),
             angle: detection.axis.map(|axis| Coordinate::new(axis[1].atan2(axis[0]), ANGLE)),
@@ -117,10 +127,17 @@ impl Followed {
     }
 
     pub fn predict(&mut self, dt_s: f32, side: f32) {
-        if let Some(tip) = self.tip.as_mut().filter(|tip| tip.doubt.is_some()) {
-            // Nobody confirms its way: it slows down.
-            tip.point.velocity = tip.point.velocity.map(|v| v * (1.0 - 8.0 * dt_s).max(0.0));
+        // What nobody confirms slows down.
+        let slower = (1.0 - COASTING_BRAKE * dt_s).max(0.0);
+        if let Some(tip) = self.tip.as_mut().filter(|tip| !self.is_fresh || tip.doubt.is_some()) {
+            tip.point.velocity = tip.point.velocity.map(|v| v * slower);
         }
+        if !self.is_fresh {
+            self.bbox.iter_mut().for_each(|c| c.velocity *= slower);
+            self.bbox[2..].iter_mut().for_each(|c| c.velocity = 0.0);
+            self.angle.iter_mut().for_each(|c| c.velocity *= slower);
+        }
+        self.is_fresh = false;
         self.bbox.iter_mut().for_each(|c| c.predict(dt_s, scaled(BOX, side)));
         if let Some(tip) = &mut self.tip {
             tip.point.predict(dt_s, tip_noise(side));
@@ -154,17 +171,24 @@ impl Followed {
         self.tip.map_or([self.bbox[0].velocity, self.bbox[1].velocity], |tip| tip.point.velocity)
     }
 
+    /// Was the whole of it seen lately?
+    pub fn may_be_pieces(&self, now_ns: u64) -> bool {
+        now_ns.saturating_sub(self.whole_ns) <= PIECES_NS
+    }
+
     /// Does the detection show as much of the instrument as it should? A piece that has come off the place where the shaft
     /// comes in says nothing of where the whole is: shafts do not end in the air.
-    pub fn is_whole(&self, detection: &Detection, side: f32) -> bool {
+    pub fn is_whole(&self, detection: &Detection, seen_ns: u64, side: f32) -> bool {
         let size = |b: [f32; 4]| (b[2] - b[0]).hypot(b[3] - b[1]);
         let is_short = size(detection.bbox) < PIECE_TO * size(self.predicted());
-        !(is_short && self.id.is_some() && self.last.axis.is_some() && distance(foot_of(detection), self.last.foot) > FOOT_MOVES * side)
+        !(is_short && self.may_be_pieces(seen_ns) && self.id.is_some() && self.last.axis.is_some() && distance(foot_of(detection), self.last.foot) > FOOT_MOVES * side)
     }
 
     pub fn update(&mut self, detection: &Detection, look: &Look, seen_ns: u64, side: f32) {
         self.hits += 1;
         self.seen_ns = seen_ns;
+        self.whole_ns = seen_ns;
+        self.is_fresh = true;
         for (coordinate, measured) in self.bbox.iter_mut().zip(sides(detection.bbox)) {
             coordinate.update(measured, scaled(BOX, side));
         }

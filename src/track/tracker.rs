@@ -84,8 +84,13 @@ impl Tracker {
             track.predict(dt_s, side);
         }
 
+        if std::env::var_os("TRK_DEBUG").is_some() {
+            for t in &self.followed {
+                println!("        {:?} box {:?} tip {:?} v {:?} axis {:?} foot {:?}", t.id, t.predicted().map(|v| v as i32), t.tip_position().map(|p| p.map(|v| v as i32)), t.velocity().map(|v| v as i32), t.axis(), t.last.foot.map(|v| v as i32));
+            }
+        }
         let mut owner = self.associate(&detections, looks, side);
-        let pieces = self.pieces(&detections, &owner, side);
+        let pieces = self.pieces(&detections, &owner, capture_ns, side);
         let mut tracks: Vec<Track> = Vec::with_capacity(detections.len());
         let mut seen = vec![false; self.followed.len()];
         let mut added = Vec::new();
@@ -94,7 +99,7 @@ impl Tracker {
         for (index, mut detection) in detections.into_iter().enumerate() {
             let row = match owner[index].take() {
                 Some(row) => {
-                    if self.followed[row].is_whole(&detection, side) {
+                    if self.followed[row].is_whole(&detection, capture_ns, side) {
                         self.followed[row].update(&detection, &looks[index], capture_ns, side);
                     } else {
                         self.followed[row].seen_ns = capture_ns;
@@ -205,12 +210,13 @@ impl Tracker {
     }
 
     /// The row of which a detection without owner is a piece: something lies across an instrument, and cuts it.
-    fn pieces(&self, detections: &[Detection], owner: &[Option<usize>], side: f32) -> Vec<Option<usize>> {
+    fn pieces(&self, detections: &[Detection], owner: &[Option<usize>], capture_ns: u64, side: f32) -> Vec<Option<usize>> {
         let piece_of = |detection: &Detection| {
             let [x, y, ..] = sides(detection.bbox);
             (0..self.followed.len()).find(|&row| {
                 let track = &self.followed[row];
-                let (Some(axis), Some(tip), true) = (track.axis(), track.tip_position(), track.id.is_some()) else { return false };
+                let is_known = track.id.is_some() && track.may_be_pieces(capture_ns);
+                let (Some(axis), Some(tip), true) = (track.axis(), track.tip_position(), is_known) else { return false };
                 let off = [x - tip[0], y - tip[1]];
                 let (along, across) = (off[0] * axis[0] + off[1] * axis[1], off[0] * axis[1] - off[1] * axis[0]);
                 let length = distance(tip, track.last.foot);
@@ -270,7 +276,7 @@ fn cost(track: &Followed, detection: &Detection, look: &Look, side: f32, is_low:
         // Boxes of crossing instruments overlap; their tips tell them apart ...
         apart = 0.5 * apart + 0.5 * distance(tip, seen) / side;
     }
-    let same_entry = detection.axis.is_some() && track.last.axis.is_some() && distance(track.last.foot, foot_of(detection)) <= 0.05 * side;
+    let same_entry = detection.axis.is_some() && track.last.axis.is_some() && distance(track.last.foot, foot_of(detection)) <= SAME_FOOT * side;
     let gate = if is_low { LOW_GATE_OVERLAP } else { GATE_OVERLAP };
     if overlap < gate && (is_low || apart > GATE_DISTANCE) && !same_entry {
         return FORBIDDEN;
