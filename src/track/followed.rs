@@ -7,6 +7,8 @@ use super::look::Look;
 use crate::base::ids::{ClassId, TrackId};
 use crate::scene::{Outline, Track, Trust, limits};
 
+/// Detections from this confidence on are looked at first, may start tracks, and are believed in their size.
+pub const HIGH_SCORE: f32 = 0.6;
 /// A measured tip farther than this (part of the larger side) from where it should be is doubted ...
 const TIP_DOUBTED: f32 = 0.03;
 /// ... and not believed until it has kept to its new course for so long, ns.
@@ -177,11 +179,13 @@ impl Followed {
     }
 
     /// Does the detection show as much of the instrument as it should? A piece that has come off the place where the shaft
-    /// comes in says nothing of where the whole is: shafts do not end in the air.
+    /// comes in says nothing of where the whole is: shafts do not end in the air. Nor does one that is hardly seen.
     pub fn is_whole(&self, detection: &Detection, seen_ns: u64, side: f32) -> bool {
         let size = |b: [f32; 4]| (b[2] - b[0]).hypot(b[3] - b[1]);
         let is_short = size(detection.bbox) < PIECE_TO * size(self.predicted());
-        !(is_short && self.may_be_pieces(seen_ns) && self.id.is_some() && self.last.axis.is_some() && distance(foot_of(detection), self.last.foot) > FOOT_MOVES * side)
+        let is_faint = detection.confidence < HIGH_SCORE;
+        let is_off = self.last.axis.is_some() && distance(foot_of(detection), self.last.foot) > FOOT_MOVES * side;
+        !(is_short && self.id.is_some() && self.may_be_pieces(seen_ns) && (is_faint || is_off))
     }
 
     pub fn update(&mut self, detection: &Detection, look: &Look, seen_ns: u64, side: f32) {
@@ -291,7 +295,12 @@ impl Followed {
         let velocity = self.velocity().map(|v| v.clamp(-most, most));
         let within = |p: [f32; 2]| [0, 1].map(|i| (p[i] + velocity[i] * dt_s).clamp(0.0, picture[i] as f32));
         let [x0, y0, x1, y1] = self.last.bbox;
+        let was = (x1 - x0) * (y1 - y0);
         let ([x0, y0], [x1, y1]) = (within([x0, y0]), within([x1, y1]));
+        // Most of it has left the picture.
+        if (x1 - x0) * (y1 - y0) < 0.6 * was {
+            return None;
+        }
         Some(Track {
             id,
             class,

@@ -17,7 +17,7 @@
 //! Time is that of the frames' capture stamps: frames that were skipped make longer steps, not misses.
 
 use super::decode::Detection;
-use super::followed::{Followed, distance, foot_of, sides};
+use super::followed::{Followed, HIGH_SCORE, distance, foot_of, sides};
 use super::look::Look;
 use super::memory::{Memory, SAME_LOOK};
 use super::split::Expected;
@@ -29,8 +29,6 @@ use crate::scene::{Departed, Track, limits};
 const MAX_MISSED_NS: u64 = 400_000_000;
 /// In a frame so soon after it was last seen it is still shown, unsure.
 const BRIDGED_NS: u64 = 45_000_000;
-/// Detections from this confidence on are looked at first, and may start tracks.
-const HIGH_SCORE: f32 = 0.6;
 /// Confidence that needs no second look.
 const CONFIRMED_AT_ONCE: f32 = 0.92;
 const HITS_TO_CONFIRM: u32 = 2;
@@ -99,11 +97,7 @@ impl Tracker {
         for (index, mut detection) in detections.into_iter().enumerate() {
             let row = match owner[index].take() {
                 Some(row) => {
-                    if self.followed[row].is_whole(&detection, capture_ns, side) {
-                        self.followed[row].update(&detection, &looks[index], capture_ns, side);
-                    } else {
-                        self.followed[row].seen_ns = capture_ns;
-                    }
+                    self.take_in(row, &detection, &looks[index], capture_ns, side);
                     row
                 }
                 None if let Some(row) = pieces[index] => {
@@ -111,8 +105,7 @@ impl Tracker {
                         added.push((row, std::mem::take(&mut detection.outlines), detection.bbox));
                         continue;
                     }
-                    // Only pieces of it are seen: it is there, and nothing more is learned from them.
-                    self.followed[row].seen_ns = capture_ns;
+                    self.take_in(row, &detection, &looks[index], capture_ns, side);
                     row
                 }
                 None if detection.confidence >= HIGH_SCORE && self.followed.len() < limits::TRACKS => {
@@ -146,6 +139,16 @@ impl Tracker {
         self.followed.retain(|track| seen.next().unwrap_or(true) || track.id.is_some());
         self.drop_twins(capture_ns, side);
         tracks
+    }
+
+    /// A detection of a track. Where it shows only a piece, the track is there, and nothing more is learned.
+    fn take_in(&mut self, row: usize, detection: &Detection, look: &Look, capture_ns: u64, side: f32) {
+        let track = &mut self.followed[row];
+        if track.is_whole(detection, capture_ns, side) {
+            track.update(detection, look, capture_ns, side);
+        } else {
+            track.seen_ns = capture_ns;
+        }
     }
 
     /// Two shafts cannot lie in the same place: of two tracks along one line the younger was a piece of the older.
@@ -276,7 +279,7 @@ fn cost(track: &Followed, detection: &Detection, look: &Look, side: f32, is_low:
         // Boxes of crossing instruments overlap; their tips tell them apart ...
         apart = 0.5 * apart + 0.5 * distance(tip, seen) / side;
     }
-    let same_entry = detection.axis.is_some() && track.last.axis.is_some() && distance(track.last.foot, foot_of(detection)) <= SAME_FOOT * side;
+    let same_entry = detection.axis.is_some() && track.axis().is_some() && distance(track.last.foot, foot_of(detection)) <= SAME_FOOT * side;
     let gate = if is_low { LOW_GATE_OVERLAP } else { GATE_OVERLAP };
     if overlap < gate && (is_low || apart > GATE_DISTANCE) && !same_entry {
         return FORBIDDEN;
