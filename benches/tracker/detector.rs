@@ -114,11 +114,6 @@ impl Detector {
         let start = Instant::now();
         self.decoder.expect(self.tracker.expected(capture_ns));
         let decoded = self.decoder.decode(&[head], fit, picture);
-        if std::env::var_os("TRK_DEBUG").is_some() {
-            for d in &decoded.instruments {
-                println!("      {frame} {:?} {:.2} tip {:?} axis {:?}", d.bbox.map(|v| v as i32), d.confidence, d.tip.map(|t| t.map(|v| v as i32)), d.axis);
-            }
-        }
         let sides = picture.map(|side| side as u32);
         let tracks = self.tracker.step(decoded.instruments, capture_ns, sides);
         let times = AnalysisTimes { track_ns: start.elapsed().as_nanos() as u64, ..AnalysisTimes::default() };

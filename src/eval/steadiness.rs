@@ -22,7 +22,7 @@ pub struct SteadinessSummary {
     pub scenes: usize,
     /// Distance of each outline point to the outlines of the same kind in the scene before, % of the picture's width.
     pub boundary_jitter_percent: Spread,
-    /// Of each class between two scenes, over the classes and scenes.
+    /// Of the mask of each class that one of two scenes shows (specks that nobody draws do not count), over classes and scenes.
     pub temporal_iou_mean: f32,
     pub temporal_iou_p05: f32,
     /// Tracks and tissues that are there and were not in the scene before.
@@ -42,7 +42,7 @@ impl Steadiness {
                     }
                 }
             }
-            let classes: BTreeSet<u8> = before.mask.ids.iter().chain(&scene.mask.ids).copied().filter(|&id| id != 0).collect();
+            let classes: BTreeSet<u8> = shown_classes(before).chain(shown_classes(&scene)).collect();
             let same = classes.iter().filter_map(|&class| mask_iou(&before.mask.ids, &scene.mask.ids, None, |id| id == class));
             self.iou.extend(same);
             let known = |id| before.tracks.iter().any(|track| track.id == id);
@@ -69,6 +69,10 @@ impl Steadiness {
             appearances_a_minute: if minutes > 0.0 { (f64::from(self.appearances) / minutes) as f32 } else { 0.0 },
         }
     }
+}
+
+fn shown_classes(scene: &Scene) -> impl Iterator<Item = u8> {
+    scene.tracks.iter().map(|track| track.class.0).chain(scene.tissues.iter().map(|tissue| tissue.class.0))
 }
 
 /// Outlines of the same tissue class, and of all instruments, in both scenes.

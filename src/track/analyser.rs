@@ -1,6 +1,7 @@
 //! The whole chain for one frame: preprocessing, model, decoding, tracking. The worker process and `validate` both run it.
 
 use super::decode::Decoder;
+use super::look::{Look, Shown};
 use super::tracker::Tracker;
 use crate::infer::{self, Engine, FrameView, InferError, LockedEngine, Preprocess, Stamps, TensorView};
 use crate::scene::{AnalysisTimes, Scene, Trust};
@@ -12,6 +13,7 @@ pub struct Analyser {
     preprocess: Preprocess,
     decoder: Decoder,
     tracker: Tracker,
+    looks: Vec<Look>,
 }
 
 impl Analyser {
@@ -19,7 +21,7 @@ impl Analyser {
     pub fn load(engine: LockedEngine) -> Result<Self, InferError> {
         let engine = infer::open(engine)?;
         let (preprocess, decoder) = (Preprocess::new(engine.input().clone()), Decoder::new(engine.input().clone()));
-        Ok(Analyser { engine, preprocess, decoder, tracker: Tracker::default() })
+        Ok(Analyser { engine, preprocess, decoder, tracker: Tracker::default(), looks: Vec::new() })
     }
 
     /// Forgets what was followed: the next frame belongs to another stream (or is a picture on its own).
@@ -37,6 +39,7 @@ impl Analyser {
             return Ok(None);
         }
         let preprocessed = Instant::now();
+        self.decoder.watch(self.engine.input_mut(), stamps.capture_ns);
         self.engine.run()?;
         let inferred = Instant::now();
 
@@ -45,11 +48,16 @@ impl Analyser {
         self.decoder.expect(self.tracker.expected(stamps.capture_ns));
         let decoded = self.decoder.decode(&heads, fit, picture);
         let picture = picture.map(|side| side as u32);
+        drop(heads);
+        let spec = self.engine.input().clone();
+        let shown = Shown { input: self.engine.input_mut(), spec: &spec, fit, picture };
+        self.looks.clear();
+        self.looks.extend(decoded.instruments.iter().map(|detection| shown.look(detection, &decoded.mask)));
         let tracks = if decoded.frame_state == Trust::Unknown {
             self.tracker.step_unknown(stamps.capture_ns, picture);
             Vec::new()
         } else {
-            self.tracker.step(decoded.instruments, stamps.capture_ns, picture)
+            self.tracker.step_with(decoded.instruments, &self.looks, stamps.capture_ns, picture)
         };
         let times = AnalysisTimes {
             preprocess_ns: (preprocessed - start).as_nanos() as u64,

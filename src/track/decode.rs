@@ -6,6 +6,7 @@ use super::outline::{Mapping, Thinner, Tracer};
 use super::regions::{Noise, Regions};
 use super::shape;
 use super::split::{Expected, Splitter};
+use super::stillness::Stillness;
 use crate::base::ids::ClassId;
 use crate::infer::{Fit, InputSpec, TensorView};
 use crate::scene::{ClassMask, Outline, Tissue, Trust, limits};
@@ -59,6 +60,7 @@ pub struct Decoder {
     planes: Vec<Option<usize>>,
     splitter: Splitter,
     expected: Vec<Expected>,
+    stillness: Stillness,
     shown: [bool; 256],
 }
 
@@ -81,6 +83,7 @@ impl Decoder {
             planes: Vec::new(),
             splitter: Splitter::default(),
             expected: Vec::new(),
+            stillness: Stillness::default(),
             shown: [false; 256],
         }
     }
@@ -91,11 +94,16 @@ impl Decoder {
         self.expected.extend(expected);
     }
 
+    /// What the network is shown: where it stands still, its answers are averaged over time.
+    pub fn watch(&mut self, input: &[f32], capture_ns: u64) {
+        self.stillness.update(input, &self.input, capture_ns);
+    }
+
     /// `heads`: the outputs of one run, all of one size. `fit`: where in the input the picture lay. `picture`: its size.
     /// Numbers that are not finite, and masks that are nothing but noise, make the frame unknown.
     pub fn decode(&mut self, heads: &[TensorView<'_>], fit: Fit, picture: [usize; 2]) -> Decoded {
         let (window, mapping) = self.window(heads, fit, picture);
-        if self.maps.fill(heads, window) == Err(NotFinite) {
+        if self.maps.fill_averaged(heads, window, &self.stillness) == Err(NotFinite) {
             return unknown(window, picture);
         }
         self.splitter.cut(&mut self.maps, &mapping, &self.expected);

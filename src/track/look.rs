@@ -1,6 +1,53 @@
 //! What an instrument looks like: a small colour histogram of its pixels in the network's input, good enough to tell one
 //! from another and to know it again.
 
+use super::decode::Detection;
+use crate::infer::{ColourOrder, Fit, InputSpec, TensorLayout};
+use crate::scene::ClassMask;
+
+/// What the network was shown: the picture at its resolution.
+#[derive(Clone, Copy)]
+pub struct Shown<'a> {
+    pub input: &'a [f32],
+    pub spec: &'a InputSpec,
+    pub fit: Fit,
+    /// Size of the captured picture.
+    pub picture: [u32; 2],
+}
+
+/// Every so many pixels of the mask one is looked at, each way.
+const STEP: usize = 3;
+
+impl Shown<'_> {
+    /// The look of a detection: of the pixels in its box that the mask says are its class'.
+    pub fn look(&self, detection: &Detection, mask: &ClassMask) -> Look {
+        let (width, height) = (mask.width as usize, mask.height as usize);
+        let column = |x: f32| ((x / self.picture[0] as f32 * width as f32).max(0.0) as usize).min(width);
+        let row = |y: f32| ((y / self.picture[1] as f32 * height as f32).max(0.0) as usize).min(height);
+        let [x0, y0, x1, y1] = detection.bbox;
+        let rows = (row(y0)..row(y1)).step_by(STEP);
+        let pixels = rows.flat_map(|y| (column(x0)..column(x1)).step_by(STEP).map(move |x| (x, y)));
+        let own = pixels.filter(|&(x, y)| mask.ids[y * width + x] == detection.class.0);
+        Look::of(own.map(|(x, y)| {
+            self.colour(self.fit.x + (2 * x + 1) * self.fit.width / (2 * width), self.fit.y + (2 * y + 1) * self.fit.height / (2 * height))
+        }))
+    }
+
+    /// R, G, B in 0..1 of an input pixel.
+    fn colour(&self, x: usize, y: usize) -> [f32; 3] {
+        let (w, h) = (self.spec.width as usize, self.spec.height as usize);
+        let (x, y) = (x.min(w - 1), y.min(h - 1));
+        let of = |channel: usize| {
+            let at = if self.spec.layout == TensorLayout::Nchw { (channel * h + y) * w + x } else { (y * w + x) * 3 + channel };
+            self.input[at] * self.spec.std[channel] + self.spec.mean[channel]
+        };
+        match self.spec.colour {
+            ColourOrder::Rgb => [of(0), of(1), of(2)],
+            ColourOrder::Bgr => [of(2), of(1), of(0)],
+        }
+    }
+}
+
 /// Colour levels of each channel.
 const LEVELS: usize = 4;
 const BINS: usize = LEVELS * LEVELS * LEVELS;

@@ -16,6 +16,7 @@ mod outline;
 mod regions;
 mod shape;
 mod split;
+mod stillness;
 mod tracker;
 
 pub use analyser::Analyser;

@@ -82,11 +82,6 @@ impl Tracker {
             track.predict(dt_s, side);
         }
 
-        if std::env::var_os("TRK_DEBUG").is_some() {
-            for t in &self.followed {
-                println!("        {:?} box {:?} tip {:?} v {:?} axis {:?} foot {:?}", t.id, t.predicted().map(|v| v as i32), t.tip_position().map(|p| p.map(|v| v as i32)), t.velocity().map(|v| v as i32), t.axis(), t.last.foot.map(|v| v as i32));
-            }
-        }
         let mut owner = self.associate(&detections, looks, side);
         let pieces = self.pieces(&detections, &owner, capture_ns, side);
         let mut tracks: Vec<Track> = Vec::with_capacity(detections.len());
