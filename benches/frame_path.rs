@@ -26,9 +26,8 @@ struct Counted {
     name: [AtomicU64; 2],
 }
 
-static COUNTED: [Counted; THREADS] = [const {
-    Counted { count: AtomicU64::new(0), live_bytes: AtomicI64::new(0), name: [const { AtomicU64::new(0) }; 2] }
-}; THREADS];
+static COUNTED: [Counted; THREADS] =
+    [const { Counted { count: AtomicU64::new(0), live_bytes: AtomicI64::new(0), name: [const { AtomicU64::new(0) }; 2] } }; THREADS];
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
@@ -113,7 +112,8 @@ fn main() -> ExitCode {
 fn tell(role: &str) {
     let mut threads: BTreeMap<String, (u64, i64)> = BTreeMap::new();
     for counted in &COUNTED[..NEXT.load(Ordering::Relaxed).min(THREADS)] {
-        let bytes: Vec<u8> = counted.name.iter().flat_map(|half| half.load(Ordering::Relaxed).to_ne_bytes()).take_while(|&b| b != 0).collect();
+        let bytes: Vec<u8> =
+            counted.name.iter().flat_map(|half| half.load(Ordering::Relaxed).to_ne_bytes()).take_while(|&b| b != 0).collect();
         let entry = threads.entry(String::from_utf8_lossy(&bytes).into_owned()).or_default();
         entry.0 += counted.count.load(Ordering::Relaxed);
         entry.1 += counted.live_bytes.load(Ordering::Relaxed);
