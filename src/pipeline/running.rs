@@ -11,6 +11,7 @@ use crate::link::{Counts, State, Worker};
 use crate::overlay::hud::Hud;
 use crate::pipeline::ai::WorkerAnalysis;
 use crate::pipeline::capture::{CaptureCounters, CaptureOutcome, CaptureThread, DISPLAY_SLOT, FrameTap};
+use crate::pipeline::frame_lock::FrameLock;
 use crate::pipeline::driver::{Control, DisplayOutcome, DisplayThread, OpenOutput};
 use crate::pipeline::progress::{Progress, ProgressLine};
 use crate::pipeline::screen::Screen;
@@ -81,6 +82,7 @@ impl Prepared {
         let progress = Arc::new(Progress::default());
         let start_ns = clock.now_ns();
 
+        let lock = FrameLock::new(spec.config.overlay.frame_locked_ms);
         let display = DisplayThread {
             clock: clock.clone(),
             stop: stop.clone(),
@@ -91,7 +93,9 @@ impl Prepared {
             screen: Screen::new(spec.config.overlay.clone(), spec.overlay),
             hud: Hud::new(info.width, info.height),
             hud_is_on: spec.hud,
-            source_line: source_line(&info),
+            source_line: source_line(&info) + &lock.words(),
+            lock,
+            source_fps: info.fps,
             sinks,
             states: States::new(start_ns, Ai::Starting),
             lost_ns: lost_ns(&spec.config, info.fps),

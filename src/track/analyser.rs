@@ -1,5 +1,6 @@
 //! The whole chain for one frame: preprocessing, model, decoding, tracking. The worker process and `validate` both run it.
 
+use super::camera::Camera;
 use super::decode::Decoder;
 use super::look::{Look, Shown};
 use super::tracker::Tracker;
@@ -14,6 +15,7 @@ pub struct Analyser {
     decoder: Decoder,
     tracker: Tracker,
     looks: Vec<Look>,
+    camera: Camera,
 }
 
 impl Analyser {
@@ -21,13 +23,14 @@ impl Analyser {
     pub fn load(engine: LockedEngine) -> Result<Self, InferError> {
         let engine = infer::open(engine)?;
         let (preprocess, decoder) = (Preprocess::new(engine.input().clone()), Decoder::new(engine.input().clone()));
-        Ok(Analyser { engine, preprocess, decoder, tracker: Tracker::default(), looks: Vec::new() })
+        Ok(Analyser { engine, preprocess, decoder, tracker: Tracker::default(), looks: Vec::new(), camera: Camera::default() })
     }
 
     /// Forgets what was followed: the next frame belongs to another stream (or is a picture on its own).
     pub fn forget(&mut self) {
         self.decoder = Decoder::new(self.engine.input().clone());
         self.tracker = Tracker::default();
+        self.camera = Camera::default();
     }
 
     /// Analyses one frame; frames come in the order of their capture. None: `is_current`, asked once the picture has
@@ -51,6 +54,8 @@ impl Analyser {
         drop(heads);
         let spec = self.engine.input().clone();
         let shown = Shown { input: self.engine.input_mut(), spec: &spec, fit, picture };
+        let camera = self.camera.shift(shown.input, &spec, &decoded.mask);
+        self.tracker.compensate(camera.unwrap_or_default(), stamps.capture_ns, picture);
         self.looks.clear();
         self.looks.extend(decoded.instruments.iter().map(|detection| shown.look(detection, &decoded.mask)));
         let tracks = if decoded.frame_state == Trust::Unknown {

@@ -149,6 +149,16 @@ impl Followed {
         }
     }
 
+    /// It goes faster by so much, px/s: the camera moves.
+    pub fn accelerate(&mut self, gained: [f32; 2]) {
+        for i in 0..2 {
+            self.bbox[i].velocity += gained[i];
+            if let Some(tip) = &mut self.tip {
+                tip.point.velocity[i] += gained[i];
+            }
+        }
+    }
+
     /// The box that is believed now.
     pub fn predicted(&self) -> [f32; 4] {
         let [x, y, w, h] = self.bbox.map(|c| c.position);

@@ -6,6 +6,7 @@
 //! ```
 
 mod analyser;
+mod camera;
 mod decode;
 mod followed;
 mod kalman;

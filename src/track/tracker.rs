@@ -36,6 +36,8 @@ const HITS_TO_CONFIRM: u32 = 2;
 const ODD_CONFIRMED_NS: u64 = 200_000_000;
 /// What was followed for so long, and seen so lately, is expected again.
 const EXPECTED_NS: u64 = 150_000_000;
+/// Weight of the past in the camera's velocity: one frame's estimate is noisy.
+const CAMERA_MEMORY: f32 = 0.4;
 /// Longest step that a motion is predicted over.
 const MAX_STEP_S: f32 = 0.5;
 /// Gate: boxes that overlap less, and are farther apart than a part of the picture's larger side, are not the same.
@@ -61,6 +63,8 @@ pub struct Tracker {
     assigner: Assigner,
     last_ns: Option<u64>,
     next_id: u32,
+    /// Of the picture under the camera, px/s.
+    camera_velocity: [f32; 2],
 }
 
 impl Tracker {
@@ -156,6 +160,22 @@ impl Tracker {
                 }
             }
         }
+    }
+
+    /// Told before `step` for the frame captured at `capture_ns`: by how much the background has shifted since the last one,
+    /// as parts of the picture's sides. What is followed goes with it from now on.
+    pub fn compensate(&mut self, shift: [f32; 2], capture_ns: u64, picture: [u32; 2]) {
+        let dt_s = self.last_ns.map_or(0.0, |last| capture_ns.saturating_sub(last) as f32 / 1e9);
+        if dt_s <= 0.0 || dt_s > MAX_STEP_S {
+            return;
+        }
+        let gained = [0, 1].map(|i| {
+            let measured = shift[i] * picture[i] as f32 / dt_s;
+            let before = std::mem::replace(&mut self.camera_velocity[i], 0.0);
+            self.camera_velocity[i] = CAMERA_MEMORY * before + (1.0 - CAMERA_MEMORY) * measured;
+            self.camera_velocity[i] - before
+        });
+        self.followed.iter_mut().for_each(|track| track.accelerate(gained));
     }
 
     /// Nothing is known about this frame: everything that is followed is missed.
