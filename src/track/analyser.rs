@@ -4,13 +4,14 @@ use super::camera::Camera;
 use super::decode::Decoder;
 use super::look::{Look, Shown};
 use super::tracker::Tracker;
-use crate::infer::{self, Engine, FrameView, InferError, LockedEngine, Preprocess, Stamps, TensorView};
+use crate::infer::{self, Engine, FrameView, InferError, InputSpec, LockedEngine, Preprocess, Stamps, TensorView};
 use crate::scene::{AnalysisTimes, Scene, Trust};
 use std::time::Instant;
 
 /// An engine at work on one stream of frames.
 pub struct Analyser {
     engine: Box<dyn Engine>,
+    spec: InputSpec,
     preprocess: Preprocess,
     decoder: Decoder,
     tracker: Tracker,
@@ -22,13 +23,14 @@ impl Analyser {
     /// Opens the engine on its backend; errors as `infer::open`.
     pub fn load(engine: LockedEngine) -> Result<Self, InferError> {
         let engine = infer::open(engine)?;
-        let (preprocess, decoder) = (Preprocess::new(engine.input().clone()), Decoder::new(engine.input().clone()));
-        Ok(Analyser { engine, preprocess, decoder, tracker: Tracker::default(), looks: Vec::new(), camera: Camera::default() })
+        let spec = engine.input().clone();
+        let (preprocess, decoder) = (Preprocess::new(spec.clone()), Decoder::new(spec.clone()));
+        Ok(Analyser { engine, spec, preprocess, decoder, tracker: Tracker::default(), looks: Vec::new(), camera: Camera::default() })
     }
 
     /// Forgets what was followed: the next frame belongs to another stream (or is a picture on its own).
     pub fn forget(&mut self) {
-        self.decoder = Decoder::new(self.engine.input().clone());
+        self.decoder = Decoder::new(self.spec.clone());
         self.tracker = Tracker::default();
         self.camera = Camera::default();
     }
@@ -52,9 +54,8 @@ impl Analyser {
         let decoded = self.decoder.decode(&heads, fit, picture);
         let picture = picture.map(|side| side as u32);
         drop(heads);
-        let spec = self.engine.input().clone();
-        let shown = Shown { input: self.engine.input_mut(), spec: &spec, fit, picture };
-        let camera = self.camera.shift(shown.input, &spec, &decoded.mask);
+        let shown = Shown { input: self.engine.input_mut(), spec: &self.spec, fit, picture };
+        let camera = self.camera.shift(shown.input, &self.spec, &decoded.mask);
         self.tracker.compensate(camera.unwrap_or_default(), stamps.capture_ns, picture);
         self.looks.clear();
         self.looks.extend(decoded.instruments.iter().map(|detection| shown.look(detection, &decoded.mask)));
