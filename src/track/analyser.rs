@@ -2,6 +2,7 @@
 
 use super::camera::Camera;
 use super::decode::Decoder;
+use super::flow::Flow;
 use super::look::{Look, Shown};
 use super::tracker::Tracker;
 use crate::infer::{self, Engine, FrameView, InferError, InputSpec, LockedEngine, Preprocess, Stamps, TensorView};
@@ -17,6 +18,7 @@ pub struct Analyser {
     tracker: Tracker,
     looks: Vec<Look>,
     camera: Camera,
+    flow: Flow,
 }
 
 impl Analyser {
@@ -25,7 +27,16 @@ impl Analyser {
         let engine = infer::open(engine)?;
         let spec = engine.input().clone();
         let (preprocess, decoder) = (Preprocess::new(spec.clone()), Decoder::new(spec.clone()));
-        Ok(Analyser { engine, spec, preprocess, decoder, tracker: Tracker::default(), looks: Vec::new(), camera: Camera::default() })
+        Ok(Analyser {
+            engine,
+            spec,
+            preprocess,
+            decoder,
+            tracker: Tracker::default(),
+            looks: Vec::new(),
+            camera: Camera::default(),
+            flow: Flow::default(),
+        })
     }
 
     /// Forgets what was followed: the next frame belongs to another stream (or is a picture on its own).
@@ -33,6 +44,7 @@ impl Analyser {
         self.decoder = Decoder::new(self.spec.clone());
         self.tracker = Tracker::default();
         self.camera = Camera::default();
+        self.flow = Flow::default();
     }
 
     /// Analyses one frame; frames come in the order of their capture. None: `is_current`, asked once the picture has
@@ -55,15 +67,18 @@ impl Analyser {
         let picture = picture.map(|side| side as u32);
         drop(heads);
         let shown = Shown { input: self.engine.input_mut(), spec: &self.spec, fit, picture };
-        let camera = self.camera.shift(shown.input, &self.spec, &decoded.mask);
-        self.tracker.compensate(camera.unwrap_or_default(), stamps.capture_ns, picture);
+        if let Some(shift) = self.camera.shift(shown.input, &self.spec, &decoded.mask) {
+            self.tracker.compensate(shift, stamps.capture_ns, picture);
+        }
+        self.flow.show(&shown);
         self.looks.clear();
         self.looks.extend(decoded.instruments.iter().map(|detection| shown.look(detection, &decoded.mask)));
         let tracks = if decoded.frame_state == Trust::Unknown {
             self.tracker.step_unknown(stamps.capture_ns, picture);
             Vec::new()
         } else {
-            self.tracker.step_with(decoded.instruments, &self.looks, stamps.capture_ns, picture)
+            let tracks = self.tracker.step_with(decoded.instruments, &self.looks, stamps.capture_ns, picture);
+            self.tracker.refine(&self.flow, &decoded.mask, picture, tracks)
         };
         let times = AnalysisTimes {
             preprocess_ns: (preprocessed - start).as_nanos() as u64,

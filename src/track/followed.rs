@@ -2,6 +2,7 @@
 //! Who is who is decided by `tracker`.
 
 use super::decode::{Detection, SURE_FROM};
+use super::flow::Moved;
 use super::kalman::{Coordinate, Noise, Point};
 use super::look::Look;
 use crate::base::ids::{ClassId, TrackId};
@@ -157,6 +158,20 @@ impl Followed {
                 tip.point.velocity[i] += gained[i];
             }
         }
+    }
+
+    /// The picture around its tip has moved by `flow`, px, since the frame `dt_s` before.
+    pub fn take_flow(&mut self, flow: &Moved, dt_s: f32) {
+        let axis = self.axis().unwrap_or([1.0, 0.0]);
+        let deviation = flow.deviation(axis).map(|deviation| deviation / dt_s);
+        if let Some(tip) = self.tip.as_mut().filter(|tip| tip.doubt.is_none()) {
+            tip.point.update_velocity(flow.shift.map(|v| v / dt_s), axis, deviation);
+        }
+    }
+
+    /// Was it seen whole in the frame that was taken in last?
+    pub fn is_fresh(&self) -> bool {
+        self.is_fresh
     }
 
     /// The box that is believed now.

@@ -8,6 +8,7 @@
 mod analyser;
 mod camera;
 mod decode;
+mod flow;
 mod followed;
 mod kalman;
 mod look;
