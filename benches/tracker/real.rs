@@ -58,6 +58,10 @@ pub fn run(options: &Options) -> serde_json::Value {
                     // Behind the tip, so that more of the patch is instrument than tissue.
                     let back = PATCH * layout.width as f32;
                     let at = track.axis.map_or(tip, |axis| [0, 1].map(|i| tip[i] - back * axis[i]));
+                    if options.verbose {
+                        let ahead = track.velocity_px_s.map(|v| v * age_ns as f32 / 1e9);
+                        println!("    {} track {} tip {tip:.0?} {:.2} predicted {ahead:.1?} registered {:.1?}", earlier.frame.0, track.id.0, track.confidence, register(&earlier_view, &view, at));
+                    }
                     if let Some(shift) = register(&earlier_view, &view, at) {
                         moved.note(track, layout.width as u32, age_ns, at, [at[0] + shift[0], at[1] + shift[1]]);
                     }

@@ -134,7 +134,8 @@ impl Flow {
             // What was at x − shift is at x: more shift, less of the gradient.
             shift[0] -= ((a[2] + stiff) * b[0] - a[1] * b[1]) / determinant;
             shift[1] -= ((a[0] + stiff) * b[1] - a[1] * b[0]) / determinant;
-            if !((shift[0] - start[0]).hypot(shift[1] - start[1]) <= FAR) {
+            let way = (shift[0] - start[0]).hypot(shift[1] - start[1]);
+            if way.is_nan() || way > FAR {
                 return None;
             }
         }
@@ -155,7 +156,8 @@ impl Flow {
 
     /// Value and gradient of the frame before between its samples; None outside.
     fn sample(&self, x: f32, y: f32) -> Option<(f32, f32, f32)> {
-        if !(x >= 1.0 && y >= 1.0 && x < (self.width - 2) as f32 && y < (self.height - 2) as f32) {
+        let inside = x >= 1.0 && y >= 1.0 && x < (self.width - 2) as f32 && y < (self.height - 2) as f32;
+        if !inside {
             return None;
         }
         let (ix, iy) = (x as usize, y as usize);
