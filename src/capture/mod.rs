@@ -6,9 +6,11 @@
 //! ```
 
 mod container;
+mod content;
 mod decode_time;
 mod decoder;
 mod error;
+mod event;
 mod file;
 mod live;
 mod mapping;
@@ -23,7 +25,10 @@ mod uri;
 #[cfg(test)]
 mod tests;
 
+pub use content::ContentWatch;
 pub use error::CaptureError;
+pub use event::SignalEvent;
+pub use pace::Lateness;
 pub use settings::Settings;
 
 use crate::base::clock::Clock;
@@ -93,6 +98,8 @@ impl Picture<'_> {
 #[derive(Debug)]
 pub enum Pull<'a> {
     Picture(Picture<'a>),
+    /// Something happened to the signal; ask again.
+    Event(SignalEvent),
     /// Nothing came within the wait: ask again (and see whether the signal is lost).
     Idle,
     /// The source has ended and cannot loop.

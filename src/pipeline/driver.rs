@@ -12,11 +12,13 @@ use crate::base::ids::FrameId;
 use crate::base::shutdown::Shutdown;
 use crate::base::slot::{Slot, Wake};
 use crate::base::stats::Delays;
+use crate::capture::SignalEvent;
 use crate::display::{DisplayError, Output, OutputInfo, Picture};
 use crate::frame::Frame;
 use crate::overlay::hud::{Banner, Hud, HudText, declared_rects};
 use crate::overlay::{OverlayMode, Rect};
 use crate::pipeline::ai::{AiStatus, Analysis};
+use crate::pipeline::capture::SignalNote;
 use crate::pipeline::scheduling;
 use crate::pipeline::screen::{Hidden, Screen};
 use crate::pipeline::sinks::{Present, Sinks};
@@ -74,6 +76,8 @@ pub struct DisplayThread {
     pub wake: Arc<Wake>,
     pub analysis: Option<Arc<dyn Analysis>>,
     pub controls: crossbeam_channel::Receiver<Control>,
+    /// What the source says of its signal.
+    pub signals: crossbeam_channel::Receiver<SignalNote>,
     pub screen: Screen,
     pub hud: Hud,
     pub hud_is_on: bool,
@@ -110,6 +114,8 @@ struct Run {
     hud_due_ns: u64,
     banner: Option<Banner>,
     blank_shown: bool,
+    /// The source has said that it is lost, and why; no frame from this one on has come since.
+    lost: Option<(FrameId, String)>,
     counters: DisplayCounters,
     delays: DisplayDelays,
     first_present_ns: Option<u64>,
@@ -138,6 +144,7 @@ impl DisplayThread {
             hud_due_ns: 0,
             banner: None,
             blank_shown: false,
+            lost: None,
             counters: DisplayCounters::default(),
             delays: DisplayDelays::default(),
             first_present_ns: None,
@@ -179,6 +186,7 @@ impl DisplayThread {
             // is what ends a run, also one that is asked to stop: each frame that it took is still shown.
             let has_ended = self.ended.load(Ordering::Acquire);
             self.take_controls();
+            self.take_signals(run);
             self.take_analysis();
             if let Some(frame) = self.frames.pop() {
                 if let Err(error) = self.show_new(run, output, frame) {
@@ -202,6 +210,15 @@ impl DisplayThread {
                 Control::Overlay(mode) => self.screen.set_mode(mode),
                 Control::ToggleHud => self.hud_is_on = !self.hud_is_on,
                 Control::Quit => self.stop.request(),
+            }
+        }
+    }
+
+    fn take_signals(&mut self, run: &mut Run) {
+        for note in self.signals.try_iter() {
+            match note.event {
+                SignalEvent::Lost { reason } => run.lost = Some((note.before, reason)),
+                event => self.states.notice(self.clock.now_ns(), &event),
             }
         }
     }
@@ -234,7 +251,9 @@ impl DisplayThread {
         let now_ns = self.clock.now_ns();
         run.last_frame_ns = now_ns;
         run.blank_shown = false;
-        self.states.set_signal(now_ns, Signal::Live);
+        // What was captured before the loss is still shown.
+        run.lost.take_if(|(before, _)| frame.id() >= *before);
+        self.states.picture(now_ns);
         if self.pulled.is_some() {
             self.wait_for_own_scene(&frame);
         }
@@ -255,7 +274,8 @@ impl DisplayThread {
     /// Shows the frame that is on the screen again if its overlay is to change now.
     fn refresh(&mut self, run: &mut Run, output: &mut dyn Output) -> Result<(), DisplayError> {
         let now_ns = self.clock.now_ns();
-        if now_ns.saturating_sub(run.last_frame_ns) > self.lost_ns && self.pulled.is_none() {
+        let is_silent = now_ns.saturating_sub(run.last_frame_ns) > self.lost_ns;
+        if (is_silent || run.lost.is_some()) && self.pulled.is_none() {
             return self.show_no_signal(run, output, now_ns);
         }
         let Some(on_screen) = &run.on_screen else { return Ok(()) };
@@ -281,7 +301,9 @@ impl DisplayThread {
         if run.blank_shown {
             return Ok(());
         }
-        self.states.set_signal(now_ns, Signal::Lost);
+        let silence = || format!("no picture for {} ms", now_ns.saturating_sub(run.last_frame_ns) / 1_000_000);
+        let reason = run.lost.as_ref().map_or_else(silence, |(_, reason)| reason.clone());
+        self.states.lose(now_ns, &reason);
         self.screen.forget();
         let size = (self.hud.layer().width, self.hud.layer().height);
         run.on_screen = None;
@@ -295,7 +317,7 @@ impl DisplayThread {
 
     fn choose(&mut self, run: &mut Run, frame: &Frame, now_ns: u64) -> Option<Arc<Scene>> {
         let held = self.screen.held().map(|scene| scene.frame);
-        match self.screen.choose(frame, now_ns, self.is_ai_up()) {
+        match self.screen.choose(frame, now_ns, self.is_ai_up() && self.states.signal() == Signal::Live) {
             Ok(scene) => scene,
             Err(hidden) => {
                 if held.is_some() && run.stale_counted != held {

@@ -62,7 +62,7 @@ fn next(source: &mut dyn Source) -> Seen {
 fn next_or_end(source: &mut dyn Source) -> Result<Option<Seen>, CaptureError> {
     for _ in 0..200 {
         match source.pull(Duration::from_millis(50))? {
-            Pull::Idle => {}
+            Pull::Idle | Pull::Event(_) => {}
             Pull::End => return Ok(None),
             Pull::Picture(picture) => return Ok(Some(Seen::of(&picture))),
         }
