@@ -128,7 +128,8 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
     let worker = Arc::new(Worker::start(spec.worker.clone(), &spec.config.link, hello, clock.clone(), wake.clone())?);
     // Where the recorder pulls, no picture is ever late: the source's clock stands still.
     let source_clock: Arc<dyn Clock> = if is_pulled { Arc::new(ManualClock::at(clock.now_ns())) } else { clock.clone() };
-    let source = crate::capture::open(&spec.source, &spec.config.capture, source_clock)?;
+    let capture_settings = crate::capture::Settings { lost_ms: spec.config.signal.lost_ms, ..spec.config.capture.clone() };
+    let source = crate::capture::open(&spec.source, &capture_settings, source_clock)?;
     await_worker(&worker, &wake, &*clock)?;
     scheduling::lock_memory();
     let is_window = match spec.display {

@@ -3,6 +3,7 @@
 mod bad_input;
 mod clips;
 mod colours;
+mod live;
 mod playing;
 
 use super::{CaptureError, Picture, Pull, Settings, Source, open};
