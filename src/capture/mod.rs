@@ -25,6 +25,7 @@ mod paced;
 mod rate;
 mod settings;
 pub mod sim;
+mod stereo;
 mod supervise;
 mod tuning;
 mod uri;
@@ -38,8 +39,9 @@ pub use error::CaptureError;
 pub use event::SignalEvent;
 pub use pace::Lateness;
 pub use settings::Settings;
+pub use stereo::{Eye, Packing, Stereo, split as split_stereo};
 
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, MonotonicClock};
 use crate::frame::{Colorimetry, FrameLayout, PixelFormat};
 use decoder::Decoder;
 use input::Input;
@@ -129,6 +131,8 @@ pub trait Source: Send {
 /// Errors name the thing, the reason and the remedy: no such file, not a video, no video stream in it, truncated,
 /// corrupt, unknown scheme, GStreamer element missing.
 pub fn open(uri: &str, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box<dyn Source>, CaptureError> {
+    let (uri, _) = split_stereo(uri)?;
+    let uri = uri.as_ref();
     let ahead = settings.decode_ahead_frames.clamp(1, 16);
     match uri::parse(uri)? {
         uri::Spec::Sim => Ok(sim::SimSource::open(uri, clock)?),
@@ -158,13 +162,14 @@ pub fn open(uri: &str, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box
             };
             let mut decoder: Decoder = build()?;
             if decoder.live {
+                let clock = Arc::new(MonotonicClock);
                 let patience = Patience::AT_START;
                 return Ok(Box::new(SupervisedSource::new(uri, decoder, Box::new(build), patience, lost_ns(settings), clock)?));
             }
             decoder.play()?;
             Ok(Box::new(PacedSource::new(uri, decoder, None, None, clock)?))
         }
-        uri::Spec::Live(input) => open_live(input, settings, clock),
+        uri::Spec::Live(input) => open_live(input, settings),
     }
 }
 
@@ -172,7 +177,9 @@ pub fn open(uri: &str, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box
 /// decoded.
 const PATIENCE: Patience = Patience { at_most: Duration::from_secs(10), without_data: Duration::from_secs(1) };
 
-fn open_live(input: Input, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box<dyn Source>, CaptureError> {
+/// What is live is stamped by the machine's clock, also where nothing else is timed by it.
+fn open_live(input: Input, settings: &Settings) -> Result<Box<dyn Source>, CaptureError> {
+    let clock: Arc<dyn Clock> = Arc::new(MonotonicClock);
     messages::init()?;
     device::check(&input)?;
     let uri = input.uri.clone();

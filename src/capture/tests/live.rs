@@ -1,6 +1,6 @@
 //! Live inputs against real servers on loopback and stand-ins for absent devices: unplugged, stopped, changed, and back.
 
-use crate::base::clock::{Clock, MonotonicClock};
+use crate::base::clock::MonotonicClock;
 use crate::capture::input::{self, Stage};
 use crate::capture::{CaptureError, Pull, Settings, SignalEvent, Source, open, open_live};
 use std::io::{BufRead, BufReader};
@@ -278,7 +278,7 @@ fn stand_in(uri: &str, stages: &[(&'static str, &[(&'static str, &str)])]) -> Re
         properties: properties.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
     });
     input.stages.splice(0..1, made);
-    open_live(input, &Settings::default(), Arc::new(MonotonicClock))
+    open_live(input, &Settings::default())
 }
 
 #[test]

@@ -36,7 +36,6 @@ struct Seen {
     bytes: Vec<u8>,
     pts_ns: u64,
     due_ns: Option<u64>,
-    arrival_ns: u64,
     decode_ns: Option<u64>,
     skipped: u32,
 }
@@ -45,8 +44,8 @@ impl Seen {
     fn of(picture: &Picture<'_>) -> Self {
         let mut bytes = vec![0; picture.layout.size];
         picture.copy_into(&mut bytes);
-        let &Picture { layout, pts_ns, due_ns, arrival_ns, decode_ns, skipped, .. } = picture;
-        Seen { layout, bytes, pts_ns, due_ns, arrival_ns, decode_ns, skipped }
+        let &Picture { layout, pts_ns, due_ns, decode_ns, skipped, .. } = picture;
+        Seen { layout, bytes, pts_ns, due_ns, decode_ns, skipped }
     }
 
     fn row(&self, plane: usize, row: usize) -> &[u8] {
