@@ -127,7 +127,15 @@ impl LivePipeline {
 
     /// The next picture that has arrived, waiting at most `at_most`; None if none has. An error if none will.
     pub fn next(&mut self, at_most: Duration) -> Result<Option<(Mapped, Stamped)>, CaptureError> {
-        let mut arrived = self.first.take().or_else(|| self.inbox.slot.pop());
+        let mut arrived = self.first.take();
+        if arrived.is_some() {
+            // Whoever pulls for the first time wants to see now: what came while the run was made ready is past.
+            while let Some(newer) = self.inbox.slot.pop() {
+                arrived = Some(newer);
+            }
+            self.inbox.replaced.store(0, Ordering::Release);
+        }
+        let mut arrived = arrived.or_else(|| self.inbox.slot.pop());
         if arrived.is_none() {
             self.inbox.wake.wait(at_most);
             arrived = self.inbox.slot.pop();

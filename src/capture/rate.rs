@@ -1,6 +1,7 @@
 //! At what rate do pictures really come? Measured over arrivals, a second at a time. Pure arithmetic, no clock here.
 
-/// A source is said to have another rate when a whole window differs by more than this from what was announced.
+/// A source is said to have another rate when two windows in a row differ by more than this from what was announced, in
+/// the same direction: at a start, and after a stall, pictures come in a bunch.
 const TOLERANCE: f64 = 0.05;
 const WINDOW_NS: u64 = 1_000_000_000;
 
@@ -10,11 +11,13 @@ pub(super) struct RateWatch {
     announced_fps: f64,
     /// First arrival of the window, and pictures after it.
     window: Option<(u64, u32)>,
+    /// The window before this one, if it differed.
+    differed_fps: Option<f64>,
 }
 
 impl RateWatch {
     pub fn new(announced_fps: f64) -> Self {
-        RateWatch { announced_fps, window: None }
+        RateWatch { announced_fps, window: None, differed_fps: None }
     }
 
     /// A picture has arrived, and `skipped` before it that nobody saw. Returns the old and the new rate when the old one
@@ -31,15 +34,20 @@ impl RateWatch {
         }
         let fps = f64::from(*count) * 1e9 / span_ns as f64;
         self.window = Some((at_ns, 0));
-        if (fps - self.announced_fps).abs() <= TOLERANCE * self.announced_fps {
+        let differs = |fps: f64| (fps - self.announced_fps).abs() > TOLERANCE * self.announced_fps;
+        let before = std::mem::replace(&mut self.differed_fps, differs(fps).then_some(fps));
+        let is_lasting = before.is_some_and(|before| differs(fps) && (before > self.announced_fps) == (fps > self.announced_fps));
+        if !is_lasting {
             return None;
         }
+        self.differed_fps = None;
         Some((std::mem::replace(&mut self.announced_fps, fps), fps))
     }
 
     /// Pictures were missing: what was counted says nothing about the rate.
     pub fn interrupted(&mut self) {
         self.window = None;
+        self.differed_fps = None;
     }
 }
 
@@ -62,6 +70,8 @@ mod tests {
         let (mut watch, mut at) = (RateWatch::new(50.0), 7);
         assert_eq!(feed(&mut watch, &mut at, 50.0, 5.0), []);
         assert_eq!(feed(&mut watch, &mut at, 49.0, 5.0), [], "2 % is nothing");
+        assert_eq!(feed(&mut watch, &mut at, 80.0, 1.0), [], "a bunch is no rate");
+        assert_eq!(feed(&mut watch, &mut at, 50.0, 3.0), []);
         let changes = feed(&mut watch, &mut at, 30.0, 6.0);
         assert!(changes.len() <= 2 && (changes.last().unwrap().1 - 30.0).abs() < 0.5, "{changes:?}");
         watch.interrupted();
@@ -76,12 +86,12 @@ mod tests {
     }
 
     proptest! {
-        /// After any history, three steady seconds end with the steady rate announced.
+        /// After any history, some steady seconds end with the steady rate announced.
         #[test]
         fn it_settles(steps in proptest::collection::vec(1u64..500_000_000, 0..100), fps in 5.0f64..120.0) {
             let (mut watch, mut at) = (RateWatch::new(25.0), 0);
             for step in steps { at += step; watch.arrived(at, 0); }
-            feed(&mut watch, &mut at, fps, 4.0);
+            feed(&mut watch, &mut at, fps, 8.0);
             prop_assert!((watch.announced_fps - fps).abs() <= 0.06 * fps, "{} {fps}", watch.announced_fps);
         }
     }

@@ -90,9 +90,10 @@ impl States {
 
     /// A picture is shown.
     pub fn picture(&mut self, now_ns: u64) {
-        let signal = match (self.is_frozen, self.is_black) {
-            (true, _) => Signal::Frozen,
-            (false, true) => Signal::Black,
+        // Of a black picture it does not matter whether it is also a frozen one.
+        let signal = match (self.is_black, self.is_frozen) {
+            (true, _) => Signal::Black,
+            (false, true) => Signal::Frozen,
             (false, false) => Signal::Live,
         };
         self.set_signal(now_ns, signal, String::new());
@@ -236,7 +237,7 @@ mod tests {
         states.picture(1);
         for (event, signal, banner) in [
             (SignalEvent::Frozen, Signal::Frozen, Some(Banner::NoSignal)),
-            (SignalEvent::Black, Signal::Frozen, Some(Banner::NoSignal)),
+            (SignalEvent::Black, Signal::Black, Some(Banner::NoSignal)),
             (SignalEvent::Moving, Signal::Black, Some(Banner::NoSignal)),
             (SignalEvent::Lit, Signal::Live, None),
         ] {

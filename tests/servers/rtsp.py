@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A real RTSP server on loopback for the tests: GStreamer's own, in a process that can be killed and stopped.
 
-rtsp.py PORT DESCRIPTION   PORT 0: any; says the port on its first line. DESCRIPTION ends in a payloader named pay0.
+rtsp.py PORT DESCRIPTION   PORT 0: any; says the port on its first line and `playing` for each client. DESCRIPTION ends in a payloader named pay0.
 """
 import sys
 
@@ -21,5 +21,6 @@ factory.set_shared(True)
 server.get_mount_points().add_factory("/scope", factory)
 if server.attach(None) == 0:
     sys.exit(f"port {sys.argv[1]} is taken")
+server.connect("client-connected", lambda _, client: client.connect("play-request", lambda *_: print("playing", flush=True)))
 print(server.get_bound_port(), flush=True)
 GLib.MainLoop().run()
