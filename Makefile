@@ -29,7 +29,8 @@ test: setup-test
 bench: setup-test
 	cargo test --release --locked --lib -- --ignored --nocapture --test-threads=1 time
 
-# Soaks: the report's table at full length, 100 kills and 100 stops of the AI process.
+# Soaks: the report's table at full length, 100 kills and 100 stops of the AI process, a camera unplugged 100 times.
 long: setup-test
 	cargo build --release --locked
 	hw/soak.sh
+	cargo test --release --locked --lib -- --ignored --nocapture --test-threads=1 a_hundred_times

@@ -94,6 +94,10 @@ impl Mapped {
         if fits { Ok(mapped) } else { Err(damaged("a picture's planes are smaller than its format")) }
     }
 
+    pub fn layout(&self) -> FrameLayout {
+        self.layout
+    }
+
     fn planes(&self) -> [PlaneRef<'_>; 3] {
         std::array::from_fn(|i| {
             if i >= self.layout.planes().len() {

@@ -37,7 +37,8 @@ pub struct Arguments {
     #[arg(long, value_name = "F")]
     config: Option<PathBuf>,
     /// A recording (paced like a camera, looping; `clip.mp4?fps=60` replays at that rate), `sim:` (`sim:?seed=7&width=1280&height=720&fps=60`),
-    /// or `gst:` and a GStreamer description that ends before the sink.
+    /// `v4l2:/dev/video0`, `decklink:0`, `rtsp://…`, `srt://…`, `udp://:PORT`, `rtp://:PORT` (see `keyhole sources`), or `gst:` and a
+    /// GStreamer description that ends before the sink.
     #[arg(long, value_name = "S", default_value = "sim:")]
     source: String,
     /// auto (a window where there is a display, else headless), window, headless, or decklink:N (SDI out; `decklink:0?keyer=internal`:

@@ -12,12 +12,14 @@ use crate::base::ids::FrameId;
 use crate::base::shutdown::Shutdown;
 use crate::base::slot::{Slot, Wake};
 use crate::base::stats::Delays;
+use crate::capture::SignalEvent;
 use crate::display::{DisplayError, Output, OutputInfo, Picture};
 use crate::frame::Frame;
 use crate::overlay::hud::{Banner, Hud, HudText, declared_rects};
 use crate::overlay::{OverlayMode, Rect};
 use crate::pipeline::ai::{AiStatus, Analysis};
 use crate::pipeline::cadence::{Cadence, CadenceCounts};
+use crate::pipeline::capture::SignalNote;
 use crate::pipeline::scheduling;
 use crate::pipeline::screen::{Hidden, Screen};
 use crate::pipeline::sinks::{Present, Sinks};
@@ -89,6 +91,8 @@ pub struct DisplayThread {
     pub wake: Arc<Wake>,
     pub analysis: Option<Arc<dyn Analysis>>,
     pub controls: crossbeam_channel::Receiver<Control>,
+    /// What the source says of its signal.
+    pub signals: crossbeam_channel::Receiver<SignalNote>,
     pub screen: Screen,
     pub hud: Hud,
     pub hud_is_on: bool,
@@ -128,6 +132,8 @@ struct Run {
     hud_due_ns: u64,
     banner: Option<Banner>,
     blank_shown: bool,
+    /// The source has said that it is lost, and why; no frame from this one on has come since.
+    lost: Option<(FrameId, String)>,
     counters: DisplayCounters,
     delays: DisplayDelays,
     first_present_ns: Option<u64>,
@@ -163,6 +169,7 @@ impl DisplayThread {
             hud_due_ns: 0,
             banner: None,
             blank_shown: false,
+            lost: None,
             counters: DisplayCounters::default(),
             delays: DisplayDelays::default(),
             first_present_ns: None,
@@ -211,6 +218,7 @@ impl DisplayThread {
             // is what ends a run, also one that is asked to stop: each frame that it took is still shown.
             let has_ended = self.ended.load(Ordering::Acquire);
             self.take_controls();
+            self.take_signals(run);
             self.take_analysis();
             if let Some(turn_ns) = self.turn_ns(run) {
                 if has_ended && self.frames.is_empty() {
@@ -266,6 +274,15 @@ impl DisplayThread {
         }
     }
 
+    fn take_signals(&mut self, run: &mut Run) {
+        for note in self.signals.try_iter() {
+            match note.event {
+                SignalEvent::Lost { reason } => run.lost = Some((note.before, reason)),
+                event => self.states.notice(self.clock.now_ns(), &event),
+            }
+        }
+    }
+
     fn take_analysis(&mut self) {
         let Some(analysis) = &self.analysis else { return };
         let now_ns = self.clock.now_ns();
@@ -294,7 +311,9 @@ impl DisplayThread {
         let now_ns = self.clock.now_ns();
         run.last_frame_ns = now_ns;
         run.blank_shown = false;
-        self.states.set_signal(now_ns, Signal::Live);
+        // What was captured before the loss is still shown.
+        run.lost.take_if(|(before, _)| frame.id() >= *before);
+        self.states.picture(now_ns);
         if self.pulled.is_some() {
             self.wait_for_own_scene(&frame);
         }
@@ -317,7 +336,8 @@ impl DisplayThread {
     /// Shows the frame that is on the screen again if its overlay is to change now.
     fn refresh(&mut self, run: &mut Run, output: &mut dyn Output) -> Result<(), DisplayError> {
         let now_ns = self.clock.now_ns();
-        if now_ns.saturating_sub(run.last_frame_ns) > self.lost_ns && self.pulled.is_none() {
+        let is_silent = now_ns.saturating_sub(run.last_frame_ns) > self.lost_ns;
+        if (is_silent || run.lost.is_some()) && self.pulled.is_none() {
             return self.show_no_signal(run, output, now_ns);
         }
         let Some(on_screen) = &run.on_screen else { return Ok(()) };
@@ -361,7 +381,9 @@ impl DisplayThread {
         if run.blank_shown {
             return Ok(());
         }
-        self.states.set_signal(now_ns, Signal::Lost);
+        let silence = || format!("no picture for {} ms", now_ns.saturating_sub(run.last_frame_ns) / 1_000_000);
+        let reason = run.lost.as_ref().map_or_else(silence, |(_, reason)| reason.clone());
+        self.states.lose(now_ns, &reason);
         self.screen.forget();
         let size = (self.hud.layer().width, self.hud.layer().height);
         run.on_screen = None;
@@ -375,7 +397,7 @@ impl DisplayThread {
 
     fn choose(&mut self, run: &mut Run, frame: &Frame, now_ns: u64) -> Option<Arc<Scene>> {
         let held = self.screen.held().map(|scene| scene.frame);
-        match self.screen.choose(frame, now_ns, self.is_ai_up()) {
+        match self.screen.choose(frame, now_ns, self.is_ai_up() && self.states.signal() == Signal::Live) {
             Ok(scene) => scene,
             Err(hidden) => {
                 if held.is_some() && run.stale_counted != held {

@@ -14,6 +14,7 @@ mod analyst;
 mod cadence;
 mod capture;
 mod driver;
+mod probe;
 mod progress;
 mod proof;
 mod running;
@@ -22,6 +23,7 @@ mod screen;
 mod sinks;
 mod stall;
 mod state;
+mod stereo;
 mod stream;
 mod summary;
 mod window;
@@ -106,6 +108,12 @@ pub enum RunError {
     Display(#[from] DisplayError),
     #[error(transparent)]
     Record(#[from] RecordError),
+    #[error("the source's rate cannot be probed: {reason}; free memory or choose a smaller picture")]
+    Probe { reason: String },
+    #[error(
+        "source '{uri}': {width}×{height} at {fps:.2} a second cannot be passed by this machine: copying and converting one picture takes {needs_ms:.1} ms of the {has_ms:.1} ms that it has; set the source to a smaller picture or a lower rate"
+    )]
+    TooMuch { uri: String, width: usize, height: usize, fps: f64, needs_ms: f64, has_ms: f64 },
     #[error("a thread cannot be started ({0}): free memory or processes")]
     Thread(#[from] std::io::Error),
     #[error("the {0} thread ended by a mistake of its own (see the log); the run's figures are lost")]
@@ -137,7 +145,8 @@ const STILLS_DEPTH: usize = 64;
 pub fn run(spec: Spec) -> Result<Report, RunError> {
     shutdown::catch_signals();
     let clock: Arc<dyn Clock> = Arc::new(MonotonicClock);
-    let analyst = AnalystSpec { engines: spec.engines.clone() };
+    let (_, stereo) = crate::capture::split_stereo(&spec.source)?;
+    let analyst = AnalystSpec { engines: spec.engines.clone(), stereo };
     let engine = analyst::check_engine(&analyst)?;
     check_outputs(&spec)?;
     let is_pulled = record_mode(&spec)? == Some(RecordMode::Lossless);
@@ -147,7 +156,11 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
     let worker = Arc::new(Worker::start(spec.worker.clone(), &spec.config.link, hello, clock.clone(), wake.clone())?);
     // Where the recorder pulls, no picture is ever late: the source's clock stands still.
     let source_clock: Arc<dyn Clock> = if is_pulled { Arc::new(ManualClock::at(clock.now_ns())) } else { clock.clone() };
-    let source = crate::capture::open(&spec.source, &spec.config.capture, source_clock)?;
+    let capture_settings = crate::capture::Settings { lost_ms: spec.config.signal.lost_ms, ..spec.config.capture.clone() };
+    let source = crate::capture::open(&spec.source, &capture_settings, source_clock)?;
+    if !is_pulled {
+        probe::check(source.info(), &*clock)?;
+    }
     await_worker(&worker, &wake, &*clock)?;
     scheduling::lock_memory();
     let is_window = match spec.display {

@@ -3,14 +3,14 @@
 use crate::base::clock::Clock;
 use crate::base::shutdown::{self, Shutdown};
 use crate::base::slot::{Slot, Wake};
-use crate::capture::{Source, SourceInfo};
+use crate::capture::{ContentWatch, Source, SourceInfo};
 use crate::config::Config;
 use crate::frame::Frame;
 use crate::link::wire::Introduction;
 use crate::link::{Counts, State, Worker};
 use crate::overlay::hud::Hud;
 use crate::pipeline::ai::WorkerAnalysis;
-use crate::pipeline::capture::{CaptureCounters, CaptureOutcome, CaptureThread, DISPLAY_SLOT, FrameTap};
+use crate::pipeline::capture::{CaptureCounters, CaptureOutcome, CaptureThread, DISPLAY_SLOT, FrameTap, NOTES};
 use crate::pipeline::driver::{Control, DisplayOutcome, DisplayThread, OpenOutput};
 use crate::pipeline::progress::{Progress, ProgressLine};
 use crate::pipeline::screen::Screen;
@@ -77,6 +77,7 @@ impl Prepared {
         let frames = Arc::new(Slot::new(DISPLAY_SLOT, wake.clone()));
         let counters = Arc::new(CaptureCounters::default());
         let ended = Arc::new(AtomicBool::new(false));
+        let (notes, signals) = crossbeam_channel::bounded(NOTES);
         let pulled = is_pulled.then(|| Arc::new(AtomicBool::new(false)));
         let progress = Arc::new(Progress::default());
         let start_ns = clock.now_ns();
@@ -88,13 +89,14 @@ impl Prepared {
             wake: wake.clone(),
             analysis: Some(Arc::new(WorkerAnalysis(worker.clone()))),
             controls,
+            signals,
             screen: Screen::new(spec.config.overlay.clone(), spec.overlay),
             hud: Hud::new(info.width, info.height),
             hud_is_on: spec.hud,
             source_line: source_line(&info),
             source_fps: info.fps,
             sinks,
-            states: States::new(start_ns, Ai::Starting),
+            states: States::new(start_ns, Ai::Starting, info.live),
             lost_ns: lost_ns(&spec.config, info.fps),
             ended: ended.clone(),
             pulled: pulled.clone(),
@@ -111,6 +113,8 @@ impl Prepared {
             tap: Some(Box::new(worker.clone())),
             pulled,
             ended,
+            notes,
+            content: ContentWatch::new(spec.config.signal.frozen_ms * 1_000_000),
         };
         let stall = stall::start(clock.clone(), stop.clone())?;
         let display = std::thread::Builder::new().name("display".into()).spawn(move || display.run(open))?;

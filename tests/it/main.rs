@@ -6,6 +6,7 @@ mod link;
 mod pipeline;
 mod record;
 mod run;
+mod sources;
 mod support;
 mod window;
 mod worker;

@@ -4,6 +4,7 @@ use super::SimError;
 use super::clip::Clip;
 use super::spec::Spec;
 use crate::base::clock::Clock;
+use crate::capture::pace::Lateness;
 use crate::capture::{CaptureError, Picture, PlaneRef, Pull, Source, SourceInfo};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ pub struct SimSource {
     /// Number of the next picture since the start.
     next: u64,
     skipped: u32,
+    lateness: Lateness,
 }
 
 impl SimSource {
@@ -43,7 +45,8 @@ impl SimSource {
             live: false,
             latency_ns: 0,
         };
-        SimSource { info, clip, clock, start_ns: None, next: 0, skipped: 0 }
+        let lateness = Lateness::new(1_000_000_000 / u64::from(clip.spec().fps));
+        SimSource { info, clip, clock, start_ns: None, next: 0, skipped: 0, lateness }
     }
 
     /// n/fps in ns.
@@ -68,8 +71,8 @@ impl Source for SimSource {
         let now_ns = self.clock.now_ns();
         let start_ns = *self.start_ns.get_or_insert(now_ns);
         let elapsed_ns = now_ns.saturating_sub(start_ns);
-        if elapsed_ns > self.pts_ns(self.next + 2) {
-            // More than two periods late: go on with the newest that is due.
+        if self.lateness.is_too_late(now_ns, start_ns + self.pts_ns(self.next)) {
+            // Go on with the newest that is due.
             let newest = self.newest_due(elapsed_ns);
             self.skipped = self.skipped.saturating_add((newest - self.next) as u32);
             self.next = newest;
@@ -128,7 +131,7 @@ mod tests {
 
     proptest! {
         /// Nothing is skipped silently and nothing stale is shown: every number is pulled or counted, and after a pull
-        /// the picture is never more than two periods behind the clock.
+        /// the picture is never more than 100 ms or two periods behind the clock.
         #[test]
         fn what_is_late_is_counted(fps in 1u32..240, steps in proptest::collection::vec(0u64..2_000_000_000, 1..40)) {
             let clock = Arc::new(ManualClock::at(77));
@@ -141,7 +144,7 @@ mod tests {
                 let (pts, due, skipped, _) = pull(&mut source);
                 expected += u64::from(skipped);
                 prop_assert_eq!(pts, expected * 1_000_000_000 / u64::from(fps));
-                prop_assert!(clock.now_ns() <= due + 2_000_000_000 / u64::from(fps) + 1);
+                prop_assert!(clock.now_ns() <= due + (2_000_000_000 / u64::from(fps)).max(Lateness::LATE_NS) + 1);
                 prop_assert!(skipped == 0 || due <= clock.now_ns());
                 expected += 1;
                 clock.advance_ns(step);
