@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   file:   filesrc ! decodebin ┐
-//!   gst:    DESCRIPTION ────────┴► videoconvert (passes NV12, I420, RGB through untouched) ► appsink (bounded, sync=false)
+//!   gst:    DESCRIPTION ────────┴► videoconvert (passes the formats of `PixelFormat` untouched) ► appsink (bounded, sync=false)
 //! ```
 
 use super::container::Header;
@@ -11,6 +11,7 @@ use super::error::CaptureError;
 use super::messages::{Troubles, debian_package};
 use super::tuning;
 use crate::base::clock::Clock;
+use crate::frame::PixelFormat;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
@@ -237,7 +238,7 @@ fn element(name: &str) -> Result<gst::Element, CaptureError> {
 
 /// The end of every pipeline. Beside the pictures in its queue one waits in the decoder's thread: together `ahead`.
 fn app_sink(ahead: u32) -> gst_app::AppSink {
-    let formats = [gst_video::VideoFormat::Nv12, gst_video::VideoFormat::I420, gst_video::VideoFormat::Rgb];
+    let formats = PixelFormat::ALL.map(|format| gst_video::VideoFormat::from_string(format.name()));
     let caps = gst_video::VideoCapsBuilder::new().format_list(formats).build();
     let sink = gst_app::AppSink::builder()
         .caps(&caps)

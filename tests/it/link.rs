@@ -32,7 +32,7 @@ pub fn program() -> PathBuf {
 }
 
 fn ring(format: PixelFormat, width: usize, height: usize) -> FrameRing {
-    let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Limited };
+    let colorimetry = Colorimetry::sdr(Matrix::Bt709, Range::Limited);
     FrameRing::new(FrameLayout::new(format, colorimetry, width, height).unwrap()).unwrap()
 }
 
