@@ -110,7 +110,7 @@ impl<'a> FrameView<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{Matrix, Range};
+    use crate::frame::{Matrix, Range, Transfer};
 
     const BT709: Colorimetry = Colorimetry::sdr(Matrix::Bt709, Range::Limited);
 
@@ -140,6 +140,20 @@ mod tests {
             }
             assert_eq!(layout.size, end);
             assert!(layout.is_canonical());
+        }
+    }
+
+    /// Layouts go from process to process; one from before there were transfers is SDR.
+    #[test]
+    fn layouts_travel_as_json() {
+        for format in PixelFormat::ALL {
+            let colorimetry = Colorimetry { transfer: Transfer::Hlg, ..Colorimetry::sdr(Matrix::Bt2020, Range::Limited) };
+            let layout = FrameLayout::new(format, colorimetry, 613, 347).unwrap();
+            let text = serde_json::to_string(&layout).unwrap();
+            assert!(text.contains(&format!("\"{}\"", format.name())) && text.contains("\"hlg\""), "{text}");
+            assert_eq!(serde_json::from_str::<FrameLayout>(&text).unwrap(), layout);
+            let silent: FrameLayout = serde_json::from_str(&text.replace(",\"transfer\":\"hlg\"", "")).unwrap();
+            assert_eq!(silent.colorimetry.transfer, Transfer::Sdr);
         }
     }
 

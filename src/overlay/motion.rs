@@ -164,7 +164,9 @@ fn parabola(i: usize, sad: impl Fn(usize) -> u32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::overlay::testing::{self, Owned};
+    use crate::frame::FrameLayout;
+    use crate::frame::testing::pack;
+    use crate::overlay::testing::{self, COLORIMETRIES, FORMATS, Owned};
 
     /// A smooth texture, seen with its origin at (dx, dy) pixels.
     fn textured(width: usize, height: usize, dx: f32, dy: f32, phase: f32) -> Thumb {
@@ -178,6 +180,21 @@ mod tests {
             (126.0 + wave * 28.0) as u8
         });
         Thumb::of(&picture.view())
+    }
+
+    #[test]
+    fn every_format_gives_the_same_thumb() {
+        let value = |x: usize, y: usize| ((x * 29 + y * 13 + x * y / 7) % 1024) as u16;
+        for (width, height) in [(1280, 720), (333, 217), (101, 33)] {
+            let mut first: Option<Thumb> = None;
+            for format in FORMATS {
+                let layout = FrameLayout::new(format, COLORIMETRIES[1], width, height).unwrap();
+                let data = pack(&layout, |x, y| [value(x, y); 3]);
+                let thumb = Thumb::of(&FrameView::new(&layout, &data).unwrap());
+                let first = first.get_or_insert_with(|| thumb.clone());
+                assert!(thumb.luma == first.luma, "{format:?} {width}×{height}");
+            }
+        }
     }
 
     #[test]
