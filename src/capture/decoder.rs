@@ -3,7 +3,7 @@
 //! ```text
 //!   file:   filesrc ! decodebin ┐
 //!   inputs: see `build`
-//!   gst:    DESCRIPTION ────────┴► videoconvert (passes NV12, I420, RGB through untouched) ► appsink (bounded, sync=false)
+//!   gst:    DESCRIPTION ────────┴► videoconvert (passes the formats of `PixelFormat` untouched) ► appsink (bounded, sync=false)
 //! ```
 
 use super::arrivals::Arrivals;
@@ -15,6 +15,7 @@ use super::input::{Input, Kind};
 use super::messages::{Troubles, debian_package};
 use super::tuning;
 use crate::base::clock::Clock;
+use crate::frame::PixelFormat;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
@@ -266,7 +267,7 @@ pub(super) fn element(name: &str) -> Result<gst::Element, CaptureError> {
 
 /// The end of every pipeline. Beside the pictures in its queue one waits in the decoder's thread: together `ahead`.
 pub(super) fn app_sink(ahead: u32) -> gst_app::AppSink {
-    let formats = [gst_video::VideoFormat::Nv12, gst_video::VideoFormat::I420, gst_video::VideoFormat::Rgb];
+    let formats = PixelFormat::ALL.map(|format| gst_video::VideoFormat::from_string(format.name()));
     let caps = gst_video::VideoCapsBuilder::new().format_list(formats).build();
     let sink = gst_app::AppSink::builder()
         .caps(&caps)

@@ -96,10 +96,19 @@ pub struct Picture<'a> {
 impl Picture<'_> {
     /// Copies the visible rows of all planes to where `layout` puts them. `into` holds `layout.size` bytes.
     pub fn copy_into(&self, into: &mut [u8]) {
+        let last_v = match self.layout.format {
+            PixelFormat::Yuy2 => Some(3),
+            PixelFormat::Uyvy => Some(2),
+            _ => None,
+        };
         for (to, from) in self.layout.planes().iter().zip(&self.planes) {
             for row in 0..to.rows {
                 let target = &mut into[to.offset + row * to.stride..][..to.row_bytes];
                 target.copy_from_slice(&from.data[row * from.stride..][..to.row_bytes]);
+                // GStreamer leaves the V of an odd row's last pixel unwritten.
+                if let (true, Some(v)) = (self.layout.width % 2 == 1, last_v) {
+                    target[to.row_bytes - 4 + v] = target[to.row_bytes - 8 + v];
+                }
             }
         }
     }

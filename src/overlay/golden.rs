@@ -4,7 +4,8 @@
 //! from the host compositor: look at it before it is committed.
 
 use crate::base::classes;
-use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range};
+use crate::frame::testing::pack;
+use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range, Transfer};
 use crate::overlay::coverage::CoverageMask;
 use crate::overlay::draw::tests as shapes;
 use crate::overlay::draw::{DrawList, predicted_shift};
@@ -42,6 +43,8 @@ struct Picture {
     format: PixelFormat,
     matrix: Matrix,
     range: Range,
+    #[serde(default)]
+    transfer: Transfer,
     width: usize,
     height: usize,
     pattern: Pattern,
@@ -100,7 +103,7 @@ struct HudSpec {
 
 impl Picture {
     fn make(&self) -> Option<Owned> {
-        let colorimetry = Colorimetry { matrix: self.matrix, range: self.range };
+        let colorimetry = self.colorimetry();
         let (width, height) = (self.width, self.height);
         match self.pattern {
             Pattern::Blank => None,
@@ -124,30 +127,26 @@ impl Picture {
 
     /// Samples a picture given in R'G'B' the way an encoder would; exactness is not needed, only the same bytes each time.
     fn sampled(&self, rgb: impl Fn(usize, usize) -> [u8; 3]) -> Owned {
-        let layout =
-            FrameLayout::new(self.format, Colorimetry { matrix: self.matrix, range: self.range }, self.width, self.height).unwrap();
-        let (kr, kb) = if self.matrix == Matrix::Bt601 { (0.299, 0.114) } else { (0.2126, 0.0722) };
+        let layout = FrameLayout::new(self.format, self.colorimetry(), self.width, self.height).unwrap();
+        let (kr, kb) = self.matrix.kr_kb();
         let (sy, sc, offset) = if self.range == Range::Limited { (219.0 / 255.0, 224.0 / 255.0, 16.0) } else { (1.0, 1.0, 0.0) };
-        let yuv = |x: usize, y: usize| {
-            let [r, g, b] = rgb(x.min(self.width - 1), y.min(self.height - 1)).map(f64::from);
+        let steps = if self.format.is_ten_bit() { 4.0 } else { 1.0 };
+        let data = pack(&layout, |x, y| {
+            let rgb = rgb(x.min(self.width - 1), y.min(self.height - 1));
+            if self.format.is_rgb() {
+                return rgb.map(|v| u16::from(v) << 2);
+            }
+            let [r, g, b] = rgb.map(f64::from);
             let luma = kr * r + (1.0 - kr - kb) * g + kb * b;
             let chroma = |c: f64, k: f64| (c - luma) / (2.0 * (1.0 - k)) * sc + 128.0;
-            [luma * sy + offset, chroma(b, kb), chroma(r, kr)].map(|v: f64| v.round().clamp(0.0, 255.0) as u8)
-        };
-        let mut data = vec![0; layout.size];
-        for (index, plane) in layout.planes().iter().enumerate() {
-            for y in 0..plane.rows {
-                for at in 0..plane.row_bytes {
-                    data[plane.offset + y * plane.stride + at] = match (self.format, index) {
-                        (PixelFormat::Rgb, _) => rgb(at / 3, y)[at % 3],
-                        (_, 0) => yuv(at, y)[0],
-                        (PixelFormat::Nv12, _) => yuv(at / 2 * 2, 2 * y)[1 + at % 2],
-                        (PixelFormat::I420, plane) => yuv(at * 2, 2 * y)[plane],
-                    };
-                }
-            }
-        }
+            [luma * sy + offset, chroma(b, kb), chroma(r, kr)]
+                .map(|v: f64| ((v * steps).round().clamp(0.0, 256.0 * steps - 1.0) * 4.0 / steps) as u16)
+        });
         Owned { layout, data }
+    }
+
+    fn colorimetry(&self) -> Colorimetry {
+        Colorimetry { matrix: self.matrix, range: self.range, transfer: self.transfer }
     }
 }
 

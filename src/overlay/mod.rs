@@ -13,6 +13,7 @@ pub mod blend;
 pub mod convert;
 #[cfg(target_arch = "x86_64")]
 mod convert_avx2;
+mod convert_tone;
 pub mod coverage;
 pub mod draw;
 mod error;
@@ -25,6 +26,7 @@ mod layer;
 pub mod motion;
 pub mod paint;
 pub mod placement;
+mod probe;
 mod raster;
 mod rect;
 mod settings;
@@ -35,5 +37,6 @@ pub(crate) mod testing;
 
 pub use error::OverlayError;
 pub use layer::Layer;
+pub use probe::probe_ms;
 pub use rect::{Rect, Tiles, merge_near};
 pub use settings::{OverlayMode, Settings};

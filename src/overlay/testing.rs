@@ -1,14 +1,27 @@
 //! Pictures and measurements for this room's tests.
 
 use crate::base::ids::FrameId;
-use crate::frame::{Colorimetry, Frame, FrameLayout, FrameRing, FrameView, Matrix, PixelFormat, Range, Stamps};
+use crate::frame::{Colorimetry, Frame, FrameLayout, FrameRing, FrameView, Matrix, PixelFormat, Range, Stamps, Transfer};
 
-pub const FORMATS: [PixelFormat; 3] = [PixelFormat::Nv12, PixelFormat::I420, PixelFormat::Rgb];
+pub const FORMATS: [PixelFormat; 9] = PixelFormat::ALL;
 pub const COLORIMETRIES: [Colorimetry; 4] = [
-    Colorimetry { matrix: Matrix::Bt601, range: Range::Limited },
-    Colorimetry { matrix: Matrix::Bt709, range: Range::Limited },
-    Colorimetry { matrix: Matrix::Bt601, range: Range::Full },
-    Colorimetry { matrix: Matrix::Bt709, range: Range::Full },
+    Colorimetry::sdr(Matrix::Bt601, Range::Limited),
+    Colorimetry::sdr(Matrix::Bt709, Range::Limited),
+    Colorimetry::sdr(Matrix::Bt601, Range::Full),
+    Colorimetry::sdr(Matrix::Bt709, Range::Full),
+];
+
+/// With those that go through `frame::Tone`, from 4 on.
+pub const ALL_COLORIMETRIES: [Colorimetry; 9] = [
+    COLORIMETRIES[0],
+    COLORIMETRIES[1],
+    COLORIMETRIES[2],
+    COLORIMETRIES[3],
+    Colorimetry::sdr(Matrix::Bt2020, Range::Limited),
+    Colorimetry { matrix: Matrix::Bt2020, range: Range::Full, transfer: Transfer::Hlg },
+    Colorimetry { matrix: Matrix::Bt2020, range: Range::Limited, transfer: Transfer::Pq },
+    Colorimetry { matrix: Matrix::Bt709, range: Range::Limited, transfer: Transfer::Hlg },
+    Colorimetry { matrix: Matrix::Bt601, range: Range::Full, transfer: Transfer::Pq },
 ];
 
 /// A picture in memory of its own.

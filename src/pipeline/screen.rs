@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn an_old_moved_or_foreign_scene_is_not_chosen() {
-        let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Limited };
+        let colorimetry = Colorimetry::sdr(Matrix::Bt709, Range::Limited);
         let ring = FrameRing::new(FrameLayout::new(PixelFormat::Nv12, colorimetry, WIDTH, HEIGHT).unwrap()).unwrap();
         let mut screen = Screen::new(Settings::default(), OverlayMode::Outline);
         let first = frame(&ring, 0, 1_000, 0);

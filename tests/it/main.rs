@@ -2,6 +2,7 @@
 
 mod allocations;
 mod bad_input;
+mod formats;
 mod link;
 mod pipeline;
 mod record;

@@ -80,7 +80,7 @@ impl Spec {
 
     /// NV12, BT.709, limited range.
     pub fn layout(&self) -> Result<FrameLayout, SimError> {
-        let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Limited };
+        let colorimetry = Colorimetry::sdr(Matrix::Bt709, Range::Limited);
         Ok(FrameLayout::new(PixelFormat::Nv12, colorimetry, self.width as usize, self.height as usize)?)
     }
 
