@@ -3,11 +3,12 @@
 
 use crate::base::ids::FrameId;
 use crate::display::PresentedView;
-use crate::frame::Frame;
+use crate::frame::{Frame, FrameView};
+use crate::overlay::convert::convert;
 use crate::overlay::coverage::CoverageMask;
 use crate::overlay::{Layer, Rect};
 use crate::pipeline::proof::Prover;
-use crate::record::{LineWriter, Pushed, RecordError, Still, StillWriter, TimelineLine, VideoRecorder};
+use crate::record::{Input, LineWriter, RecordError, Recorder, RecordingState, Still, StillWriter, Stream, TimelineLine, VideoRecorder, copy_planes, utc};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -32,7 +33,10 @@ impl SnapshotPlan {
 
 #[derive(Default)]
 pub struct Sinks {
-    pub recorder: Option<VideoRecorder>,
+    /// Every pixel, and the recorder pulls the run.
+    pub lossless: Option<VideoRecorder>,
+    /// H.264, beside the picture; there whether anything is recorded or not.
+    pub recorder: Option<Recorder>,
     pub timeline: Option<LineWriter<TimelineLine>>,
     pub stills: Option<StillWriter>,
     pub coverage: Option<PathBuf>,
@@ -43,10 +47,12 @@ pub struct Sinks {
     mask: Option<CoverageMask>,
     /// The frame on the screen was handed to the recorder.
     is_recorded: bool,
-    recorder_lost: u64,
+    lossless_lost: u64,
+    /// Stills by key: where they go, and how many were asked for.
+    pub still_folder: Option<PathBuf>,
+    still_wanted: bool,
     last_overlay: Option<Kept>,
     kept: BTreeMap<u64, Kept>,
-    first_capture_ns: Option<u64>,
 }
 
 struct Kept {
@@ -78,7 +84,9 @@ impl Sinks {
 
     /// Is anything to be done with presented pixels? If not, they need not be read back.
     pub fn want_pixels(&self, frame: FrameId) -> bool {
-        self.recorder.is_some()
+        self.lossless.is_some()
+            || self.recorder.as_ref().is_some_and(Recorder::is_recording)
+            || self.still_wanted
             || self.timeline.is_some()
             || self.snapshots.path.is_some()
             || self.coverage.is_some()
@@ -95,6 +103,10 @@ impl Sinks {
     pub fn after_present(&mut self, present: &Present<'_>, pixels: PresentedView<'_>) {
         if !present.repeat {
             self.is_recorded = false;
+            self.record_clean(present.frame);
+        }
+        if std::mem::take(&mut self.still_wanted) {
+            self.take_stills(present.frame, pixels);
         }
         if (present.is_final || self.is_pulled) && !self.is_recorded {
             self.record(present.frame, pixels);
@@ -153,24 +165,76 @@ impl Sinks {
     }
 
     fn record(&mut self, frame: &Frame, pixels: PresentedView<'_>) {
-        let Some(recorder) = &self.recorder else { return };
-        let capture_ns = frame.stamps().capture_ns;
-        let pts_ns = capture_ns.saturating_sub(*self.first_capture_ns.get_or_insert(capture_ns));
         let fill = |target: &mut [u8]| {
             for (to, y) in target.chunks_exact_mut(pixels.width * 4).zip(0..pixels.height) {
                 to.copy_from_slice(pixels.row(y));
             }
         };
         self.is_recorded = true;
-        if self.is_pulled {
+        if let Some(lossless) = &self.lossless {
             // In pulled runs the stamp is the source's own rate, not the time that encoding took.
-            if recorder.push_blocking(frame.stamps().pts_ns, fill).is_err() {
+            if lossless.push_blocking(frame.stamps().pts_ns, fill).is_err() {
                 // What went wrong is told by `finish`; the picture goes on.
-                self.recorder_lost += 1;
+                self.lossless_lost += 1;
             }
-        } else if matches!(recorder.try_push(pts_ns, fill), Pushed::Full) {
-            self.recorder_lost += 1;
         }
+        if let Some(recorder) = &mut self.recorder {
+            let input = Input::Presented { width: pixels.width, height: pixels.height };
+            recorder.offer(Stream::Overlay, input, frame.id().0, frame.stamps().capture_ns, |target, info| {
+                // The encoder leaves out an odd last column and row.
+                for (y, to) in target.chunks_exact_mut(info.stride()[0] as usize).enumerate() {
+                    let row = &pixels.row(y)[..to.len().min(pixels.width * 4)];
+                    to[..row.len()].copy_from_slice(row);
+                }
+            });
+        }
+    }
+
+    fn record_clean(&mut self, frame: &Frame) {
+        if let Some(recorder) = self.recorder.as_mut().filter(|recorder| recorder.wants(Stream::Clean)) {
+            let input = Input::Captured(*frame.layout());
+            recorder.offer(Stream::Clean, input, frame.id().0, frame.stamps().capture_ns, |target, info| copy_planes(&frame.view(), target, info));
+        }
+    }
+
+    /// A still of the next present: the screen and the clean picture, as two files.
+    pub fn want_still(&mut self) {
+        self.still_wanted = self.still_folder.is_some();
+    }
+
+    fn take_stills(&mut self, frame: &Frame, pixels: PresentedView<'_>) {
+        let (Some(folder), Some(stills)) = (&self.still_folder, &self.stills) else { return };
+        let unix_s = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let name = |kind: &str| folder.join(format!("still-{}-frame{:06}-{kind}.png", utc(unix_s).0, frame.id().0));
+        stills.offer(name("overlay"), Still::Bgrx { data: tight(pixels), width: pixels.width, height: pixels.height });
+        let planes = frame.layout().planes();
+        let view = frame.view();
+        let data = (0..planes.len()).flat_map(|plane| view.plane(plane)).copied().collect();
+        stills.offer(name("clean"), Still::Captured { layout: *frame.layout(), data, to_bgrx });
+    }
+
+    /// Starts or stops recording, as the key does.
+    pub fn toggle_recording(&mut self) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.toggle();
+        }
+    }
+
+    /// Marks the frame on the screen.
+    pub fn mark(&mut self, frame: &Frame) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.mark(frame.id().0, frame.stamps().capture_ns);
+        }
+    }
+
+    /// For the HUD and the alarms.
+    pub fn recording(&self) -> RecordingState {
+        self.recorder.as_ref().map(Recorder::state).unwrap_or_default()
+    }
+
+    /// Why recording has stopped by itself, in words.
+    pub fn recording_trouble(&self) -> String {
+        self.recorder.as_ref().and_then(Recorder::trouble).unwrap_or_default()
     }
 
     /// Writes what is still to be written and gives every file its name. Returns losses by reason.
@@ -197,10 +261,14 @@ impl Sinks {
                 *losses.entry(reason.to_owned()).or_insert(0) += count;
             }
         };
-        lose("recorder_full", self.recorder_lost);
+        lose("recorder_full", self.lossless_lost);
         lose("snapshot_frames_not_shown", not_reached);
-        if let Some(recorder) = self.recorder {
-            keep_first(recorder.finish().map(drop));
+        if let Some(lossless) = self.lossless {
+            keep_first(lossless.finish().map(drop));
+        }
+        if let Some((lost, outcome)) = self.recorder.map(Recorder::finish) {
+            lost.iter().for_each(|(reason, count)| lose(reason, *count));
+            keep_first(outcome);
         }
         match self.timeline.map(LineWriter::finish) {
             Some(Ok(lost)) => lose("timeline_lines", lost),
@@ -220,6 +288,12 @@ impl Kept {
     fn save(&self, path: &Path) -> Result<(), RecordError> {
         crate::record::save_bgrx(path, &self.data, self.width * 4, self.width, self.height)
     }
+}
+
+/// A captured picture without anything drawn over it.
+fn to_bgrx(view: &FrameView<'_>, target: &mut [u8]) {
+    let (width, height) = (view.layout.width, view.layout.height);
+    convert(view, Rect::whole(width, height), target, width * 4);
 }
 
 fn tight(pixels: PresentedView<'_>) -> Vec<u8> {
