@@ -1,3 +1,4 @@
+use crate::base::rate::Rate;
 use serde::Deserialize;
 
 /// What puts pictures into a window.
@@ -25,11 +26,13 @@ pub struct Settings {
     pub title: String,
     /// How long a present may take before the output counts as broken. Default: 500 ms.
     pub present_timeout_ms: u32,
+    /// Pictures are taken at this rate only, as a monitor takes them: `"60"`, `"59.94"`. Default: headless, as they come.
+    pub refresh_hz: Option<Rate>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { presenter: Presenter::Auto, fullscreen: false, title: "keyhole".into(), present_timeout_ms: 500 }
+        Settings { presenter: Presenter::Auto, fullscreen: false, title: "keyhole".into(), present_timeout_ms: 500, refresh_hz: None }
     }
 }
 
