@@ -22,6 +22,7 @@ use crate::pipeline::scheduling;
 use crate::pipeline::screen::{Hidden, Screen};
 use crate::pipeline::sinks::{Present, Sinks};
 use crate::pipeline::state::{Ai, Signal, States};
+use crate::record::RecordAlarm;
 use crate::scene::Scene;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,6 +33,12 @@ use std::time::Duration;
 pub enum Control {
     Overlay(OverlayMode),
     ToggleHud,
+    /// Starts or stops recording into the recordings' folder.
+    ToggleRecording,
+    /// Marks the frame on the screen in the recording.
+    Marker,
+    /// Keeps the next picture, with and without overlay, as PNG.
+    Still,
     Quit,
 }
 
@@ -125,6 +132,7 @@ struct Run {
     counters: DisplayCounters,
     delays: DisplayDelays,
     first_present_ns: Option<u64>,
+    record_alarm: Option<RecordAlarm>,
     cadence: Option<Cadence>,
     /// When work on the present began, ns.
     turn_began_ns: u64,
@@ -156,6 +164,7 @@ impl DisplayThread {
             counters: DisplayCounters::default(),
             delays: DisplayDelays::default(),
             first_present_ns: None,
+            record_alarm: None,
             cadence: None,
             turn_began_ns: now_ns,
             recent: Recent { since_ns: now_ns, ..Recent::default() },
@@ -198,7 +207,8 @@ impl DisplayThread {
             // Read before the slot is looked at: what was pushed before the end was declared is then still seen. Capture
             // is what ends a run, also one that is asked to stop: each frame that it took is still shown.
             let has_ended = self.ended.load(Ordering::Acquire);
-            self.take_controls();
+            self.take_controls(run);
+            self.note_recording(run);
             self.take_analysis();
             if let Some(turn_ns) = self.turn_ns(run) {
                 if has_ended && self.frames.is_empty() {
@@ -243,11 +253,31 @@ impl DisplayThread {
         (wait_ns > 0).then_some(wait_ns)
     }
 
-    fn take_controls(&mut self) {
+    /// What has gone wrong with recording is an alarm, once.
+    fn note_recording(&mut self, run: &mut Run) {
+        let state = self.sinks.recording();
+        if state.alarm.is_none() && !state.recording {
+            run.record_alarm = None;
+        }
+        if let Some(alarm) = state.alarm.filter(|alarm| Some(*alarm) > run.record_alarm) {
+            let text = if alarm == RecordAlarm::Slow { "pictures are left out".into() } else { self.sinks.recording_trouble() };
+            self.states.alarm(self.clock.now_ns(), alarm.code(), format!("recording: {text}"));
+            run.record_alarm = Some(alarm);
+        }
+    }
+
+    fn take_controls(&mut self, run: &Run) {
         for control in self.controls.try_iter() {
             match control {
                 Control::Overlay(mode) => self.screen.set_mode(mode),
                 Control::ToggleHud => self.hud_is_on = !self.hud_is_on,
+                Control::ToggleRecording => self.sinks.toggle_recording(),
+                Control::Marker => {
+                    if let Some(on_screen) = &run.on_screen {
+                        self.sinks.mark(&on_screen.frame);
+                    }
+                }
+                Control::Still => self.sinks.want_still(),
                 Control::Quit => self.stop.request(),
             }
         }

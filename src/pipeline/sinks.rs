@@ -2,13 +2,18 @@
 //! Nothing here waits, unless the recorder pulls the run.
 
 use crate::base::ids::FrameId;
+use crate::capture::SourceInfo;
 use crate::display::PresentedView;
-use crate::frame::{Frame, FrameView};
+use crate::frame::{Frame, FrameLayout, FrameView};
 use crate::overlay::convert::convert;
 use crate::overlay::coverage::CoverageMask;
 use crate::overlay::{Layer, Rect};
 use crate::pipeline::proof::Prover;
-use crate::record::{Input, LineWriter, RecordError, Recorder, RecordingState, Still, StillWriter, Stream, TimelineLine, VideoRecorder, copy_planes, utc};
+use crate::pipeline::{STILLS_DEPTH, Spec};
+use crate::record::{
+    EngineLine, Input, LineWriter, RecordError, RecordPlan, Recorder, RecordingState, Still, StillWriter, Stream, TimelineLine,
+    VideoRecorder, copy_planes, utc,
+};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -80,6 +85,32 @@ pub struct Present<'a> {
 impl Sinks {
     pub fn new(snapshots: SnapshotPlan, is_pulled: bool) -> Self {
         Sinks { snapshots, is_pulled, ..Sinks::default() }
+    }
+
+    /// Starts what was asked for by flags, and is ready for what is asked for by key. Not for pulled runs.
+    pub fn prepare_recording(&mut self, spec: &Spec, info: &SourceInfo, engine: &EngineLine) -> Result<(), RecordError> {
+        let settings = spec.config.record.clone();
+        self.still_folder = settings.folder();
+        if self.stills.is_none() {
+            self.stills = Some(StillWriter::start(STILLS_DEPTH));
+        }
+        let mut recorder = Recorder::new(RecordPlan::new(settings, &info.uri, info.fps, vec![engine.clone()]))?;
+        let asked = [(Stream::Overlay, &spec.record), (Stream::Clean, &spec.record_clean)];
+        let files: Vec<_> = asked.into_iter().filter_map(|(stream, path)| Some((stream, path.clone()?))).collect();
+        if !files.is_empty() {
+            recorder.start(Some(files.clone()));
+        }
+        for (stream, path) in files {
+            let layout = FrameLayout::new(info.format, info.colorimetry, info.width, info.height)
+                .map_err(|e| RecordError::Failed { path: path.display().to_string(), reason: e.to_string() })?;
+            let input = match stream {
+                Stream::Overlay => Input::Presented { width: info.width, height: info.height },
+                Stream::Clean => Input::Captured(layout),
+            };
+            recorder.open_now(stream, input)?;
+        }
+        self.recorder = Some(recorder);
+        Ok(())
     }
 
     /// Is anything to be done with presented pixels? If not, they need not be read back.
@@ -193,7 +224,9 @@ impl Sinks {
     fn record_clean(&mut self, frame: &Frame) {
         if let Some(recorder) = self.recorder.as_mut().filter(|recorder| recorder.wants(Stream::Clean)) {
             let input = Input::Captured(*frame.layout());
-            recorder.offer(Stream::Clean, input, frame.id().0, frame.stamps().capture_ns, |target, info| copy_planes(&frame.view(), target, info));
+            recorder.offer(Stream::Clean, input, frame.id().0, frame.stamps().capture_ns, |target, info| {
+                copy_planes(&frame.view(), target, info)
+            });
         }
     }
 

@@ -107,7 +107,6 @@ struct Folder {
     files: Vec<Held>,
     /// Recordings that are being written: their last file is never removed.
     open: HashSet<String>,
-    removed: u64,
 }
 
 struct Held {
@@ -121,7 +120,7 @@ impl Keeper {
         let text = if has_ledger { std::fs::read_to_string(folder.join(LEDGER)).unwrap_or_default() } else { String::new() };
         let held = |line: LedgerLine| size_if_ours(&folder.join(&line.file), &line.recording).map(|bytes| Held { line, bytes });
         let files = parse_ledger(&text).into_iter().filter_map(held).collect();
-        let folder = Folder { path: folder.to_owned(), limits, has_ledger, files, open: HashSet::new(), removed: 0 };
+        let folder = Folder { path: folder.to_owned(), limits, has_ledger, files, open: HashSet::new() };
         Keeper { folder: Arc::new(Mutex::new(folder)), recording: String::new(), sidecar: String::new() }.beside(recording, sidecar)
     }
 
@@ -153,11 +152,6 @@ impl Keeper {
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let line = LedgerLine { file, recording: self.recording.clone(), sidecar: self.sidecar.clone() };
         self.lock().named(Held { line, bytes })
-    }
-
-    /// Files that were removed so far.
-    pub fn removed(&self) -> u64 {
-        self.lock().removed
     }
 }
 
@@ -198,7 +192,6 @@ impl Folder {
         // Looked at again: it may have been replaced since.
         if size_if_ours(&path, &line.recording).is_some() {
             std::fs::remove_file(&path)?;
-            self.removed += 1;
         }
         let is_last = self.newest(&line.recording).is_none() && !self.open.contains(&line.recording);
         let sidecar = self.path.join(&line.sidecar);

@@ -1,7 +1,7 @@
 //! One stream's H.264 encoder. Pictures go in without waiting; coded pictures come out on the encoder's own thread.
 //!
 //! ```text
-//!   fill ─► pool of 6 buffers ─► appsrc ─► (convert) ─► x264 ─► appsink ─► queue of units ─► `segments`
+//!   fill ─► pool of buffers   ─► appsrc ─► (convert) ─► x264 ─► appsink ─► queue of units ─► `segments`
 //!           empty: refused          └──────── one thread, nice 10 ──────┘  full: the encoder waits, then the pool is empty
 //! ```
 //! CPU of one picture on the machine of the README, 1280×720 / 1920×1080, ratios to x264 ultrafast on NV12 (3.4 / 6.4 ms): x264 superfast
@@ -18,13 +18,17 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Pictures between the presenter and the encoder, at most: a tenth of a second at 60 Hz.
-const IN_FLIGHT: u32 = 6;
+/// Pictures between the presenter and the encoder: as many as this memory holds, within limits. They bridge the moments in which the
+/// encoder gets no core.
+const IN_FLIGHT_BYTES: usize = 48 << 20;
+const IN_FLIGHT: std::ops::RangeInclusive<usize> = 6..=30;
 pub const NICENESS: i32 = 10;
+/// Two pictures of one moment are kept apart by so much: more than a tick of the file.
+const NEAREST_NS: u64 = 100_000;
 /// Names of pictures that are under way.
 const NAMES: usize = 256;
 const LOOK_AROUND: Duration = Duration::from_millis(20);
@@ -162,7 +166,8 @@ impl Encoder {
             gst::Element::link_many(&all)?;
             let pool = gst::BufferPool::new();
             let mut config = pool.config();
-            config.set_params(Some(&caps), info.size() as u32, IN_FLIGHT, IN_FLIGHT);
+            let in_flight = (IN_FLIGHT_BYTES / info.size()).clamp(*IN_FLIGHT.start(), *IN_FLIGHT.end()) as u32;
+            config.set_params(Some(&caps), info.size() as u32, in_flight, in_flight);
             pool.set_config(config)?;
             pool.set_active(true)?;
             Ok((info, source, sink, pipeline, pool))
@@ -230,9 +235,9 @@ impl Encoder {
 
     fn send(&self, mut buffer: gst::Buffer, at_ns: u64, frame: u64, fill: impl FnOnce(&mut [u8], &gst_video::VideoInfo)) -> bool {
         let Some(fields) = buffer.get_mut() else { return false };
-        // One thread pushes; two pictures of one moment are kept apart by more than a tick of the file.
+        // One thread pushes.
         let last_ns = self.last_ns.load(Ordering::Relaxed);
-        let at_ns = if last_ns == u64::MAX { at_ns } else { at_ns.max(last_ns + 100_000) };
+        let at_ns = if last_ns == u64::MAX { at_ns } else { at_ns.max(last_ns + NEAREST_NS) };
         fields.set_pts(gst::ClockTime::from_nseconds(at_ns));
         fields.set_duration(gst::ClockTime::from_nseconds(self.period_ns));
         match fields.map_writable() {
@@ -244,6 +249,10 @@ impl Encoder {
         }
         self.last_ns.store(at_ns, Ordering::Relaxed);
         self.source.push_buffer(buffer).is_ok()
+    }
+
+    pub fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Acquire)
     }
 
     /// What has gone wrong, once.
@@ -281,7 +290,8 @@ fn unit_of(sample: &gst::Sample, named: &Receiver<(u64, u64)>, last_codec: &mut 
     // x264enc counts from an hour of its own; its segment says which.
     let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
     let at_ns = segment.to_running_time(data.pts()?)?.nseconds();
-    let frame = named.try_iter().find(|(ns, _)| *ns >= at_ns).map(|(_, frame)| frame)?;
+    // The encoder's own time base rounds: the stamp is the one that the picture came with.
+    let (at_ns, frame) = named.try_iter().find(|(ns, _)| *ns + NEAREST_NS / 2 >= at_ns)?;
     let structure = sample.caps()?.structure(0)?;
     let avcc = structure.get::<gst::Buffer>("codec_data").ok()?;
     let avcc = avcc.map_readable().ok()?;

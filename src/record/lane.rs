@@ -107,7 +107,11 @@ impl Lane {
         while !disk.is_finished() {
             if Instant::now() >= until {
                 let name = self.path.display();
-                self.tally.stop(self.stream, RecordAlarm::Failed, format!("the disk took nothing of '{name}' for {} s", wait.as_secs_f64()));
+                self.tally.stop(
+                    self.stream,
+                    RecordAlarm::Failed,
+                    format!("the disk took nothing of '{name}' for {} s", wait.as_secs_f64()),
+                );
                 return;
             }
             std::thread::park_timeout(Duration::from_millis(5));

@@ -219,6 +219,11 @@ impl Recorder {
         match feed.encoder.try_push(at_ns, frame, fill) {
             Pushed::Taken => tally.record(stream),
             // Fewer pictures would not make a disk faster that hangs.
+            Pushed::Full if feed.encoder.has_failed() => {
+                let reason = feed.encoder.trouble().map_or_else(|| "the encoder failed".to_owned(), |error| error.to_string());
+                tally.stop(stream, RecordAlarm::Failed, reason);
+                tally.leave_out(stream, LeftOut::Stopped);
+            }
             Pushed::Full if feed.disk_is_behind.load(Ordering::Acquire) => tally.leave_out(stream, LeftOut::DiskSlow),
             Pushed::Full => {
                 feed.rate.refused(capture_ns);
@@ -354,7 +359,9 @@ impl Clerk {
             Ok(folder)
         });
         match made {
-            Ok(folder) => settings.streams.iter().map(|stream| (*stream, free_name(&folder, name, *stream, settings.segment_s > 0))).collect(),
+            Ok(folder) => {
+                settings.streams.iter().map(|stream| (*stream, free_name(&folder, name, *stream, settings.segment_s > 0))).collect()
+            }
             Err(reason) => {
                 settings.streams.iter().for_each(|stream| tally.stop(*stream, RecordAlarm::Failed, reason.clone()));
                 Vec::new()
@@ -362,7 +369,15 @@ impl Clerk {
         }
     }
 
-    fn lane(&self, stream: Stream, path: PathBuf, id: RecordingId, keeper: Keeper, started: &str, tally: &Arc<Tally>) -> Result<Lane, RecordError> {
+    fn lane(
+        &self,
+        stream: Stream,
+        path: PathBuf,
+        id: RecordingId,
+        keeper: Keeper,
+        started: &str,
+        tally: &Arc<Tally>,
+    ) -> Result<Lane, RecordError> {
         let plan = &self.plan;
         let sidecar = Sidecar {
             schema: SCHEMA.into(),
@@ -432,3 +447,7 @@ fn new_id() -> RecordingId {
     let word = || std::collections::hash_map::RandomState::new().build_hasher().finish();
     RecordingId((u128::from(word()) << 64 | u128::from(word())).to_be_bytes())
 }
+
+#[cfg(test)]
+#[path = "recorder_tests.rs"]
+mod tests;

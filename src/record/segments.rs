@@ -16,7 +16,6 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// A cut loses at most this much of what was coded.
 const FRAGMENT_NS: u64 = 500_000_000;
@@ -80,7 +79,6 @@ struct Open {
     part: PathBuf,
     path: PathBuf,
     is_named: bool,
-    codec: Arc<Codec>,
     line: SegmentLine,
     start_ns: u64,
     fragments: u32,
@@ -133,7 +131,8 @@ impl Segments {
     }
 
     fn is_next_file(&self, last: &Unit, unit: &Unit) -> bool {
-        let started_ns = self.file.as_ref().map_or_else(|| self.gathered.first().map_or(last.at_ns, |(first, _)| first.at_ns), |open| open.start_ns);
+        let started_ns =
+            self.file.as_ref().map_or_else(|| self.gathered.first().map_or(last.at_ns, |(first, _)| first.at_ns), |open| open.start_ns);
         let is_due = self.segment_ns > 0 && unit.at_ns.saturating_sub(started_ns) >= self.segment_ns;
         unit.is_key && (is_due || last.codec != unit.codec)
     }
@@ -150,10 +149,11 @@ impl Segments {
         self.bytes.clear();
         if self.file.is_none() {
             let codec = first.codec.clone();
-            self.begin(first_ns, first_frame, codec)?;
+            self.begin(first_ns, first_frame, &codec)?;
         }
         let Some(open) = &mut self.file else { return Ok(()) };
-        let maps: Vec<_> = self.gathered.iter().map(|(unit, _)| unit.data.map_readable()).collect::<Result<_, _>>().map_err(io::Error::other)?;
+        let maps: Vec<_> =
+            self.gathered.iter().map(|(unit, _)| unit.data.map_readable()).collect::<Result<_, _>>().map_err(io::Error::other)?;
         let samples: Vec<_> = maps
             .iter()
             .zip(&self.gathered)
@@ -196,11 +196,11 @@ impl Segments {
         Ok(())
     }
 
-    fn begin(&mut self, start_ns: u64, first_frame: u64, codec: Arc<Codec>) -> io::Result<()> {
+    fn begin(&mut self, start_ns: u64, first_frame: u64, codec: &Codec) -> io::Result<()> {
         let path = self.naming.file(self.closed.len() as u32 + 1);
         let part = crate::record::report::part_path(&path);
         let file = (self.open)(&part)?;
-        let (header, duration_at) = mp4::header(&codec, self.id);
+        let (header, duration_at) = mp4::header(codec, self.id);
         self.bytes.extend(header);
         let line = SegmentLine {
             file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -211,8 +211,7 @@ impl Segments {
             seconds: 0.0,
             bytes: 0,
         };
-        self.file =
-            Some(Open { file, part, path, is_named: false, codec, line, start_ns, fragments: 0, index: Vec::new(), duration_at });
+        self.file = Some(Open { file, part, path, is_named: false, line, start_ns, fragments: 0, index: Vec::new(), duration_at });
         Ok(())
     }
 

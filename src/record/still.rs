@@ -26,7 +26,8 @@ pub fn save_grey(path: &Path, data: &[u8], width: usize, height: usize) -> Resul
 
 fn save_captured(path: &Path, layout: &FrameLayout, data: &[u8], to_bgrx: ToBgrx) -> Result<(), RecordError> {
     let (width, height) = (layout.width, layout.height);
-    let view = FrameView::new(layout, data).ok_or_else(|| RecordError::write(path, std::io::Error::from(std::io::ErrorKind::InvalidData)))?;
+    let view =
+        FrameView::new(layout, data).ok_or_else(|| RecordError::write(path, std::io::Error::from(std::io::ErrorKind::InvalidData)))?;
     let mut bgrx = vec![0; width * height * 4];
     to_bgrx(&view, &mut bgrx);
     save_bgrx(path, &bgrx, width * 4, width, height)

@@ -36,7 +36,7 @@ impl LeftOut {
 }
 
 /// What is wrong with a recording.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RecordAlarm {
     /// It goes on, with fewer pictures.
     Slow,

@@ -279,4 +279,4 @@ fn begin(part: &Path, elements: &[gst::Element], caps: &gst::Caps, picture_bytes
 
 #[cfg(test)]
 #[path = "video_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -6,7 +6,7 @@ use gstreamer_video::prelude::*;
 use proptest::prelude::*;
 
 /// All pictures of a file as BGRx with their time stamps, rows without padding.
-fn decode(path: &Path) -> Vec<(u64, Vec<u8>)> {
+pub fn decode(path: &Path) -> Vec<(u64, Vec<u8>)> {
     let text = "filesrc name=from ! decodebin ! videoconvert ! video/x-raw,format=BGRx ! appsink name=to sync=false";
     let pipeline = gst::parse::launch(text).unwrap().downcast::<gst::Pipeline>().unwrap();
     pipeline.by_name("from").unwrap().set_property("location", path);
@@ -26,7 +26,7 @@ fn decode(path: &Path) -> Vec<(u64, Vec<u8>)> {
 }
 
 /// Every byte different from its neighbours, each picture from the next.
-fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+pub fn noise(seed: u64, bytes: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     std::iter::repeat_with(|| {
         state ^= state << 13;

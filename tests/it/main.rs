@@ -5,6 +5,7 @@ mod bad_input;
 mod link;
 mod pipeline;
 mod record;
+mod recording;
 mod run;
 mod support;
 mod window;
