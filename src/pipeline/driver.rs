@@ -335,6 +335,10 @@ impl DisplayThread {
         if now_ns.saturating_sub(run.last_frame_ns) > self.lost_ns && self.pulled.is_none() {
             return self.show_no_signal(run, output, now_ns);
         }
+        if self.pulled.is_some() {
+            // Each frame has waited for its own scene: nothing better comes, and ages mean nothing.
+            return Ok(());
+        }
         let Some(on_screen) = &run.on_screen else { return Ok(()) };
         let (frame, shown) = (on_screen.frame.clone(), on_screen.scene);
         let scene = self.choose(run, &frame, now_ns);

@@ -332,3 +332,54 @@ fn to_bgrx(view: &FrameView<'_>, target: &mut [u8]) {
 fn tight(pixels: PresentedView<'_>) -> Vec<u8> {
     (0..pixels.height).flat_map(|y| pixels.row(y)).copied().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Colorimetry, FrameRing, Matrix, PixelFormat, Range, Stamps};
+
+    #[test]
+    fn a_still_by_key_is_the_screen_and_the_clean_picture_with_their_frame_in_the_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let (width, height) = (64, 48);
+        let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Full };
+        let ring = FrameRing::new(FrameLayout::new(PixelFormat::Nv12, colorimetry, width, height).unwrap()).unwrap();
+        let mut writer = ring.acquire().unwrap();
+        writer.data_mut().fill(128);
+        let frame = writer.publish(Stamps { id: FrameId(77), pts_ns: 0, capture_ns: 5 });
+        let screen = vec![200; width * height * 4];
+        let pixels = PresentedView { data: &screen, stride: width * 4, width, height };
+        let overlay = Layer::new(width, height);
+        let present = Present {
+            frame: &frame,
+            repeat: true,
+            present_ns: 9,
+            scene_frame: None,
+            age_ms: None,
+            overlay: &overlay,
+            hud: &[],
+            is_final: false,
+        };
+        let mut sinks = Sinks::new(SnapshotPlan::default(), false);
+        sinks.want_still();
+        sinks.after_present(&present, pixels);
+        assert!(!sinks.want_pixels(FrameId(77)), "without a folder there are no stills");
+        sinks.still_folder = Some(folder.path().join("new"));
+        sinks.stills = Some(StillWriter::start(4));
+        sinks.want_still();
+        assert!(sinks.want_pixels(FrameId(77)));
+        sinks.after_present(&present, pixels);
+        sinks.after_present(&present, pixels);
+        sinks.finish().1.unwrap();
+        let mut files: Vec<_> = std::fs::read_dir(folder.path().join("new")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        assert_eq!(files.len(), 2, "{files:?}");
+        for (path, kind, grey) in [(&files[0], "-frame000077-clean.png", 128), (&files[1], "-frame000077-overlay.png", 200)] {
+            assert!(path.to_str().unwrap().ends_with(kind), "{path:?}");
+            let mut reader = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(path).unwrap())).read_info().unwrap();
+            let mut rgb = vec![0; width * height * 3];
+            reader.next_frame(&mut rgb).unwrap();
+            assert!(rgb.iter().all(|&value| value == grey), "{kind}: {}", rgb[0]);
+        }
+    }
+}

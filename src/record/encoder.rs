@@ -4,9 +4,9 @@
 //!   fill ─► pool of buffers   ─► appsrc ─► (convert) ─► x264 ─► appsink ─► queue of units ─► `segments`
 //!           empty: refused          └──────── one thread, nice 10 ──────┘  full: the encoder waits, then the pool is empty
 //! ```
-//! CPU of one picture on the machine of the README, 1280×720 / 1920×1080, ratios to x264 ultrafast on NV12 (3.4 / 6.4 ms): x264 superfast
-//! 2.9 / 2.8, openh264 1.6 / 2.1, VP8 realtime 2.2 / 2.5, MPEG-4 part 2 1.1 / 1.2, JPEG 0.6 / 0.7 (no time axis, four times the bytes).
-//! From BGRX (the overlay stream) x264 ultrafast costs 1.8 / 2.1: the conversion is most of the difference. So: x264
+//! CPU of one picture, 1280×720 / 1920×1080, as ratios to x264 ultrafast on NV12 at quality 21 (4.8 / 9.5 ms where it was measured; 29 /
+//! 48 kB a picture of the real clip): x264 superfast 2.3 / 2.6, openh264 1.1 / 1.4, VP8 realtime 1.5 / 1.7, MPEG-4 part 2 0.8 / 0.9, JPEG
+//! 0.4 / 0.5 with three times the bytes. From BGRX (the overlay stream) x264 ultrafast costs 1.4 / 1.6: the conversion. So: x264
 //! ultrafast, planes without conversion where they are captured, openh264 where there is no x264.
 
 use crate::frame::{FrameLayout, Matrix, PixelFormat, Range};
@@ -335,6 +335,8 @@ fn chain(name: &str, input: &Input, fps: f64, settings: &Settings) -> Result<Vec
             } else {
                 encoder.set_property_from_str("pass", "qual");
                 encoder.set_property("quantizer", settings.quality);
+                // Else `bitrate` (2 Mbit/s) would limit the quality.
+                encoder.set_property("vbv-buf-capacity", 0u32);
             }
             encoder.set_property("key-int-max", key_every);
             // Pictures leave in the order in which they came: the file needs no second time a picture.

@@ -115,9 +115,11 @@ fn captured_planes_come_back_as_they_were() {
         let rgb = |y: f64| if range == Range::Limited { ((y - 16.0) * 255.0 / 219.0).round() as u8 } else { y as u8 };
         for (_, pixels) in decoded {
             let at = |x: usize, y: usize| pixels[(y * 130 + x) * 4];
+            // The conversion from RGB rounds chroma.
+            let near = if format == PixelFormat::Rgb { 7 } else { 4 };
             for y in [2, 35, 67] {
                 assert!(
-                    at(20, y).abs_diff(rgb(40.0)) <= 4 && at(110, y).abs_diff(rgb(200.0)) <= 4,
+                    at(20, y).abs_diff(rgb(40.0)) <= near && at(110, y).abs_diff(rgb(200.0)) <= near,
                     "{format:?}: {} {}",
                     at(20, y),
                     at(110, y)
@@ -135,7 +137,7 @@ fn segments_hold_every_picture_once_and_each_plays_alone() {
     recorder.start(Some(vec![(Stream::Overlay, path.clone())]));
     let input = Input::Presented { width: 64, height: 48 };
     for n in 0..75 {
-        insist(&mut recorder, Stream::Overlay, input, 1000 + n, n * 100_000_000, level(n));
+        insist(&mut recorder, Stream::Overlay, input, 1000 + n, (n + 5) * 100_000_000, level(n));
     }
     recorder.finish().1.unwrap();
     let sidecar = Sidecar::load(&sidecar_path(&path)).unwrap();

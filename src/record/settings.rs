@@ -52,7 +52,7 @@ pub struct Settings {
     pub streams: Vec<Stream>,
     /// A new file begins at the first key picture after so many seconds. Default: 0, one file. Else 2 to 86400.
     pub segment_s: u32,
-    /// x264's constant rate factor: 0 (lossless, huge) to 50. Default: 21.
+    /// x264's constant rate factor: 0 (lossless, huge) to 50. Default: 23.
     pub quality: u32,
     /// Average bit rate instead of a constant quality. Default: 0, by quality. Else 100 to 200000.
     pub bitrate_kbps: u32,
@@ -71,7 +71,7 @@ impl Default for Settings {
             dir: None,
             streams: vec![Stream::Overlay],
             segment_s: 0,
-            quality: 21,
+            quality: 23,
             bitrate_kbps: 0,
             preset: Preset::Ultrafast,
             disk_budget_mb: 0,

@@ -42,9 +42,15 @@ fn whole_fragments(bytes: &[u8]) -> usize {
     count
 }
 
+/// The recorder took no picture from the screen. A decoder that gets no core is another matter.
 #[track_caller]
 fn assert_nothing_dropped(report: &serde_json::Value) {
-    assert_eq!(report["frames"]["captured"], report["frames"]["displayed"], "{} {}", report["frames"], report["losses"]);
+    let losses = &report["losses"];
+    assert!(report["frames"]["dropped_display"] == 0 && losses["capture_ring_full"].is_null(), "{} {losses}", report["frames"]);
+}
+
+fn displayed(report: &serde_json::Value) -> u64 {
+    report["frames"]["displayed"].as_u64().unwrap()
 }
 
 fn left_out(report: &serde_json::Value, stream: &str) -> u64 {
@@ -60,7 +66,7 @@ fn both_streams_are_recorded_with_the_capture_stamps_and_every_picture_is_counte
     assert_eq!(run.left(), ["c.mp4", "c.recording.json", "report.json", "x.mp4", "x.recording.json"]);
     for (stream, name) in [("overlay", "x"), ("clean", "c")] {
         let times = pictures(&run.path(&format!("{name}.mp4")));
-        assert_eq!(times.len() as u64 + left_out(&report, stream), 60, "{stream}: {}", report["losses"]);
+        assert_eq!(times.len() as u64 + left_out(&report, stream), displayed(&report), "{stream}: {}", report["losses"]);
         let sidecar = Sidecar::load(&run.path(&format!("{name}.recording.json"))).unwrap();
         assert_eq!((sidecar.stream.name(), sidecar.is_finished), (stream, true));
         assert_eq!(sidecar.segments.iter().map(|segment| segment.pictures).sum::<u64>(), times.len() as u64);
@@ -155,27 +161,27 @@ fn assert_stopped_by_a_full_disk(status: Option<i32>, stderr: &str, folder: &Pat
 }
 
 /// Pictures that no encoder makes small.
-const SNOW: &str = "gst:videotestsrc is-live=true pattern=snow ! video/x-raw,format=NV12,width=640,height=360,framerate=30/1";
+const SNOW: &str = "gst:videotestsrc is-live=true pattern=snow ! video/x-raw,format=NV12,width=320,height=240,framerate=30/1";
 
 #[test]
 fn a_disk_that_fills_up_stops_the_recording_and_not_the_picture() {
     let made = Mount::new("a_disk_that_fills_up_stops_the_recording_and_not_the_picture", |at| {
-        succeeds("mount", &["-t", "tmpfs", "-o", "size=6m", "tmpfs", at])
+        succeeds("mount", &["-t", "tmpfs", "-o", "size=4m", "tmpfs", at])
     });
     let Some(mount) = made else { return };
     let config = mount.at.path().join("config.toml");
-    std::fs::write(&config, "[record]\nmin_free_mb = 0\n").unwrap();
+    std::fs::write(&config, "[record]\nmin_free_mb = 0\nquality = 1\n").unwrap();
     let recording = mount.at.path().join("x.mp4");
     let record = ["--record", recording.to_str().unwrap(), "--config", config.to_str().unwrap()];
     let run = Run::new(&[&["--source", SNOW, "--frames", "150"], &record[..]].concat());
     assert_stopped_by_a_full_disk(run.output.status.code(), &run.stderr(), run.folder.path(), &recording);
     // The same with room that is to stay free.
     let _ = std::fs::remove_file(&recording);
-    std::fs::write(&config, "[record]\nmin_free_mb = 3\n").unwrap();
+    std::fs::write(&config, "[record]\nmin_free_mb = 2\nquality = 1\n").unwrap();
     let run = Run::new(&[&["--source", SNOW, "--frames", "150"], &record[..]].concat());
     assert_stopped_by_a_full_disk(run.output.status.code(), &run.stderr(), run.folder.path(), &recording);
     assert!(run.stderr().contains("min_free_mb"), "{}", run.stderr());
-    assert!(recording.metadata().unwrap().len() <= 3 << 20);
+    assert!(recording.metadata().unwrap().len() <= 2 << 20);
 }
 
 #[test]
@@ -183,10 +189,12 @@ fn a_file_that_may_not_grow_stops_the_recording_and_not_the_picture() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| -> PathBuf { folder.path().join(name) };
     // Larger than the shared memory of the pictures, which counts as a file too.
-    let script = "trap '' XFSZ; ulimit -f 8192; exec \"$0\" \"$@\"";
+    let script = "trap '' XFSZ; ulimit -f 4096; exec \"$0\" \"$@\"";
+    std::fs::write(at("config.toml"), "[record]\nmin_free_mb = 0\nquality = 1\n").unwrap();
     let mut command = Command::new("sh");
     command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY").args(["-c", script, env!("CARGO_BIN_EXE_keyhole")]);
     command.args(["run", "--display", "headless", "--source", SNOW, "--frames", "150"]);
+    command.arg("--config").arg(at("config.toml"));
     command.arg("--record").arg(at("x.mp4")).arg("--report").arg(at("report.json"));
     let output = command.output().unwrap();
     assert_stopped_by_a_full_disk(output.status.code(), &String::from_utf8_lossy(&output.stderr), folder.path(), &at("x.mp4"));
@@ -232,6 +240,6 @@ fn a_disk_that_hangs_costs_no_picture_and_is_named() {
     let report: serde_json::Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
     assert_nothing_dropped(&report);
     assert!(report["losses"]["record_overlay_disk_slow"].as_u64().unwrap() > 0, "{}", report["losses"]);
-    assert_eq!(pictures(&recording).len() as u64 + left_out(&report, "overlay"), 780, "{}", report["losses"]);
+    assert_eq!(pictures(&recording).len() as u64 + left_out(&report, "overlay"), displayed(&report), "{}", report["losses"]);
     assert!(report["alarms"].as_array().unwrap().iter().any(|alarm| alarm["code"] == "RECORD-SLOW"));
 }
