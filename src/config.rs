@@ -2,7 +2,7 @@
 //! flags override.
 
 use crate::base::error::ErrorKind;
-use crate::{capture, display, link, overlay};
+use crate::{capture, display, link, overlay, record};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -47,6 +47,7 @@ pub struct Config {
     pub link: link::Settings,
     pub overlay: overlay::Settings,
     pub display: display::Settings,
+    pub record: record::Settings,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +99,7 @@ impl Config {
         range("capture.decode_ahead_frames", ahead.to_string(), (1..=16).contains(&ahead), "1 to 16")?;
         self.overlay.check().map_err(ConfigError::Room)?;
         self.display.check().map_err(ConfigError::Room)?;
+        self.record.check().map_err(ConfigError::Room)?;
         self.link.check().map_err(|e| ConfigError::Room(e.to_string()))
     }
 }

@@ -64,6 +64,9 @@ pub struct Arguments {
     /// Record what is shown: .mp4 (H.264, never slows the picture) or .mkv (lossless FFV1: the recorder pulls the run instead of the clock).
     #[arg(long, value_name = "F")]
     record: Option<PathBuf>,
+    /// Record the captured picture besides, nothing drawn over it (.mp4).
+    #[arg(long, value_name = "F.mp4")]
+    record_clean: Option<PathBuf>,
     /// Keep the last picture with an overlay as PNG.
     #[arg(long, value_name = "F.png")]
     snapshot: Option<PathBuf>,
@@ -112,6 +115,7 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
         hud: arguments.hud == Switch::On,
         engines: arguments.engines,
         record: arguments.record,
+        record_clean: arguments.record_clean,
         snapshots: SnapshotPlan { path: arguments.snapshot, at: arguments.snapshot_at },
         report: arguments.report,
         timeline: arguments.timeline,

@@ -24,6 +24,7 @@ use crate::pipeline::scheduling;
 use crate::pipeline::screen::{Hidden, Screen};
 use crate::pipeline::sinks::{Present, Sinks};
 use crate::pipeline::state::{Ai, Signal, States};
+use crate::record::RecordAlarm;
 use crate::scene::Scene;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,6 +35,12 @@ use std::time::Duration;
 pub enum Control {
     Overlay(OverlayMode),
     ToggleHud,
+    /// Starts or stops recording into the recordings' folder.
+    ToggleRecording,
+    /// Marks the frame on the screen in the recording.
+    Marker,
+    /// Keeps the next picture, with and without overlay, as PNG.
+    Still,
     Quit,
 }
 
@@ -137,6 +144,7 @@ struct Run {
     counters: DisplayCounters,
     delays: DisplayDelays,
     first_present_ns: Option<u64>,
+    record_alarm: Option<RecordAlarm>,
     cadence: Option<Cadence>,
     /// When work on the present began, ns.
     turn_began_ns: u64,
@@ -173,6 +181,7 @@ impl DisplayThread {
             counters: DisplayCounters::default(),
             delays: DisplayDelays::default(),
             first_present_ns: None,
+            record_alarm: None,
             cadence: None,
             turn_began_ns: now_ns,
             paint_ns: PAINT_NS,
@@ -217,8 +226,9 @@ impl DisplayThread {
             // Read before the slot is looked at: what was pushed before the end was declared is then still seen. Capture
             // is what ends a run, also one that is asked to stop: each frame that it took is still shown.
             let has_ended = self.ended.load(Ordering::Acquire);
-            self.take_controls();
+            self.take_controls(run);
             self.take_signals(run);
+            self.note_recording(run);
             self.take_analysis();
             if let Some(turn_ns) = self.turn_ns(run) {
                 if has_ended && self.frames.is_empty() {
@@ -264,11 +274,31 @@ impl DisplayThread {
         (wait_ns > 0).then_some(wait_ns)
     }
 
-    fn take_controls(&mut self) {
+    /// What has gone wrong with recording is an alarm, once.
+    fn note_recording(&mut self, run: &mut Run) {
+        let state = self.sinks.recording();
+        if state.alarm.is_none() && !state.recording {
+            run.record_alarm = None;
+        }
+        if let Some(alarm) = state.alarm.filter(|alarm| Some(*alarm) > run.record_alarm) {
+            let text = if alarm == RecordAlarm::Slow { "pictures are left out".into() } else { self.sinks.recording_trouble() };
+            self.states.alarm(self.clock.now_ns(), alarm.code(), format!("recording: {text}"));
+            run.record_alarm = Some(alarm);
+        }
+    }
+
+    fn take_controls(&mut self, run: &Run) {
         for control in self.controls.try_iter() {
             match control {
                 Control::Overlay(mode) => self.screen.set_mode(mode),
                 Control::ToggleHud => self.hud_is_on = !self.hud_is_on,
+                Control::ToggleRecording => self.sinks.toggle_recording(),
+                Control::Marker => {
+                    if let Some(on_screen) = &run.on_screen {
+                        self.sinks.mark(&on_screen.frame);
+                    }
+                }
+                Control::Still => self.sinks.want_still(),
                 Control::Quit => self.stop.request(),
             }
         }
@@ -339,6 +369,10 @@ impl DisplayThread {
         let is_silent = now_ns.saturating_sub(run.last_frame_ns) > self.lost_ns;
         if (is_silent || run.lost.is_some()) && self.pulled.is_none() {
             return self.show_no_signal(run, output, now_ns);
+        }
+        if self.pulled.is_some() {
+            // Each frame has waited for its own scene: nothing better comes, and ages mean nothing.
+            return Ok(());
         }
         let Some(on_screen) = &run.on_screen else { return Ok(()) };
         let (frame, shown) = (on_screen.frame.clone(), on_screen.scene);

@@ -43,7 +43,7 @@ use crate::link::{Hello, LinkError, Spawn, State, Worker};
 use crate::overlay::OverlayMode;
 use crate::pipeline::capture::CaptureFailure;
 use crate::pipeline::running::Prepared;
-use crate::record::{RecordError, RecordMode, Report};
+use crate::record::{RecordError, RecordMode, Report, sidecar_path};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,6 +83,8 @@ pub struct Spec {
     pub hud: bool,
     pub engines: Option<PathBuf>,
     pub record: Option<PathBuf>,
+    /// The captured picture, nothing drawn over it.
+    pub record_clean: Option<PathBuf>,
     pub snapshots: SnapshotPlan,
     pub report: Option<PathBuf>,
     pub timeline: Option<PathBuf>,
@@ -123,7 +125,12 @@ pub enum RunError {
 impl RunError {
     /// Something was looked at and found bad: exit code 1.
     pub fn is_finding(&self) -> bool {
-        matches!(self, RunError::Analyst(error) if error.is_finding())
+        match self {
+            RunError::Analyst(error) => error.is_finding(),
+            // The run went on without its recording, and is in the report.
+            RunError::Record(RecordError::Stopped { .. }) => true,
+            _ => false,
+        }
     }
 }
 
@@ -185,11 +192,18 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
 
 /// Each output can be written, and none would be written over another or over what is played.
 fn check_outputs(spec: &Spec) -> Result<(), RecordError> {
+    // A lossless recording has none.
+    let sidecar = |path: &Option<PathBuf>| {
+        path.as_deref().filter(|path| path.extension().is_some_and(|e| e.eq_ignore_ascii_case("mp4"))).map(sidecar_path)
+    };
     let files = [
         ("--report", &spec.report),
         ("--timeline", &spec.timeline),
         ("--scenes", &spec.scenes),
         ("--record", &spec.record),
+        ("--record-clean", &spec.record_clean),
+        ("--record's sidecar", &sidecar(&spec.record)),
+        ("--record-clean's sidecar", &sidecar(&spec.record_clean)),
         ("--snapshot", &spec.snapshots.path),
     ];
     let source = Some(PathBuf::from(spec.source.split('?').next().unwrap_or_default()));
@@ -224,5 +238,12 @@ fn await_worker(worker: &Worker, wake: &Wake, clock: &dyn Clock) -> Result<(), R
 }
 
 fn record_mode(spec: &Spec) -> Result<Option<RecordMode>, RecordError> {
-    spec.record.as_deref().map(RecordMode::for_path).transpose()
+    let mode = spec.record.as_deref().map(RecordMode::for_path).transpose()?;
+    match spec.record_clean.as_deref().map(|path| RecordMode::for_path(path).map(|clean| (path, clean))).transpose()? {
+        Some((path, clean)) if clean == RecordMode::Lossless || mode == Some(RecordMode::Lossless) => Err(RecordError::Extension {
+            path: path.display().to_string(),
+            reason: "the clean picture is recorded as FILE.mp4, and not beside a lossless recording",
+        }),
+        _ => Ok(mode),
+    }
 }

@@ -71,7 +71,7 @@ impl Prepared {
         if is_pulled {
             eprintln!("keyhole: lossless recording: the recorder pulls the run, nothing is shown at the source's pace");
         }
-        let sinks = open_sinks(&spec, &info, is_pulled)?;
+        let sinks = open_sinks(&spec, &info, &engine, is_pulled)?;
         let stream = SceneStream::start(&spec, &worker, is_pulled)?;
         let stop = Shutdown::default();
         let frames = Arc::new(Slot::new(DISPLAY_SLOT, wake.clone()));
@@ -151,7 +151,6 @@ impl Prepared {
         if let Some(error) = shown.error.take() {
             return Err(error.into());
         }
-        finished?;
         streamed?;
         let end_ns = clock.now_ns();
         let path = spec.report.clone();
@@ -176,11 +175,13 @@ impl Prepared {
         if let Some(path) = &path {
             crate::record::write_report(&report, path)?;
         }
+        // Last: a recording that failed takes nothing from the report, which says so.
+        finished?;
         Ok(report)
     }
 }
 
-fn open_sinks(spec: &Spec, info: &SourceInfo, is_pulled: bool) -> Result<Sinks, RecordError> {
+fn open_sinks(spec: &Spec, info: &SourceInfo, engine: &EngineLine, is_pulled: bool) -> Result<Sinks, RecordError> {
     let mut sinks = Sinks::new(spec.snapshots.clone(), is_pulled);
     if let Some(dir) = &spec.coverage {
         crate::record::make_folder(dir)?;
@@ -193,8 +194,10 @@ fn open_sinks(spec: &Spec, info: &SourceInfo, is_pulled: bool) -> Result<Sinks, 
             out.write_all(b"\n")
         })?);
     }
-    if let Some(path) = &spec.record {
-        sinks.recorder = Some(VideoRecorder::start(path, info.width, info.height, info.fps)?);
+    if is_pulled {
+        sinks.lossless = spec.record.as_ref().map(|path| VideoRecorder::start(path, info.width, info.height, info.fps)).transpose()?;
+    } else {
+        sinks.prepare_recording(spec, info, engine)?;
     }
     Ok(sinks)
 }

@@ -181,7 +181,7 @@ impl States {
         }
     }
 
-    fn alarm(&mut self, now_ns: u64, code: &'static str, text: String) {
+    pub fn alarm(&mut self, now_ns: u64, code: &'static str, text: String) {
         tracing::error!(code, "{text}");
         if self.alarms.len() < KEPT {
             self.alarms.push(AlarmLine { at_ms: self.at_ms(now_ns), code, text });

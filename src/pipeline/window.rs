@@ -47,6 +47,9 @@ fn control_for(event: WindowEvent) -> Option<Control> {
         WindowEvent::Key(Key::Char('o')) => Some(Control::Overlay(OverlayMode::Outline)),
         WindowEvent::Key(Key::Char('t')) => Some(Control::Overlay(OverlayMode::Fill)),
         WindowEvent::Key(Key::Char('h')) => Some(Control::ToggleHud),
+        WindowEvent::Key(Key::Char('r')) => Some(Control::ToggleRecording),
+        WindowEvent::Key(Key::Char('m')) => Some(Control::Marker),
+        WindowEvent::Key(Key::Char('s')) => Some(Control::Still),
         WindowEvent::Key(Key::Char('q')) | WindowEvent::CloseRequested => Some(Control::Quit),
         WindowEvent::Key(Key::Char(_)) | WindowEvent::Resized(..) => None,
     }

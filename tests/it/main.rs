@@ -6,6 +6,7 @@ mod formats;
 mod link;
 mod pipeline;
 mod record;
+mod recording;
 mod run;
 mod sources;
 mod support;

@@ -19,6 +19,7 @@ fn spec(folder: &std::path::Path, worker: Spawn) -> Spec {
         hud: false,
         engines: Some(root().join("engines")),
         record: None,
+        record_clean: None,
         snapshots: SnapshotPlan::default(),
         report: None,
         timeline: Some(folder.join("t.jsonl")),
