@@ -10,18 +10,22 @@
 
 mod canvas;
 mod error;
+mod feed;
 mod gpu_window;
 mod headless;
+mod monitors;
 mod settings;
 mod shm;
 pub mod window;
 mod x11;
 
 pub use error::DisplayError;
+pub use feed::{CleanFeed, FeedCounts, OpenFeed};
 pub use gpu_window::GpuWindow;
 pub use headless::{Headless, HeadlessGpu};
-pub use settings::{Presenter, Settings};
-pub use window::{Key, WindowEvent, WindowHandle, WindowOptions, open_window_output, run_window};
+pub use monitors::{Monitor, MonitorChoice};
+pub use settings::{CleanFeed as CleanFeedChoice, Presenter, Settings};
+pub use window::{FeedOptions, Key, WindowEvent, WindowHandle, WindowOptions, Windows, open_window_output, run_window};
 pub use x11::X11Output;
 
 use crate::frame::Frame;

@@ -10,12 +10,11 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Language {
     #[default]
-    #[serde(rename = "en")]
-    English,
-    #[serde(rename = "de")]
-    German,
+    En,
+    De,
 }
 
 /// What can be said in the overlay.
@@ -41,13 +40,13 @@ const GERMAN: [(&str, &str); 8] = [
 /// The text of a word, lines divided by '\n'. The one place where the overlay's language is decided.
 pub fn label_text(word: Word, language: Language) -> Cow<'static, str> {
     match (word, language) {
-        (Word::Class(id), Language::English) => Cow::Borrowed(classes::table().name(id)),
-        (Word::Class(id), Language::German) => {
+        (Word::Class(id), Language::En) => Cow::Borrowed(classes::table().name(id)),
+        (Word::Class(id), Language::De) => {
             let name = classes::table().name(id);
             Cow::Borrowed(GERMAN.iter().find(|(english, _)| *english == name).map_or(name, |(_, german)| german))
         }
-        (Word::LastSeen(seconds), Language::English) => Cow::Owned(format!("last seen\n{seconds} s")),
-        (Word::LastSeen(seconds), Language::German) => Cow::Owned(format!("zuletzt\nvor {seconds} s")),
+        (Word::LastSeen(seconds), Language::En) => Cow::Owned(format!("last seen\n{seconds} s")),
+        (Word::LastSeen(seconds), Language::De) => Cow::Owned(format!("zuletzt\nvor {seconds} s")),
     }
 }
 
@@ -56,7 +55,7 @@ const TEXT_PART: f32 = 0.021;
 /// Below this nobody can read it.
 const LEAST_PX: f32 = 9.0;
 const GROUND_RGB: [u8; 3] = [10, 12, 16];
-const GROUND_ALPHA: u8 = 150;
+const GROUND_ALPHA: u8 = 185;
 
 /// A word as pixels: ink coverage, 0..=255, row by row.
 #[derive(Debug)]
@@ -161,18 +160,18 @@ mod tests {
         use crate::base::classes::ClassKind;
         for class in classes::table().iter().filter(|c| matches!(c.kind, ClassKind::Instrument | ClassKind::Finding)) {
             assert!(GERMAN.iter().any(|(english, _)| *english == class.name), "{}", class.name);
-            assert!(!label_text(Word::Class(class.id), Language::German).contains('%'));
+            assert!(!label_text(Word::Class(class.id), Language::De).contains('%'));
         }
         assert!(GERMAN.iter().all(|(english, _)| classes::table().by_name(english).is_some()));
-        assert_eq!(label_text(Word::LastSeen(3), Language::English), "last seen\n3 s");
-        assert_eq!(label_text(Word::LastSeen(3), Language::German), "zuletzt\nvor 3 s");
+        assert_eq!(label_text(Word::LastSeen(3), Language::En), "last seen\n3 s");
+        assert_eq!(label_text(Word::LastSeen(3), Language::De), "zuletzt\nvor 3 s");
     }
 
     #[test]
     fn a_word_fits_beside_the_picture_s_middle_and_is_drawn_once() {
         for (width, height) in [(1920, 1080), (1280, 720), (720, 576)] {
             let mut lettering = Lettering::new(height);
-            for language in [Language::English, Language::German] {
+            for language in [Language::En, Language::De] {
                 for seconds in 0..=10 {
                     let (w, h) = lettering.size(Word::LastSeen(seconds), language);
                     assert!(w * 10 <= width && h * 10 <= height, "{w}×{h} in {width}×{height}: outside the central 80 %");
@@ -180,11 +179,11 @@ mod tests {
             }
             assert_eq!(lettering.kept.len(), 22);
             let mut layer = Layer::new(width, height);
-            let rect = lettering.put(Word::LastSeen(1), Language::German, (width - 5, height - 3), [255; 3], 200, &mut layer);
+            let rect = lettering.put(Word::LastSeen(1), Language::De, (width - 5, height - 3), [255; 3], 200, &mut layer);
             assert_eq!(rect, Rect { x0: width - 5, y0: height - 3, x1: width, y1: height });
             let bright = |layer: &Layer| layer.data.chunks_exact(4).filter(|p| p[1] > 150).count();
             let (x, y) = (0, height / 2);
-            lettering.put(Word::LastSeen(1), Language::German, (x, y), [255; 3], 255, &mut layer);
+            lettering.put(Word::LastSeen(1), Language::De, (x, y), [255; 3], 255, &mut layer);
             assert!(bright(&layer) > 100 * height / 1080);
             assert!(layer.data.chunks_exact(4).all(|p| p[..3].iter().all(|c| *c <= p[3])), "premultiplied");
             assert_eq!(lettering.kept.len(), 22);

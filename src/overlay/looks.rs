@@ -47,7 +47,7 @@ fn a_departed_instrument_is_a_mark_and_words_at_the_rim_only() {
     for (width, height) in [(1920u32, 1080u32), (1280, 720), (720, 576)] {
         let (w, h) = (width as f32, height as f32);
         for at in [[0.0, 0.4 * h], [w, 0.98 * h], [0.3 * w, 0.0], [0.99 * w, h], [0.0, 0.0]] {
-            for language in [Language::English, Language::German] {
+            for language in [Language::En, Language::De] {
                 let mut empty = scene(width, height);
                 empty.tracks.clear();
                 empty.tissues.clear();
@@ -316,7 +316,7 @@ fn pictures_of_all_looks_can_be_looked_at() {
             ("unknown", &unknown, outline),
             ("marks", &marked, outline),
             ("names", &marked, Style { labels: true, ..outline }),
-            ("namen", scene, Style { labels: true, language: Language::German, ..outline }),
+            ("namen", scene, Style { labels: true, language: Language::De, ..outline }),
         ];
         for (name, scene, style) in looks {
             let mut list = DrawList::from_scene(scene, &style, STILL);

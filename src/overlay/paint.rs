@@ -18,6 +18,8 @@ use crate::scene::Trust;
 
 /// In pixels of a picture of 1080 rows.
 const CASING_PX: f32 = 1.25;
+/// Corners stand alone on whatever is there: a heavier casing.
+const FINDING_CASING: f32 = 1.8;
 pub(super) const DASHES_PX: [f32; 2] = [12.0, 9.0];
 const TIP_RADIUS_PX: f32 = 11.0;
 const TIP_DOT_PX: f32 = 2.5;
@@ -120,7 +122,8 @@ impl Painter {
     pub(super) fn pen(&self, style: &Style, kind: ClassKind, rgb: [u8; 3]) -> Pen {
         let height = self.raster.size().1;
         let core_radius = 0.5 * style.line_width_px(kind, height);
-        let casing = (CASING_PX * Style::scale(height)).max(0.6);
+        let part = if kind == ClassKind::Finding { FINDING_CASING } else { 1.0 };
+        let casing = (CASING_PX * Style::scale(height)).max(0.6) * part;
         Pen { core_radius, casing_radius: core_radius + casing, rgb, opacity: level(style.opacity) }
     }
 

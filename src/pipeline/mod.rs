@@ -12,7 +12,10 @@
 mod ai;
 mod analyst;
 mod capture;
+pub mod controls;
 mod driver;
+pub mod inputs;
+pub mod prefs;
 mod progress;
 mod proof;
 mod running;
