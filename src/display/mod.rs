@@ -14,6 +14,7 @@ mod feed;
 mod gpu_window;
 mod headless;
 mod monitors;
+mod refresh;
 mod settings;
 mod shm;
 pub mod window;
@@ -24,6 +25,7 @@ pub use feed::{CleanFeed, FeedCounts, OpenFeed};
 pub use gpu_window::GpuWindow;
 pub use headless::{Headless, HeadlessGpu};
 pub use monitors::{Monitor, MonitorChoice};
+pub use refresh::Refresh;
 pub use settings::{CleanFeed as CleanFeedChoice, Presenter, Settings};
 pub use window::{FeedOptions, Key, WindowEvent, WindowHandle, WindowOptions, Windows, open_window_output, run_window};
 pub use x11::X11Output;
@@ -100,6 +102,12 @@ impl<'a> PresentedView<'a> {
 /// Shows pictures. Lives on the display thread.
 pub trait Output: Send {
     fn describe(&self) -> OutputInfo;
+
+    /// When this output takes new pictures, where it does so at a rate of its own: `show` then returns at a tick. None: it
+    /// takes them as they come.
+    fn refresh(&self) -> Option<Refresh> {
+        None
+    }
 
     /// Composes and presents; returns when the present has completed. Layers have the picture's size and are laid over
     /// it in their order.

@@ -1,3 +1,4 @@
+use crate::base::rate::Rate;
 use crate::display::monitors::MonitorChoice;
 use serde::Deserialize;
 
@@ -44,6 +45,8 @@ pub struct Settings {
     pub title: String,
     /// How long a present may take before the output counts as broken. Default: 500 ms.
     pub present_timeout_ms: u32,
+    /// Pictures are taken at this rate only, as a monitor takes them: `"60"`, `"59.94"`. Default: headless, as they come.
+    pub refresh_hz: Option<Rate>,
 }
 
 impl Default for Settings {
@@ -56,6 +59,7 @@ impl Default for Settings {
             clean_feed_monitor: None,
             title: "keyhole".into(),
             present_timeout_ms: 500,
+            refresh_hz: None,
         }
     }
 }

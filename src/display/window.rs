@@ -254,7 +254,7 @@ impl<Ready: FnOnce(Windows), Event: FnMut(WindowEvent)> App<Ready, Event> {
             Some(FeedOptions { monitor: Some(wanted), .. }) => Some(monitors::choose(&connected, wanted)?),
             _ => None,
         };
-        let (size, title) = (PhysicalSize::from(self.options.size), self.options.title.clone());
+        let (size, title) = (PhysicalSize::<u32>::from(self.options.size), self.options.title.clone());
         let open = |title: String, monitor: Option<usize>| -> Result<WindowHandle, DisplayError> {
             let mut attributes = Window::default_attributes().with_title(title).with_inner_size(size);
             if let Some(monitor) = monitor {

@@ -12,11 +12,14 @@ use crate::base::ids::FrameId;
 use crate::base::shutdown::Shutdown;
 use crate::base::slot::{Slot, Wake};
 use crate::base::stats::Delays;
-use crate::display::{DisplayError, Output, OutputInfo, Picture};
+use crate::display::{CleanFeed, DisplayError, FeedCounts, Output, OutputInfo, Picture};
 use crate::frame::Frame;
 use crate::overlay::hud::{Banner, Hud, HudText, declared_rects};
 use crate::overlay::{OverlayMode, Rect};
 use crate::pipeline::ai::{AiStatus, Analysis};
+use crate::pipeline::cadence::{Cadence, CadenceCounts};
+use crate::pipeline::controls::Errand;
+use crate::pipeline::operator::Operator;
 use crate::pipeline::scheduling;
 use crate::pipeline::screen::{Hidden, Screen};
 use crate::pipeline::sinks::{Present, Sinks};
@@ -25,14 +28,6 @@ use crate::scene::Scene;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-/// What the operator asks for while it runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Control {
-    Overlay(OverlayMode),
-    ToggleHud,
-    Quit,
-}
 
 /// Counted by the display thread.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -60,8 +55,19 @@ pub struct DisplayOutcome {
     pub delays: DisplayDelays,
     pub states: States,
     pub first_present_ns: Option<u64>,
+    /// Where the output has a rate of its own.
+    pub cadence: Option<CadenceOutcome>,
+    pub feed: Option<FeedCounts>,
     pub error: Option<DisplayError>,
     pub sinks: Sinks,
+}
+
+/// How the source's rate fell on the output's.
+pub struct CadenceOutcome {
+    pub refresh_hz: f64,
+    pub counts: CadenceCounts,
+    /// Capture stamp → the refresh that showed it: a sawtooth where the rates differ.
+    pub wait: Delays,
 }
 
 /// Makes the output, on the display thread.
@@ -73,11 +79,16 @@ pub struct DisplayThread {
     pub frames: Arc<Slot<Frame>>,
     pub wake: Arc<Wake>,
     pub analysis: Option<Arc<dyn Analysis>>,
-    pub controls: crossbeam_channel::Receiver<Control>,
+    pub operator: Operator,
+    /// A second output, for the picture alone.
+    pub feed: Option<CleanFeed>,
     pub screen: Screen,
     pub hud: Hud,
     pub hud_is_on: bool,
+    /// One more action turns the overlay on.
+    pub is_armed: bool,
     pub source_line: String,
+    pub source_fps: f64,
     pub sinks: Sinks,
     pub states: States,
     /// No frame for so long means NO SIGNAL.
@@ -113,6 +124,9 @@ struct Run {
     counters: DisplayCounters,
     delays: DisplayDelays,
     first_present_ns: Option<u64>,
+    cadence: Option<Cadence>,
+    /// When work on the present began, ns.
+    turn_began_ns: u64,
     recent: Recent,
 }
 
@@ -141,11 +155,14 @@ impl DisplayThread {
             counters: DisplayCounters::default(),
             delays: DisplayDelays::default(),
             first_present_ns: None,
+            cadence: None,
+            turn_began_ns: now_ns,
             recent: Recent { since_ns: now_ns, ..Recent::default() },
         };
         let mut info = OutputInfo { display: "none", adapter: String::new(), compositor: "none" };
         let error = open().and_then(|mut output| {
             info = output.describe();
+            run.cadence = output.refresh().map(|refresh| Cadence::new(refresh, self.source_fps));
             let driven = self.drive(&mut run, &mut *output);
             if let Some(on_screen) = run.on_screen.take()
                 && let Ok(pixels) = output.presented()
@@ -155,12 +172,16 @@ impl DisplayThread {
             driven
         });
         self.stop.request();
+        let cadence = run.cadence.map(Cadence::into_parts);
+        let feed = self.feed.take().map(|feed| feed.finish().0);
         DisplayOutcome {
             output: info,
             counters: run.counters,
             delays: run.delays,
             states: self.states,
             first_present_ns: run.first_present_ns,
+            cadence: cadence.map(|(refresh, counts, wait)| CadenceOutcome { refresh_hz: refresh.rate.per_second(), counts, wait }),
+            feed,
             error: error.err().filter(|e| !matches!(e, DisplayError::Closed)),
             sinks: self.sinks,
         }
@@ -178,8 +199,16 @@ impl DisplayThread {
             // Read before the slot is looked at: what was pushed before the end was declared is then still seen. Capture
             // is what ends a run, also one that is asked to stop: each frame that it took is still shown.
             let has_ended = self.ended.load(Ordering::Acquire);
-            self.take_controls();
+            self.take_controls(run);
             self.take_analysis();
+            if let Some(turn_ns) = self.turn_ns(run) {
+                if has_ended && self.frames.is_empty() {
+                    return Ok(());
+                }
+                let patience = self.patience(run).min(Duration::from_nanos(turn_ns));
+                self.wake.wait(patience);
+                continue;
+            }
             if let Some(frame) = self.frames.pop() {
                 if let Err(error) = self.show_new(run, output, frame) {
                     run.counters.failed += 1;
@@ -191,18 +220,43 @@ impl DisplayThread {
             if has_ended {
                 return Ok(());
             }
+            let presents = run.counters.repeated;
             self.refresh(run, output)?;
-            self.wake.wait(self.patience(run));
+            // A monitor with a rate of its own has waited for its tick already, if anything was shown.
+            if run.cadence.is_none() || run.counters.repeated == presents {
+                self.wake.wait(self.patience(run));
+            }
         }
     }
 
-    fn take_controls(&mut self) {
-        for control in self.controls.try_iter() {
-            match control {
-                Control::Overlay(mode) => self.screen.set_mode(mode),
-                Control::ToggleHud => self.hud_is_on = !self.hud_is_on,
-                Control::Quit => self.stop.request(),
+    /// Where the output takes pictures at a rate of its own: how long it is until the next turn, ns. None: now.
+    /// Frames that come faster than the output takes them are left out here.
+    fn turn_ns(&mut self, run: &mut Run) -> Option<u64> {
+        let cadence = run.cadence.as_mut()?;
+        let now_ns = self.clock.now_ns();
+        let wait_ns = cadence.turn_ns(now_ns).saturating_sub(now_ns);
+        let waiting = self.frames.len();
+        if (wait_ns == 0 || cadence.is_flooded(waiting)) && cadence.must_slip(now_ns, waiting) {
+            // Its place in the slot is free again at once.
+            drop(self.frames.pop());
+        }
+        run.turn_began_ns = now_ns;
+        (wait_ns > 0).then_some(wait_ns)
+    }
+
+    fn take_controls(&mut self, run: &mut Run) {
+        let now_ns = self.clock.now_ns();
+        while let Some(errand) = self.operator.next_errand(now_ns) {
+            match errand {
+                Errand::Quit => self.stop.request(),
+                Errand::Freeze | Errand::Zoom | Errand::Mark | Errand::Still | Errand::Record => {}
             }
+        }
+        if let Some(view) = self.operator.changed_view(now_ns) {
+            self.screen.set_view(&view);
+            self.hud_is_on = view.hud;
+            self.is_armed = view.is_armed;
+            run.hud_due_ns = 0;
         }
     }
 
@@ -248,6 +302,9 @@ impl DisplayThread {
         self.screen.paint(scene.as_deref(), &frame);
         self.refresh_hud(run, now_ns, size_of(&frame));
         self.present(run, output, &frame, scene.as_deref(), false)?;
+        if let Some(feed) = &self.feed {
+            feed.offer(&frame);
+        }
         run.on_screen = Some(OnScreen { frame, scene: scene.map(|scene| scene.frame) });
         Ok(())
     }
@@ -265,7 +322,8 @@ impl DisplayThread {
         // A newer scene of an older frame waits for the next frame; its own frame's scene is shown at once.
         let is_own_scene = wanted == Some(frame.id()) && shown != wanted;
         let must_vanish = shown.is_some() && wanted.is_none();
-        if !is_own_scene && !must_vanish {
+        // A monitor with a rate of its own shows something at each tick.
+        if !is_own_scene && !must_vanish && run.cadence.is_none() {
             return Ok(());
         }
         self.screen.paint(scene.as_deref(), &frame);
@@ -289,6 +347,9 @@ impl DisplayThread {
         self.refresh_hud(run, now_ns, size);
         // Said even where the HUD is off: a picture that has stopped is never shown as live.
         output.show(Picture::Blank(size.0, size.1), &[self.hud.layer()])?;
+        if let Some(feed) = &self.feed {
+            feed.offer_blank(size.0, size.1);
+        }
         run.blank_shown = true;
         Ok(())
     }
@@ -328,6 +389,10 @@ impl DisplayThread {
             None => output.show(picture, &[overlay])?,
         };
         let done_ns = shown.done_ns;
+        if let Some(cadence) = &mut run.cadence {
+            let worked_ns = done_ns.saturating_sub(shown.present_ns + run.turn_began_ns);
+            cadence.turned(done_ns, worked_ns, (!repeat).then_some(frame.stamps().capture_ns));
+        }
         run.first_present_ns.get_or_insert(done_ns);
         run.delays.compose.record_ns(shown.compose_ns);
         run.delays.present.record_ns(shown.present_ns);
@@ -395,7 +460,11 @@ impl DisplayThread {
             ms(recent.age_ns)
         );
         let state = format!("{}   AI {}", self.source_line, self.states.ai().name().to_uppercase());
-        self.hud.update(&HudText { top_left: vec![state], bottom_left: vec![figures], banner });
+        let mut top_left = vec![state];
+        if self.is_armed {
+            top_left.push("OVERLAY: o or Enter turns it on".into());
+        }
+        self.hud.update(&HudText { top_left, bottom_left: vec![figures], banner });
         run.banner = banner;
         run.hud_due_ns = now_ns + HUD_EVERY_NS;
     }
@@ -403,7 +472,7 @@ impl DisplayThread {
     /// How long nothing needs doing unless somebody rings.
     fn patience(&self, run: &Run) -> Duration {
         let now_ns = self.clock.now_ns();
-        let mut deadline_ns = run.last_frame_ns + self.lost_ns;
+        let mut deadline_ns = (run.last_frame_ns + self.lost_ns).min(self.operator.due_ns().unwrap_or(u64::MAX));
         if let (Some(OnScreen { scene: Some(_), .. }), Some(held)) = (&run.on_screen, self.screen.held()) {
             deadline_ns = deadline_ns.min(held.capture_ns + self.screen.max_age_ns());
         }
@@ -430,3 +499,7 @@ impl DisplayThread {
 fn size_of(frame: &Frame) -> (usize, usize) {
     (frame.layout().width, frame.layout().height)
 }
+
+#[cfg(test)]
+#[path = "driver_tests.rs"]
+mod tests;

@@ -11,11 +11,13 @@
 
 mod ai;
 mod analyst;
+mod cadence;
 mod capture;
 pub mod controls;
 mod driver;
-pub mod inputs;
-pub mod prefs;
+mod inputs;
+mod operator;
+mod prefs;
 mod progress;
 mod proof;
 mod running;
@@ -30,7 +32,7 @@ mod window;
 
 pub use analyst::{AnalystError, AnalystSpec, serve as serve_worker};
 pub use capture::Limit;
-pub use driver::Control;
+pub use inputs::Settings as ControlSettings;
 pub use sinks::SnapshotPlan;
 
 use crate::base::clock::{Clock, ManualClock, MonotonicClock};
@@ -62,7 +64,10 @@ pub struct Spec {
     pub display: DisplayChoice,
     pub limit: Limit,
     pub overlay: OverlayMode,
+    /// The overlay was asked for by a flag: what was kept does not count.
+    pub is_overlay_asked: bool,
     pub hud: bool,
+    pub is_hud_asked: bool,
     pub engines: Option<PathBuf>,
     pub record: Option<PathBuf>,
     pub snapshots: SnapshotPlan,
@@ -143,8 +148,9 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
     if is_window {
         return window::run(run);
     }
-    let (_nobody, controls) = crossbeam_channel::bounded(1);
-    run.go(Box::new(move || Ok(Box::new(Headless::new(clock)) as Box<dyn Output>)), controls)
+    let (_, operator) = operator::Operator::of(&run.spec, false, run.wake.clone(), &run.clock)?;
+    let refresh = run.spec.config.display.refresh_hz.filter(|_| !is_pulled);
+    run.go(Box::new(move || Ok(Box::new(Headless::new(clock, refresh)) as Box<dyn Output>)), operator, None)
 }
 
 /// Each output can be written, and none would be written over another or over what is played.
