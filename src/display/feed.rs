@@ -195,7 +195,7 @@ mod tests {
 
     fn feed(may_go: Option<mpsc::Receiver<()>>) -> (CleanFeed, mpsc::Receiver<Vec<u8>>) {
         let (shown, seen) = mpsc::channel();
-        let open = move || Ok(Box::new(Watched { inner: Headless::new(Arc::new(MonotonicClock)), shown, may_go }) as Box<dyn Output>);
+        let open = move || Ok(Box::new(Watched { inner: Headless::new(Arc::new(MonotonicClock), None), shown, may_go }) as Box<dyn Output>);
         (CleanFeed::start(Box::new(open)).unwrap(), seen)
     }
 

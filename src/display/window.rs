@@ -255,10 +255,10 @@ impl<Ready: FnOnce(Windows), Event: FnMut(WindowEvent)> App<Ready, Event> {
             _ => None,
         };
         let (size, title) = (PhysicalSize::<u32>::from(self.options.size), self.options.title.clone());
-        let open = |title: String, monitor: Option<usize>| -> Result<WindowHandle, DisplayError> {
+        let open = |title: String, position: Option<PhysicalPosition<i32>>| -> Result<WindowHandle, DisplayError> {
             let mut attributes = Window::default_attributes().with_title(title).with_inner_size(size);
-            if let Some(monitor) = monitor {
-                attributes = attributes.with_position(handles[monitor].position());
+            if let Some(position) = position {
+                attributes = attributes.with_position(position);
             }
             let window = event_loop.create_window(attributes).map_err(|error| DisplayError::NoWindow { reason: error.to_string() })?;
             let shared = Arc::new(Shared::default());
@@ -266,9 +266,11 @@ impl<Ready: FnOnce(Windows), Event: FnMut(WindowEvent)> App<Ready, Event> {
             shared.set_size(size.width, size.height);
             Ok(WindowHandle { window: Arc::new(window), proxy: self.proxy.clone(), shared })
         };
+        let at = |monitor: usize| handles[monitor].position();
+        let beside = PhysicalPosition::new(size.width as i32, 0);
         let windows = Windows {
-            main: open(title.clone(), main)?,
-            feed: self.options.feed.as_ref().map(|_| open(format!("{title} clean feed"), feed)).transpose()?,
+            main: open(title.clone(), main.map(at))?,
+            feed: self.options.feed.as_ref().map(|_| open(format!("{title} clean feed"), Some(feed.map_or(beside, at)))).transpose()?,
         };
         if self.options.fullscreen {
             self.before = fill(&windows.main.window, main.map(|index| handles[index].clone()));

@@ -41,8 +41,8 @@ pub struct Screen {
     painter: Painter,
     list: DrawList,
     painted: Option<Painted>,
-    /// Part of the picture that shows something.
-    content_part: f32,
+    /// Part of the picture that shows something; None: not known yet.
+    content_part: Option<f32>,
 }
 
 struct Painted {
@@ -61,17 +61,7 @@ impl Screen {
     pub fn new(settings: Settings, mode: OverlayMode) -> Self {
         let list = DrawList::new(Style { mode, ..Style::of(&settings) });
         let (layer, painter) = (Layer::new(0, 0), Painter::new(0, 0));
-        Screen {
-            settings,
-            mode,
-            held: None,
-            thumbs: Vec::with_capacity(THUMBS),
-            layer,
-            painter,
-            list,
-            painted: None,
-            content_part: LEAST_CONTENT,
-        }
+        Screen { settings, mode, held: None, thumbs: Vec::with_capacity(THUMBS), layer, painter, list, painted: None, content_part: None }
     }
 
     pub fn layer(&self) -> &Layer {
@@ -130,7 +120,7 @@ impl Screen {
             }
         }
         let content_part = self.thumbs.last().map_or(1.0, |(_, thumb)| thumb.content_part());
-        self.content_part = content_part.max(self.content_part * CONTENT_KEPT).max(LEAST_CONTENT);
+        self.content_part = Some(content_part.max(self.content_part.unwrap_or(0.0) * CONTENT_KEPT).max(LEAST_CONTENT));
     }
 
     /// The scene that may be drawn over `frame` now, or why none may.
@@ -186,7 +176,8 @@ impl Screen {
         }
         self.list.set_scene(scene, &|track| shift(track, age_ns));
         self.list.set_departed(scene, now_ns);
-        self.list.content_px = (self.content_part * (self.layer.width * self.layer.height) as f32) as usize;
+        let content_part = *self.content_part.get_or_insert_with(|| Thumb::of(&frame.view()).content_part().max(LEAST_CONTENT));
+        self.list.content_px = (content_part * (self.layer.width * self.layer.height) as f32) as usize;
         self.painter.paint(&self.list, &mut self.layer);
         self.painted = Some(Painted { scene: scene.frame, age_ns, departed_s });
     }
