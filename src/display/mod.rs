@@ -17,6 +17,7 @@ mod monitors;
 mod refresh;
 mod settings;
 mod shm;
+mod vsync;
 pub mod window;
 mod x11;
 
@@ -26,7 +27,7 @@ pub use gpu_window::GpuWindow;
 pub use headless::{Headless, HeadlessGpu};
 pub use monitors::{Monitor, MonitorChoice};
 pub use refresh::Refresh;
-pub use settings::{CleanFeed as CleanFeedChoice, Presenter, Settings};
+pub use settings::{CleanFeed as CleanFeedChoice, Presenter, Settings, Wish};
 pub use window::{FeedOptions, Key, WindowEvent, WindowHandle, WindowOptions, Windows, open_window_output, run_window};
 pub use x11::X11Output;
 

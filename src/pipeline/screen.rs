@@ -155,18 +155,32 @@ impl Screen {
 
     /// Puts `scene`, predicted to the frame's capture time, on the layer; nothing at all for None.
     pub fn paint(&mut self, scene: Option<&Scene>, frame: &Frame) {
-        let Some(scene) = scene else {
-            self.layer.clear();
-            self.painted = None;
-            return;
-        };
-        let age_ns = frame.stamps().capture_ns.saturating_sub(scene.capture_ns);
+        match scene {
+            Some(scene) => {
+                self.content_part.get_or_insert_with(|| Thumb::of(&frame.view()).content_part().max(LEAST_CONTENT));
+                self.paint_at(scene, frame.stamps().capture_ns);
+            }
+            None => {
+                self.layer.clear();
+                self.painted = None;
+            }
+        }
+    }
+
+    /// Puts `scene` on the layer as a frame captured at `capture_ns` will want it, before that frame is there.
+    pub fn paint_ahead(&mut self, scene: &Scene, capture_ns: u64) {
+        if scene.picture == [self.layer.width as u32, self.layer.height as u32] {
+            self.paint_at(scene, capture_ns);
+        }
+    }
+
+    fn paint_at(&mut self, scene: &Scene, capture_ns: u64) {
+        let age_ns = capture_ns.saturating_sub(scene.capture_ns);
         let shift = |track: &Track, age_ns: u64| predicted_shift(track, age_ns, scene.picture[0], &self.settings);
-        let now_ns = frame.stamps().capture_ns;
         let departed_s = scene
             .departed
             .iter()
-            .fold(0, |all, departed| all * 16 + now_ns.saturating_sub(departed.seen_ns).min(DEPARTED_NS) / 1_000_000_000);
+            .fold(0, |all, departed| all * 16 + capture_ns.saturating_sub(departed.seen_ns).min(DEPARTED_NS) / 1_000_000_000);
         if let Some(painted) = &self.painted
             && painted.scene == scene.frame
             && painted.departed_s == departed_s
@@ -175,9 +189,8 @@ impl Screen {
             return;
         }
         self.list.set_scene(scene, &|track| shift(track, age_ns));
-        self.list.set_departed(scene, now_ns);
-        let content_part = *self.content_part.get_or_insert_with(|| Thumb::of(&frame.view()).content_part().max(LEAST_CONTENT));
-        self.list.content_px = (content_part * (self.layer.width * self.layer.height) as f32) as usize;
+        self.list.set_departed(scene, capture_ns);
+        self.list.content_px = (self.content_part.unwrap_or(0.0) * (self.layer.width * self.layer.height) as f32) as usize;
         self.painter.paint(&self.list, &mut self.layer);
         self.painted = Some(Painted { scene: scene.frame, age_ns, departed_s });
     }
