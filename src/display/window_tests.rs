@@ -142,7 +142,8 @@ fn two_windows(windows: &Windows) -> String {
     for round in 0..3 {
         let picture = Owned::noise(FORMATS[round], COLORIMETRIES[round], width, height, round as u64);
         let frame = picture.frame();
-        let layer = noise_layer(width, height, 5 + round as u64);
+        let covers = |layer: &crate::overlay::Layer| crate::overlay::coverage::covered_px(layer) > 0;
+        let layer = (5 + round as u64..).map(|seed| noise_layer(width, height, seed)).find(covers).unwrap();
         let mut clean = vec![0; 4 * width * height];
         let mut target = crate::overlay::host::Target { data: &mut clean, stride: 4 * width, width, height };
         crate::overlay::host::compose_full(&picture.view(), &[], &mut target).unwrap();
