@@ -2,7 +2,7 @@
 //! flags override.
 
 use crate::base::error::ErrorKind;
-use crate::{capture, display, link, overlay, record};
+use crate::{capture, display, link, overlay, pipeline, record};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -38,16 +38,35 @@ impl Default for Signal {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     pub mode: Mode,
+    /// What the operator chooses in a window is kept for the next run. Default: true.
+    pub preferences: bool,
     pub signal: Signal,
     pub capture: capture::Settings,
     pub link: link::Settings,
     pub overlay: overlay::Settings,
     pub display: display::Settings,
     pub record: record::Settings,
+    pub controls: pipeline::ControlSettings,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            mode: Mode::default(),
+            preferences: true,
+            signal: Signal::default(),
+            capture: capture::Settings::default(),
+            link: link::Settings::default(),
+            overlay: overlay::Settings::default(),
+            display: display::Settings::default(),
+            record: record::Settings::default(),
+            controls: pipeline::ControlSettings::default(),
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +119,7 @@ impl Config {
         self.overlay.check().map_err(ConfigError::Room)?;
         self.display.check().map_err(ConfigError::Room)?;
         self.record.check().map_err(ConfigError::Room)?;
+        self.controls.check().map_err(ConfigError::Room)?;
         self.link.check().map_err(|e| ConfigError::Room(e.to_string()))
     }
 }

@@ -4,6 +4,7 @@ use crate::base::error::Finding;
 use crate::base::shutdown;
 use crate::capture::sim;
 use crate::config::Config;
+use crate::display::MonitorChoice;
 use crate::overlay::OverlayMode;
 use crate::pipeline::{self, DisplayChoice, Limit, SnapshotPlan, Spec};
 use anyhow::{Context, bail};
@@ -54,8 +55,12 @@ pub struct Arguments {
     /// What is drawn over the picture [default: outline, or as configured].
     #[arg(long, value_enum)]
     overlay: Option<Overlay>,
-    #[arg(long, value_enum, default_value = "on")]
-    hud: Switch,
+    /// The status display [default: on].
+    #[arg(long, value_enum)]
+    hud: Option<Switch>,
+    /// The monitor that the window goes to: a connector's name (HDMI-1) or a place in the list.
+    #[arg(long, value_name = "M")]
+    monitor: Option<String>,
     #[arg(long, value_enum, default_value = "auto")]
     backend: Backend,
     /// Folder that holds the engines' folders.
@@ -92,7 +97,10 @@ pub struct Arguments {
 
 pub fn main(arguments: Arguments) -> anyhow::Result<()> {
     shutdown::catch_signals();
-    let config = Config::load(arguments.config.as_deref())?;
+    let mut config = Config::load(arguments.config.as_deref())?;
+    if let Some(monitor) = &arguments.monitor {
+        config.display.monitor = Some(MonitorChoice::parse(monitor));
+    }
     if let Some(seconds) = arguments.seconds
         && !(seconds > 0.0 && seconds <= 86_400.0 * 30.0)
     {
@@ -112,7 +120,9 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
         display: arguments.display,
         limit: Limit { frames: arguments.frames, seconds: arguments.seconds },
         overlay,
-        hud: arguments.hud == Switch::On,
+        is_overlay_asked: arguments.overlay.is_some(),
+        hud: arguments.hud != Some(Switch::Off),
+        is_hud_asked: arguments.hud.is_some(),
         engines: arguments.engines,
         record: arguments.record,
         record_clean: arguments.record_clean,

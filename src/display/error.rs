@@ -15,6 +15,8 @@ pub enum DisplayError {
         "a Wayland window needs Vulkan, and none was found ({reason}): install a Vulkan driver (Debian: mesa-vulkan-drivers), use X11, or --display headless"
     )]
     WaylandWithoutVulkan { reason: String },
+    #[error("there is no monitor {wanted}; connected: {connected}. Choose one of these with --monitor or display.monitor")]
+    NoMonitor { wanted: String, connected: String },
     #[error("the window's Vulkan surface cannot be used ({reason})")]
     Surface { reason: String },
     #[error("the display did not confirm a picture within {waited_ms} ms")]
@@ -44,6 +46,7 @@ impl DisplayError {
             | DisplayError::WaylandWithoutVulkan { .. }
             | DisplayError::Sdi { .. }
             | DisplayError::SdiMode { .. }
+            | DisplayError::NoMonitor { .. }
             | DisplayError::Memory { .. } => ErrorKind::Stop,
             DisplayError::Surface { .. } | DisplayError::Timeout { .. } => ErrorKind::Retry,
             DisplayError::NothingShown => ErrorKind::Bug,

@@ -11,8 +11,10 @@
 
 mod canvas;
 mod error;
+mod feed;
 mod gpu_window;
 mod headless;
+mod monitors;
 mod refresh;
 mod sdi;
 mod settings;
@@ -22,12 +24,14 @@ pub mod window;
 mod x11;
 
 pub use error::DisplayError;
+pub use feed::{CleanFeed, FeedCounts, OpenFeed};
 pub use gpu_window::GpuWindow;
 pub use headless::{Headless, HeadlessGpu};
+pub use monitors::{Monitor, MonitorChoice};
 pub use refresh::Refresh;
 pub use sdi::{Keyer, SdiOutput, SdiSpec};
-pub use settings::{Presenter, Settings, Wish};
-pub use window::{Key, WindowEvent, WindowHandle, WindowOptions, open_window_output, run_window};
+pub use settings::{CleanFeed as CleanFeedChoice, Presenter, Settings, Wish};
+pub use window::{FeedOptions, Key, WindowEvent, WindowHandle, WindowOptions, Windows, open_window_output, run_window};
 pub use x11::X11Output;
 
 use crate::frame::Frame;

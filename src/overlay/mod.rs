@@ -10,6 +10,7 @@
 //! Which scene is fresh enough to be drawn is decided in `pipeline`, not here; windows live in `display`.
 
 pub mod blend;
+pub mod budget;
 pub mod convert;
 #[cfg(target_arch = "x86_64")]
 mod convert_avx2;
@@ -23,6 +24,10 @@ pub mod gpu;
 pub mod host;
 pub mod hud;
 mod layer;
+pub mod lettering;
+#[cfg(test)]
+mod looks;
+mod marks;
 pub mod motion;
 pub mod paint;
 pub mod placement;

@@ -83,6 +83,15 @@ impl Thumb {
         self.picture_width = width as f32;
     }
 
+    /// Part of the picture that shows something: from the first to the last sample of each row that is not black. What
+    /// lies around a round picture does not count; a hole in its middle does.
+    pub fn content_part(&self) -> f32 {
+        let is_lit = |luma: &u8| *luma > BLACK_LUMA;
+        let spans =
+            self.luma.chunks_exact(Self::WIDTH).filter_map(|row| Some((row.iter().position(is_lit)?, row.iter().rposition(is_lit)?)));
+        spans.map(|(first, last)| last + 1 - first).sum::<usize>() as f32 / self.luma.len() as f32
+    }
+
     /// Mean absolute difference to the mean: how much there is to see.
     fn contrast(&self) -> f32 {
         let count = self.luma.len() as u32;
@@ -100,6 +109,8 @@ fn v210_luma(x: usize) -> usize {
     8 * (x / 6 * 16 + byte) + shift
 }
 
+/// Limited range's black is 16; noise lies on it.
+const BLACK_LUMA: u8 = 26;
 const REACH: usize = Thumb::REACH;
 const SIDE: usize = 2 * REACH + 1;
 /// A cut: at the best shift the mean difference is still above this many levels ...
@@ -195,6 +206,25 @@ mod tests {
                 assert!(thumb.luma == first.luma, "{format:?} {width}×{height}");
             }
         }
+    }
+
+    #[test]
+    fn the_black_around_a_round_picture_is_no_content_and_a_dark_place_in_it_is() {
+        let round = |hole: bool| {
+            Thumb::of(
+                &Owned::from_luma(1280, 720, |x, y| {
+                    let (dx, dy) = (x as f32 - 640.0, y as f32 - 360.0);
+                    if dx.hypot(dy) > 360.0 || (hole && dx.hypot(dy) < 100.0) { 16 } else { 90 }
+                })
+                .view(),
+            )
+        };
+        let wish = std::f32::consts::PI * 360.0 * 360.0 / (1280.0 * 720.0);
+        for hole in [false, true] {
+            let part = round(hole).content_part();
+            assert!((part - wish).abs() < 0.02, "{part} {wish}");
+        }
+        assert_eq!(Thumb::of(&Owned::from_luma(640, 480, |_, _| 16).view()).content_part(), 0.0);
     }
 
     #[test]

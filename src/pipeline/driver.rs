@@ -13,13 +13,15 @@ use crate::base::shutdown::Shutdown;
 use crate::base::slot::{Slot, Wake};
 use crate::base::stats::Delays;
 use crate::capture::SignalEvent;
-use crate::display::{DisplayError, Output, OutputInfo, Picture};
+use crate::display::{CleanFeed, DisplayError, FeedCounts, Output, OutputInfo, Picture};
 use crate::frame::Frame;
 use crate::overlay::hud::{Banner, Hud, HudText, declared_rects};
 use crate::overlay::{OverlayMode, Rect};
 use crate::pipeline::ai::{AiStatus, Analysis};
 use crate::pipeline::cadence::{Cadence, CadenceCounts};
 use crate::pipeline::capture::SignalNote;
+use crate::pipeline::controls::Errand;
+use crate::pipeline::operator::Operator;
 use crate::pipeline::scheduling;
 use crate::pipeline::screen::{Hidden, Screen};
 use crate::pipeline::sinks::{Present, Sinks};
@@ -29,20 +31,6 @@ use crate::scene::Scene;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-/// What the operator asks for while it runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Control {
-    Overlay(OverlayMode),
-    ToggleHud,
-    /// Starts or stops recording into the recordings' folder.
-    ToggleRecording,
-    /// Marks the frame on the screen in the recording.
-    Marker,
-    /// Keeps the next picture, with and without overlay, as PNG.
-    Still,
-    Quit,
-}
 
 /// Counted by the display thread.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -76,6 +64,7 @@ pub struct DisplayOutcome {
     pub first_present_ns: Option<u64>,
     /// Where the output has a rate of its own.
     pub cadence: Option<CadenceOutcome>,
+    pub feed: Option<FeedCounts>,
     pub error: Option<DisplayError>,
     pub sinks: Sinks,
 }
@@ -97,12 +86,16 @@ pub struct DisplayThread {
     pub frames: Arc<Slot<Frame>>,
     pub wake: Arc<Wake>,
     pub analysis: Option<Arc<dyn Analysis>>,
-    pub controls: crossbeam_channel::Receiver<Control>,
+    pub operator: Operator,
     /// What the source says of its signal.
     pub signals: crossbeam_channel::Receiver<SignalNote>,
+    /// A second output, for the picture alone.
+    pub feed: Option<CleanFeed>,
     pub screen: Screen,
     pub hud: Hud,
     pub hud_is_on: bool,
+    /// One more action turns the overlay on.
+    pub is_armed: bool,
     pub source_line: String,
     pub source_fps: f64,
     pub sinks: Sinks,
@@ -202,6 +195,7 @@ impl DisplayThread {
         });
         self.stop.request();
         let cadence = run.cadence.map(Cadence::into_parts);
+        let feed = self.feed.take().map(|feed| feed.finish().0);
         DisplayOutcome {
             output: info,
             counters: run.counters,
@@ -209,6 +203,7 @@ impl DisplayThread {
             states: self.states,
             first_present_ns: run.first_present_ns,
             cadence: cadence.map(|(refresh, counts, wait)| CadenceOutcome { refresh_hz: refresh.rate.per_second(), counts, wait }),
+            feed,
             error: error.err().filter(|e| !matches!(e, DisplayError::Closed)),
             sinks: self.sinks,
         }
@@ -287,20 +282,26 @@ impl DisplayThread {
         }
     }
 
-    fn take_controls(&mut self, run: &Run) {
-        for control in self.controls.try_iter() {
-            match control {
-                Control::Overlay(mode) => self.screen.set_mode(mode),
-                Control::ToggleHud => self.hud_is_on = !self.hud_is_on,
-                Control::ToggleRecording => self.sinks.toggle_recording(),
-                Control::Marker => {
+    fn take_controls(&mut self, run: &mut Run) {
+        let now_ns = self.clock.now_ns();
+        while let Some(errand) = self.operator.next_errand(now_ns) {
+            match errand {
+                Errand::Quit => self.stop.request(),
+                Errand::Record => self.sinks.toggle_recording(),
+                Errand::Mark => {
                     if let Some(on_screen) = &run.on_screen {
                         self.sinks.mark(&on_screen.frame);
                     }
                 }
-                Control::Still => self.sinks.want_still(),
-                Control::Quit => self.stop.request(),
+                Errand::Still => self.sinks.want_still(),
+                Errand::Freeze | Errand::Zoom => {}
             }
+        }
+        if let Some(view) = self.operator.changed_view(now_ns) {
+            self.screen.set_view(&view);
+            self.hud_is_on = view.hud;
+            self.is_armed = view.is_armed;
+            run.hud_due_ns = 0;
         }
     }
 
@@ -359,6 +360,9 @@ impl DisplayThread {
         run.delays.handover.record_ns(now_ns.saturating_sub(frame.stamps().capture_ns));
         run.delays.overlay.record_ns(self.clock.now_ns().saturating_sub(now_ns));
         self.present(run, output, &frame, scene.as_deref(), false)?;
+        if let Some(feed) = &self.feed {
+            feed.offer(&frame);
+        }
         run.on_screen = Some(OnScreen { frame, scene: scene.map(|scene| scene.frame) });
         Ok(())
     }
@@ -425,6 +429,9 @@ impl DisplayThread {
         self.refresh_hud(run, now_ns, size);
         // Said even where the HUD is off: a picture that has stopped is never shown as live.
         output.show(Picture::Blank(size.0, size.1), &[self.hud.layer()])?;
+        if let Some(feed) = &self.feed {
+            feed.offer_blank(size.0, size.1);
+        }
         run.blank_shown = true;
         Ok(())
     }
@@ -536,7 +543,11 @@ impl DisplayThread {
             ms(recent.age_ns)
         );
         let state = format!("{}   AI {}", self.source_line, self.states.ai().name().to_uppercase());
-        self.hud.update(&HudText { top_left: vec![state], bottom_left: vec![figures], banner });
+        let mut top_left = vec![state];
+        if self.is_armed {
+            top_left.push("OVERLAY: o or Enter turns it on".into());
+        }
+        self.hud.update(&HudText { top_left, bottom_left: vec![figures], banner });
         run.banner = banner;
         run.hud_due_ns = now_ns + HUD_EVERY_NS;
     }
@@ -544,7 +555,7 @@ impl DisplayThread {
     /// How long nothing needs doing unless somebody rings.
     fn patience(&self, run: &Run) -> Duration {
         let now_ns = self.clock.now_ns();
-        let mut deadline_ns = run.last_frame_ns + self.lost_ns;
+        let mut deadline_ns = (run.last_frame_ns + self.lost_ns).min(self.operator.due_ns().unwrap_or(u64::MAX));
         if let (Some(OnScreen { scene: Some(_), .. }), Some(held)) = (&run.on_screen, self.screen.held()) {
             deadline_ns = deadline_ns.min(held.capture_ns + self.screen.max_age_ns());
         }
@@ -571,3 +582,7 @@ impl DisplayThread {
 fn size_of(frame: &Frame) -> (usize, usize) {
     (frame.layout().width, frame.layout().height)
 }
+
+#[cfg(test)]
+#[path = "driver_tests.rs"]
+mod tests;

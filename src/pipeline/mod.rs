@@ -13,7 +13,11 @@ mod ai;
 mod analyst;
 mod cadence;
 mod capture;
+pub mod controls;
 mod driver;
+mod inputs;
+mod operator;
+mod prefs;
 mod probe;
 mod progress;
 mod proof;
@@ -30,7 +34,7 @@ mod window;
 
 pub use analyst::{AnalystError, AnalystSpec, serve as serve_worker};
 pub use capture::Limit;
-pub use driver::Control;
+pub use inputs::Settings as ControlSettings;
 pub use sinks::SnapshotPlan;
 
 use crate::base::clock::{Clock, ManualClock, MonotonicClock};
@@ -80,7 +84,10 @@ pub struct Spec {
     pub display: DisplayChoice,
     pub limit: Limit,
     pub overlay: OverlayMode,
+    /// The overlay was asked for by a flag: what was kept does not count.
+    pub is_overlay_asked: bool,
     pub hud: bool,
+    pub is_hud_asked: bool,
     pub engines: Option<PathBuf>,
     pub record: Option<PathBuf>,
     /// The captured picture, nothing drawn over it.
@@ -179,15 +186,15 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
     if is_window {
         return window::run(run);
     }
-    let (_nobody, controls) = crossbeam_channel::bounded(1);
+    let (_, operator) = operator::Operator::of(&run.spec, false, run.wake.clone(), &run.clock)?;
     if let DisplayChoice::Sdi(sdi) = run.spec.display {
         let info = run.source.info();
         let (size, fps, timeout_ms) = ((info.width, info.height), info.fps, run.spec.config.display.present_timeout_ms);
         let output = SdiOutput::new(sdi, size, fps, timeout_ms, clock)?;
-        return run.go(Box::new(move || Ok(Box::new(output) as Box<dyn Output>)), controls);
+        return run.go(Box::new(move || Ok(Box::new(output) as Box<dyn Output>)), operator, None);
     }
     let refresh = run.spec.config.display.refresh_hz.filter(|_| !is_pulled);
-    run.go(Box::new(move || Ok(Box::new(Headless::new(clock, refresh)) as Box<dyn Output>)), controls)
+    run.go(Box::new(move || Ok(Box::new(Headless::new(clock, refresh)) as Box<dyn Output>)), operator, None)
 }
 
 /// Each output can be written, and none would be written over another or over what is played.

@@ -5,13 +5,15 @@ use crate::base::shutdown::{self, Shutdown};
 use crate::base::slot::{Slot, Wake};
 use crate::capture::{ContentWatch, Source, SourceInfo};
 use crate::config::Config;
+use crate::display::{CleanFeed, OpenFeed};
 use crate::frame::Frame;
 use crate::link::wire::Introduction;
 use crate::link::{Counts, State, Worker};
 use crate::overlay::hud::Hud;
 use crate::pipeline::ai::WorkerAnalysis;
 use crate::pipeline::capture::{CaptureCounters, CaptureOutcome, CaptureThread, DISPLAY_SLOT, FrameTap, NOTES};
-use crate::pipeline::driver::{Control, DisplayOutcome, DisplayThread, OpenOutput};
+use crate::pipeline::driver::{DisplayOutcome, DisplayThread, OpenOutput};
+use crate::pipeline::operator::Operator;
 use crate::pipeline::progress::{Progress, ProgressLine};
 use crate::pipeline::screen::Screen;
 use crate::pipeline::sinks::Sinks;
@@ -64,8 +66,8 @@ impl FrameTap for Arc<Worker> {
 }
 
 impl Prepared {
-    /// Runs to the end. `open` is called on the display thread; `controls` is what the operator asks for.
-    pub fn go(self, open: OpenOutput, controls: crossbeam_channel::Receiver<Control>) -> Result<Report, RunError> {
+    /// Runs to the end. `open` is called on the display thread, `open_feed` on the clean feed's.
+    pub fn go(self, open: OpenOutput, operator: Operator, open_feed: Option<OpenFeed>) -> Result<Report, RunError> {
         let Prepared { spec, clock, wake, worker, engine, source, is_pulled } = self;
         let info = source.info().clone();
         if is_pulled {
@@ -88,11 +90,13 @@ impl Prepared {
             frames: frames.clone(),
             wake: wake.clone(),
             analysis: Some(Arc::new(WorkerAnalysis(worker.clone()))),
-            controls,
+            operator,
             signals,
+            feed: open_feed.map(CleanFeed::start).transpose()?,
             screen: Screen::new(spec.config.overlay.clone(), spec.overlay),
             hud: Hud::new(info.width, info.height),
             hud_is_on: spec.hud,
+            is_armed: false,
             source_line: source_line(&info),
             source_fps: info.fps,
             sinks,
@@ -145,6 +149,9 @@ impl Prepared {
         let (mut losses, analysis, streamed) = stream.finish();
         let (sink_losses, finished) = std::mem::take(&mut shown.sinks).finish();
         losses.extend(sink_losses);
+        if let Some(dropped) = shown.feed.as_ref().map(|feed| feed.dropped).filter(|&dropped| dropped > 0) {
+            losses.insert("clean_feed".into(), dropped);
+        }
         if let Some(error) = captured.error.take() {
             return Err(error.into());
         }

@@ -9,7 +9,7 @@
 //! 0.4 / 0.5 with three times the bytes. From BGRX (the overlay stream) x264 ultrafast costs 1.4 / 1.6: the conversion. So: x264
 //! ultrafast, planes without conversion where they are captured, openh264 where there is no x264.
 
-use crate::frame::{FrameLayout, Matrix, PixelFormat, Range};
+use crate::frame::{FrameLayout, Matrix, PixelFormat, Range, Transfer};
 use crate::record::mp4::Codec;
 use crate::record::settings::Settings;
 use crate::record::{Pushed, RecordError};
@@ -67,8 +67,7 @@ impl Input {
             Input::Presented { .. } => (gst_video::VideoFormat::Bgrx, None),
             Input::Captured(layout) => {
                 let format = gst_video::VideoFormat::from_string(layout.format.name());
-                let is_rgb = format.to_string().contains("RGB") || format.to_string().contains("BGR");
-                (format, (!is_rgb).then(|| colorimetry(layout)))
+                (format, (!layout.format.is_rgb()).then(|| colorimetry(layout)))
             }
         };
         let rate = gst::Fraction::approximate_f64(fps).unwrap_or(gst::Fraction::new(25, 1));
@@ -81,12 +80,19 @@ fn colorimetry(layout: &FrameLayout) -> gst_video::VideoColorimetry {
     let (matrix, primaries) = match layout.colorimetry.matrix {
         Matrix::Bt601 => (VideoColorMatrix::Bt601, VideoColorPrimaries::Smpte170m),
         Matrix::Bt709 => (VideoColorMatrix::Bt709, VideoColorPrimaries::Bt709),
+        Matrix::Bt2020 => (VideoColorMatrix::Bt2020, VideoColorPrimaries::Bt2020),
     };
     let range = match layout.colorimetry.range {
         Range::Limited => VideoColorRange::Range16_235,
         Range::Full => VideoColorRange::Range0_255,
     };
-    gst_video::VideoColorimetry::new(range, matrix, VideoTransferFunction::Bt709, primaries)
+    // BT.2100's own are known to GStreamer by name.
+    let named = match layout.colorimetry.transfer {
+        Transfer::Sdr => None,
+        Transfer::Hlg => "bt2100-hlg".parse().ok(),
+        Transfer::Pq => "bt2100-pq".parse().ok(),
+    };
+    named.unwrap_or_else(|| gst_video::VideoColorimetry::new(range, matrix, VideoTransferFunction::Bt709, primaries))
 }
 
 /// One coded picture.
