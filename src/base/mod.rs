@@ -1,6 +1,7 @@
 //! What every room may use: error kinds, the clock, ids, classes, statistics, slots, shutdown.
 //! Nothing here knows what a frame, an engine or a window is.
 
+pub mod assign;
 pub mod classes;
 pub mod clock;
 pub mod error;

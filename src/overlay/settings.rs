@@ -33,10 +33,13 @@ pub struct Settings {
     pub hide_on_motion_percent: f32,
     /// Instruments are drawn ahead along their velocity by the overlay's age, but by no more time than this. Default: 60 ms.
     pub predict_at_most_ms: u32,
-    /// ... and by no more than this way, in percent of the picture's width. Default: 1.5.
+    /// ... and by no more than this way, in percent of the picture's width. Default: 3.
     pub predict_at_most_percent: f32,
     /// Switches by class name: `classes = { "liver" = false }` leaves the liver out. Default: all are drawn.
     pub classes: BTreeMap<String, bool>,
+    /// Frame-locked: a frame waits so long after its capture for its own scene before it is shown, which adds to the video
+    /// delay. At most 30 ms: no more frames than the display holds may wait. Default: 0, off.
+    pub frame_locked_ms: u32,
 }
 
 impl Default for Settings {
@@ -49,7 +52,8 @@ impl Default for Settings {
             line_width_px_at_1080: 2.0,
             hide_on_motion_percent: 1.5,
             predict_at_most_ms: 60,
-            predict_at_most_percent: 1.5,
+            predict_at_most_percent: 3.0,
+            frame_locked_ms: 0,
             classes: BTreeMap::new(),
         }
     }
@@ -72,6 +76,9 @@ impl Settings {
             if !(0.0..=100.0).contains(&percent) {
                 return Err(format!("overlay.{name} is {percent}: it must lie between 0 and 100"));
             }
+        }
+        if self.frame_locked_ms > 30 {
+            return Err(format!("overlay.frame_locked_ms is {}: it must lie between 0 and 30", self.frame_locked_ms));
         }
         if !(1..=1000).contains(&self.max_age_ms) {
             return Err(format!("overlay.max_age_ms is {}: it must lie between 1 and 1000", self.max_age_ms));
@@ -103,6 +110,7 @@ mod tests {
         assert_eq!(toml::from_str::<Settings>("mode = 'fill'").unwrap().mode, OverlayMode::Fill);
         assert!(toml::from_str::<Settings>("opacty = 1.0").is_err());
         assert!(Settings { opacity: f32::NAN, ..Settings::default() }.check().is_err());
+        assert!(Settings { frame_locked_ms: 31, ..Settings::default() }.check().is_err());
         assert!(Settings { hide_on_motion_percent: -1.0, ..Settings::default() }.check().is_err());
     }
 

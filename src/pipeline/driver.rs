@@ -21,6 +21,7 @@ use crate::pipeline::ai::{AiStatus, Analysis};
 use crate::pipeline::cadence::{Cadence, CadenceCounts};
 use crate::pipeline::capture::SignalNote;
 use crate::pipeline::controls::Errand;
+use crate::pipeline::frame_lock::FrameLock;
 use crate::pipeline::operator::Operator;
 use crate::pipeline::scheduling;
 use crate::pipeline::screen::{Hidden, Screen};
@@ -97,6 +98,7 @@ pub struct DisplayThread {
     /// One more action turns the overlay on.
     pub is_armed: bool,
     pub source_line: String,
+    pub lock: FrameLock,
     pub source_fps: f64,
     pub sinks: Sinks,
     pub states: States,
@@ -347,6 +349,8 @@ impl DisplayThread {
         self.states.picture(now_ns);
         if self.pulled.is_some() {
             self.wait_for_own_scene(&frame);
+        } else {
+            self.wait_locked(&frame);
         }
         if let Some(before) = run.on_screen.take()
             && self.sinks.want_pixels(before.frame.id())
@@ -560,6 +564,18 @@ impl DisplayThread {
             deadline_ns = deadline_ns.min(held.capture_ns + self.screen.max_age_ns());
         }
         Duration::from_nanos(deadline_ns.saturating_sub(now_ns).max(100_000)).min(IDLE_WAIT)
+    }
+
+    /// Frame-locked: the frame waits for its own scene, as long as one can come and its deadline allows.
+    fn wait_locked(&mut self, frame: &Frame) {
+        while self.is_ai_up() && self.screen.mode() != OverlayMode::Off && !self.stop.is_requested() {
+            let held = self.screen.held().map(|scene| scene.frame);
+            let Some(patience) = self.lock.patience(frame.id(), frame.stamps().capture_ns, held, self.clock.now_ns()) else { return };
+            self.wake.wait(patience);
+            // A frame whose overlay was just switched off waits no longer.
+            self.take_controls();
+            self.take_analysis();
+        }
     }
 
     /// In a run that the recorder pulls each frame waits for its own scene, so that the recording is complete.

@@ -15,6 +15,7 @@ mod cadence;
 mod capture;
 pub mod controls;
 mod driver;
+mod frame_lock;
 mod inputs;
 mod operator;
 mod prefs;

@@ -13,6 +13,7 @@ use crate::overlay::hud::Hud;
 use crate::pipeline::ai::WorkerAnalysis;
 use crate::pipeline::capture::{CaptureCounters, CaptureOutcome, CaptureThread, DISPLAY_SLOT, FrameTap, NOTES};
 use crate::pipeline::driver::{DisplayOutcome, DisplayThread, OpenOutput};
+use crate::pipeline::frame_lock::FrameLock;
 use crate::pipeline::operator::Operator;
 use crate::pipeline::progress::{Progress, ProgressLine};
 use crate::pipeline::screen::Screen;
@@ -84,6 +85,7 @@ impl Prepared {
         let progress = Arc::new(Progress::default());
         let start_ns = clock.now_ns();
 
+        let lock = FrameLock::new(spec.config.overlay.frame_locked_ms);
         let display = DisplayThread {
             clock: clock.clone(),
             stop: stop.clone(),
@@ -97,7 +99,8 @@ impl Prepared {
             hud: Hud::new(info.width, info.height),
             hud_is_on: spec.hud,
             is_armed: false,
-            source_line: source_line(&info),
+            source_line: source_line(&info) + &lock.words(),
+            lock,
             source_fps: info.fps,
             sinks,
             states: States::new(start_ns, Ai::Starting, info.live),

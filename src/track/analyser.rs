@@ -1,6 +1,8 @@
 //! The whole chain for one frame: preprocessing, model, decoding, tracking. The worker process and `validate` both run it.
 
+use super::camera::Camera;
 use super::decode::Decoder;
+use super::look::{Look, Shown};
 use super::tracker::Tracker;
 use crate::infer::{self, Engine, FrameView, InferError, LockedEngine, Preprocess, Stamps, TensorView};
 use crate::scene::{AnalysisTimes, Scene, Trust};
@@ -12,6 +14,8 @@ pub struct Analyser {
     preprocess: Preprocess,
     decoder: Decoder,
     tracker: Tracker,
+    looks: Vec<Look>,
+    camera: Camera,
 }
 
 impl Analyser {
@@ -19,13 +23,14 @@ impl Analyser {
     pub fn load(engine: LockedEngine) -> Result<Self, InferError> {
         let engine = infer::open(engine)?;
         let (preprocess, decoder) = (Preprocess::new(engine.input().clone()), Decoder::new(engine.input().clone()));
-        Ok(Analyser { engine, preprocess, decoder, tracker: Tracker::default() })
+        Ok(Analyser { engine, preprocess, decoder, tracker: Tracker::default(), looks: Vec::new(), camera: Camera::default() })
     }
 
     /// Forgets what was followed: the next frame belongs to another stream (or is a picture on its own).
     pub fn forget(&mut self) {
         self.decoder = Decoder::new(self.engine.input().clone());
         self.tracker = Tracker::default();
+        self.camera = Camera::default();
     }
 
     /// Analyses one frame; frames come in the order of their capture. None: `is_current`, asked once the picture has
@@ -37,18 +42,27 @@ impl Analyser {
             return Ok(None);
         }
         let preprocessed = Instant::now();
+        self.decoder.watch(self.engine.input_mut(), stamps.capture_ns);
         self.engine.run()?;
         let inferred = Instant::now();
 
         let picture = [view.layout.width, view.layout.height];
         let heads: Vec<TensorView<'_>> = (0..self.engine.outputs().len()).map(|index| self.engine.output(index)).collect();
+        self.decoder.expect(self.tracker.expected(stamps.capture_ns));
         let decoded = self.decoder.decode(&heads, fit, picture);
         let picture = picture.map(|side| side as u32);
+        drop(heads);
+        let spec = self.engine.input().clone();
+        let shown = Shown { input: self.engine.input_mut(), spec: &spec, fit, picture };
+        let camera = self.camera.shift(shown.input, &spec, &decoded.mask);
+        self.tracker.compensate(camera.unwrap_or_default(), stamps.capture_ns, picture);
+        self.looks.clear();
+        self.looks.extend(decoded.instruments.iter().map(|detection| shown.look(detection, &decoded.mask)));
         let tracks = if decoded.frame_state == Trust::Unknown {
             self.tracker.step_unknown(stamps.capture_ns, picture);
             Vec::new()
         } else {
-            self.tracker.step(decoded.instruments, stamps.capture_ns, picture)
+            self.tracker.step_with(decoded.instruments, &self.looks, stamps.capture_ns, picture)
         };
         let times = AnalysisTimes {
             preprocess_ns: (preprocessed - start).as_nanos() as u64,
@@ -65,7 +79,7 @@ impl Analyser {
             tissues: decoded.tissues,
             findings: Vec::new(),
             frame_classes: Vec::new(),
-            departed: Vec::new(),
+            departed: self.tracker.departed(),
             reset: None,
             unknown_px: decoded.unknown_px,
             mask: decoded.mask,

@@ -5,6 +5,8 @@ use super::maps::{INSTRUMENT, Maps, NOTHING, NotFinite, Window};
 use super::outline::{Mapping, Thinner, Tracer};
 use super::regions::{Noise, Regions};
 use super::shape;
+use super::split::{Expected, Splitter};
+use super::stillness::Stillness;
 use crate::base::ids::ClassId;
 use crate::infer::{Fit, InputSpec, TensorView};
 use crate::scene::{ClassMask, Outline, Tissue, Trust, limits};
@@ -56,6 +58,9 @@ pub struct Decoder {
     thinner: Thinner,
     lines: Vec<Line>,
     planes: Vec<Option<usize>>,
+    splitter: Splitter,
+    expected: Vec<Expected>,
+    stillness: Stillness,
     shown: [bool; 256],
 }
 
@@ -76,17 +81,32 @@ impl Decoder {
             thinner: Thinner::default(),
             lines: Vec::new(),
             planes: Vec::new(),
+            splitter: Splitter::default(),
+            expected: Vec::new(),
+            stillness: Stillness::default(),
             shown: [false; 256],
         }
+    }
+
+    /// Where instruments are expected in the next frame: regions in which two of them meet are cut apart.
+    pub fn expect(&mut self, expected: impl Iterator<Item = Expected>) {
+        self.expected.clear();
+        self.expected.extend(expected);
+    }
+
+    /// What the network is shown: where it stands still, its answers are averaged over time.
+    pub fn watch(&mut self, input: &[f32], capture_ns: u64) {
+        self.stillness.update(input, &self.input, capture_ns);
     }
 
     /// `heads`: the outputs of one run, all of one size. `fit`: where in the input the picture lay. `picture`: its size.
     /// Numbers that are not finite, and masks that are nothing but noise, make the frame unknown.
     pub fn decode(&mut self, heads: &[TensorView<'_>], fit: Fit, picture: [usize; 2]) -> Decoded {
         let (window, mapping) = self.window(heads, fit, picture);
-        if self.maps.fill(heads, window) == Err(NotFinite) {
+        if self.maps.fill_averaged(heads, window, &self.stillness) == Err(NotFinite) {
             return unknown(window, picture);
         }
+        self.splitter.cut(&mut self.maps, &mapping, &self.expected);
         if self.regions.fill(&self.maps.labels, window.width, window.height) == Err(Noise) {
             return unknown(window, picture);
         }

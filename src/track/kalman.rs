@@ -1,5 +1,5 @@
-//! Constant-velocity Kalman filter on one coordinate; a box or a tip is followed by several of them side by side.
-//! (Bar-Shalom, Li, Kirubarajan 2001, section 6.2.2: white-noise acceleration.)
+//! Constant-velocity Kalman filters: on one coordinate (a box is followed by several of them side by side), and of a point
+//! along and across an axis. (Bar-Shalom, Li, Kirubarajan 2001, section 6.2.2: white-noise acceleration.)
 
 /// Position, velocity and their covariance.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,25 +23,117 @@ pub struct Noise {
 
 impl Coordinate {
     pub fn new(measured: f32, noise: Noise) -> Self {
-        Coordinate { position: measured, velocity: 0.0, covariance: [noise.measured.powi(2), 0.0, noise.velocity.powi(2)] }
+        Coordinate { position: measured, velocity: 0.0, covariance: start(noise) }
     }
 
     pub fn predict(&mut self, dt_s: f32, noise: Noise) {
-        let [p, c, v] = self.covariance;
-        let q = noise.agility;
         self.position += self.velocity * dt_s;
-        self.covariance =
-            [p + 2.0 * dt_s * c + dt_s * dt_s * v + q * dt_s.powi(3) / 3.0, c + dt_s * v + q * dt_s * dt_s / 2.0, v + q * dt_s];
+        self.covariance = widened(self.covariance, dt_s, noise.agility);
     }
 
     pub fn update(&mut self, measured: f32, noise: Noise) {
-        let [p, c, v] = self.covariance;
-        let total = p + noise.measured.powi(2);
-        let (gain, velocity_gain) = (p / total, c / total);
+        let (gain, velocity_gain, covariance) = narrowed(self.covariance, noise.measured);
         let surprise = measured - self.position;
         self.position += gain * surprise;
         self.velocity += velocity_gain * surprise;
-        self.covariance = [(1.0 - gain) * p, (1.0 - gain) * c, v - velocity_gain * c];
+        self.covariance = covariance;
+    }
+}
+
+fn start(noise: Noise) -> [f32; 3] {
+    [noise.measured.powi(2), 0.0, noise.velocity.powi(2)]
+}
+
+fn widened([p, c, v]: [f32; 3], dt_s: f32, agility: f32) -> [f32; 3] {
+    [
+        p + 2.0 * dt_s * c + dt_s * dt_s * v + agility * dt_s.powi(3) / 3.0,
+        c + dt_s * v + agility * dt_s * dt_s / 2.0,
+        v + agility * dt_s,
+    ]
+}
+
+/// Gains for position and velocity, and what remains uncertain after a measurement.
+fn narrowed([p, c, v]: [f32; 3], measured: f32) -> (f32, f32, [f32; 3]) {
+    let total = p + measured * measured;
+    let (gain, velocity_gain) = (p / total, c / total);
+    (gain, velocity_gain, [(1.0 - gain) * p, (1.0 - gain) * c, v - velocity_gain * c])
+}
+
+/// One direction of a `Point`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Direction {
+    covariance: [f32; 3],
+    /// Running mean of the surprise in standard deviations. Noise averages out; a manoeuvre pulls one way.
+    pull: f32,
+}
+
+/// A point that moves with constant velocity until it is seen to do otherwise; what is measured of it is believed
+/// differently along and across an axis.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    pub position: [f32; 2],
+    pub velocity: [f32; 2],
+    along: Direction,
+    across: Direction,
+}
+
+/// Weight of the past in `Direction::pull`, and how much faster a point may turn at a pull of 1.
+const PULL_MEMORY: f32 = 0.75;
+const MANOEUVRE: f32 = 12.0;
+
+impl Direction {
+    fn new(noise: Noise) -> Self {
+        Direction { covariance: start(noise), pull: 0.0 }
+    }
+
+    fn predict(&mut self, dt_s: f32, noise: Noise) {
+        let agility = noise.agility * (1.0 + MANOEUVRE * self.pull * self.pull).min(1.0 + 4.0 * MANOEUVRE);
+        self.covariance = widened(self.covariance, dt_s, agility);
+    }
+
+    /// Gains for position and velocity.
+    fn update(&mut self, surprise: f32, noise: Noise) -> (f32, f32) {
+        let total = self.covariance[0] + noise.measured.powi(2);
+        self.pull = PULL_MEMORY * self.pull + (1.0 - PULL_MEMORY) * (surprise / total.sqrt()).clamp(-3.0, 3.0);
+        let (gain, velocity_gain, covariance) = narrowed(self.covariance, noise.measured);
+        self.covariance = covariance;
+        (gain, velocity_gain)
+    }
+}
+
+impl Point {
+    pub fn new(measured: [f32; 2], [along, across]: [Noise; 2]) -> Self {
+        Point { position: measured, velocity: [0.0; 2], along: Direction::new(along), across: Direction::new(across) }
+    }
+
+    pub fn predict(&mut self, dt_s: f32, [along, across]: [Noise; 2]) {
+        self.position = self.after(dt_s);
+        self.along.predict(dt_s, along);
+        self.across.predict(dt_s, across);
+    }
+
+    /// Where it will be.
+    pub fn after(&self, dt_s: f32) -> [f32; 2] {
+        [0, 1].map(|i| self.position[i] + self.velocity[i] * dt_s)
+    }
+
+    /// `axis`: unit vector of "along".
+    pub fn update(&mut self, measured: [f32; 2], axis: [f32; 2], [along, across]: [Noise; 2]) {
+        let normal = [-axis[1], axis[0]];
+        let off = [measured[0] - self.position[0], measured[1] - self.position[1]];
+        for (direction, belief, noise) in [(axis, &mut self.along, along), (normal, &mut self.across, across)] {
+            let surprise = off[0] * direction[0] + off[1] * direction[1];
+            let (gain, velocity_gain) = belief.update(surprise, noise);
+            for i in 0..2 {
+                self.position[i] += gain * surprise * direction[i];
+                self.velocity[i] += velocity_gain * surprise * direction[i];
+            }
+        }
+    }
+
+    /// Standard deviation of the position, the larger of both directions.
+    pub fn doubt(&self) -> f32 {
+        self.along.covariance[0].max(self.across.covariance[0]).max(0.0).sqrt()
     }
 }
 
@@ -64,6 +156,27 @@ mod tests {
         }
         assert!((coordinate.velocity - 300.0).abs() < 40.0, "{}", coordinate.velocity);
         assert!((coordinate.position - (10.0 + 300.0 * t)).abs() < 2.0);
+    }
+
+    #[test]
+    fn a_point_stands_stiller_across_than_along_and_follows_a_turn() {
+        let noises = [NOISE, Noise { measured: 0.5, ..NOISE }];
+        let axis = [0.6, 0.8];
+        let mut point = Point::new([100.0, 100.0], noises);
+        for i in 0..40 {
+            point.predict(0.0167, noises);
+            let wobble = if i % 2 == 0 { 2.0 } else { -2.0 };
+            point.update([100.0 + wobble * axis[0], 100.0 + wobble * axis[1]], axis, noises);
+        }
+        assert!((point.position[0] - 100.0).hypot(point.position[1] - 100.0) < 1.0, "{point:?}");
+        // It sets off at 400 px/s across its axis: within 0.15 s the velocity is known to a fifth.
+        for i in 1..=9 {
+            let way = 400.0 * 0.0167 * i as f32;
+            point.predict(0.0167, noises);
+            point.update([100.0 - 0.8 * way, 100.0 + 0.6 * way], axis, noises);
+        }
+        let [vx, vy] = point.velocity;
+        assert!((vx + 320.0).hypot(vy - 240.0) < 80.0, "{point:?}");
     }
 
     proptest! {

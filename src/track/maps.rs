@@ -1,5 +1,6 @@
 //! An engine's outputs → a probability and a label for each pixel of the map (the part of the outputs in which the picture lies).
 
+use super::stillness::Stillness;
 use crate::base::ids::ClassId;
 use crate::infer::{Activation, HeadKind, TensorLayout, TensorView};
 
@@ -43,11 +44,23 @@ pub struct Maps {
     /// Mean over the pixels of the most probable class's probability.
     pub certainty: f32,
     block: Block,
+    /// Of what the probabilities are: with another shape nothing is averaged.
+    averaged: Option<(Window, usize)>,
+    /// Of each column of the map, its column in `Stillness`.
+    share_column: Vec<u16>,
 }
 
 impl Maps {
-    /// Decodes the heads; at most one of either kind.
+    #[cfg(test)]
     pub fn fill(&mut self, heads: &[TensorView<'_>], window: Window) -> Result<(), NotFinite> {
+        self.fill_averaged(heads, window, &Stillness::default())
+    }
+
+    /// Decodes the heads; at most one of either kind. Where the picture stands still the probabilities are averaged with those of the frames before.
+    pub fn fill_averaged(&mut self, heads: &[TensorView<'_>], window: Window, stillness: &Stillness) -> Result<(), NotFinite> {
+        let shape = (window, heads.iter().map(|head| head.spec.channels()).sum());
+        let nothing = Stillness::default();
+        let stillness = if self.averaged.replace(shape) == Some(shape) { stillness } else { &nothing };
         let pixels = window.width * window.height;
         (self.width, self.height) = (window.width, window.height);
         self.labels.clear();
@@ -60,31 +73,31 @@ impl Maps {
         let head = |kind| heads.iter().find(move |head| head.spec.kind == kind);
         // Tissue first: an instrument lies on top of it.
         if let Some(head) = head(HeadKind::Tissue) {
-            self.run(*head, window)?;
+            self.run(*head, window, stillness)?;
         }
         if let Some(head) = head(HeadKind::Instrument) {
-            self.run(*head, window)?;
+            self.run(*head, window, stillness)?;
         }
         Ok(())
     }
 
-    fn run(&mut self, head: TensorView<'_>, window: Window) -> Result<(), NotFinite> {
+    fn run(&mut self, head: TensorView<'_>, window: Window, stillness: &Stillness) -> Result<(), NotFinite> {
         #[cfg(target_arch = "x86_64")]
         if std::is_x86_feature_detected!("avx2") {
             // SAFETY: this processor has AVX2.
-            return unsafe { self.run_avx2(head, window) };
+            return unsafe { self.run_avx2(head, window, stillness) };
         }
-        self.run_here(head, window)
+        self.run_here(head, window, stillness)
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
-    fn run_avx2(&mut self, head: TensorView<'_>, window: Window) -> Result<(), NotFinite> {
-        self.run_here(head, window)
+    fn run_avx2(&mut self, head: TensorView<'_>, window: Window, stillness: &Stillness) -> Result<(), NotFinite> {
+        self.run_here(head, window, stillness)
     }
 
     #[inline(always)]
-    fn run_here(&mut self, head: TensorView<'_>, window: Window) -> Result<(), NotFinite> {
+    fn run_here(&mut self, head: TensorView<'_>, window: Window, stillness: &Stillness) -> Result<(), NotFinite> {
         let pixels = self.width * self.height;
         let is_tissue = head.spec.kind == HeadKind::Tissue;
         if is_tissue {
@@ -96,6 +109,9 @@ impl Maps {
             self.instrument_threshold = head.spec.threshold;
             self.has_instrument = true;
         }
+        self.share_column.clear();
+        self.share_column.extend((0..window.width).map(|x| ((window.x + x) * stillness.width / head.spec.width) as u16));
+        let mut share = [1f32; BLOCK];
         let mut certainty = [0f32; BLOCK];
         let mut block = std::mem::take(&mut self.block);
         for y in 0..window.height {
@@ -104,10 +120,16 @@ impl Maps {
                 let count = BLOCK.min(window.width - x);
                 block.read(head, window.x + x, window.y + y, count)?;
                 block.activate(head.spec.activation);
+                if !stillness.share.is_empty() {
+                    let row = (window.y + y) * stillness.height / head.spec.height * stillness.width;
+                    for (share, &column) in share.iter_mut().zip(&self.share_column[x..x + count]) {
+                        *share = stillness.share[row + usize::from(column)];
+                    }
+                }
                 if is_tissue {
-                    self.label_tissue(&block, head, at, count, &mut certainty);
+                    self.label_tissue(&mut block, head, at, count, &share, &mut certainty);
                 } else {
-                    self.label_instrument(&block, head, at, count);
+                    self.label_instrument(&block, head, at, count, &share);
                 }
             }
         }
@@ -119,12 +141,20 @@ impl Maps {
     }
 
     #[inline(always)]
-    fn label_tissue(&mut self, block: &Block, head: TensorView<'_>, at: usize, count: usize, certainty: &mut [f32; BLOCK]) {
+    fn label_tissue(
+        &mut self,
+        block: &mut Block,
+        head: TensorView<'_>,
+        at: usize,
+        count: usize,
+        share: &[f32; BLOCK],
+        certainty: &mut [f32; BLOCK],
+    ) {
         let pixels = self.width * self.height;
         let mut best = Best::default();
         for (channel, id) in head.spec.classes.iter().enumerate() {
-            let values = &block.values[channel];
-            self.tissue[channel * pixels + at..][..count].copy_from_slice(&values[..count]);
+            let values = &mut block.values[channel];
+            average(&mut self.tissue[channel * pixels + at..][..count], values, share);
             best.consider(values, *id);
         }
         for (sum, probability) in certainty.iter_mut().zip(&best.probability[..count]) {
@@ -136,7 +166,7 @@ impl Maps {
     }
 
     #[inline(always)]
-    fn label_instrument(&mut self, block: &Block, head: TensorView<'_>, at: usize, count: usize) {
+    fn label_instrument(&mut self, block: &Block, head: TensorView<'_>, at: usize, count: usize, share: &[f32; BLOCK]) {
         let mut whole = [0f32; BLOCK];
         let mut best = Best::default();
         let exclusive = head.spec.activation == Activation::Softmax;
@@ -150,7 +180,7 @@ impl Maps {
             }
             best.consider(values, *id);
         }
-        self.instrument[at..][..count].copy_from_slice(&whole[..count]);
+        average(&mut self.instrument[at..][..count], &mut whole, share);
         let classes = best.labels(&whole, head.spec.threshold);
         let targets = self.labels[at..][..count].iter_mut().zip(&mut self.mask[at..][..count]);
         for ((label, mask), &class) in targets.zip(&classes) {
@@ -173,6 +203,16 @@ impl Maps {
     /// As `tissue_margin`, for the instrument head.
     pub fn instrument_margin(&self, at: usize) -> f32 {
         self.instrument[at] - self.instrument_threshold
+    }
+}
+
+/// Both become `kept` + `share`·(`values` − `kept`).
+#[inline(always)]
+fn average(kept: &mut [f32], values: &mut [f32; BLOCK], share: &[f32; BLOCK]) {
+    for ((kept, value), share) in kept.iter_mut().zip(values).zip(share) {
+        // All of the new, to the bit, where nothing is averaged.
+        *kept = if *share < 1.0 { *kept + share * (*value - *kept) } else { *value };
+        *value = *kept;
     }
 }
 
@@ -362,6 +402,26 @@ mod tests {
         maps.fill(&heads, whole(&tissue)).unwrap();
         assert_eq!(maps.mask, [2, 5, 0, 5]);
         assert_eq!(maps.labels, [2, INSTRUMENT, NOTHING, INSTRUMENT]);
+    }
+
+    /// A step in the picture is followed in its own frame, and where nothing moves a flickering answer is steadied.
+    #[test]
+    fn averaging_steadies_what_stands_still_and_delays_nothing_that_moves() {
+        let spec = spec(HeadKind::Instrument, Activation::None, &[13], TensorLayout::Nchw, 16, 8);
+        let still = |share: f32| Stillness { width: 2, height: 1, share: vec![share, 1.0], ..Stillness::default() };
+        let mut maps = Maps::default();
+        let mut show = |value: f32, share: f32| {
+            let data = vec![value; spec.len()];
+            maps.fill_averaged(&[TensorView { spec: &spec, data: &data }], whole(&spec), &still(share)).unwrap();
+            (maps.labels[0] == INSTRUMENT, maps.labels[15] == INSTRUMENT)
+        };
+        assert_eq!(show(0.9, 0.1), (true, true), "the first frame has nothing to be averaged with");
+        for _ in 0..6 {
+            assert_eq!(show(0.3, 0.1), (true, false));
+            assert_eq!(show(0.9, 0.1), (true, true));
+        }
+        assert_eq!(show(0.1, 1.0), (false, false), "gone in the frame in which it has gone");
+        assert_eq!(show(0.9, 1.0), (true, true));
     }
 
     #[test]

@@ -6,15 +6,21 @@
 //! ```
 
 mod analyser;
-mod assign;
+mod camera;
 mod decode;
+mod followed;
 mod kalman;
+mod look;
 mod maps;
+mod memory;
 mod outline;
 mod regions;
 mod shape;
+mod split;
+mod stillness;
 mod tracker;
 
 pub use analyser::Analyser;
 pub use decode::{Decoded, Decoder, Detection};
+pub use split::Expected;
 pub use tracker::Tracker;

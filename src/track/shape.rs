@@ -59,24 +59,54 @@ impl Moments {
     }
 }
 
+/// Working memory of `of_region`, kept from frame to frame.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// The region's pixels in the captured picture.
+    points: Vec<[f32; 2]>,
+    half_widths: Vec<f32>,
+}
+
+/// Slices across the axis in which the shaft's width is looked for.
+const SLICES: usize = 24;
+/// What lies farther from the axis than so many half-widths of the shaft hangs on it, and does not say where it points.
+const HANGS_FROM: f32 = 1.7;
+/// The end is looked for within so many half-widths of the axis.
+const END_WITHIN: f32 = 1.3;
+
 /// Of the region with index `region`.
 pub fn of_region(maps: &Maps, regions: &Regions, mapping: &Mapping, region: usize) -> Shape {
-    let point = |x: usize, y: usize| mapping.in_picture([x as f32 + 0.5, y as f32 + 0.5]);
-
+    let mut scratch = Scratch::default();
     let (mut moments, mut entry) = (Moments::default(), Moments::default());
+    scratch.points.reserve(regions.list[region].area as usize);
     for (x, y, at) in regions.pixels(region) {
-        let p = point(x, y);
+        let p = mapping.in_picture([x as f32 + 0.5, y as f32 + 0.5]);
+        scratch.points.push(p);
         moments.add(f64::from(maps.instrument[at]).max(1e-3), p);
         if x == 0 || y == 0 || x + 1 == maps.width || y + 1 == maps.height {
             entry.add(1.0, p);
         }
     }
+    let all_ratio = moments.main_direction().1;
+    let pixel = mapping.scale[0].max(mapping.scale[1]);
+    // Without what hangs on it, twice: the first axis is pulled aside by it.
+    let mut half_width = f32::INFINITY;
+    if all_ratio >= ELONGATED {
+        for _ in 0..2 {
+            half_width = scratch.half_width(&moments).max(pixel);
+            let (centre, (direction, _)) = (moments.centre(), moments.main_direction());
+            let mut core = Moments::default();
+            let near = |p: &&[f32; 2]| across(**p, centre, direction).abs() <= HANGS_FROM * half_width;
+            scratch.points.iter().filter(near).for_each(|&p| core.add(1.0, p));
+            if core.weight < 0.5 * scratch.points.len() as f64 {
+                half_width = f32::INFINITY;
+                break;
+            }
+            moments = core;
+        }
+    }
     let centre = moments.centre();
     let (direction, ratio) = moments.main_direction();
-    let dot = |a: [f32; 2], b: [f32; 2]| a[0] * b[0] + a[1] * b[1];
-    let minus = |a: [f32; 2], b: [f32; 2]| [a[0] - b[0], a[1] - b[1]];
-
-    let along = |p: [f32; 2], direction: [f32; 2]| dot(minus(p, centre), direction);
     let towards_tip = if entry.weight > 0.0 {
         let inwards = minus(centre, entry.centre());
         let length = dot(inwards, inwards).sqrt();
@@ -91,25 +121,56 @@ pub fn of_region(maps: &Maps, regions: &Regions, mapping: &Mapping, region: usiz
     } else if ratio < ELONGATED {
         None
     } else {
-        from_the_rim(regions.pixels(region).map(|(x, y, _)| point(x, y)), centre, direction, mapping)
+        from_the_rim(scratch.points.iter().copied(), centre, direction, mapping)
     };
     let Some(towards_tip) = towards_tip else { return Shape::default() };
 
-    let farthest = regions.pixels(region).map(|(x, y, _)| along(point(x, y), towards_tip)).fold(f32::MIN, f32::max);
-    let depth = TIP_DEPTH * mapping.scale[0].max(mapping.scale[1]);
+    let along = |p: [f32; 2]| dot(minus(p, centre), towards_tip);
+    let core = || scratch.points.iter().copied().filter(|&p| across(p, centre, towards_tip).abs() <= END_WITHIN * half_width);
+    let farthest = core().map(along).fold(f32::MIN, f32::max);
+    let depth = TIP_DEPTH * pixel;
     let mut end = Moments::default();
-    for (x, y, _) in regions.pixels(region) {
-        let p = point(x, y);
-        if along(p, towards_tip) > farthest - depth {
-            end.add(1.0, p);
-        }
-    }
+    core().filter(|&p| along(p) > farthest - depth).for_each(|p| end.add(1.0, p));
     // The mean lies behind the extreme point; a pixel's area reaches a little beyond its centre.
-    let missing = farthest - along(end.centre(), towards_tip) + 0.25 * depth / TIP_DEPTH;
+    let missing = farthest - along(end.centre()) + 0.25 * depth / TIP_DEPTH;
     let tip = [0, 1].map(|axis| end.centre()[axis] + towards_tip[axis] * missing);
     let margin = mapping.scale.map(|scale| EDGE * scale);
     let inside = (0..2).all(|axis| tip[axis] > margin[axis] && tip[axis] < mapping.picture[axis] - margin[axis]);
     Shape { axis: (ratio >= ELONGATED).then_some(towards_tip), tip: inside.then_some(tip) }
+}
+
+fn dot(a: [f32; 2], b: [f32; 2]) -> f32 {
+    a[0] * b[0] + a[1] * b[1]
+}
+
+fn minus(a: [f32; 2], b: [f32; 2]) -> [f32; 2] {
+    [a[0] - b[0], a[1] - b[1]]
+}
+
+/// Signed distance of `p` from the line through `centre` along `direction`.
+fn across(p: [f32; 2], centre: [f32; 2], direction: [f32; 2]) -> f32 {
+    let off = minus(p, centre);
+    off[0] * direction[1] - off[1] * direction[0]
+}
+
+impl Scratch {
+    /// Median over slices across the axis of half their width.
+    fn half_width(&mut self, moments: &Moments) -> f32 {
+        let (centre, (direction, _)) = (moments.centre(), moments.main_direction());
+        let along = |p: [f32; 2]| dot(minus(p, centre), direction);
+        let (least, most) = self.points.iter().fold((f32::MAX, f32::MIN), |(least, most), &p| (least.min(along(p)), most.max(along(p))));
+        let mut slices = [(f32::MAX, f32::MIN); SLICES];
+        for &p in &self.points {
+            let slice = ((along(p) - least) / (most - least).max(1e-3) * SLICES as f32) as usize;
+            let (low, high) = &mut slices[slice.min(SLICES - 1)];
+            let off = across(p, centre, direction);
+            (*low, *high) = (low.min(off), high.max(off));
+        }
+        self.half_widths.clear();
+        self.half_widths.extend(slices.iter().filter(|(low, high)| high >= low).map(|(low, high)| (high - low) / 2.0));
+        self.half_widths.sort_by(f32::total_cmp);
+        self.half_widths.get(self.half_widths.len() / 2).copied().unwrap_or(f32::INFINITY)
+    }
 }
 
 /// Round pictures: instruments come from outside, so the end that lies farther from the middle is where it enters.
@@ -139,6 +200,11 @@ mod tests {
 
     /// A bar of half-width 4 from `a` to `b` on a 160×96 map of a 1280×768 picture; positions in the picture.
     fn bar(a: [f32; 2], b: [f32; 2]) -> Shape {
+        bar_with(a, b, |_| false)
+    }
+
+    /// The same, and what `also` says belongs to it too.
+    fn bar_with(a: [f32; 2], b: [f32; 2], also: impl Fn([f32; 2]) -> bool) -> Shape {
         let (width, height) = (160, 96);
         let spec = OutputSpec {
             name: "instrument".to_owned(),
@@ -156,7 +222,7 @@ mod tests {
             .map(|i| {
                 let p = [((i % width) as f32 + 0.5) * 8.0 - a[0], ((i / width) as f32 + 0.5) * 8.0 - a[1]];
                 let (along, off) = ((p[0] * d[0] + p[1] * d[1]) / length, (p[0] * d[1] - p[1] * d[0]).abs() / length);
-                if (0.0..=length).contains(&along) && off <= 32.0 { 0.95 } else { 0.02 }
+                if (0.0..=length).contains(&along) && off <= 32.0 || also([p[0] + a[0], p[1] + a[1]]) { 0.95 } else { 0.02 }
             })
             .collect();
         let mut maps = Maps::default();
@@ -186,6 +252,16 @@ mod tests {
         let shape = bar([1000.0, 600.0], [700.0, 400.0]);
         close(shape.tip, [700.0, 400.0], 10.0);
         close(shape.axis, [-0.832, -0.555], 0.03);
+    }
+
+    #[test]
+    fn what_hangs_on_the_shaft_moves_neither_axis_nor_tip() {
+        let plain = bar_with([-20.0, 300.0], [700.0, 380.0], |_| false);
+        for (x, y) in [(500.0, 430.0), (660.0, 450.0), (300.0, 250.0)] {
+            let shape = bar_with([-20.0, 300.0], [700.0, 380.0], |p: [f32; 2]| (p[0] - x).hypot(p[1] - y) < 60.0);
+            close(shape.tip, plain.tip.unwrap(), 14.0);
+            close(shape.axis, plain.axis.unwrap(), 0.05);
+        }
     }
 
     #[test]

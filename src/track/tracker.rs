@@ -4,217 +4,315 @@
 //!   seen once ──► Tentative ── seen again, or very confident ──► Confirmed (id, shown) ◄─┐
 //!                    │ not seen                                     │ not seen            │ seen
 //!                    ▼                                              ▼                     │
-//!                  gone                                     Missed (not shown) ───────────┘
-//!                                                                   │ for MAX_MISSED_NS
+//!                  gone                  Missed (shown for one frame more, unsure) ───────┤
+//!                                                                   │ for MAX_MISSED_NS   │
+//!                                                                   ▼                     │ a new one where it left,
+//!                                                  Lost (`memory`; marked at the rim) ────┘ that looks like it
+//!                                                                   │ for REMEMBERED_NS
 //!                                                                   ▼
 //!                                                                 gone
 //! ```
+//! What is found with little confidence continues tracks and starts none (Zhang et al. 2022, arXiv:2110.06864); motion and
+//! appearance decide together (Aharon et al. 2022, arXiv:2206.14651).
 //! Time is that of the frames' capture stamps: frames that were skipped make longer steps, not misses.
 
-use super::assign::{Assigner, FORBIDDEN};
-use super::decode::{Detection, SURE_FROM};
-use super::kalman::{Coordinate, Noise};
-use crate::base::ids::{ClassId, TrackId};
-use crate::scene::{Track, Trust, limits};
+use super::decode::Detection;
+use super::followed::{Followed, HIGH_SCORE, distance, foot_of, sides};
+use super::look::Look;
+use super::memory::{Memory, SAME_LOOK};
+use super::split::Expected;
+use crate::base::assign::{Assigner, FORBIDDEN};
+use crate::base::ids::TrackId;
+use crate::scene::{Departed, Track, limits};
 
-/// How long something unseen is remembered.
+/// How long something unseen is followed by its motion alone.
 const MAX_MISSED_NS: u64 = 400_000_000;
+/// In a frame so soon after it was last seen it is still shown, unsure.
+const BRIDGED_NS: u64 = 45_000_000;
 /// Confidence that needs no second look.
 const CONFIRMED_AT_ONCE: f32 = 0.92;
 const HITS_TO_CONFIRM: u32 = 2;
+/// What has neither axis nor tip does not come in from outside as instruments do: it is looked at for so long.
+const ODD_CONFIRMED_NS: u64 = 200_000_000;
+/// What was followed for so long, and seen so lately, is expected again.
+const EXPECTED_NS: u64 = 150_000_000;
+/// Weight of the past in the camera's velocity: one frame's estimate is noisy.
+const CAMERA_MEMORY: f32 = 0.4;
 /// Longest step that a motion is predicted over.
 const MAX_STEP_S: f32 = 0.5;
 /// Gate: boxes that overlap less, and are farther apart than a part of the picture's larger side, are not the same.
 const GATE_OVERLAP: f32 = 0.1;
 const GATE_DISTANCE: f32 = 0.12;
-/// A tip that jumps farther (part of the larger side) is another tip: its filter starts anew.
-const TIP_JUMP: f32 = 0.12;
-/// Weight of the past against one frame, for the class and for the confidence.
-const CLASS_MEMORY: f32 = 0.9;
-const CONFIDENCE_MEMORY: f32 = 0.5;
+/// The same for detections of little confidence.
+const LOW_GATE_OVERLAP: f32 = 0.25;
+/// What has no tip and is smaller than this part of an instrument is not all of it.
+const PIECE_SIZE: f32 = 0.5;
+/// One that is missed is known again by where its shaft comes in, part of the larger side, and by its look.
+const SAME_FOOT: f32 = 0.1;
+/// Two shafts nearer to each other than this (part of the larger side) over their length, and as parallel, are one.
+const TWIN_OFF_AXIS: f32 = 0.035;
+const TWIN_DIRECTION: f32 = 0.97;
+/// A piece of an instrument lies within this of its axis, part of the larger side.
+const PIECE_OFF_AXIS: f32 = 0.035;
 
 /// Follows instruments.
 #[derive(Debug, Default)]
 pub struct Tracker {
     followed: Vec<Followed>,
+    memory: Memory,
     assigner: Assigner,
     last_ns: Option<u64>,
     next_id: u32,
-}
-
-#[derive(Debug)]
-struct Followed {
-    id: Option<TrackId>,
-    hits: u32,
-    seen_ns: u64,
-    /// Centre x, y, width, height.
-    bbox: [Coordinate; 4],
-    tip: Option<[Coordinate; 2]>,
-    confidence: f32,
-    /// Weight of each class id.
-    votes: [f32; 32],
+    /// Of the picture under the camera, px/s.
+    camera_velocity: [f32; 2],
 }
 
 impl Tracker {
     /// Takes the detections of the frame captured at `capture_ns` (never decreasing) of a picture of that size; returns the tracks
     /// that are seen in it, with the detections' outlines.
     pub fn step(&mut self, detections: Vec<Detection>, capture_ns: u64, picture: [u32; 2]) -> Vec<Track> {
+        let looks = vec![Look::default(); detections.len()];
+        self.step_with(detections, &looks, capture_ns, picture)
+    }
+
+    /// As `step`, with what each detection looks like.
+    pub fn step_with(&mut self, detections: Vec<Detection>, looks: &[Look], capture_ns: u64, picture: [u32; 2]) -> Vec<Track> {
         let side = picture[0].max(picture[1]) as f32;
         let dt_s = self.last_ns.map_or(0.0, |last| capture_ns.saturating_sub(last) as f32 / 1e9).min(MAX_STEP_S);
         self.last_ns = Some(capture_ns);
-        self.followed.retain(|track| capture_ns.saturating_sub(track.seen_ns) <= MAX_MISSED_NS);
+        self.memory.age(capture_ns);
+        self.give_up(capture_ns, picture);
         for track in &mut self.followed {
             track.predict(dt_s, side);
         }
 
-        let followed = &self.followed;
-        let columns = self.assigner.assign(followed.len(), detections.len(), |row, column| followed[row].cost(&detections[column], side));
-        let mut owner: Vec<Option<usize>> = vec![None; detections.len()];
-        let mut seen = vec![false; followed.len()];
-        for (row, column) in columns.iter().enumerate() {
-            if let Some(column) = *column {
-                owner[column] = Some(row);
-                seen[row] = true;
-            }
-        }
-
-        let mut tracks = Vec::with_capacity(detections.len());
-        for (detection, owner) in detections.into_iter().zip(owner) {
-            let row = match owner {
+        let mut owner = self.associate(&detections, looks, side);
+        let pieces = self.pieces(&detections, &owner, capture_ns, side);
+        let mut tracks: Vec<Track> = Vec::with_capacity(detections.len());
+        let mut seen = vec![false; self.followed.len()];
+        let mut added = Vec::new();
+        let mut owned = vec![false; self.followed.len()];
+        owner.iter().flatten().for_each(|&row| owned[row] = true);
+        for (index, mut detection) in detections.into_iter().enumerate() {
+            let row = match owner[index].take() {
                 Some(row) => {
-                    self.followed[row].update(&detection, capture_ns, side);
+                    self.take_in(row, &detection, &looks[index], capture_ns, side);
                     row
                 }
-                None if self.followed.len() < limits::TRACKS => {
-                    self.followed.push(Followed::new(&detection, capture_ns, side));
+                None if let Some(row) = pieces[index] => {
+                    if owned[row] || std::mem::replace(&mut seen[row], true) {
+                        added.push((row, std::mem::take(&mut detection.outlines), detection.bbox));
+                        continue;
+                    }
+                    self.take_in(row, &detection, &looks[index], capture_ns, side);
+                    row
+                }
+                None if detection.confidence >= HIGH_SCORE && self.followed.len() < limits::TRACKS => {
+                    self.followed.push(Followed::new(&detection, looks[index], capture_ns, side));
                     seen.push(true);
                     self.followed.len() - 1
                 }
                 None => continue,
             };
-            let track = &mut self.followed[row];
-            if track.id.is_none() && (track.hits >= HITS_TO_CONFIRM || track.confidence >= CONFIRMED_AT_ONCE) {
-                track.id = Some(TrackId(self.next_id));
-                self.next_id += 1;
+            seen[row] = true;
+            self.confirm(row, &detection, capture_ns, side);
+            if let Some(id) = self.followed[row].id {
+                tracks.push(self.followed[row].shown(id, detection, picture));
             }
-            if let Some(id) = track.id {
-                tracks.push(track.shown(id, detection, side));
+        }
+        for (row, outlines, bbox) in added {
+            if let Some(track) = tracks.iter_mut().find(|track| self.followed[row].id == Some(track.id)) {
+                track.outlines.extend(outlines);
+                let [x0, y0, x1, y1] = track.bbox;
+                track.bbox = [x0.min(bbox[0]), y0.min(bbox[1]), x1.max(bbox[2]), y1.max(bbox[3])];
+            }
+        }
+        for (track, _) in self.followed.iter().zip(&seen).filter(|&(_, &seen)| !seen) {
+            let missed_ns = capture_ns.saturating_sub(track.seen_ns);
+            if let Some(id) = track.id.filter(|_| missed_ns <= BRIDGED_NS && track.hits > HITS_TO_CONFIRM) {
+                tracks.extend(track.bridged(id, dt_s, picture));
             }
         }
         // What was seen only once and not again was noise.
         let mut seen = seen.into_iter();
         self.followed.retain(|track| seen.next().unwrap_or(true) || track.id.is_some());
+        self.drop_twins(capture_ns, side);
         tracks
+    }
+
+    /// A detection of a track. Where it shows only a piece, the track is there, and nothing more is learned.
+    fn take_in(&mut self, row: usize, detection: &Detection, look: &Look, capture_ns: u64, side: f32) {
+        let track = &mut self.followed[row];
+        if track.is_whole(detection, capture_ns, side) {
+            track.update(detection, look, capture_ns, side);
+        } else {
+            track.seen_ns = capture_ns;
+        }
+    }
+
+    /// Two shafts cannot lie in the same place: of two tracks along one line the younger was a piece of the older.
+    fn drop_twins(&mut self, capture_ns: u64, side: f32) {
+        for older in 0..self.followed.len() {
+            for younger in (older + 1..self.followed.len()).rev() {
+                let (a, b) = (&self.followed[older], &self.followed[younger]);
+                if a.seen_ns == capture_ns && b.seen_ns == capture_ns && are_twins(a, b, side) {
+                    self.followed.remove(younger);
+                }
+            }
+        }
+    }
+
+    /// Told before `step` for the frame captured at `capture_ns`: by how much the background has shifted since the last one,
+    /// as parts of the picture's sides. What is followed goes with it from now on.
+    pub fn compensate(&mut self, shift: [f32; 2], capture_ns: u64, picture: [u32; 2]) {
+        let dt_s = self.last_ns.map_or(0.0, |last| capture_ns.saturating_sub(last) as f32 / 1e9);
+        if dt_s <= 0.0 || dt_s > MAX_STEP_S {
+            return;
+        }
+        let gained = [0, 1].map(|i| {
+            let measured = shift[i] * picture[i] as f32 / dt_s;
+            let before = std::mem::replace(&mut self.camera_velocity[i], 0.0);
+            self.camera_velocity[i] = CAMERA_MEMORY * before + (1.0 - CAMERA_MEMORY) * measured;
+            self.camera_velocity[i] - before
+        });
+        self.followed.iter_mut().for_each(|track| track.accelerate(gained));
     }
 
     /// Nothing is known about this frame: everything that is followed is missed.
     pub fn step_unknown(&mut self, capture_ns: u64, picture: [u32; 2]) {
         self.step(Vec::new(), capture_ns, picture);
     }
-}
 
-fn noise(side: f32) -> Noise {
-    // In parts of the picture's larger side. A mask's end wanders by about two of 320 map pixels; a grasper that is pushed in
-    // fast moves two sides a second and stops within a tenth of one.
-    Noise { measured: 0.006 * side, velocity: 0.7 * side, agility: side.powi(2) }
-}
-
-fn sides(bbox: [f32; 4]) -> [f32; 4] {
-    [(bbox[0] + bbox[2]) / 2.0, (bbox[1] + bbox[3]) / 2.0, bbox[2] - bbox[0], bbox[3] - bbox[1]]
-}
-
-impl Followed {
-    fn new(detection: &Detection, seen_ns: u64, side: f32) -> Self {
-        let start = |value| Coordinate::new(value, noise(side));
-        let mut track = Followed {
-            id: None,
-            hits: 1,
-            seen_ns,
-            bbox: sides(detection.bbox).map(start),
-            tip: detection.tip.map(|tip| tip.map(start)),
-            confidence: detection.confidence,
-            votes: [0.0; 32],
+    /// Where instruments that are followed are expected in the frame captured at `capture_ns`.
+    pub fn expected(&self, capture_ns: u64) -> impl Iterator<Item = Expected> {
+        let dt_s = self.last_ns.map_or(0.0, |last| capture_ns.saturating_sub(last) as f32 / 1e9).min(MAX_STEP_S);
+        let is_known = move |track: &&Followed| {
+            let lately = capture_ns.saturating_sub(track.seen_ns) <= EXPECTED_NS;
+            lately && track.id.is_some() && track.seen_ns.saturating_sub(track.first_ns) >= EXPECTED_NS
         };
-        track.vote(detection);
-        track
+        self.followed.iter().filter(is_known).filter_map(move |track| Some(Expected { tip: track.tip_after(dt_s)?, axis: track.axis()? }))
     }
 
-    fn predict(&mut self, dt_s: f32, side: f32) {
-        self.bbox.iter_mut().chain(self.tip.iter_mut().flatten()).for_each(|c| c.predict(dt_s, noise(side)));
+    /// Instruments that left the picture in the last seconds, the newest first: where they were last seen at its rim.
+    pub fn departed(&self) -> Vec<Departed> {
+        self.memory.departed()
     }
 
-    fn predicted(&self) -> [f32; 4] {
-        let [x, y, w, h] = self.bbox.map(|c| c.position);
-        let (w, h) = (w.max(1.0) / 2.0, h.max(1.0) / 2.0);
-        [x - w, y - h, x + w, y + h]
-    }
-
-    fn cost(&self, detection: &Detection, side: f32) -> f32 {
-        let predicted = self.predicted();
-        let overlap = overlap(predicted, detection.bbox);
-        let ([ax, ay, ..], [bx, by, ..]) = (sides(predicted), sides(detection.bbox));
-        let mut distance = (ax - bx).hypot(ay - by) / side;
-        if let (Some(tip), Some(seen)) = (self.tip, detection.tip) {
-            // Boxes of crossing instruments overlap; their tips tell them apart.
-            distance = 0.5 * distance + 0.5 * (tip[0].position - seen[0]).hypot(tip[1].position - seen[1]) / side;
-        }
-        if overlap < GATE_OVERLAP && distance > GATE_DISTANCE { FORBIDDEN } else { 1.0 - overlap + 4.0 * distance }
-    }
-
-    fn update(&mut self, detection: &Detection, seen_ns: u64, side: f32) {
-        let noise = noise(side);
-        self.hits += 1;
-        self.seen_ns = seen_ns;
-        for (coordinate, measured) in self.bbox.iter_mut().zip(sides(detection.bbox)) {
-            coordinate.update(measured, noise);
-        }
-        self.tip = match (self.tip, detection.tip) {
-            (Some(mut tip), Some(seen)) if (tip[0].position - seen[0]).hypot(tip[1].position - seen[1]) <= TIP_JUMP * side => {
-                tip.iter_mut().zip(seen).for_each(|(coordinate, measured)| coordinate.update(measured, noise));
-                Some(tip)
+    /// What has not been seen for too long is lost.
+    fn give_up(&mut self, capture_ns: u64, picture: [u32; 2]) {
+        let memory = &mut self.memory;
+        self.followed.retain(|track| {
+            let stays = capture_ns.saturating_sub(track.seen_ns) <= MAX_MISSED_NS;
+            if !stays {
+                memory.keep(track, picture);
             }
-            (_, seen) => seen.map(|seen| seen.map(|value| Coordinate::new(value, noise))),
+            stays
+        });
+    }
+
+    /// The row of each detection: first those of much confidence, then the others for the tracks that are left.
+    fn associate(&mut self, detections: &[Detection], looks: &[Look], side: f32) -> Vec<Option<usize>> {
+        let mut owner: Vec<Option<usize>> = vec![None; detections.len()];
+        for is_low in [false, true] {
+            let rows: Vec<usize> = (0..self.followed.len()).filter(|row| !owner.contains(&Some(*row))).collect();
+            let of: Vec<usize> = (0..detections.len()).filter(|&at| (detections[at].confidence < HIGH_SCORE) == is_low).collect();
+            let followed = &self.followed;
+            let cost = |row: usize, column: usize| cost(&followed[rows[row]], &detections[of[column]], &looks[of[column]], side, is_low);
+            for (row, column) in self.assigner.assign(rows.len(), of.len(), cost).iter().enumerate() {
+                if let Some(column) = column {
+                    owner[of[*column]] = Some(rows[row]);
+                }
+            }
+        }
+        owner
+    }
+
+    /// The row of which a detection without owner is a piece: something lies across an instrument, and cuts it.
+    fn pieces(&self, detections: &[Detection], owner: &[Option<usize>], capture_ns: u64, side: f32) -> Vec<Option<usize>> {
+        let piece_of = |detection: &Detection| {
+            let [x, y, ..] = sides(detection.bbox);
+            (0..self.followed.len()).find(|&row| {
+                let track = &self.followed[row];
+                let is_known = track.id.is_some() && track.may_be_pieces(capture_ns);
+                let (Some(axis), Some(tip), true) = (track.axis(), track.tip_position(), is_known) else { return false };
+                let off = [x - tip[0], y - tip[1]];
+                let (along, across) = (off[0] * axis[0] + off[1] * axis[1], off[0] * axis[1] - off[1] * axis[0]);
+                let length = distance(tip, track.last.foot);
+                across.abs() <= PIECE_OFF_AXIS * side && along <= PIECE_OFF_AXIS * side && along >= -length
+            })
         };
-        self.confidence = CONFIDENCE_MEMORY * self.confidence + (1.0 - CONFIDENCE_MEMORY) * detection.confidence;
-        self.vote(detection);
+        let of = detections.iter().zip(owner);
+        of.map(|(detection, owner)| if owner.is_some() { None } else { piece_of(detection) }).collect()
     }
 
-    fn vote(&mut self, detection: &Detection) {
-        self.votes.iter_mut().for_each(|weight| *weight *= CLASS_MEMORY);
-        if let Some(weight) = self.votes.get_mut(usize::from(detection.class.0)) {
-            *weight += detection.confidence;
+    fn confirm(&mut self, row: usize, detection: &Detection, capture_ns: u64, side: f32) {
+        let track = &self.followed[row];
+        if track.id.is_some() {
+            return;
+        }
+        let comes_from_outside = detection.axis.is_some() || detection.tip.is_some();
+        let is_confirmed = if comes_from_outside {
+            track.hits >= HITS_TO_CONFIRM || track.confidence >= CONFIRMED_AT_ONCE
+        } else {
+            capture_ns.saturating_sub(track.first_ns) >= ODD_CONFIRMED_NS
+        };
+        if is_confirmed {
+            let id = self.take_over(row, capture_ns, side).or_else(|| self.memory.recognise(&self.followed[row], side));
+            self.followed[row].id = Some(id.unwrap_or_else(|| {
+                self.next_id += 1;
+                TrackId(self.next_id - 1)
+            }));
         }
     }
 
-    fn class(&self, otherwise: ClassId) -> ClassId {
-        let best = (0..self.votes.len()).max_by(|&a, &b| self.votes[a].total_cmp(&self.votes[b]));
-        best.filter(|&id| self.votes[id] > 0.0).map_or(otherwise, |id| ClassId(id as u8))
+    /// The id of one that is missed and comes in at the same place: it is that one.
+    fn take_over(&mut self, row: usize, capture_ns: u64, side: f32) -> Option<TrackId> {
+        let new = &self.followed[row];
+        let is_it = |old: &Followed| {
+            let missed = old.id.is_some() && old.seen_ns < new.first_ns && old.seen_ns < capture_ns;
+            let alike = old.look.likeness(&new.look).is_none_or(|likeness| likeness >= SAME_LOOK);
+            missed && alike && old.last.axis.is_some() && distance(old.last.foot, new.last.foot) <= SAME_FOOT * side
+        };
+        let old = self.followed.iter().position(is_it)?;
+        self.followed[old].id.take()
     }
+}
 
-    fn shown(&self, id: TrackId, detection: Detection, side: f32) -> Track {
-        let motion = self.tip.unwrap_or([self.bbox[0], self.bbox[1]]);
-        let most = limits::VELOCITY_SIDES * side;
-        let margin = limits::MARGIN_SIDES * side;
-        // Filtered where it is followed, but never farther from the picture than a scene allows.
-        let tip = self.tip.filter(|_| detection.tip.is_some()).map(|tip| tip.map(|c| c.position));
-        let within = |v: f32| v >= 0.0 && v <= side + margin;
-        let confidence = self.confidence.clamp(0.0, 1.0);
-        Track {
-            id,
-            class: self.class(detection.class),
-            confidence,
-            state: if confidence >= SURE_FROM { Trust::Sure } else { Trust::Unsure },
-            bbox: detection.bbox,
-            tip: match tip {
-                Some(tip) if tip.iter().all(|&v| within(v)) => Some(tip),
-                Some(_) => detection.tip,
-                None => None,
-            },
-            axis: detection.axis,
-            velocity_px_s: motion.map(|c| c.velocity.clamp(-most, most)),
-            outlines: detection.outlines,
-        }
+fn are_twins(a: &Followed, b: &Followed, side: f32) -> bool {
+    let (Some(axis), Some(other)) = (a.axis(), b.axis()) else { return false };
+    let (Some(tip), Some(other_tip)) = (a.tip_position(), b.tip_position()) else { return false };
+    let across = |p: [f32; 2]| ((p[0] - tip[0]) * axis[1] - (p[1] - tip[1]) * axis[0]).abs();
+    axis[0] * other[0] + axis[1] * other[1] > TWIN_DIRECTION && across(other_tip).max(across(b.last.foot)) < TWIN_OFF_AXIS * side
+}
+
+fn cost(track: &Followed, detection: &Detection, look: &Look, side: f32, is_low: bool) -> f32 {
+    let predicted = track.predicted();
+    let overlap = overlap(predicted, detection.bbox);
+    let ([ax, ay, ..], [bx, by, ..]) = (sides(predicted), sides(detection.bbox));
+    let mut apart = (ax - bx).hypot(ay - by) / side;
+    if let (Some(tip), Some(seen)) = (track.tip_position(), detection.tip) {
+        // Boxes of crossing instruments overlap; their tips tell them apart ...
+        apart = 0.5 * apart + 0.5 * distance(tip, seen) / side;
     }
+    let same_entry = detection.axis.is_some() && track.axis().is_some() && distance(track.last.foot, foot_of(detection)) <= SAME_FOOT * side;
+    let gate = if is_low { LOW_GATE_OVERLAP } else { GATE_OVERLAP };
+    if overlap < gate && (is_low || apart > GATE_DISTANCE) && !same_entry {
+        return FORBIDDEN;
+    }
+    // What hangs on a tip, or is a piece of it, is not the whole.
+    let size = |b: [f32; 4]| (b[2] - b[0]).hypot(b[3] - b[1]);
+    let is_piece = detection.tip.is_none() && track.last.axis.is_some() && size(detection.bbox) < PIECE_SIZE * size(predicted);
+    if is_piece && distance(track.last.foot, [bx, by]) > size(detection.bbox) {
+        return FORBIDDEN;
+    }
+    // ... and so do their directions, and what they look like.
+    let turned = match (track.axis(), detection.axis) {
+        (Some(a), Some(b)) => 1.0 - (a[0] * b[0] + a[1] * b[1]),
+        _ => 0.0,
+    };
+    let unlike = 1.0 - track.look.likeness(look).unwrap_or(1.0);
+    let unproven = if track.id.is_some() { 0.0 } else { 0.3 };
+    1.0 - overlap + 4.0 * apart + turned + unlike + unproven
 }
 
 /// Intersection over union of half-open boxes.

@@ -1,0 +1,141 @@
+//! Where the picture stands still, and the network's answers may therefore be averaged over time without coming late.
+//! Judged by what the network is shown, not by what it says: where the input changes, its newest answer counts alone.
+
+use crate::infer::{InputSpec, TensorLayout};
+
+/// Side of the blocks in which the input is compared, in its pixels.
+const BLOCK: usize = 8;
+/// A block whose mean brightness is off by less than this (of 255) stands still; from the second on it is all new.
+const STILL_TO: f32 = 0.8;
+const NEW_FROM: f32 = 2.4;
+/// Where it stands still an answer is averaged over about so long, s.
+const AVERAGED_S: f32 = 0.25;
+
+/// How much of the newest answer counts in each block of the input, 0..1; nothing in it: all of it everywhere.
+#[derive(Debug, Default)]
+pub struct Stillness {
+    pub width: usize,
+    pub height: usize,
+    pub share: Vec<f32>,
+    /// Brightness that was averaged as the answers were, 0..255.
+    reference: Vec<f32>,
+    now: Vec<f32>,
+    off: Vec<f32>,
+    last_ns: Option<u64>,
+}
+
+impl Stillness {
+    /// Takes in the network's input for the frame captured at `capture_ns`.
+    pub fn update(&mut self, input: &[f32], spec: &InputSpec, capture_ns: u64) {
+        let (width, height) = ((spec.width as usize).div_ceil(BLOCK), (spec.height as usize).div_ceil(BLOCK));
+        self.brightness(input, spec, width, height);
+        let is_first = (self.width, self.height) != (width, height) || self.last_ns.is_none();
+        let dt_s = self.last_ns.map_or(0.0, |last| capture_ns.saturating_sub(last) as f32 / 1e9);
+        (self.width, self.height, self.last_ns) = (width, height, Some(capture_ns));
+        if is_first {
+            self.reference.clone_from(&self.now);
+            self.share.clear();
+            self.share.resize(width * height, 1.0);
+            return;
+        }
+        let least = 1.0 - (-dt_s / AVERAGED_S).exp();
+        self.off.clear();
+        self.off.extend(self.now.iter().zip(&self.reference).map(|(now, then)| (now - then).abs()));
+        for y in 0..height {
+            for x in 0..width {
+                // What moves beside it concerns it too.
+                let mut most = 0f32;
+                for row in y.saturating_sub(1)..(y + 2).min(height) {
+                    for column in x.saturating_sub(1)..(x + 2).min(width) {
+                        most = most.max(self.off[row * width + column]);
+                    }
+                }
+                let moved = ((most - STILL_TO) / (NEW_FROM - STILL_TO)).clamp(0.0, 1.0);
+                self.share[y * width + x] = least + (1.0 - least) * moved;
+            }
+        }
+        for ((reference, now), share) in self.reference.iter_mut().zip(&self.now).zip(&self.share) {
+            *reference += share * (now - *reference);
+        }
+    }
+
+    /// Mean brightness of each block, 0..255.
+    fn brightness(&mut self, input: &[f32], spec: &InputSpec, width: usize, height: usize) {
+        let (w, h) = (spec.width as usize, spec.height as usize);
+        self.now.clear();
+        self.now.resize(width * height, 0.0);
+        for channel in 0..3 {
+            let (gain, offset) = (85.0 * spec.std[channel], 85.0 * spec.mean[channel]);
+            for y in 0..h {
+                for (block, now) in self.now[y / BLOCK * width..][..width].iter_mut().enumerate() {
+                    let columns = block * BLOCK..((block + 1) * BLOCK).min(w);
+                    let rows = BLOCK.min(h - y / BLOCK * BLOCK);
+                    let part = 1.0 / (columns.len() * rows) as f32;
+                    let sum: f32 = match spec.layout {
+                        TensorLayout::Nchw => input[(channel * h + y) * w + columns.start..][..columns.len()].iter().sum(),
+                        TensorLayout::Nhwc => columns.clone().map(|x| input[(y * w + x) * 3 + channel]).sum(),
+                    };
+                    *now += (sum * gain + columns.len() as f32 * offset) * part;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::infer::{ColourOrder, Resize};
+
+    fn spec(layout: TensorLayout) -> InputSpec {
+        let (mean, std) = ([0.4, 0.5, 0.6], [0.2, 0.25, 0.3]);
+        InputSpec { name: "image".to_owned(), layout, width: 36, height: 20, colour: ColourOrder::Rgb, resize: Resize::Stretch, mean, std }
+    }
+
+    /// Grey of 0..255 with noise, bright inside the square from `left`, 10 wide.
+    fn input(spec: &InputSpec, left: usize, seed: u32) -> Vec<f32> {
+        let (w, h) = (36, 20);
+        let mut data = vec![0.0; 3 * w * h];
+        for i in 0..w * h {
+            let noise = ((i as u32).wrapping_mul(2_654_435_761).wrapping_add(seed.wrapping_mul(40_503)) >> 16) % 7;
+            let bright = (left..left + 10).contains(&(i % w));
+            let value = (if bright { 180.0 } else { 60.0 }) + noise as f32 - 3.0;
+            for channel in 0..3 {
+                let at = if spec.layout == TensorLayout::Nchw { channel * w * h + i } else { i * 3 + channel };
+                data[at] = (value / 255.0 - spec.mean[channel]) / spec.std[channel];
+            }
+        }
+        data
+    }
+
+    #[test]
+    fn noise_stands_still_and_what_moves_is_new_at_once() {
+        for layout in [TensorLayout::Nchw, TensorLayout::Nhwc] {
+            let spec = spec(layout);
+            let mut stillness = Stillness::default();
+            for frame in 0..10 {
+                stillness.update(&input(&spec, 4, frame), &spec, u64::from(frame) * 16_666_667);
+            }
+            assert!((stillness.width, stillness.height) == (5, 3) && stillness.share.iter().all(|&share| share < 0.2), "{:?}", stillness.share);
+            assert!((stillness.reference[4] - 60.0).abs() < 2.0, "brightness, last block of the first row: {}", stillness.reference[4]);
+            stillness.update(&input(&spec, 6, 10), &spec, 166_666_670);
+            let share = |x: usize| stillness.share[stillness.width + x];
+            assert!(share(0) > 0.99 && share(1) > 0.99 && share(4) < 0.2, "{:?}", stillness.share);
+        }
+    }
+
+    #[test]
+    fn what_creeps_is_noticed_too() {
+        let spec = spec(TensorLayout::Nchw);
+        let mut stillness = Stillness::default();
+        let mut largest = 0f32;
+        for frame in 0..60 {
+            let mut data = input(&spec, 4, 0);
+            // Half a level a frame.
+            data.iter_mut().enumerate().for_each(|(i, v)| *v += 0.5 / 255.0 * frame as f32 / spec.std[i / (36 * 20)]);
+            stillness.update(&data, &spec, frame * 16_666_667);
+            largest = largest.max(stillness.share.iter().copied().fold(0.0, f32::max) * f32::from(u8::from(frame > 5)));
+        }
+        assert!(largest > 0.3, "{largest}");
+    }
+}
