@@ -33,6 +33,7 @@ pub struct Detection {
     pub bbox: [f32; 4],
     pub tip: Option<[f32; 2]>,
     pub axis: Option<[f32; 2]>,
+    /// Empty where only the box is known.
     pub outlines: Vec<Outline>,
 }
 
@@ -78,6 +79,11 @@ impl Decoder {
             planes: Vec::new(),
             shown: [false; 256],
         }
+    }
+
+    /// The next picture does not follow on the last one.
+    pub fn forget(&mut self) {
+        self.shown = [false; 256];
     }
 
     /// `heads`: the outputs of one run, all of one size. `fit`: where in the input the picture lay. `picture`: its size.

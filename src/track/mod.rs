@@ -2,12 +2,16 @@
 //! Nothing is drawn here, and no model is run but through `infer`.
 //!
 //! ```text
-//!   TensorView ─► maps (probabilities, labels) ─► regions ─► outline, shape ─► Decoded ─► Tracker ─► Scene
+//!   TensorView ─► maps (probabilities, labels) ─► regions ─► outline, shape ─┐
+//!   detections, findings, frame classes ─► heads ────────────────────────────┴► Decoded ─► Tracker, FindingFollower ─► Scene
 //! ```
 
 mod analyser;
 mod assign;
+mod continuity;
 mod decode;
+mod findings;
+mod heads;
 mod kalman;
 mod maps;
 mod outline;
