@@ -34,4 +34,6 @@ pub mod config;
 
 pub mod pipeline;
 
+pub mod eval;
+
 pub mod cmd;

@@ -43,11 +43,6 @@ impl TestModel {
             + &head("tissue", "tissue", "softmax", &["background", "liver", "fat"]);
         TestEngine { width: self.width, height: self.height, ..TestEngine::new(graph, heads) }
     }
-
-    /// Writes model and manifest into `dir`, as an engine stands on a disk.
-    pub fn write(&self, dir: &Path) -> std::io::Result<()> {
-        self.engine().write(dir)
-    }
 }
 
 /// One `[[heads]]` of a manifest.

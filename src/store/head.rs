@@ -193,7 +193,7 @@ impl Head {
                 return bad(at("classes"), format!("'{name}' is not a class of a {} head", self.kind.name()));
             }
             // Channels that mean nothing here may be many, but not in a map, whose channels are summed up.
-            if self.class_ids.contains(&class.id) && !(is_background && !self.kind.is_mask()) {
+            if self.class_ids.contains(&class.id) && (!is_background || self.kind.is_mask()) {
                 return bad(at("classes"), format!("'{name}' is named twice"));
             }
             if is_of_frame(class.kind) && *of_frame.get_or_insert(class.kind) != class.kind {

@@ -180,7 +180,7 @@ fn a_recurrent_engine_starts_anew_after_start_gap_cut_and_format_and_says_so() {
     assert_eq!((gap.reset, confidence(&gap)), (Some(Reset::Gap), fresh));
     let format = stream.show_at(ms + 17, w / 2, h / 2, dim);
     assert_eq!((format.reset, confidence(&format)), (Some(Reset::Format), fresh));
-    let other = |x: usize, y: usize| if (x / 8 + y / 8) % 2 == 0 { [20, 255, 128] } else { [20, 0, 128] };
+    let other = |x: usize, y: usize| if (x / 8 + y / 8).is_multiple_of(2) { [20, 255, 128] } else { [20, 0, 128] };
     let cut = stream.show_at(ms + 34, w / 2, h / 2, other);
     assert_eq!((cut.reset, confidence(&cut)), (Some(Reset::Cut), fresh));
     assert_eq!(stream.show_at(ms + 51, w / 2, h / 2, other).reset, None);

@@ -1,0 +1,5 @@
+//! How good it is, in numbers that the field knows.
+
+mod froc;
+
+pub use froc::{Froc, FrocPoint, Label, Mark};
