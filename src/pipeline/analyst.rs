@@ -42,7 +42,7 @@ impl AnalystError {
     pub fn is_finding(&self) -> bool {
         match self {
             AnalystError::Store(error) => error.is_finding(),
-            AnalystError::Infer(error) => matches!(error, InferError::Mismatch { .. } | InferError::Model { .. }),
+            AnalystError::Infer(error) => error.is_finding(),
             AnalystError::Refused { is_finding, .. } => *is_finding,
         }
     }

@@ -2,6 +2,7 @@
 
 mod allocations;
 mod bad_input;
+mod engines;
 mod formats;
 mod link;
 mod pipeline;
@@ -12,3 +13,8 @@ mod sources;
 mod support;
 mod window;
 mod worker;
+
+/// The hand-written ONNX models of the room `infer`, which know nothing of the crate.
+#[allow(dead_code, reason = "the room's own tests use more of them")]
+#[path = "../../src/infer/testmodel.rs"]
+mod testmodel;
