@@ -55,6 +55,11 @@ impl Rate {
         Rate::new(SECOND_NS as u32, u32::try_from(period_ns).ok()?)
     }
 
+    /// Numerator and denominator, as they were given.
+    pub fn fraction(self) -> (u32, u32) {
+        (self.num, self.den)
+    }
+
     pub fn per_second(self) -> f64 {
         f64::from(self.num) / f64::from(self.den)
     }
@@ -69,7 +74,7 @@ impl Rate {
     }
 
     /// Whole ticks that fit into `ns`.
-    fn ticks_in(self, ns: u64) -> u64 {
+    pub fn ticks_in(self, ns: u64) -> u64 {
         u64::try_from(u128::from(ns) * u128::from(self.num) / (SECOND_NS * u128::from(self.den))).unwrap_or(u64::MAX)
     }
 }

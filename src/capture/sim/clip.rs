@@ -296,7 +296,8 @@ fn cache_folder() -> Option<PathBuf> {
 }
 
 fn key(spec: &Spec) -> String {
-    let digest = Sha256::digest(format!("{RENDERER_VERSION} {spec}"));
+    let script = spec.script.as_ref().map_or("", |script| script.text.as_str());
+    let digest = Sha256::digest(format!("{RENDERER_VERSION} {spec}{script}"));
     digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -121,7 +121,7 @@ fn track_line(spec: &Spec, index: usize, truth: &Truth) -> TrackLine<'static> {
     let item = |i: &super::TruthInstrument| TrackItem { id: i.id.0, class: classes::table().name(i.class), bbox: i.bbox, tip: i.tip };
     TrackLine {
         frame: index,
-        pts_ns: index as u64 * 1_000_000_000 / u64::from(spec.fps),
+        pts_ns: spec.pts_ns(index as u64),
         tracks: truth.instruments.iter().map(item).collect(),
     }
 }
@@ -135,7 +135,7 @@ fn describe(spec: &Spec, names: &[String]) -> String {
     text + &format!("\n[subgroups]\n\"procedure simulated cholecystectomy\" = [{}]\n", files.join(", "))
 }
 
-fn write_png(path: &Path, (width, height): (u32, u32), colour: png::ColorType, bytes: &[u8]) -> Result<(), SimError> {
+pub fn write_png(path: &Path, (width, height): (u32, u32), colour: png::ColorType, bytes: &[u8]) -> Result<(), SimError> {
     let file = File::create(path).map_err(failed(path))?;
     let mut encoder = png::Encoder::new(BufWriter::new(file), width, height);
     encoder.set_color(colour);

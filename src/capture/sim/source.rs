@@ -37,7 +37,7 @@ impl SimSource {
             uri: uri.to_owned(),
             width: layout.width,
             height: layout.height,
-            fps: f64::from(clip.spec().fps),
+            fps: clip.spec().fps(),
             format: layout.format,
             colorimetry: layout.colorimetry,
             live: false,
@@ -46,16 +46,8 @@ impl SimSource {
         SimSource { info, clip, clock, start_ns: None, next: 0, skipped: 0 }
     }
 
-    /// n/fps in ns.
     fn pts_ns(&self, n: u64) -> u64 {
-        (u128::from(n) * 1_000_000_000 / u128::from(self.clip.spec().fps)) as u64
-    }
-
-    /// The newest picture that is due `elapsed_ns` after the start.
-    fn newest_due(&self, elapsed_ns: u64) -> u64 {
-        let fps = u128::from(self.clip.spec().fps);
-        // The last n with floor(n·1e9/fps) <= elapsed.
-        (((u128::from(elapsed_ns) + 1) * fps - 1) / 1_000_000_000) as u64
+        self.clip.spec().pts_ns(n)
     }
 }
 
@@ -70,7 +62,7 @@ impl Source for SimSource {
         let elapsed_ns = now_ns.saturating_sub(start_ns);
         if elapsed_ns > self.pts_ns(self.next + 2) {
             // More than two periods late: go on with the newest that is due.
-            let newest = self.newest_due(elapsed_ns);
+            let newest = self.clip.spec().newest_due(elapsed_ns);
             self.skipped = self.skipped.saturating_add((newest - self.next) as u32);
             self.next = newest;
         }
