@@ -94,7 +94,7 @@ impl Cast {
             let instrument = Instrument::new(player.id, kind, player.port, end, radius, opening);
             if player.tool == Tool::Needle {
                 let needle = held_needle(&instrument, player.id + 1, radius);
-                threads.push(hanging(needle.swage(), radius));
+                threads.push(hanging(needle.swage(), instrument.axis[0], radius));
                 pose.instruments.push(needle);
             }
             pose.instruments.push(instrument);
@@ -114,18 +114,21 @@ fn held_needle(holder: &Instrument, id: u8, radius: f32) -> Instrument {
     Instrument::new(id, Kind::Needle, [end[0] - 2.0 * arc * axis[0], end[1] - 2.0 * arc * axis[1]], end, arc, 0.0)
 }
 
-/// From `start` it sags, loops once and runs down out of the picture.
-fn hanging(start: [f32; 2], radius: f32) -> Thread {
+/// From `start` it rises, loops once and runs down out of the picture; `away` is the side of the picture to which.
+fn hanging(start: [f32; 2], away: f32, radius: f32) -> Thread {
     let [x, y] = start;
-    let by = radius / 0.037;
+    // Away from the holder, and as large as everything else.
+    let (by, way) = (radius / 0.037, radius / 0.037 * away.signum());
     let bends = [
         [x, y],
-        [x - 0.05 * by, y + 0.10 * by],
-        [x + 0.10 * by, y + 0.20 * by],
-        [x + 0.15 * by, y + 0.09 * by],
-        [x + 0.04 * by, y + 0.10 * by],
-        [x + 0.02 * by, y + 0.30 * by],
-        [x + 0.09 * by, y + 0.70 * by],
+        [x + 0.01 * way, y - 0.07 * by],
+        [x + 0.11 * way, y - 0.11 * by],
+        [x + 0.20 * way, y - 0.02 * by],
+        [x + 0.12 * way, y + 0.05 * by],
+        [x + 0.09 * way, y - 0.03 * by],
+        [x + 0.20 * way, y + 0.06 * by],
+        [x + 0.24 * way, y + 0.22 * by],
+        [x + 0.42 * way, y + 0.60 * by],
     ];
     // Catmull and Rom's spline through the bends.
     let mut points = Vec::new();

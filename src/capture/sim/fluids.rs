@@ -37,7 +37,8 @@ impl Smoke {
         let (mut alpha, mut shade) = (Vec::with_capacity(columns * rows), Vec::with_capacity(columns * rows));
         for (x, y) in (0..columns * rows).map(|n| (place.x(n % columns * CELL), place.y(n / columns * CELL))) {
             // Wisps that rise and curl: the coordinates themselves are stirred.
-            let stir = [clouds.soft.at(x * 0.35 + 0.021 * t_s, y * 0.35 + 0.05 * t_s), clouds.soft.at(x * 0.35 + 0.5, y * 0.35 + 0.07 * t_s)];
+            let stir =
+                [clouds.soft.at(x * 0.35 + 0.021 * t_s, y * 0.35 + 0.05 * t_s), clouds.soft.at(x * 0.35 + 0.5, y * 0.35 + 0.07 * t_s)];
             let (u, v) = (x * 0.42 + 0.16 * stir[0], y * 0.42 + 0.16 * stir[1] + 0.055 * t_s);
             let body = clouds.soft.at(u + 0.2, v);
             let wisp = clouds.fine.at(u * 0.55 + 0.013 * t_s, v * 0.55 + 0.03 * t_s);
@@ -93,7 +94,7 @@ impl Pool {
         if dx.abs() > 0.6 || dy.abs() > 0.7 {
             return -1.0;
         }
-        let uneven = 0.060 * clouds.soft.at(x * 0.9 + 0.3, y * 0.9) + 0.016 * clouds.fine.at(x * 0.9, y * 0.9 + 0.2);
+        let uneven = 0.075 * clouds.soft.at(x * 1.5 + 0.3, y * 1.5) + 0.020 * clouds.fine.at(x * 0.9, y * 0.9 + 0.2);
         let pool = size - (dx * dx + 2.1 * dy * dy).sqrt();
         // It runs down in a few narrow streams.
         let mut run = -1.0f32;
@@ -121,7 +122,7 @@ impl Pool {
         let (wanted_x, wanted_y) = speculars.row(y);
         let swell = |p: [f32; 2], depth: f32| {
             let dome = 0.016 * (depth / 0.045).clamp(0.0, 1.0).sqrt();
-            dome + 0.0035 * clouds.soft.at(p[0] * 2.2, p[1] * 2.2 + 0.7)
+            dome + 0.006 * clouds.soft.at(p[0] * 1.6, p[1] * 1.6 + 0.7) + 0.0011 * clouds.fine.at(p[0] * 2.2, p[1] * 2.2)
         };
         warp.runs(y, from, to, |columns, [mut u, mut v], [du, dv]| {
             for x in columns {
@@ -141,12 +142,13 @@ impl Pool {
                 let lit = f32::from(light[x]) / 256.0;
                 let thick = smoothstep(0.0, 0.06, depth);
                 let shade = (0.55 + 0.5 * up - 0.3 * slope[1] * up).clamp(0.25, 1.15);
-                let colour = [mix(0.47, 0.29, thick), mix(0.035, 0.010, thick), mix(0.035, 0.014, thick)];
-                let shine = (speculars.shine(normal, wanted_x(x), wanted_y, 255 * 256) as f32 / 256.0 * lit.min(1.0)).min(1.0);
-                let alpha = smoothstep(-0.004, 0.004, depth) * mix(0.80, 0.98, thick);
+                let colour = [mix(0.30, 0.19, thick), mix(0.022, 0.006, thick), mix(0.024, 0.012, thick)];
+                // A film as wet as this mirrors more of the lamp than tissue does.
+                let shine = 1.3 * (speculars.shine(normal, wanted_x(x), wanted_y, 255 * 256) as f32 / 256.0 * lit.min(1.0));
+                let alpha = smoothstep(-0.004, 0.004, depth) * mix(0.62, 0.98, smoothstep(0.0, 0.02, depth));
                 for (plane, c) in [&mut row.r, &mut row.g, &mut row.b].into_iter().zip(colour) {
                     let wet = (c * lit * shade).min(1.0);
-                    let over = 255.0 * (wet + (1.0 - wet) * 0.92 * shine);
+                    let over = 255.0 * (wet + (1.0 - wet) * (0.92 * shine).min(1.0));
                     let under = f32::from(plane[x]);
                     plane[x] = (under + (over - under) * alpha + 0.5) as u8;
                 }

@@ -36,7 +36,7 @@ const TILES: [(&str, u64, &str, f64); 32] = [
     ("droplets", 1, "kind='droplets'\namount=0.7", 2.0),
     ("soiling", 1, "kind='soiling'\namount=0.7", 2.0),
     ("defocus", 1, "kind='defocus'\namount=0.8", 2.0),
-    ("motion blur", 1, "kind='motion_blur'\namount=1.0", 2.2),
+    ("motion blur", 1, "kind='motion_blur'\namount=1.0", 2.3),
     ("camera: pan, zoom 1.8, turned 20°", 1, "kind='camera'\nzoom=1.8\npan=[0.1,0.1]\nturn_deg=20.0", 2.0),
     ("noise", 1, "kind='noise'\namount=1.0", 2.0),
     ("trocar exit", 1, "kind='out_of_body'", 0.68),
@@ -49,7 +49,7 @@ const TILES: [(&str, u64, &str, f64); 32] = [
     ("picture in picture", 1, "kind='pip'", 2.0),
     ("the camera's menu", 1, "kind='camera_menu'", 2.0),
     ("electrosurgery interference", 1, "kind='interference'\namount=0.8", 2.0),
-    ("light flicker", 1, "kind='flicker'\namount=1.0", 2.3),
+    ("light flicker", 1, "kind='flicker'\namount=1.0", 2.4),
     ("cut to another operation", 1, "kind='cut'\nseed=12", 2.0),
 ];
 
@@ -81,7 +81,14 @@ fn tile(seed: u64, event: &str, at_s: f64) -> Result<Vec<u8>, SimError> {
     let mut spec = Spec::parse(&format!("sim:?seed={seed}&width={}&height={}&fps=20&seconds=4", TILE.0, TILE.1))?;
     if !event.is_empty() {
         let alone = event.contains("'instrument'");
-        let text = format!("seconds=4.0\ndefault_instruments={}\n[[event]]\nat_s=0.0\nfor_s=4.0\nfade_s=0.3\n{event}\n", !alone);
+        let head = "[[event]]\nat_s=0.0\nfor_s=4.0\nfade_s=0.3\n";
+        // Instruments are looked at from near by.
+        let near = if alone {
+            format!("{head}kind='camera'\nzoom=2.2\npan=[{}, 0.22]\n", if event.contains("'right'") { 0.18 } else { 0.02 })
+        } else {
+            String::new()
+        };
+        let text = format!("seconds=4.0\ndefault_instruments={}\n{near}{head}{event}\n", !alone);
         spec.play(Arc::new(Script::parse("gallery", &text)?));
     }
     let simulator = Simulator::new(&spec)?;

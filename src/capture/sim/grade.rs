@@ -19,16 +19,14 @@ pub fn look(canvas: &mut Canvas, look: Look, glow: &dyn Fn() -> Vec<f32>) {
     };
     sharpen(canvas, sharpening);
     for pixel in &mut canvas.pixels {
+        // Black stays black, also where contrast would lift it.
+        let there = smoothstep(0.0, 0.03, luma(*pixel));
         let graded = [0, 1, 2].map(|k| {
             let v = (pixel[k] * balance[k]).clamp(0.0, 1.0).powf(gamma);
             (v - 0.35) * contrast + 0.35
         });
         let grey = luma(graded);
-        *pixel = graded.map(|v| mix(grey, v, saturation).clamp(0.0, 1.0));
-        // Black stays black, also where contrast would lift it.
-        if luma(*pixel) < 0.004 {
-            *pixel = [0.0; 3];
-        }
+        *pixel = graded.map(|v| (mix(grey, v, saturation) * there).clamp(0.0, 1.0));
     }
 }
 
@@ -55,12 +53,13 @@ fn narrow_band(canvas: &mut Canvas) {
         let white = smoothstep(0.55, 0.95, g.min(b));
         // Haemoglobin swallows both bands: what is redder than its surroundings turns dark brown.
         let redness = |p: [f32; 3]| (p[0] - 0.5 * (p[1] + p[2])) / (p[0] + 0.05);
-        let vessel = smoothstep(0.02, 0.22, redness(*pixel) - redness(*soft)) * 0.75;
+        let local = redness(*pixel) - redness(*soft) + 0.9 * (soft[1] - g).max(0.0);
+        let vessel = smoothstep(0.015, 0.12, local) * (1.0 - white);
         let red = smoothstep(0.30, 0.80, redness(*pixel));
         let (deep, shallow) = (g * 1.15 + 0.10 * r, 0.75 * b + 0.45 * g + 0.10 * r);
         let mucosa = [deep * 0.62, shallow * 1.02, shallow * 0.92];
-        let dark = [0.20 * r + 0.28 * deep, 0.55 * shallow, 0.42 * shallow];
-        let mut out = [0, 1, 2].map(|k| mix(mucosa[k], dark[k], (vessel + 0.35 * red).min(1.0)));
+        let dark = [0.16 * r + 0.42 * deep, 0.46 * shallow, 0.26 * shallow];
+        let mut out = [0, 1, 2].map(|k| mix(mucosa[k], dark[k], (vessel + 0.30 * red).min(1.0)));
         cover(&mut out, [g * 0.92, (g + b) * 0.5, b], white);
         *pixel = out.map(|v| v.clamp(0.0, 1.0));
     }
@@ -128,13 +127,14 @@ pub fn room(width: usize, height: usize, content: &Content, clouds: &super::flui
         let shade = 0.55 + 0.45 * fold;
         let mut colour = [0.10, 0.36, 0.46].map(|c| c * shade);
         // Iodine-stained skin between the drapes.
-        let skin = smoothstep(0.02, -0.02, (x + 0.28) * 0.8 + (y - 0.34) * -0.55 + 0.06 * fold - 0.05) * smoothstep(0.02, -0.02, 0.08 - y);
+        let skin = smoothstep(0.03, -0.03, (x + 0.30 - 0.3 * y).hypot((y - 0.36) * 1.3) - 0.26 + 0.07 * fold);
         cover(&mut colour, [0.62, 0.38, 0.20].map(|c| c * (0.75 + 0.3 * fold)), skin);
         // A gloved hand's edge.
-        let glove = smoothstep(0.02, -0.02, (x - 0.52).hypot((y - 0.30) * 0.7) - 0.22);
+        let knuckle = 0.035 * (x * 38.0 + 4.0 * y).sin() + 0.03 * fold;
+        let glove = smoothstep(0.02, -0.02, (x - 0.55 + 0.35 * y).hypot((y - 0.40) * 0.75) - 0.25 + knuckle);
         cover(&mut colour, [0.80, 0.80, 0.74].map(|c| c * (0.7 + 0.3 * fold)), glove);
         // Above: the dark ceiling with the lamp.
-        let above = smoothstep(-0.10, -0.22, y + 0.05 * fold);
+        let above = smoothstep(-0.06, -0.24, y + 0.22 * x + 0.12 * fold);
         cover(&mut colour, [0.13, 0.13, 0.14], above);
         for (lx, ly, size) in [(0.10, -0.34, 0.115), (0.34, -0.28, 0.085), (-0.10, -0.26, 0.085)] {
             let d = (x - lx).hypot((y - ly) * 1.2);

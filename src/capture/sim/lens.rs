@@ -51,11 +51,11 @@ impl Lens {
                     let (angle, away) = (r.range(0.0, std::f32::consts::TAU), content.radius * r.unit().sqrt() * 0.92);
                     let at = [content.centre[0] + away * angle.cos(), content.centre[1] + away * angle.sin()];
                     let small = r.unit();
-                    Drop { at, radius: mix(least, most, small * small), skew: r.range(-0.25, 0.25) }
+                    Drop { at, radius: mix(least, most, small * small.sqrt()), skew: r.range(-0.25, 0.25) }
                 })
                 .collect()
         };
-        Lens { drops: scatter(22, 0.020, 0.120), dirt: scatter(9, 0.05, 0.20) }
+        Lens { drops: scatter(26, 0.022, 0.150), dirt: scatter(10, 0.06, 0.24) }
     }
 
     /// Each drop is a lens of its own: the scene upside down and small in it, a dark rim, a bright spot.
@@ -108,7 +108,13 @@ impl Lens {
 }
 
 /// Pixels of the content within `reach` (picture heights) of `centre`, with their way from it.
-fn for_each_near(canvas: &mut Canvas, content: &Content, centre: [f32; 2], reach: f32, mut with: impl FnMut(&mut [f32; 3], usize, [f32; 2])) {
+fn for_each_near(
+    canvas: &mut Canvas,
+    content: &Content,
+    centre: [f32; 2],
+    reach: f32,
+    mut with: impl FnMut(&mut [f32; 3], usize, [f32; 2]),
+) {
     let place = content.place();
     let (low, high) = (place.pixel([centre[0] - reach, centre[1] - reach]), place.pixel([centre[0] + reach, centre[1] + reach]));
     let range = |from: f32, to: f32, side: usize| from.max(0.0) as usize..(to.max(0.0) as usize + 1).min(side);

@@ -50,14 +50,8 @@ fn fill(canvas: &mut Canvas, [x0, y0, x1, y1]: Area, colour: [f32; 3], alpha: f3
     }
 }
 
-const LINES: [(&str, &str); 6] = [
-    ("WHITE BALANCE", "AUTO"),
-    ("BRIGHTNESS", "+2"),
-    ("ENHANCEMENT", "HIGH"),
-    ("GAMMA", "2.2"),
-    ("SHUTTER", "1/250"),
-    ("ROTATION", "OFF"),
-];
+const LINES: [(&str, &str); 6] =
+    [("WHITE BALANCE", "AUTO"), ("BRIGHTNESS", "+2"), ("ENHANCEMENT", "HIGH"), ("GAMMA", "2.2"), ("SHUTTER", "1/250"), ("ROTATION", "OFF")];
 
 /// Returns what is covered.
 pub fn menu(canvas: &mut Canvas, letters: &Letters) -> [Area; 2] {

@@ -28,18 +28,23 @@ impl View {
     }
 }
 
-/// The pixel of the scene that is seen at `point` of the picture through the tube's end, or None on its wall.
+/// How small the scene is seen. While the tube's end is larger than the picture it only hides the sides.
+fn scale(content: &Content, size: f32) -> f32 {
+    (size * content.radius / content.radius.min(0.49)).min(1.0)
+}
+
+/// The point of the scene that is seen at `point` of the picture through the tube's end, or None on its wall.
 pub fn through(content: &Content, size: f32, point: [f32; 2]) -> Option<[f32; 2]> {
     let (dx, dy) = (point[0] - content.centre[0], point[1] - content.centre[1]);
     let far = (dx * dx + dy * dy).sqrt();
-    let scale = size.min(1.0);
+    let scale = scale(content, size);
     (far < size * content.radius).then(|| [content.centre[0] + dx / scale, content.centre[1] + dy / scale])
 }
 
 /// Where a point of the scene is seen through the tube's end.
 pub fn seen(content: &Content, size: f32, place: Place, [x, y]: [f32; 2]) -> [f32; 2] {
     let centre = place.pixel(content.centre);
-    let scale = size.min(1.0);
+    let scale = scale(content, size);
     [centre[0] + (x - centre[0]) * scale, centre[1] + (y - centre[1]) * scale]
 }
 

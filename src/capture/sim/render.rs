@@ -112,8 +112,7 @@ impl Simulator {
 
     /// Does the source fall silent instead of showing picture `index`?
     pub fn is_lost(&self, index: usize) -> bool {
-        let t_ns = self.spec.pts_ns((index % self.frame_count()) as u64);
-        self.stage.as_ref().is_some_and(|stage| stage.is_lost(t_ns))
+        self.spec.is_lost(index)
     }
 
     /// The script's events: first picture, one past the last, what happens.
@@ -146,7 +145,9 @@ impl Simulator {
                     [row.r[x], row.g[x], row.b[x]] = pixel.map(|v| (v.clamp(0.0, 1.0) * 255.0 + 0.5) as u8);
                 }
             }),
-            None => self.encode(index, 0.0, picture, |_, row| [&mut row.r, &mut row.g, &mut row.b].into_iter().for_each(|plane| plane.fill(0))),
+            None => {
+                self.encode(index, 0.0, picture, |_, row| [&mut row.r, &mut row.g, &mut row.b].into_iter().for_each(|plane| plane.fill(0)))
+            }
         }
     }
 
@@ -288,7 +289,11 @@ impl Simulator {
                 let inside = tip[0] >= 0.0 && tip[1] >= 0.0 && tip[0] < width as f32 && tip[1] < height as f32;
                 let at = tip[1].max(0.0) as usize * width + tip[0].max(0.0) as usize;
                 let visible = inside && instance_mask[at] == instrument.id && !is_hidden(at);
-                let dim = if hidden.is_empty() { 0 } else { (0..hidden.len()).filter(|&at| instance_mask[at] == instrument.id && is_hidden(at)).count() };
+                let dim = if hidden.is_empty() {
+                    0
+                } else {
+                    (0..hidden.len()).filter(|&at| instance_mask[at] == instrument.id && is_hidden(at)).count()
+                };
                 Some(TruthInstrument {
                     id: TrackId(instrument.id.into()),
                     class: ClassId(instrument.kind.class()),
@@ -325,7 +330,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn spec(seed: u64) -> Spec {
-        Spec { seed, width: 321, height: 181, fps: 20, loop_s: 3.0 }
+        Spec::parse(&format!("sim:?seed={seed}&width=321&height=181&fps=20&seconds=3")).unwrap()
     }
 
     fn picture(simulator: &Simulator, index: usize) -> Vec<u8> {

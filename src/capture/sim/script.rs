@@ -66,9 +66,13 @@ pub enum Side {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Effect {
     /// Rises from `site`; where less than a fifth of the light passes, masks say ignore.
-    Smoke { site: Option<[f32; 2]> },
+    Smoke {
+        site: Option<[f32; 2]>,
+    },
     /// A pool that spreads from `site` on the tissue: class blood.
-    Bleeding { site: Option<[f32; 2]> },
+    Bleeding {
+        site: Option<[f32; 2]>,
+    },
     LensFog,
     /// Drops on the lens, each shows the scene upside down: ignore.
     Droplets,
@@ -83,21 +87,32 @@ pub enum Effect {
     CameraMenu,
     /// The camera's own picture in picture: ignore.
     Pip,
-    Look { look: Look },
+    Look {
+        look: Look,
+    },
     /// The same pixels again and again.
     Freeze,
     Black,
     /// No pictures at all.
     Loss,
     /// Another operation is shown.
-    Cut { seed: u64 },
+    Cut {
+        seed: u64,
+    },
     /// The light is unsteady.
     Flicker,
     /// Electrosurgery disturbs the signal.
     Interference,
-    Instrument { tool: Tool, side: Side },
+    Instrument {
+        tool: Tool,
+        side: Side,
+    },
     /// Moves the camera by `pan` (picture heights), magnifies by `zoom`, turns it.
-    Camera { pan: [f32; 2], zoom: f32, turn_deg: f32 },
+    Camera {
+        pan: [f32; 2],
+        zoom: f32,
+        turn_deg: f32,
+    },
     /// More sensor noise: `amount` 1 is eight times.
     Noise,
 }
@@ -160,7 +175,7 @@ pub struct Script {
 struct RawScript {
     seconds: Option<f64>,
     still: Option<bool>,
-    noise: Option<f32>,
+    noise: Option<f64>,
     look: Option<Look>,
     default_instruments: Option<bool>,
     #[serde(default)]
@@ -173,16 +188,16 @@ struct RawEvent {
     kind: String,
     at_s: f64,
     for_s: f64,
-    amount: Option<f32>,
+    amount: Option<f64>,
     fade_s: Option<f64>,
-    site: Option<[f32; 2]>,
+    site: Option<[f64; 2]>,
     look: Option<Look>,
     seed: Option<u64>,
     tool: Option<Tool>,
     side: Option<Side>,
-    pan: Option<[f32; 2]>,
-    zoom: Option<f32>,
-    turn_deg: Option<f32>,
+    pan: Option<[f64; 2]>,
+    zoom: Option<f64>,
+    turn_deg: Option<f64>,
 }
 
 /// Scripts that are part of the program. `builtin:NAME`.
@@ -224,8 +239,8 @@ impl Script {
     pub fn parse(name: &str, text: &str) -> Result<Self, SimError> {
         let line_of = |at: usize| 1 + text.as_bytes()[..at.min(text.len())].iter().filter(|b| **b == b'\n').count();
         let refuse = |line: usize, reason: String| SimError::Script { name: name.to_owned(), line, reason };
-        let raw: RawScript = toml::from_str(text)
-            .map_err(|error| refuse(error.span().map_or(1, |span| line_of(span.start)), error.message().to_owned()))?;
+        let raw: RawScript =
+            toml::from_str(text).map_err(|error| refuse(error.span().map_or(1, |span| line_of(span.start)), error.message().to_owned()))?;
         if raw.event.len() > MOST_EVENTS {
             return Err(refuse(1, format!("{} events, at most {MOST_EVENTS}: leave some out", raw.event.len())));
         }
@@ -234,7 +249,8 @@ impl Script {
             let line = line_of(event.span().start);
             events.push(check_event(event.into_inner()).map_err(|reason| refuse(line, reason))?);
         }
-        let mut cuts: Vec<u64> = events.iter().filter_map(|event| if let Effect::Cut { seed } = event.effect { Some(seed) } else { None }).collect();
+        let mut cuts: Vec<u64> =
+            events.iter().filter_map(|event| if let Effect::Cut { seed } = event.effect { Some(seed) } else { None }).collect();
         cuts.sort_unstable();
         cuts.dedup();
         if cuts.len() > MOST_CUTS {
@@ -256,7 +272,7 @@ impl Script {
             name: name.to_owned(),
             seconds,
             still: raw.still.unwrap_or(false),
-            noise,
+            noise: noise as f32,
             look: raw.look.unwrap_or_default(),
             default_instruments: raw.default_instruments.unwrap_or(true),
             events,
@@ -277,12 +293,12 @@ fn check_event(mut raw: RawEvent) -> Result<Event, String> {
     let at_s = within("at_s", raw.at_s, 0.0, LONGEST_S)?;
     let for_s = within("for_s", raw.for_s, 0.001, LONGEST_S)?;
     let fade_s = within("fade_s", raw.fade_s.unwrap_or((for_s / 3.0).min(0.6)), 0.0, LONGEST_S)?;
-    let amount = within("amount", f64::from(raw.amount.unwrap_or(0.6)), 0.0, 1.0)? as f32;
-    let point = |key: &str, point: Option<[f32; 2]>, most: f64| match point {
-        Some(at) if at.iter().any(|v| within(key, f64::from(*v), -most, most).is_err()) => {
+    let amount = within("amount", raw.amount.unwrap_or(0.6), 0.0, 1.0)? as f32;
+    let point = |key: &str, point: Option<[f64; 2]>, most: f64| match point {
+        Some(at) if at.iter().any(|v| within(key, *v, -most, most).is_err()) => {
             Err(format!("{key} = {at:?}: −{most} to {most} picture heights are possible"))
         }
-        other => Ok(other),
+        other => Ok(other.map(|at| at.map(|v| v as f32))),
     };
     let needs = |key: &str, of: &str| format!("this kind needs {key}: {of}");
     let effect = match raw.kind.as_str() {
@@ -309,8 +325,8 @@ fn check_event(mut raw: RawEvent) -> Result<Event, String> {
         },
         "camera" => Effect::Camera {
             pan: point("pan", raw.pan.take(), 0.4)?.unwrap_or_default(),
-            zoom: within("zoom", f64::from(raw.zoom.take().unwrap_or(1.0)), 0.7, 3.0)? as f32,
-            turn_deg: within("turn_deg", f64::from(raw.turn_deg.take().unwrap_or(0.0)), -180.0, 180.0)? as f32,
+            zoom: within("zoom", raw.zoom.take().unwrap_or(1.0), 0.7, 3.0)? as f32,
+            turn_deg: within("turn_deg", raw.turn_deg.take().unwrap_or(0.0), -180.0, 180.0)? as f32,
         },
         "noise" => Effect::Noise,
         other => return Err(format!("unknown kind '{other}': the kinds are {KINDS}")),

@@ -2,7 +2,7 @@
 //! Effects come through `script` (see `script`), `look`, `still` and `noise`; without any of these the scene is the plain one.
 
 use super::SimError;
-use super::script::{Look, Script};
+use super::script::{Effect, Look, Script};
 use crate::capture::pace::Rate;
 use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range};
 use serde::Deserialize;
@@ -142,6 +142,13 @@ impl Spec {
         let (num, den) = self.rate.fraction();
         // The last n with floor(n·den·1e9/num) <= elapsed.
         ((u128::from(elapsed_ns) + 1) * u128::from(num)).saturating_sub(1).checked_div(u128::from(den) * 1_000_000_000).unwrap_or(0) as u64
+    }
+
+    /// Does the script let the source fall silent instead of showing picture `index` of the loop?
+    pub fn is_lost(&self, index: usize) -> bool {
+        let t_ns = self.pts_ns((index % self.frame_count()) as u64);
+        let events = self.script.iter().flat_map(|script| &script.events);
+        events.filter(|event| event.effect == Effect::Loss).any(|event| event.is_on(t_ns))
     }
 
     /// NV12, BT.709, limited range.

@@ -12,6 +12,7 @@ use super::canvas::Canvas;
 use super::cast::{Cast, Thread};
 use super::drawing::{draw_instrument, draw_shadow};
 use super::fluids::{Clouds, Pool, Smoke, scene_point};
+use super::grade;
 use super::lens::{self, Lens};
 use super::map::Warp;
 use super::motion::{Camera, Pose};
@@ -22,7 +23,6 @@ use super::port::{self, View};
 use super::render::{Masks, Simulator, Truth};
 use super::script::{Effect, Event, Look};
 use super::spec::Spec;
-use super::grade;
 use std::f32::consts::TAU;
 
 /// Label of what cannot be judged.
@@ -140,11 +140,6 @@ impl Stage {
         self.on(t_ns).any(|event| matches!(event.effect, Effect::Black | Effect::Loss))
     }
 
-    /// Is there no picture at all?
-    pub fn is_lost(&self, t_ns: u64) -> bool {
-        self.on(t_ns).any(|event| event.effect == Effect::Loss)
-    }
-
     fn camera(&self, t_ns: u64) -> Camera {
         let mut camera = Camera::AT_REST;
         let t = t_ns as f32 / 1e9;
@@ -157,7 +152,7 @@ impl Stage {
                     camera.turn += turn_deg.to_radians() * there;
                 }
                 Effect::MotionBlur => {
-                    let size = 0.05 * event.level(t_ns);
+                    let size = 0.07 * event.level(t_ns);
                     camera.pan[0] += size * (TAU * 1.3 * t).sin();
                     camera.pan[1] += 0.6 * size * (TAU * 1.9 * t + 0.6).sin();
                 }
@@ -253,7 +248,10 @@ impl Stage {
             Some(View::Room(blind)) => {
                 let sway = [0.05 * (0.9 * t_s).sin(), 0.04 * (0.7 * t_s + 1.0).sin()];
                 canvas = grade::room(size.0, size.1, content, &self.clouds, sway);
-                canvas.pixels.iter_mut().for_each(|pixel| *pixel = pixel.map(|v| if v > 0.0 { (v * (1.0 + 1.5 * blind) + 0.25 * blind).min(1.0) } else { v }));
+                canvas
+                    .pixels
+                    .iter_mut()
+                    .for_each(|pixel| *pixel = pixel.map(|v| if v > 0.0 { (v * (1.0 + 1.5 * blind) + 0.25 * blind).min(1.0) } else { v }));
                 hidden.fill(0.0);
             }
             None => {}
@@ -336,7 +334,16 @@ impl Stage {
             return vec![0.0; moment.scene.layout().width * moment.scene.layout().height];
         }
         let masks = self.masks(moment);
-        masks.classes.iter().map(|class| match class { 10 => 1.0, 8 => 0.85, 2 => 0.34, _ => 0.02 }).collect()
+        masks
+            .classes
+            .iter()
+            .map(|class| match class {
+                10 => 1.0,
+                8 => 0.85,
+                2 => 0.34,
+                _ => 0.02,
+            })
+            .collect()
     }
 
     /// The masks of the scene as the camera sees it, without what hides it.
@@ -376,7 +383,9 @@ impl Stage {
                     View::Tube(size) => port::through(&scene.content, size, [place.x(at % width), place.y(at / width)]),
                     View::Room(_) => None,
                 };
-                let near = from.map(|point| place.pixel(point)).map(|[x, y]| (x as usize).min(width - 1) + (y as usize).min(before.classes.len() / width - 1) * width);
+                let near = from
+                    .map(|point| place.pixel(point))
+                    .map(|[x, y]| (x as usize).min(width - 1) + (y as usize).min(before.classes.len() / width - 1) * width);
                 (masks.classes[at], masks.instances[at]) = near.map_or((0, 0), |near| (before.classes[near], before.instances[near]));
             }
         }

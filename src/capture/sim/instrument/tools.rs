@@ -32,13 +32,13 @@ impl Instrument {
         match self.kind {
             Kind::Scissors => {
                 let (sin, cos) = self.jaw[0];
-                let (forward, out) = (0.94 * self.blade(), -0.02 * r + self.bend(0.94));
+                let (forward, out) = (0.86 * self.blade(), -0.09 * r + self.bend(0.86));
                 (self.blade() - forward * cos + out * sin, forward * sin + out * cos)
             }
             Kind::ClipApplier => (0.25 * r, -self.gap(0.0)),
             Kind::NeedleHolder => (0.25 * r, 0.0),
             _ => {
-                let (sin, cos) = (NEEDLE_HALF - 0.05).sin_cos();
+                let (sin, cos) = (NEEDLE_HALF - 0.06).sin_cos();
                 (r - 0.93 * r * cos, 0.93 * r * sin)
             }
         }
@@ -66,7 +66,7 @@ impl Instrument {
             let t = (forward / blade).clamp(0.0, 1.0);
             let out = (fy * cos - fx * sin - self.bend(t)) * side;
             // From a broad heel to a point; the cutting edge is inside and nearly straight.
-            let outer = r * mix(0.62, 0.06, t.powf(1.25));
+            let outer = r * mix(0.62, 0.10, t.powf(1.25));
             let inner = -out - 0.10 * r * (1.0 - t);
             let distance = (out - outer).max(inner).max(-forward - 0.6 * r).max((forward - blade) * 0.5);
             if distance < best.distance || (distance < 0.0 && along < blade) {
@@ -148,7 +148,7 @@ impl Instrument {
         let angle = y.atan2(x);
         let beyond = (angle.abs() - NEEDLE_HALF).max(0.0);
         // Thicker at the swage than at the point.
-        let thick = r * mix(0.035, 0.075, smoothstep(NEEDLE_HALF, -NEEDLE_HALF, angle));
+        let thick = r * mix(0.050, 0.085, smoothstep(NEEDLE_HALF, -NEEDLE_HALF, angle));
         let off = x.hypot(y) - 0.93 * r;
         let distance = (off * off + (beyond * r).powi(2)).sqrt() - thick;
         Touch { distance, colour: cylinder(off / thick, BRIGHT, 1.0) }
