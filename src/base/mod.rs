@@ -5,6 +5,7 @@ pub mod classes;
 pub mod clock;
 pub mod error;
 pub mod ids;
+pub mod rate;
 pub mod shutdown;
 pub mod slot;
 pub mod stats;

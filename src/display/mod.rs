@@ -12,15 +12,18 @@ mod canvas;
 mod error;
 mod gpu_window;
 mod headless;
+mod refresh;
 mod settings;
 mod shm;
+mod vsync;
 pub mod window;
 mod x11;
 
 pub use error::DisplayError;
 pub use gpu_window::GpuWindow;
 pub use headless::{Headless, HeadlessGpu};
-pub use settings::{Presenter, Settings};
+pub use refresh::Refresh;
+pub use settings::{Presenter, Settings, Wish};
 pub use window::{Key, WindowEvent, WindowHandle, WindowOptions, open_window_output, run_window};
 pub use x11::X11Output;
 
@@ -96,6 +99,12 @@ impl<'a> PresentedView<'a> {
 /// Shows pictures. Lives on the display thread.
 pub trait Output: Send {
     fn describe(&self) -> OutputInfo;
+
+    /// When this output takes new pictures, where it does so at a rate of its own: `show` then returns at a tick. None: it
+    /// takes them as they come.
+    fn refresh(&self) -> Option<Refresh> {
+        None
+    }
 
     /// Composes and presents; returns when the present has completed. Layers have the picture's size and are laid over
     /// it in their order.

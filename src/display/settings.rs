@@ -1,3 +1,4 @@
+use crate::base::rate::Rate;
 use serde::Deserialize;
 
 /// What puts pictures into a window.
@@ -13,6 +14,18 @@ pub enum Presenter {
     Wgpu,
 }
 
+/// Whether something is to be done that cannot be done everywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wish {
+    /// Where it can be.
+    #[default]
+    Auto,
+    /// Or not at all.
+    On,
+    Off,
+}
+
 /// `[display]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -25,11 +38,23 @@ pub struct Settings {
     pub title: String,
     /// How long a present may take before the output counts as broken. Default: 500 ms.
     pub present_timeout_ms: u32,
+    /// The monitor's refresh rate, where it does not say: `"60"`, `"59.94"`. Headless, pictures are then taken at this rate only,
+    /// as a monitor takes them. Default: as the monitor says; headless, as they come.
+    pub refresh_hz: Option<Rate>,
+    /// X11: pictures are taken between two refreshes of the monitor, never torn. Default: auto (where RandR says its rate).
+    pub vsync: Wish,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { presenter: Presenter::Auto, fullscreen: false, title: "keyhole".into(), present_timeout_ms: 500 }
+        Settings {
+            presenter: Presenter::Auto,
+            fullscreen: false,
+            title: "keyhole".into(),
+            present_timeout_ms: 500,
+            refresh_hz: None,
+            vsync: Wish::Auto,
+        }
     }
 }
 

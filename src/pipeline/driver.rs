@@ -17,6 +17,7 @@ use crate::frame::Frame;
 use crate::overlay::hud::{Banner, Hud, HudText, declared_rects};
 use crate::overlay::{OverlayMode, Rect};
 use crate::pipeline::ai::{AiStatus, Analysis};
+use crate::pipeline::cadence::{Cadence, CadenceCounts};
 use crate::pipeline::scheduling;
 use crate::pipeline::screen::{Hidden, Screen};
 use crate::pipeline::sinks::{Present, Sinks};
@@ -50,6 +51,10 @@ pub struct DisplayDelays {
     pub video: Delays,
     pub annotation: Delays,
     pub overlay_age: Delays,
+    /// Capture stamp → taken from the slot.
+    pub handover: Delays,
+    /// Motion, choice of the scene, painting, HUD.
+    pub overlay: Delays,
     pub compose: Delays,
     pub present: Delays,
 }
@@ -60,8 +65,18 @@ pub struct DisplayOutcome {
     pub delays: DisplayDelays,
     pub states: States,
     pub first_present_ns: Option<u64>,
+    /// Where the output has a rate of its own.
+    pub cadence: Option<CadenceOutcome>,
     pub error: Option<DisplayError>,
     pub sinks: Sinks,
+}
+
+/// How the source's rate fell on the output's.
+pub struct CadenceOutcome {
+    pub refresh_hz: f64,
+    pub counts: CadenceCounts,
+    /// Capture stamp → the refresh that showed it: a sawtooth where the rates differ.
+    pub wait: Delays,
 }
 
 /// Makes the output, on the display thread.
@@ -78,6 +93,7 @@ pub struct DisplayThread {
     pub hud: Hud,
     pub hud_is_on: bool,
     pub source_line: String,
+    pub source_fps: f64,
     pub sinks: Sinks,
     pub states: States,
     /// No frame for so long means NO SIGNAL.
@@ -99,6 +115,8 @@ struct OnScreen {
 const HUD_EVERY_NS: u64 = 500_000_000;
 /// Waiting without a deadline still looks around so often.
 const IDLE_WAIT: Duration = Duration::from_millis(20);
+/// Painting takes this at first, until it has been measured.
+const PAINT_NS: u64 = 2_000_000;
 /// A run that is pulled waits so long for a frame's own scene.
 const PULLED_SCENE_WAIT_NS: u64 = 2_000_000_000;
 
@@ -113,6 +131,13 @@ struct Run {
     counters: DisplayCounters,
     delays: DisplayDelays,
     first_present_ns: Option<u64>,
+    cadence: Option<Cadence>,
+    /// When work on the present began, ns.
+    turn_began_ns: u64,
+    /// What painting ahead took, slowly forgotten, ns.
+    paint_ns: u64,
+    /// The frame after which the next one's overlay was painted ahead, and the scene in it.
+    ahead: Option<(FrameId, FrameId)>,
     recent: Recent,
 }
 
@@ -141,11 +166,16 @@ impl DisplayThread {
             counters: DisplayCounters::default(),
             delays: DisplayDelays::default(),
             first_present_ns: None,
+            cadence: None,
+            turn_began_ns: now_ns,
+            paint_ns: PAINT_NS,
+            ahead: None,
             recent: Recent { since_ns: now_ns, ..Recent::default() },
         };
         let mut info = OutputInfo { display: "none", adapter: String::new(), compositor: "none" };
         let error = open().and_then(|mut output| {
             info = output.describe();
+            run.cadence = output.refresh().map(|refresh| Cadence::new(refresh, self.source_fps));
             let driven = self.drive(&mut run, &mut *output);
             if let Some(on_screen) = run.on_screen.take()
                 && let Ok(pixels) = output.presented()
@@ -155,12 +185,14 @@ impl DisplayThread {
             driven
         });
         self.stop.request();
+        let cadence = run.cadence.map(Cadence::into_parts);
         DisplayOutcome {
             output: info,
             counters: run.counters,
             delays: run.delays,
             states: self.states,
             first_present_ns: run.first_present_ns,
+            cadence: cadence.map(|(refresh, counts, wait)| CadenceOutcome { refresh_hz: refresh.rate.per_second(), counts, wait }),
             error: error.err().filter(|e| !matches!(e, DisplayError::Closed)),
             sinks: self.sinks,
         }
@@ -180,6 +212,14 @@ impl DisplayThread {
             let has_ended = self.ended.load(Ordering::Acquire);
             self.take_controls();
             self.take_analysis();
+            if let Some(turn_ns) = self.turn_ns(run) {
+                if has_ended && self.frames.is_empty() {
+                    return Ok(());
+                }
+                let patience = self.patience(run).min(Duration::from_nanos(turn_ns));
+                self.wake.wait(patience);
+                continue;
+            }
             if let Some(frame) = self.frames.pop() {
                 if let Err(error) = self.show_new(run, output, frame) {
                     run.counters.failed += 1;
@@ -191,9 +231,29 @@ impl DisplayThread {
             if has_ended {
                 return Ok(());
             }
+            let presents = run.counters.repeated;
             self.refresh(run, output)?;
-            self.wake.wait(self.patience(run));
+            // A monitor with a rate of its own has waited for its tick already, if anything was shown.
+            if run.cadence.is_none() || run.counters.repeated == presents {
+                self.paint_ahead(run);
+                self.wake.wait(self.patience(run));
+            }
         }
+    }
+
+    /// Where the output takes pictures at a rate of its own: how long it is until the next turn, ns. None: now.
+    /// Frames that come faster than the output takes them are left out here.
+    fn turn_ns(&mut self, run: &mut Run) -> Option<u64> {
+        let cadence = run.cadence.as_mut()?;
+        let now_ns = self.clock.now_ns();
+        let wait_ns = cadence.turn_ns(now_ns).saturating_sub(now_ns);
+        let waiting = self.frames.len();
+        if (wait_ns == 0 || cadence.is_flooded(waiting)) && cadence.must_slip(now_ns, waiting) {
+            // Its place in the slot is free again at once.
+            drop(self.frames.pop());
+        }
+        run.turn_began_ns = now_ns;
+        (wait_ns > 0).then_some(wait_ns)
     }
 
     fn take_controls(&mut self) {
@@ -247,6 +307,8 @@ impl DisplayThread {
         let scene = self.choose(run, &frame, now_ns);
         self.screen.paint(scene.as_deref(), &frame);
         self.refresh_hud(run, now_ns, size_of(&frame));
+        run.delays.handover.record_ns(now_ns.saturating_sub(frame.stamps().capture_ns));
+        run.delays.overlay.record_ns(self.clock.now_ns().saturating_sub(now_ns));
         self.present(run, output, &frame, scene.as_deref(), false)?;
         run.on_screen = Some(OnScreen { frame, scene: scene.map(|scene| scene.frame) });
         Ok(())
@@ -265,7 +327,8 @@ impl DisplayThread {
         // A newer scene of an older frame waits for the next frame; its own frame's scene is shown at once.
         let is_own_scene = wanted == Some(frame.id()) && shown != wanted;
         let must_vanish = shown.is_some() && wanted.is_none();
-        if !is_own_scene && !must_vanish {
+        // A monitor with a rate of its own shows something at each tick.
+        if !is_own_scene && !must_vanish && run.cadence.is_none() {
             return Ok(());
         }
         self.screen.paint(scene.as_deref(), &frame);
@@ -275,6 +338,23 @@ impl DisplayThread {
         self.present(run, output, &frame, scene.as_deref(), true)?;
         run.on_screen = Some(OnScreen { frame, scene: wanted });
         Ok(())
+    }
+
+    /// Paints the overlay that the next frame will carry while there is nothing else to do, so that the frame need not wait
+    /// for it; not where that frame may come meanwhile.
+    fn paint_ahead(&mut self, run: &mut Run) {
+        let (Some(on_screen), Some(held)) = (&run.on_screen, self.screen.held().cloned()) else { return };
+        let ahead = Some((on_screen.frame.id(), held.frame));
+        let begun_ns = self.clock.now_ns();
+        let next_ns = on_screen.frame.stamps().capture_ns + (1e9 / self.source_fps.max(1.0)) as u64;
+        let is_free = begun_ns + 2 * run.paint_ns < next_ns && self.frames.is_empty();
+        if on_screen.scene != Some(held.frame) || run.ahead == ahead || !is_free || run.cadence.is_some() {
+            return;
+        }
+        self.screen.paint_ahead(&held, next_ns);
+        run.ahead = ahead;
+        let took_ns = self.clock.now_ns().saturating_sub(begun_ns);
+        run.paint_ns = took_ns.min(2 * PAINT_NS).max(run.paint_ns - run.paint_ns / 64);
     }
 
     fn show_no_signal(&mut self, run: &mut Run, output: &mut dyn Output, now_ns: u64) -> Result<(), DisplayError> {
@@ -328,6 +408,11 @@ impl DisplayThread {
             None => output.show(picture, &[overlay])?,
         };
         let done_ns = shown.done_ns;
+        if let Some(cadence) = &mut run.cadence {
+            let worked_ns = done_ns.saturating_sub(shown.present_ns + run.turn_began_ns);
+            cadence.refresh = output.refresh().unwrap_or(cadence.refresh);
+            cadence.turned(done_ns, worked_ns, (!repeat).then_some(frame.stamps().capture_ns));
+        }
         run.first_present_ns.get_or_insert(done_ns);
         run.delays.compose.record_ns(shown.compose_ns);
         run.delays.present.record_ns(shown.present_ns);

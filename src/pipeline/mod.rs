@@ -11,6 +11,7 @@
 
 mod ai;
 mod analyst;
+mod cadence;
 mod capture;
 mod driver;
 mod progress;
@@ -141,7 +142,8 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
         return window::run(run);
     }
     let (_nobody, controls) = crossbeam_channel::bounded(1);
-    run.go(Box::new(move || Ok(Box::new(Headless::new(clock)) as Box<dyn Output>)), controls)
+    let refresh = run.spec.config.display.refresh_hz.filter(|_| !is_pulled);
+    run.go(Box::new(move || Ok(Box::new(Headless::new(clock, refresh)) as Box<dyn Output>)), controls)
 }
 
 /// Each output can be written, and none would be written over another or over what is played.

@@ -92,6 +92,7 @@ impl Prepared {
             hud: Hud::new(info.width, info.height),
             hud_is_on: spec.hud,
             source_line: source_line(&info),
+            source_fps: info.fps,
             sinks,
             states: States::new(start_ns, Ai::Starting),
             lost_ns: lost_ns(&spec.config, info.fps),

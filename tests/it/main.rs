@@ -6,6 +6,7 @@ mod link;
 mod pipeline;
 mod record;
 mod run;
+mod sim_script;
 mod support;
 mod window;
 mod worker;

@@ -3,7 +3,7 @@
 
 use super::SimError;
 use super::script::{Effect, Look, Script};
-use crate::capture::pace::Rate;
+use crate::base::rate::Rate;
 use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
@@ -19,7 +19,7 @@ pub struct Spec {
     pub width: u32,
     pub height: u32,
     /// Pictures a second, exactly.
-    pub(in crate::capture) rate: Rate,
+    pub rate: Rate,
     /// Length of the loop, s; rounded to whole pictures.
     pub loop_s: f64,
     pub look: Look,
