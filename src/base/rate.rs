@@ -53,7 +53,7 @@ impl Rate {
         Rate::new(SECOND_NS as u32, u32::try_from(period_ns).ok()?)
     }
 
-    /// Numerator and denominator.
+    /// Numerator and denominator, as they were given.
     pub fn fraction(self) -> (u32, u32) {
         (self.num, self.den)
     }

@@ -9,9 +9,7 @@ use crate::overlay::OverlayMode;
 use crate::pipeline::{self, DisplayChoice, Limit, SnapshotPlan, Spec};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::time::Instant;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Overlay {
@@ -135,7 +133,7 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
         worker: pipeline::own_worker().context("the AI process cannot be started: this program's own file is not found")?,
         config,
     };
-    render_ahead(&spec.source)?;
+    tell_of_rendering(&spec.source)?;
     let report = match pipeline::run(spec) {
         Err(error) if error.is_finding() => return Err(Finding(error.to_string()).into()),
         outcome => outcome?,
@@ -155,28 +153,13 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The simulator's clip is rendered once and kept; the first time, somebody waits for it and wants to know how long.
-fn render_ahead(source: &str) -> anyhow::Result<()> {
-    if !source.starts_with("sim:") {
-        return Ok(());
-    }
-    let spec = sim::Spec::parse(source)?;
-    let started = Instant::now();
-    let is_terminal = std::io::stderr().is_terminal();
-    let mut told = false;
-    sim::Clip::open(&spec, &mut |done, total| {
-        if done < total && !told && !is_terminal {
-            eprintln!("keyhole: rendering {total} pictures of the simulated operation (the first time only)");
-            told = true;
+/// The simulator's clip is rendered once and kept; the first time, whoever waits for it is told.
+fn tell_of_rendering(source: &str) -> anyhow::Result<()> {
+    if source.starts_with("sim:") {
+        let spec = sim::Spec::parse(source)?;
+        if !sim::Clip::is_cached(&spec) {
+            eprintln!("keyhole: rendering {} pictures of the simulated operation (the first time only)", spec.frame_count());
         }
-        if is_terminal && (done < total || told) {
-            told = true;
-            let left_s = started.elapsed().as_secs_f64() * (total - done) as f64 / done.max(1) as f64;
-            eprint!("\rkeyhole: rendering the simulated operation, the first time only: {done} of {total}, {left_s:.0} s left\x1b[K");
-        }
-    })?;
-    if is_terminal && told {
-        eprintln!();
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ mod pipeline;
 mod record;
 mod recording;
 mod run;
+mod sim_script;
 mod sources;
 mod support;
 mod window;
