@@ -350,7 +350,7 @@ impl DisplayThread {
         if self.pulled.is_some() {
             self.wait_for_own_scene(&frame);
         } else {
-            self.wait_locked(&frame);
+            self.wait_locked(run, &frame);
         }
         if let Some(before) = run.on_screen.take()
             && self.sinks.want_pixels(before.frame.id())
@@ -567,13 +567,13 @@ impl DisplayThread {
     }
 
     /// Frame-locked: the frame waits for its own scene, as long as one can come and its deadline allows.
-    fn wait_locked(&mut self, frame: &Frame) {
+    fn wait_locked(&mut self, run: &mut Run, frame: &Frame) {
         while self.is_ai_up() && self.screen.mode() != OverlayMode::Off && !self.stop.is_requested() {
             let held = self.screen.held().map(|scene| scene.frame);
             let Some(patience) = self.lock.patience(frame.id(), frame.stamps().capture_ns, held, self.clock.now_ns()) else { return };
             self.wake.wait(patience);
             // A frame whose overlay was just switched off waits no longer.
-            self.take_controls();
+            self.take_controls(run);
             self.take_analysis();
         }
     }
