@@ -4,6 +4,7 @@
 //!   headless    host compositor ─► memory                      wgpu compositor ─► offscreen texture (tests)
 //!   window      X11, no GPU:  host compositor ─► MIT-SHM segment ─► put ─► server says it is done
 //!               GPU, Wayland: wgpu compositor ─► surface ─► present
+//!   decklink    host compositor ─► SDI card, or fill and key alone
 //! ```
 //! winit's loop owns the main thread (`window::run_window`); an `Output` belongs to the display thread. Which scene and
 //! which status text are shown is decided in `pipeline`.
@@ -15,6 +16,7 @@ mod gpu_window;
 mod headless;
 mod monitors;
 mod refresh;
+mod sdi;
 mod settings;
 mod shm;
 mod vsync;
@@ -27,6 +29,7 @@ pub use gpu_window::GpuWindow;
 pub use headless::{Headless, HeadlessGpu};
 pub use monitors::{Monitor, MonitorChoice};
 pub use refresh::Refresh;
+pub use sdi::{Keyer, SdiOutput, SdiSpec};
 pub use settings::{CleanFeed as CleanFeedChoice, Presenter, Settings, Wish};
 pub use window::{FeedOptions, Key, WindowEvent, WindowHandle, WindowOptions, Windows, open_window_output, run_window};
 pub use x11::X11Output;
@@ -75,7 +78,7 @@ impl Picture<'_> {
 /// What an output is, for the report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OutputInfo {
-    /// "headless" or "window".
+    /// "headless", "window" or "decklink".
     pub display: &'static str,
     /// What drives it.
     pub adapter: String,
