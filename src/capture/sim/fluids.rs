@@ -64,14 +64,14 @@ impl Smoke {
     pub fn draw(&self, content: &Content, canvas: &mut Canvas, hidden: &mut [f32]) {
         for y in 0..canvas.height {
             let light = content.light_row(y);
-            for x in 0..canvas.width {
-                if light[x] == 0 {
+            for (x, &light) in light.iter().enumerate() {
+                if light == 0 {
                     continue;
                 }
                 let at = y * canvas.width + x;
                 let alpha = self.sample(&self.alpha, x, y);
                 // Lit from the scope, so it is brightest where the light is.
-                let lit = (f32::from(light[x]) / 256.0).powf(0.75) * self.sample(&self.shade, x, y) * 0.74;
+                let lit = (f32::from(light) / 256.0).powf(0.75) * self.sample(&self.shade, x, y) * 0.74;
                 cover(&mut canvas.pixels[at], [lit, lit * 0.985, lit * 0.975].map(|v| v.min(1.0)), alpha);
                 hidden[at] += (1.0 - hidden[at]) * alpha;
             }
