@@ -21,6 +21,8 @@ pub enum DisplayError {
     Timeout { waited_ms: u64 },
     #[error("no memory of {bytes} bytes can be shared with the X server ({source})")]
     Memory { bytes: usize, source: rustix::io::Errno },
+    #[error("the thread '{name}' cannot be started ({source}): free memory or processes")]
+    Thread { name: &'static str, source: std::io::Error },
     #[error("nothing was shown yet")]
     NothingShown,
     #[error(transparent)]
@@ -34,7 +36,8 @@ impl DisplayError {
             | DisplayError::NoWindow { .. }
             | DisplayError::X11 { .. }
             | DisplayError::WaylandWithoutVulkan { .. }
-            | DisplayError::Memory { .. } => ErrorKind::Stop,
+            | DisplayError::Memory { .. }
+            | DisplayError::Thread { .. } => ErrorKind::Stop,
             DisplayError::Surface { .. } | DisplayError::Timeout { .. } => ErrorKind::Retry,
             DisplayError::NothingShown => ErrorKind::Bug,
             DisplayError::Overlay(error) => error.kind(),

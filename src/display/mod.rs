@@ -5,13 +5,16 @@
 //!   window      X11, no GPU:  host compositor ─► MIT-SHM segment ─► put ─► server says it is done
 //!               GPU, Wayland: wgpu compositor ─► surface ─► present
 //! ```
+//! `hud` draws what is said beside the picture, `pip` fills the picture in picture.
 //! winit's loop owns the main thread (`window::run_window`); an `Output` belongs to the display thread. Which scene and
-//! which status text are shown is decided in `pipeline`.
+//! what the screen says is decided in `pipeline`.
 
 mod canvas;
 mod error;
 mod gpu_window;
 mod headless;
+pub mod hud;
+pub mod pip;
 mod settings;
 mod shm;
 pub mod window;

@@ -1,3 +1,4 @@
+use crate::base::texts::Language;
 use serde::Deserialize;
 
 /// What puts pictures into a window.
@@ -25,11 +26,13 @@ pub struct Settings {
     pub title: String,
     /// How long a present may take before the output counts as broken. Default: 500 ms.
     pub present_timeout_ms: u32,
+    /// Of the words on the screen: en or de. Default: en.
+    pub language: Language,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { presenter: Presenter::Auto, fullscreen: false, title: "keyhole".into(), present_timeout_ms: 500 }
+        Settings { presenter: Presenter::Auto, fullscreen: false, title: "keyhole".into(), present_timeout_ms: 500, language: Language::En }
     }
 }
 
@@ -52,6 +55,7 @@ mod tests {
         Settings::default().check().unwrap();
         assert_eq!(toml::from_str::<Settings>("").unwrap(), Settings::default());
         assert_eq!(toml::from_str::<Settings>("presenter = 'x11'").unwrap().presenter, Presenter::X11);
+        assert_eq!(toml::from_str::<Settings>("language = 'de'").unwrap().language, Language::De);
         assert!(toml::from_str::<Settings>("presentr = 'x11'").is_err());
         assert!(Settings { present_timeout_ms: 0, ..Settings::default() }.check().is_err());
     }
