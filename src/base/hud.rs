@@ -57,8 +57,8 @@ pub enum AiTrouble {
 /// Something besides picture and AI that is not as it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
+    /// Pictures were lost on their way to the recording.
     RecordingLost,
-    DiskFull,
 }
 
 /// What keeps the surgeon from trusting, or seeing, anything; said in large letters and by a sign of its own.
@@ -91,8 +91,8 @@ impl Banner {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SourceKind {
     #[default]
-    Live,
-    Recording,
+    Camera,
+    Playback,
     Simulated,
 }
 
@@ -153,8 +153,9 @@ pub struct PipCaption {
 /// Everything that the screen says.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Status {
-    /// Off: nothing is said but what belongs to a picture in picture, and NO SIGNAL.
+    /// Off: nothing is said but the words of a picture in picture, and what is wrong with the live picture.
     pub is_on: bool,
+    pub language: Language,
     pub signal: Signal,
     pub ai: Ai,
     pub source: Source,
@@ -205,16 +206,16 @@ impl Status {
         };
         let faults = self.faults.iter().map(|fault| match fault {
             Fault::RecordingLost => Text::RecordingLost,
-            Fault::DiskFull => Text::DiskFull,
         });
         signal.into_iter().chain(ai).chain(faults).collect()
     }
 
     /// One line: where the picture comes from, its size and rate.
-    pub fn source_line(&self, language: Language) -> String {
+    pub fn source_line(&self) -> String {
+        let language = self.language;
         let kind = match self.source.kind {
-            SourceKind::Live => Text::Live,
-            SourceKind::Recording => Text::Recording,
+            SourceKind::Camera => Text::Camera,
+            SourceKind::Playback => Text::Playback,
             SourceKind::Simulated => Text::Simulated,
         };
         let (kind, Source { width, height, hz, .. }) = (kind.of(language), self.source);
@@ -227,7 +228,8 @@ impl Status {
     }
 
     /// One line: what the AI does, and with which engines.
-    pub fn ai_line(&self, language: Language) -> String {
+    pub fn ai_line(&self) -> String {
+        let language = self.language;
         let state = match self.ai {
             Ai::Off => Text::AiIsOff,
             Ai::Starting => Text::AiIsStarting,
@@ -240,7 +242,8 @@ impl Status {
         if self.engines.is_empty() { state.to_owned() } else { format!("{state}: {}", self.engines) }
     }
 
-    pub fn figures_line(&self, language: Language) -> String {
+    pub fn figures_line(&self) -> String {
+        let language = self.language;
         let ms = |ns: Option<u64>| match ns {
             None => Text::NoFigure.of(language).to_owned(),
             Some(ns) => Text::Milliseconds.filled(language, rounded(ns as f64 / 1e6, 1, language)),
@@ -255,21 +258,21 @@ impl Status {
         .join("   ")
     }
 
-    pub fn mode_line(&self, language: Language) -> &'static str {
+    pub fn mode_line(&self) -> &'static str {
         match self.mode {
-            Mode::Demo => Text::Demo.of(language),
-            Mode::Clinical => Text::Clinical.of(language),
+            Mode::Demo => Text::Demo.of(self.language),
+            Mode::Clinical => Text::Clinical.of(self.language),
         }
     }
 
-    pub fn overlay_line(&self, language: Language) -> &'static str {
+    pub fn overlay_line(&self) -> &'static str {
         let text = match self.drawn {
             Drawn::Off if self.is_armed => Text::OverlayArmed,
             Drawn::Off => Text::OverlayIsOff,
             Drawn::Outline => Text::OverlayIsOutline,
             Drawn::Fill => Text::OverlayIsFill,
         };
-        text.of(language)
+        text.of(self.language)
     }
 }
 
@@ -328,12 +331,13 @@ mod tests {
     #[test]
     fn nothing_measured_is_no_zero_and_numbers_follow_the_language() {
         let mut status = Status { figures: Figures { frames_per_s: 60, ..Figures::default() }, ..Status::default() };
-        assert_eq!(status.figures_line(Language::En), "60 fps   video -   annotation -   overlay age -");
+        assert_eq!(status.figures_line(), "60 fps   video -   annotation -   overlay age -");
         status.figures.video_delay_ns = Some(4_949_000);
-        assert!(status.figures_line(Language::En).contains("video 4.9 ms"));
-        assert!(status.figures_line(Language::De).contains("Video 4,9 ms"));
-        status.source = Source { kind: SourceKind::Live, width: 1920, height: 1080, hz: 60_000.0 / 1_001.0 };
-        assert_eq!(status.source_line(Language::De), "LIVE 1920×1080 59,94 Hz");
+        assert!(status.figures_line().contains("video 4.9 ms"));
+        status.language = Language::De;
+        assert!(status.figures_line().contains("Video 4,9 ms"));
+        status.source = Source { kind: SourceKind::Camera, width: 1920, height: 1080, hz: 60_000.0 / 1_001.0 };
+        assert_eq!(status.source_line(), "KAMERA 1920×1080 59,94 Hz");
     }
 
     #[test]
@@ -341,10 +345,10 @@ mod tests {
         let status = Status {
             signal: Signal::Lost(Loss::Unplugged),
             ai: Ai::Degraded(AiTrouble::Hung),
-            faults: vec![Fault::DiskFull],
+            faults: vec![Fault::RecordingLost],
             ..Status::default()
         };
-        assert_eq!(status.alarms(), [Text::SourceUnplugged, Text::AiHung, Text::DiskFull]);
+        assert_eq!(status.alarms(), [Text::SourceUnplugged, Text::AiHung, Text::RecordingLost]);
         assert!(Status { signal: Signal::Live, ai: Ai::Running, ..Status::default() }.alarms().is_empty());
     }
 }

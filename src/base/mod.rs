@@ -6,6 +6,7 @@ pub mod clock;
 pub mod error;
 pub mod hud;
 pub mod ids;
+pub mod rate;
 pub mod shutdown;
 pub mod slot;
 pub mod stats;

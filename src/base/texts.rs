@@ -53,8 +53,8 @@ texts! {
     AiIsBlocked: "AI blocked", "KI gesperrt";
 
     // Where the picture comes from.
-    Live: "LIVE", "LIVE";
-    Recording: "PLAYBACK", "WIEDERGABE";
+    Camera: "CAMERA", "KAMERA";
+    Playback: "PLAYBACK", "WIEDERGABE";
     Simulated: "SIMULATED", "SIMULATION";
 
     Demo: "DEMO", "DEMO";
@@ -65,7 +65,7 @@ texts! {
     Rec: "● REC", "● REC";
 
     // The figures' names, each followed by its value.
-    FramesPerSecond: "{} fps", "{} B/s";
+    FramesPerSecond: "{} fps", "{} Bilder/s";
     VideoDelay: "video {}", "Video {}";
     AnnotationDelay: "annotation {}", "Annotation {}";
     OverlayAge: "overlay age {}", "Overlay-Alter {}";
@@ -89,7 +89,6 @@ texts! {
     AiCannotStart: "AI process cannot be started", "KI-Prozess startet nicht";
     EngineRefused: "AI engine was refused", "KI-Modell wurde abgelehnt";
     RecordingLost: "the recording loses pictures", "die Aufnahme verliert Bilder";
-    DiskFull: "no space left for recording", "kein Platz mehr für Aufnahmen";
 
     // Picture in picture.
     PipClean: "LIVE, NO OVERLAY", "LIVE, OHNE OVERLAY";

@@ -2,6 +2,7 @@
 
 use crate::base::error::Finding;
 use crate::base::shutdown;
+use crate::base::texts::Language;
 use crate::capture::sim;
 use crate::config::Config;
 use crate::overlay::OverlayMode;
@@ -34,6 +35,12 @@ enum Switch {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
+enum Words {
+    En,
+    De,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
 enum Backend {
     Auto,
     Cpu,
@@ -61,6 +68,9 @@ pub struct Arguments {
     overlay: Option<Overlay>,
     #[arg(long, value_enum, default_value = "on")]
     hud: Switch,
+    /// Of the words on the screen [default: en, or as configured].
+    #[arg(long, value_enum)]
+    language: Option<Words>,
     #[arg(long, value_enum, default_value = "auto")]
     backend: Backend,
     /// Folder that holds the engines' folders.
@@ -94,7 +104,7 @@ pub struct Arguments {
 
 pub fn main(arguments: Arguments) -> anyhow::Result<()> {
     shutdown::catch_signals();
-    let config = Config::load(arguments.config.as_deref())?;
+    let mut config = Config::load(arguments.config.as_deref())?;
     if let Some(seconds) = arguments.seconds
         && !(seconds > 0.0 && seconds <= 86_400.0 * 30.0)
     {
@@ -102,6 +112,12 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
     }
     if arguments.frames == Some(0) {
         bail!("--frames 0 shows nothing: give a number above 0");
+    }
+    if let Some(words) = arguments.language {
+        config.display.language = match words {
+            Words::En => Language::En,
+            Words::De => Language::De,
+        };
     }
     let overlay = match arguments.overlay {
         None => config.overlay.mode,

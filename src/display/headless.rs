@@ -1,8 +1,9 @@
 //! No display: pictures are composed as for one and stay in memory.
 
 use crate::base::clock::Clock;
+use crate::base::rate::Rate;
 use crate::display::canvas::Canvas;
-use crate::display::{DisplayError, Output, OutputInfo, Picture, PresentedView, Shown};
+use crate::display::{DisplayError, Output, OutputInfo, Picture, PresentedView, Refresh, Shown};
 use crate::overlay::Layer;
 use crate::overlay::gpu::{self, Gpu, GpuCompositor, Source};
 use std::sync::Arc;
@@ -13,17 +14,24 @@ pub struct Headless {
     canvas: Canvas,
     data: Vec<u8>,
     has_shown: bool,
+    refresh: Option<Refresh>,
 }
 
 impl Headless {
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Headless { clock, canvas: Canvas::new(), data: Vec::new(), has_shown: false }
+    /// With `refresh`, pictures are taken at that rate only, as a monitor takes them; without, as they come.
+    pub fn new(clock: Arc<dyn Clock>, refresh: Option<Rate>) -> Self {
+        let refresh = refresh.map(|rate| Refresh { rate, origin_ns: clock.now_ns() });
+        Headless { clock, canvas: Canvas::new(), data: Vec::new(), has_shown: false, refresh }
     }
 }
 
 impl Output for Headless {
     fn describe(&self) -> OutputInfo {
         OutputInfo { display: "headless", adapter: "memory".into(), compositor: "host" }
+    }
+
+    fn refresh(&self) -> Option<Refresh> {
+        self.refresh
     }
 
     fn show(&mut self, picture: Picture<'_>, layers: &[&Layer]) -> Result<Shown, DisplayError> {
@@ -33,8 +41,12 @@ impl Output for Headless {
         self.has_shown = false;
         self.canvas.compose(picture, layers, &mut self.data)?;
         self.has_shown = true;
+        let composed_ns = self.clock.now_ns();
+        if let Some(refresh) = &self.refresh {
+            self.clock.sleep_until_ns(refresh.next_ns(composed_ns));
+        }
         let done_ns = self.clock.now_ns();
-        Ok(Shown { done_ns, compose_ns: done_ns - start_ns, present_ns: 0 })
+        Ok(Shown { done_ns, compose_ns: composed_ns - start_ns, present_ns: done_ns - composed_ns })
     }
 
     fn presented(&mut self) -> Result<PresentedView<'_>, DisplayError> {
@@ -104,7 +116,7 @@ mod tests {
     #[test]
     fn both_headless_outputs_present_the_same_pictures() {
         let Some(gpu) = test_gpu("both_headless_outputs_present_the_same_pictures") else { return };
-        let mut host = Headless::new(Arc::new(MonotonicClock));
+        let mut host = Headless::new(Arc::new(MonotonicClock), None);
         let mut wgpu = HeadlessGpu::new(gpu, Arc::new(MonotonicClock));
         for (i, (width, height)) in [(160, 90), (160, 90), (97, 55), (640, 360)].into_iter().enumerate() {
             let frame = Owned::noise(FORMATS[i % 3], COLORIMETRIES[i], width, height, i as u64).frame();
@@ -128,7 +140,7 @@ mod tests {
     #[test]
     fn presents_are_stamped_by_the_injected_clock_and_nothing_shown_is_an_error() {
         let clock = Arc::new(ManualClock::at(5_000));
-        let mut output = Headless::new(clock.clone());
+        let mut output = Headless::new(clock.clone(), None);
         assert!(matches!(output.presented(), Err(DisplayError::NothingShown)));
         assert_eq!(output.show(Picture::Blank(32, 32), &[]).unwrap(), Shown { done_ns: 5_000, compose_ns: 0, present_ns: 0 });
         let wrong = Layer::new(31, 32);
@@ -138,7 +150,7 @@ mod tests {
 
     #[test]
     fn again_of_a_frame_that_is_not_on_the_screen_shows_it_whole() {
-        let mut output = Headless::new(Arc::new(MonotonicClock));
+        let mut output = Headless::new(Arc::new(MonotonicClock), None);
         let (a, b) =
             (Owned::noise(FORMATS[0], COLORIMETRIES[1], 64, 48, 1).frame(), Owned::noise(FORMATS[0], COLORIMETRIES[1], 64, 48, 2).frame());
         output.show(Picture::New(&b), &[]).unwrap();

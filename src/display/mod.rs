@@ -15,6 +15,7 @@ mod gpu_window;
 mod headless;
 pub mod hud;
 pub mod pip;
+mod refresh;
 mod settings;
 mod shm;
 pub mod window;
@@ -23,6 +24,7 @@ mod x11;
 pub use error::DisplayError;
 pub use gpu_window::GpuWindow;
 pub use headless::{Headless, HeadlessGpu};
+pub use refresh::Refresh;
 pub use settings::{Presenter, Settings};
 pub use window::{Key, WindowEvent, WindowHandle, WindowOptions, open_window_output, run_window};
 pub use x11::X11Output;
@@ -99,6 +101,12 @@ impl<'a> PresentedView<'a> {
 /// Shows pictures. Lives on the display thread.
 pub trait Output: Send {
     fn describe(&self) -> OutputInfo;
+
+    /// When this output takes new pictures, where it does so at a rate of its own: `show` then returns at a tick. None: it
+    /// takes them as they come.
+    fn refresh(&self) -> Option<Refresh> {
+        None
+    }
 
     /// Composes and presents; returns when the present has completed. Layers have the picture's size and are laid over
     /// it in their order.

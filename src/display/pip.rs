@@ -12,8 +12,9 @@ const SHRINK: usize = 4;
 /// Enlargements, in the order in which they are asked for.
 const ZOOMS: [u8; 2] = [2, 4];
 /// Width of the frame around it, in parts of its width: live, frozen.
-const BORDER_PARTS: [usize; 2] = [200, 48];
-const LIVE_BGRX: [u8; 4] = [255, 255, 255, 255];
+const BORDER_PARTS: [usize; 2] = [100, 48];
+/// A bright line in a dark one: seen on any picture.
+const LIVE_BGRX: [[u8; 4]; 2] = [[0, 0, 0, 255], [255, 255, 255, 255]];
 /// Stripes as on a barrier: told from the live frame by its pattern, not by its colour.
 const FROZEN_BGRX: [[u8; 4]; 2] = [[40, 200, 255, 255], [0, 0, 0, 255]];
 
@@ -144,10 +145,12 @@ impl Pip {
         let is_frozen = mode == PipMode::Frozen;
         let border = (width / BORDER_PARTS[usize::from(is_frozen)]).max(2);
         for (y, row) in self.pixels.chunks_exact_mut(4 * width).enumerate() {
-            let is_whole = y < border || y >= height - border;
+            let from_side = y.min(height - 1 - y);
+            let is_whole = from_side < border;
             let row = row.as_chunks_mut::<4>().0;
             for x in (0..width).filter(|&x| is_whole || x < border || x >= width - border) {
-                row[x] = if is_frozen { FROZEN_BGRX[(x + y) / (2 * border) % 2] } else { LIVE_BGRX };
+                let depth = from_side.min(x.min(width - 1 - x));
+                row[x] = if is_frozen { FROZEN_BGRX[(x + y) / (2 * border) % 2] } else { LIVE_BGRX[usize::from(2 * depth >= border)] };
             }
         }
     }
@@ -235,7 +238,7 @@ mod tests {
         assert!(pip.pixels == taken);
         assert_eq!(pip.caption(14_900_000_000), Some(PipCaption { mode: PipMode::Frozen, age_s: 12 }));
         let rim = |pixels: &[u8]| pixels[..4 * WINDOW.0].to_vec();
-        assert!(rim(&live).chunks_exact(4).all(|p| p == LIVE_BGRX));
+        assert!(rim(&live).chunks_exact(4).all(|p| p == LIVE_BGRX[0]));
         let stripes = FROZEN_BGRX.map(|stripe| rim(&taken).chunks_exact(4).filter(|p| *p == stripe).count());
         assert!(stripes.iter().all(|&count| count > WINDOW.0 / 3), "{stripes:?}");
         pip.update(&pictures[1].view(), 3_000_000_000, (64, 32));

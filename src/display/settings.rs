@@ -1,3 +1,4 @@
+use crate::base::rate::Rate;
 use crate::base::texts::Language;
 use serde::Deserialize;
 
@@ -28,11 +29,20 @@ pub struct Settings {
     pub present_timeout_ms: u32,
     /// Of the words on the screen: en or de. Default: en.
     pub language: Language,
+    /// Pictures are taken at this rate only, as a monitor takes them: `"60"`, `"59.94"`. Default: headless, as they come.
+    pub refresh_hz: Option<Rate>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { presenter: Presenter::Auto, fullscreen: false, title: "keyhole".into(), present_timeout_ms: 500, language: Language::En }
+        Settings {
+            presenter: Presenter::Auto,
+            fullscreen: false,
+            title: "keyhole".into(),
+            present_timeout_ms: 500,
+            language: Language::En,
+            refresh_hz: None,
+        }
     }
 }
 

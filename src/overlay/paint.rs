@@ -171,10 +171,10 @@ fn level(opacity: f32) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::overlay::Settings;
     use crate::overlay::draw::tests::{blob, scene, shaft, tissue, track};
     use crate::overlay::host::{Target, compose_full};
     use crate::overlay::testing::{self, Owned};
-    use crate::overlay::{Settings, hud};
     use crate::scene::Scene;
     use proptest::prelude::*;
 
@@ -318,16 +318,8 @@ mod tests {
             [("outline", &sure, OverlayMode::Outline), ("fill", &sure, OverlayMode::Fill), ("unsure", &unsure, OverlayMode::Outline)]
         {
             let overlay = painted(scene, mode);
-            let mut hud = hud::Hud::new(width, height);
-            let text = hud::HudText {
-                top_left: vec!["OR 3  lap. cholecystectomy".into()],
-                bottom_left: vec!["AI running  cpu  8.4 ms".into(), "overlay age 21 ms".into()],
-                banner: Some(if name == "fill" { hud::Banner::AiStale } else { hud::Banner::AiOff }),
-            };
-            assert!(hud.update(&text) && !hud.update(&text));
             let mut data = vec![0; width * height * 4];
-            compose_full(&picture.view(), &[&overlay, hud.layer()], &mut Target { data: &mut data, stride: width * 4, width, height })
-                .unwrap();
+            compose_full(&picture.view(), &[&overlay], &mut Target { data: &mut data, stride: width * 4, width, height }).unwrap();
             let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("target/look/{name}.png"));
             testing::write_png(&path, &data, width, height);
         }

@@ -14,14 +14,15 @@ use crate::base::slot::{Slot, Wake};
 use crate::base::stats::Delays;
 use crate::display::{DisplayError, Output, OutputInfo, Picture};
 use crate::frame::Frame;
-use crate::overlay::hud::{Banner, Hud, HudText, declared_rects};
 use crate::overlay::{OverlayMode, Rect};
 use crate::pipeline::ai::{AiStatus, Analysis};
+use crate::pipeline::cadence::{Cadence, CadenceCounts};
+use crate::pipeline::hud::{HudFeed, Now, PipRequest};
 use crate::pipeline::scheduling;
 use crate::pipeline::screen::{Hidden, Screen};
 use crate::pipeline::sinks::{Present, Sinks};
 use crate::pipeline::state::{Ai, Signal, States};
-use crate::scene::Scene;
+use crate::scene::{Scene, Trust};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -31,6 +32,7 @@ use std::time::Duration;
 pub enum Control {
     Overlay(OverlayMode),
     ToggleHud,
+    Pip(PipRequest),
     Quit,
 }
 
@@ -60,8 +62,18 @@ pub struct DisplayOutcome {
     pub delays: DisplayDelays,
     pub states: States,
     pub first_present_ns: Option<u64>,
+    /// Where the output has a rate of its own.
+    pub cadence: Option<CadenceOutcome>,
     pub error: Option<DisplayError>,
     pub sinks: Sinks,
+}
+
+/// How the source's rate fell on the output's.
+pub struct CadenceOutcome {
+    pub refresh_hz: f64,
+    pub counts: CadenceCounts,
+    /// Capture stamp → the refresh that showed it: a sawtooth where the rates differ.
+    pub wait: Delays,
 }
 
 /// Makes the output, on the display thread.
@@ -75,9 +87,8 @@ pub struct DisplayThread {
     pub analysis: Option<Arc<dyn Analysis>>,
     pub controls: crossbeam_channel::Receiver<Control>,
     pub screen: Screen,
-    pub hud: Hud,
-    pub hud_is_on: bool,
-    pub source_line: String,
+    pub hud: HudFeed,
+    pub source_fps: f64,
     pub sinks: Sinks,
     pub states: States,
     /// No frame for so long means NO SIGNAL.
@@ -95,8 +106,6 @@ struct OnScreen {
     scene: Option<FrameId>,
 }
 
-/// The HUD's figures are refreshed so often.
-const HUD_EVERY_NS: u64 = 500_000_000;
 /// Waiting without a deadline still looks around so often.
 const IDLE_WAIT: Duration = Duration::from_millis(20);
 /// A run that is pulled waits so long for a frame's own scene.
@@ -107,23 +116,14 @@ struct Run {
     last_frame_ns: u64,
     annotated: Option<FrameId>,
     stale_counted: Option<FrameId>,
-    hud_due_ns: u64,
-    banner: Option<Banner>,
     blank_shown: bool,
+    hud_was_hung: bool,
     counters: DisplayCounters,
     delays: DisplayDelays,
     first_present_ns: Option<u64>,
-    recent: Recent,
-}
-
-/// Worst figures since the HUD was last refreshed, ns.
-#[derive(Default)]
-struct Recent {
-    since_ns: u64,
-    frames: u32,
-    video_ns: u64,
-    annotation_ns: u64,
-    age_ns: u64,
+    cadence: Option<Cadence>,
+    /// When work on the present began, ns.
+    turn_began_ns: u64,
 }
 
 impl DisplayThread {
@@ -135,17 +135,18 @@ impl DisplayThread {
             last_frame_ns: now_ns,
             annotated: None,
             stale_counted: None,
-            hud_due_ns: 0,
-            banner: None,
             blank_shown: false,
+            hud_was_hung: false,
             counters: DisplayCounters::default(),
             delays: DisplayDelays::default(),
             first_present_ns: None,
-            recent: Recent { since_ns: now_ns, ..Recent::default() },
+            cadence: None,
+            turn_began_ns: now_ns,
         };
         let mut info = OutputInfo { display: "none", adapter: String::new(), compositor: "none" };
         let error = open().and_then(|mut output| {
             info = output.describe();
+            run.cadence = output.refresh().map(|refresh| Cadence::new(refresh, self.source_fps));
             let driven = self.drive(&mut run, &mut *output);
             if let Some(on_screen) = run.on_screen.take()
                 && let Ok(pixels) = output.presented()
@@ -155,12 +156,14 @@ impl DisplayThread {
             driven
         });
         self.stop.request();
+        let cadence = run.cadence.map(Cadence::into_parts);
         DisplayOutcome {
             output: info,
             counters: run.counters,
             delays: run.delays,
             states: self.states,
             first_present_ns: run.first_present_ns,
+            cadence: cadence.map(|(refresh, counts, wait)| CadenceOutcome { refresh_hz: refresh.rate.per_second(), counts, wait }),
             error: error.err().filter(|e| !matches!(e, DisplayError::Closed)),
             sinks: self.sinks,
         }
@@ -180,6 +183,14 @@ impl DisplayThread {
             let has_ended = self.ended.load(Ordering::Acquire);
             self.take_controls();
             self.take_analysis();
+            if let Some(turn_ns) = self.turn_ns(run) {
+                if has_ended && self.frames.is_empty() {
+                    return Ok(());
+                }
+                let patience = self.patience(run).min(Duration::from_nanos(turn_ns));
+                self.wake.wait(patience);
+                continue;
+            }
             if let Some(frame) = self.frames.pop() {
                 if let Err(error) = self.show_new(run, output, frame) {
                     run.counters.failed += 1;
@@ -191,16 +202,39 @@ impl DisplayThread {
             if has_ended {
                 return Ok(());
             }
+            let presents = run.counters.repeated;
             self.refresh(run, output)?;
-            self.wake.wait(self.patience(run));
+            // A monitor with a rate of its own has waited for its tick already, if anything was shown.
+            if run.cadence.is_none() || run.counters.repeated == presents {
+                self.wake.wait(self.patience(run));
+            }
         }
+    }
+
+    /// Where the output takes pictures at a rate of its own: how long it is until the next turn, ns. None: now.
+    /// Frames that come faster than the output takes them are left out here.
+    fn turn_ns(&mut self, run: &mut Run) -> Option<u64> {
+        let cadence = run.cadence.as_mut()?;
+        let now_ns = self.clock.now_ns();
+        let wait_ns = cadence.turn_ns(now_ns).saturating_sub(now_ns);
+        let waiting = self.frames.len();
+        if (wait_ns == 0 || cadence.is_flooded(waiting)) && cadence.must_slip(now_ns, waiting) {
+            // Its place in the slot is free again at once.
+            drop(self.frames.pop());
+        }
+        run.turn_began_ns = now_ns;
+        (wait_ns > 0).then_some(wait_ns)
     }
 
     fn take_controls(&mut self) {
         for control in self.controls.try_iter() {
+            if !matches!(control, Control::Pip(_)) {
+                self.hud.close_pip();
+            }
             match control {
                 Control::Overlay(mode) => self.screen.set_mode(mode),
-                Control::ToggleHud => self.hud_is_on = !self.hud_is_on,
+                Control::ToggleHud => self.hud.toggle(),
+                Control::Pip(request) => self.hud.ask_pip(request),
                 Control::Quit => self.stop.request(),
             }
         }
@@ -244,9 +278,10 @@ impl DisplayThread {
             self.sinks.before_next(&before.frame, output.presented()?);
         }
         self.screen.note(&frame);
+        self.hud.note(&frame);
         let scene = self.choose(run, &frame, now_ns);
         self.screen.paint(scene.as_deref(), &frame);
-        self.refresh_hud(run, now_ns, size_of(&frame));
+        self.refresh_hud(run, now_ns);
         self.present(run, output, &frame, scene.as_deref(), false)?;
         run.on_screen = Some(OnScreen { frame, scene: scene.map(|scene| scene.frame) });
         Ok(())
@@ -265,12 +300,13 @@ impl DisplayThread {
         // A newer scene of an older frame waits for the next frame; its own frame's scene is shown at once.
         let is_own_scene = wanted == Some(frame.id()) && shown != wanted;
         let must_vanish = shown.is_some() && wanted.is_none();
-        if !is_own_scene && !must_vanish {
+        // A monitor with a rate of its own shows something at each tick.
+        if !is_own_scene && !must_vanish && run.cadence.is_none() {
             return Ok(());
         }
         self.screen.paint(scene.as_deref(), &frame);
         if must_vanish {
-            self.refresh_hud(run, now_ns, size_of(&frame));
+            self.refresh_hud(run, now_ns);
         }
         self.present(run, output, &frame, scene.as_deref(), true)?;
         run.on_screen = Some(OnScreen { frame, scene: wanted });
@@ -278,17 +314,16 @@ impl DisplayThread {
     }
 
     fn show_no_signal(&mut self, run: &mut Run, output: &mut dyn Output, now_ns: u64) -> Result<(), DisplayError> {
-        if run.blank_shown {
-            return Ok(());
-        }
         self.states.set_signal(now_ns, Signal::Lost);
         self.screen.forget();
-        let size = (self.hud.layer().width, self.hud.layer().height);
         run.on_screen = None;
-        run.hud_due_ns = 0;
-        self.refresh_hud(run, now_ns, size);
-        // Said even where the HUD is off: a picture that has stopped is never shown as live.
-        output.show(Picture::Blank(size.0, size.1), &[self.hud.layer()])?;
+        let says_more = self.refresh_hud(run, now_ns);
+        if run.blank_shown && !says_more {
+            return Ok(());
+        }
+        let (width, height) = self.hud.size();
+        // Said even where the HUD is off or hangs: a picture that has stopped is never shown as live.
+        output.show(Picture::Blank(width, height), self.hud.blank_layer(now_ns).as_slice())?;
         run.blank_shown = true;
         Ok(())
     }
@@ -320,14 +355,17 @@ impl DisplayThread {
         repeat: bool,
     ) -> Result<(), DisplayError> {
         let picture = if repeat { Picture::Again(frame) } else { Picture::New(frame) };
-        let hud = self.hud_is_on.then(|| self.hud.layer());
         let overlay = self.screen.layer();
-        let declared: [Rect; 3] = hud.map_or([Rect::EMPTY; 3], |hud| declared_rects(hud.width, hud.height));
+        let (hud, declared) = self.hud.layer(self.clock.now_ns()).map_or((None, [Rect::EMPTY; 6]), |(hud, declared)| (Some(hud), declared));
         let shown = match hud {
             Some(hud) => output.show(picture, &[overlay, hud])?,
             None => output.show(picture, &[overlay])?,
         };
         let done_ns = shown.done_ns;
+        if let Some(cadence) = &mut run.cadence {
+            let worked_ns = done_ns.saturating_sub(shown.present_ns + run.turn_began_ns);
+            cadence.turned(done_ns, worked_ns, (!repeat).then_some(frame.stamps().capture_ns));
+        }
         run.first_present_ns.get_or_insert(done_ns);
         run.delays.compose.record_ns(shown.compose_ns);
         run.delays.present.record_ns(shown.present_ns);
@@ -335,10 +373,9 @@ impl DisplayThread {
             run.counters.repeated += 1;
         } else {
             run.counters.displayed += 1;
-            run.recent.frames += 1;
             let video_ns = done_ns.saturating_sub(frame.stamps().capture_ns);
             run.delays.video.record_ns(video_ns);
-            run.recent.video_ns = run.recent.video_ns.max(video_ns);
+            self.hud.shown(video_ns);
             if let Some(progress) = &self.progress {
                 progress.shown(frame.id());
             }
@@ -346,11 +383,11 @@ impl DisplayThread {
         let age_ns = scene.map(|scene| done_ns.saturating_sub(scene.capture_ns));
         if let (Some(scene), Some(age_ns)) = (scene, age_ns) {
             run.delays.overlay_age.record_ns(age_ns);
-            run.recent.age_ns = run.recent.age_ns.max(age_ns);
-            if run.annotated != Some(scene.frame) {
+            let is_first = run.annotated != Some(scene.frame);
+            self.hud.annotated(age_ns, is_first);
+            if is_first {
                 run.annotated = Some(scene.frame);
                 run.delays.annotation.record_ns(age_ns);
-                run.recent.annotation_ns = run.recent.annotation_ns.max(age_ns);
             }
         }
         if self.sinks.want_pixels(frame.id()) {
@@ -369,35 +406,26 @@ impl DisplayThread {
         Ok(())
     }
 
-    fn refresh_hud(&mut self, run: &mut Run, now_ns: u64, size: (usize, usize)) {
-        if !self.hud_is_on && self.states.signal() == Signal::Live {
-            return;
+    /// Says what has changed; returns whether something new was painted since the last time.
+    fn refresh_hud(&mut self, run: &mut Run, now_ns: u64) -> bool {
+        let held = self.screen.held();
+        let now = Now {
+            signal: self.states.signal(),
+            ai: self.states.ai(),
+            analysis: self.analysis.as_ref().map(|analysis| analysis.status()),
+            is_stale: run.stale_counted.is_some() && run.stale_counted == held.map(|scene| scene.frame),
+            is_unknown: held.is_some_and(|scene| scene.frame_state == Trust::Unknown),
+            overlay: self.screen.mode(),
+            is_armed: false,
+            recorder_lost: self.sinks.recorder_lost(),
+        };
+        let has_come = self.hud.refresh(now_ns, &now);
+        let is_hung = self.hud.is_hung(now_ns);
+        if is_hung && !run.hud_was_hung {
+            self.states.alarm(now_ns, "HUD-HUNG", "the status display does not answer; it was taken off the screen".into());
         }
-        if size != (self.hud.layer().width, self.hud.layer().height) {
-            // The source changed its format.
-            self.hud = Hud::new(size.0, size.1);
-            run.hud_due_ns = 0;
-        }
-        let is_stale = run.stale_counted.is_some() && run.stale_counted == self.screen.held().map(|scene| scene.frame);
-        let banner = self.states.banner(is_stale && self.screen.mode() != OverlayMode::Off);
-        if now_ns < run.hud_due_ns && run.banner == banner {
-            return;
-        }
-        let recent = std::mem::replace(&mut run.recent, Recent { since_ns: now_ns, ..Recent::default() });
-        let seconds = now_ns.saturating_sub(recent.since_ns) as f64 / 1e9;
-        // Nothing measured is no zero.
-        let ms = |ns: u64| if ns == 0 { "-".to_owned() } else { format!("{:.1} ms", ns as f64 / 1e6) };
-        let figures = format!(
-            "{:.0} fps   video {}   annotation {}   overlay age {}",
-            f64::from(recent.frames) / seconds.max(1e-3),
-            ms(recent.video_ns),
-            ms(recent.annotation_ns),
-            ms(recent.age_ns)
-        );
-        let state = format!("{}   AI {}", self.source_line, self.states.ai().name().to_uppercase());
-        self.hud.update(&HudText { top_left: vec![state], bottom_left: vec![figures], banner });
-        run.banner = banner;
-        run.hud_due_ns = now_ns + HUD_EVERY_NS;
+        run.hud_was_hung = is_hung;
+        has_come
     }
 
     /// How long nothing needs doing unless somebody rings.
@@ -425,8 +453,4 @@ impl DisplayThread {
             self.wake.wait(IDLE_WAIT);
         }
     }
-}
-
-fn size_of(frame: &Frame) -> (usize, usize) {
-    (frame.layout().width, frame.layout().height)
 }

@@ -11,8 +11,10 @@
 
 mod ai;
 mod analyst;
+mod cadence;
 mod capture;
 mod driver;
+mod hud;
 mod progress;
 mod proof;
 mod running;
@@ -28,6 +30,7 @@ mod window;
 pub use analyst::{AnalystError, AnalystSpec, serve as serve_worker};
 pub use capture::Limit;
 pub use driver::Control;
+pub use hud::PipRequest;
 pub use sinks::SnapshotPlan;
 
 use crate::base::clock::{Clock, ManualClock, MonotonicClock};
@@ -141,7 +144,8 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
         return window::run(run);
     }
     let (_nobody, controls) = crossbeam_channel::bounded(1);
-    run.go(Box::new(move || Ok(Box::new(Headless::new(clock)) as Box<dyn Output>)), controls)
+    let refresh = run.spec.config.display.refresh_hz.filter(|_| !is_pulled);
+    run.go(Box::new(move || Ok(Box::new(Headless::new(clock, refresh)) as Box<dyn Output>)), controls)
 }
 
 /// Each output can be written, and none would be written over another or over what is played.

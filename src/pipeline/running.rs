@@ -5,13 +5,14 @@ use crate::base::shutdown::{self, Shutdown};
 use crate::base::slot::{Slot, Wake};
 use crate::capture::{Source, SourceInfo};
 use crate::config::Config;
+use crate::display::hud::Hud;
 use crate::frame::Frame;
 use crate::link::wire::Introduction;
 use crate::link::{Counts, State, Worker};
-use crate::overlay::hud::Hud;
 use crate::pipeline::ai::WorkerAnalysis;
 use crate::pipeline::capture::{CaptureCounters, CaptureOutcome, CaptureThread, DISPLAY_SLOT, FrameTap};
 use crate::pipeline::driver::{Control, DisplayOutcome, DisplayThread, OpenOutput};
+use crate::pipeline::hud::{HudFeed, status_of};
 use crate::pipeline::progress::{Progress, ProgressLine};
 use crate::pipeline::screen::Screen;
 use crate::pipeline::sinks::Sinks;
@@ -79,6 +80,9 @@ impl Prepared {
         let ended = Arc::new(AtomicBool::new(false));
         let pulled = is_pulled.then(|| Arc::new(AtomicBool::new(false)));
         let progress = Arc::new(Progress::default());
+        let language = spec.config.display.language;
+        let hud = Hud::start((info.width, info.height), language, wake.clone())?;
+        let status = status_of(&info, &engine.name, spec.record.is_some(), spec.hud, language);
         let start_ns = clock.now_ns();
 
         let display = DisplayThread {
@@ -89,9 +93,8 @@ impl Prepared {
             analysis: Some(Arc::new(WorkerAnalysis(worker.clone()))),
             controls,
             screen: Screen::new(spec.config.overlay.clone(), spec.overlay),
-            hud: Hud::new(info.width, info.height),
-            hud_is_on: spec.hud,
-            source_line: source_line(&info),
+            hud: HudFeed::new(hud, status),
+            source_fps: info.fps,
             sinks,
             states: States::new(start_ns, Ai::Starting),
             lost_ns: lost_ns(&spec.config, info.fps),
@@ -192,17 +195,6 @@ fn open_sinks(spec: &Spec, info: &SourceInfo, is_pulled: bool) -> Result<Sinks, 
         sinks.recorder = Some(VideoRecorder::start(path, info.width, info.height, info.fps)?);
     }
     Ok(sinks)
-}
-
-fn source_line(info: &SourceInfo) -> String {
-    let kind = if info.uri.starts_with("sim:") {
-        "SIMULATED"
-    } else if info.live {
-        "LIVE"
-    } else {
-        "RECORDING"
-    };
-    format!("{kind} {}x{} {:.4} Hz", info.width, info.height, info.fps)
 }
 
 /// No signal: after `signal.lost_ms`, but never before three frame periods have passed.

@@ -76,6 +76,11 @@ impl Sinks {
         Sinks { snapshots, is_pulled, ..Sinks::default() }
     }
 
+    /// Pictures that the recorder could not take so far.
+    pub fn recorder_lost(&self) -> u64 {
+        self.recorder_lost
+    }
+
     /// Is anything to be done with presented pixels? If not, they need not be read back.
     pub fn want_pixels(&self, frame: FrameId) -> bool {
         self.recorder.is_some()

@@ -6,7 +6,6 @@
 //!            Starting ─engine refused─► Blocked
 //! ```
 
-use crate::overlay::hud::Banner;
 use crate::record::{AlarmLine, StateLine};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,15 +99,6 @@ impl States {
         self.note(now_ns, reason);
     }
 
-    /// What the screen says in large letters, if anything. `stale`: there is a scene, and it is too old to be shown.
-    pub fn banner(&self, stale: bool) -> Option<Banner> {
-        match (self.signal, self.ai) {
-            (Signal::Lost | Signal::Waiting, _) => Some(Banner::NoSignal),
-            (Signal::Live, Ai::Starting | Ai::Blocked | Ai::Degraded) => Some(Banner::AiOff),
-            (Signal::Live, Ai::Running) => stale.then_some(Banner::AiStale),
-        }
-    }
-
     pub fn into_history(self) -> (Vec<StateLine>, Vec<AlarmLine>) {
         (self.history, self.alarms)
     }
@@ -120,7 +110,7 @@ impl States {
         }
     }
 
-    fn alarm(&mut self, now_ns: u64, code: &'static str, text: String) {
+    pub fn alarm(&mut self, now_ns: u64, code: &'static str, text: String) {
         tracing::error!(code, "{text}");
         if self.alarms.len() < KEPT {
             self.alarms.push(AlarmLine { at_ms: self.at_ms(now_ns), code, text });
@@ -135,22 +125,6 @@ impl States {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_screen_never_shows_an_ai_that_is_not_there() {
-        for ai in [Ai::Starting, Ai::Degraded, Ai::Blocked] {
-            let mut states = States::new(0, ai);
-            assert_eq!(states.banner(false), Some(Banner::NoSignal));
-            states.set_signal(1, Signal::Live);
-            assert_eq!(states.banner(false), Some(Banner::AiOff));
-        }
-        let mut states = States::new(0, Ai::Starting);
-        states.set_signal(1, Signal::Live);
-        states.set_ai(2, Ai::Running, String::new);
-        assert_eq!((states.banner(false), states.banner(true)), (None, Some(Banner::AiStale)));
-        states.set_signal(3, Signal::Lost);
-        assert_eq!(states.banner(true), Some(Banner::NoSignal));
-    }
 
     #[test]
     fn changes_are_kept_once_and_bounded() {

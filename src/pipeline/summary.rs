@@ -3,7 +3,7 @@
 use crate::link::Rejection;
 use crate::pipeline::running::Leftovers;
 use crate::pipeline::scheduling;
-use crate::record::{Frames, Report, SourceLine, Stages};
+use crate::record::{CadenceLine, Frames, Report, SourceLine, Stages};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub fn of(left: Leftovers) -> Report {
@@ -36,7 +36,7 @@ pub fn of(left: Leftovers) -> Report {
         captured: read(&counters.captured),
         displayed: shown.counters.displayed,
         repeated: shown.counters.repeated,
-        rate_slip: 0,
+        rate_slip: shown.cadence.as_ref().map_or(0, |cadence| cadence.counts.rate_slip),
         dropped_capture: read(&counters.dropped_late) + read(&counters.dropped_ring_full),
         dropped_display: read(&counters.dropped_display) + shown.counters.failed,
         inferred: counts.inferred,
@@ -59,6 +59,13 @@ pub fn of(left: Leftovers) -> Report {
         lose(&format!("worker_{}", why.name()), counts.rejected_for(why));
     }
     lose("scenes_moved_hidden", shown.counters.scenes_moved_hidden);
+    let cadence = shown.cadence.map(|cadence| CadenceLine {
+        refresh_hz: cadence.refresh_hz,
+        repeats: cadence.counts.repeats,
+        missed: cadence.counts.missed,
+        wait_ms: cadence.wait.summary(),
+        sawtooth_s: sawtooth_s(info.fps, cadence.refresh_hz),
+    });
     let (states, alarms) = shown.states.into_history();
     Report {
         schema: crate::record::SCHEMA,
@@ -106,5 +113,13 @@ pub fn of(left: Leftovers) -> Report {
             .first_present_ns
             .map(|ns| ns.saturating_sub(end_ns.saturating_sub(scheduling::process_age_ns())) as f64 / 1e6),
         worker_restarts: restarts,
+        cadence,
     }
+}
+
+/// The time in which a source's pictures drift through one period of the monitor, or of the nearest multiple of its own rate.
+fn sawtooth_s(fps: f64, refresh_hz: f64) -> Option<f64> {
+    let multiple = (refresh_hz / fps).round().max(1.0);
+    let drift_hz = (refresh_hz - multiple * fps).abs();
+    (drift_hz > 1e-6).then(|| 1.0 / drift_hz)
 }

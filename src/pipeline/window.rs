@@ -3,7 +3,7 @@
 use crate::display::{Key, WindowEvent, WindowHandle, WindowOptions, open_window_output, run_window};
 use crate::overlay::OverlayMode;
 use crate::pipeline::running::Prepared;
-use crate::pipeline::{Control, RunError};
+use crate::pipeline::{Control, PipRequest, RunError};
 use crate::record::Report;
 use std::sync::mpsc;
 
@@ -47,6 +47,9 @@ fn control_for(event: WindowEvent) -> Option<Control> {
         WindowEvent::Key(Key::Char('o')) => Some(Control::Overlay(OverlayMode::Outline)),
         WindowEvent::Key(Key::Char('t')) => Some(Control::Overlay(OverlayMode::Fill)),
         WindowEvent::Key(Key::Char('h')) => Some(Control::ToggleHud),
+        WindowEvent::Key(Key::Char('p')) => Some(Control::Pip(PipRequest::Clean)),
+        WindowEvent::Key(Key::Char('z')) => Some(Control::Pip(PipRequest::Zoom)),
+        WindowEvent::Key(Key::Char('x')) => Some(Control::Pip(PipRequest::Freeze)),
         WindowEvent::Key(Key::Char('q')) | WindowEvent::CloseRequested => Some(Control::Quit),
         WindowEvent::Key(Key::Char(_)) | WindowEvent::Resized(..) => None,
     }

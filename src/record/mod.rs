@@ -12,7 +12,8 @@ mod video;
 pub use error::RecordError;
 pub use mask::upsample_mask;
 pub use report::{
-    AlarmLine, EngineLine, Frames, Report, SCHEMA, SourceLine, Stages, StallLine, StateLine, check_writable, make_folder, write_report,
+    AlarmLine, CadenceLine, EngineLine, Frames, Report, SCHEMA, SourceLine, Stages, StallLine, StateLine, check_writable, make_folder,
+    write_report,
 };
 pub use still::{Still, StillWriter, save_bgrx, save_grey};
 pub use stream::{Hash, LineWriter, SceneLine, TimelineLine};

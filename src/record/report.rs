@@ -84,6 +84,20 @@ pub struct StallLine {
     pub core: Option<usize>,
 }
 
+/// How the source's rate fell on a monitor that takes pictures at a rate of its own.
+#[derive(Debug, Clone, Serialize)]
+pub struct CadenceLine {
+    pub refresh_hz: f64,
+    /// Refreshes at which the frame before was shown again because none was new; counted in `repeated` too.
+    pub repeats: u64,
+    /// Refreshes that a picture came too late for.
+    pub missed: u64,
+    /// Capture stamp → refresh; a sawtooth between these bounds where the rates differ.
+    pub wait_ms: Summary,
+    /// How long one tooth of it lasts, s; null where the rates are the same.
+    pub sawtooth_s: Option<f64>,
+}
+
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     pub schema: &'static str,
@@ -117,6 +131,8 @@ pub struct Report {
     /// Process start → first completed present, ms.
     pub first_picture_ms: Option<f64>,
     pub worker_restarts: u64,
+    /// Null where the output takes pictures as they come.
+    pub cadence: Option<CadenceLine>,
 }
 
 /// Writes the whole report under a temporary name, then gives it its own.

@@ -129,3 +129,33 @@ fn the_real_clip_is_tracked_and_outlined() {
     let with_tool = scenes.iter().filter(|s| late(s) && !s["tracks"].as_array().unwrap().is_empty()).count();
     assert!(with_tool > 0, "the grasper is never found");
 }
+
+/// 50 pictures a second on a monitor of 60 Hz: each fifth picture stands for two refreshes, none is left out. 66 on 60: the
+/// difference is left out and named, and is no drop.
+#[test]
+fn a_source_and_a_monitor_at_different_rates_repeat_and_slip_and_say_so() {
+    let cadence = |fps: u32| {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("monitor.toml");
+        std::fs::write(&config, "[display]\nrefresh_hz = \"60\"\n").unwrap();
+        let source = format!("sim:?width=320&height=180&fps={fps}&seconds=2");
+        Run::new(&["--config", config.to_str().unwrap(), "--source", &source, "--seconds", "3", "--timeline", "{}/timeline.jsonl"])
+    };
+    let slower = cadence(50);
+    let report = slower.report();
+    let count = |report: &Value, key: &str| report["frames"][key].as_u64().unwrap();
+    let [repeats, missed] = ["repeats", "missed"].map(|key| report["cadence"][key].as_u64().unwrap());
+    // A machine that stands still misses refreshes; what it does not miss is repeated.
+    assert!((25..=31).contains(&(repeats + missed)), "{}", report["cadence"]);
+    assert_eq!((count(&report, "repeated"), report["cadence"]["refresh_hz"].as_f64()), (repeats, Some(60.0)));
+    let lines = slower.lines("timeline.jsonl");
+    assert_eq!(lines.iter().filter(|line| line["repeat"] == true).count() as u64, repeats);
+    // Never two presents within one refresh: what is on the screen is whole.
+    let presents: Vec<u64> = lines.iter().map(|line| line["present_ns"].as_u64().unwrap()).collect();
+    assert!(presents.windows(2).all(|pair| pair[1] > pair[0]));
+
+    let report = cadence(66).report();
+    let lost = count(&report, "rate_slip") + count(&report, "dropped_display") + count(&report, "dropped_capture");
+    assert!(count(&report, "rate_slip") > 0 && lost >= 12, "{}", report["frames"]);
+    assert!((report["cadence"]["sawtooth_s"].as_f64().unwrap() - 1.0 / 6.0).abs() < 1e-9);
+}

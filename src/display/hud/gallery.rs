@@ -18,7 +18,7 @@ pub(super) fn states() -> Vec<(&'static str, Status)> {
         is_on: true,
         signal: Signal::Live,
         ai: Ai::Running,
-        source: Source { kind: SourceKind::Live, width: 1920, height: 1080, hz: 59.94 },
+        source: Source { kind: SourceKind::Camera, width: 1920, height: 1080, hz: 59.94 },
         figures: Figures {
             frames_per_s: 60,
             video_delay_ns: Some(14_940_000),
@@ -54,7 +54,8 @@ pub(super) fn states() -> Vec<(&'static str, Status)> {
         ("overlay-armed", state(&|s| (s.drawn, s.is_armed) = (Drawn::Off, true))),
         ("hud-off", state(&|s| s.is_on = false)),
         ("hud-off-lost", state(&|s| (s.is_on, s.signal) = (false, Signal::Lost(Loss::NoPicture)))),
-        ("hud-off-frozen", state(&|s| (s.is_on, s.pip) = (false, Some(PipCaption { mode: PipMode::Frozen, age_s: 3 })))),
+        ("hud-off-picture-frozen", state(&|s| (s.is_on, s.signal) = (false, Signal::Frozen))),
+        ("hud-off-pip-frozen", state(&|s| (s.is_on, s.pip) = (false, Some(PipCaption { mode: PipMode::Frozen, age_s: 3 })))),
         ("pip-clean", with_pip(PipMode::Clean, 0)),
         ("pip-zoom", with_pip(PipMode::Zoom(2), 0)),
         ("pip-zoom-more", with_pip(PipMode::Zoom(4), 0)),
@@ -71,10 +72,10 @@ pub(super) fn states() -> Vec<(&'static str, Status)> {
             "everything",
             state(&|s| {
                 (s.mode, s.is_recording, s.source.kind, s.is_armed, s.drawn) =
-                    (Mode::Clinical, true, SourceKind::Recording, true, Drawn::Off);
+                    (Mode::Clinical, true, SourceKind::Playback, true, Drawn::Off);
                 s.source = Source { kind: SourceKind::Simulated, width: 3840, height: 2160, hz: 59.94 };
                 s.case = Some("2026-11-21/OR3/0007".into());
-                (s.ai, s.faults) = (Ai::Degraded(AiTrouble::Nonsense), vec![Fault::RecordingLost, Fault::DiskFull]);
+                (s.ai, s.faults) = (Ai::Degraded(AiTrouble::Nonsense), vec![Fault::RecordingLost]);
                 s.pip = Some(PipCaption { mode: PipMode::Clean, age_s: 0 });
             }),
         ),
@@ -95,7 +96,7 @@ pub(super) fn states() -> Vec<(&'static str, Status)> {
 /// A status painted as the thread would paint it.
 pub(super) fn painted(status: &Status, language: Language, width: usize, height: usize) -> (Layer, bool) {
     let mut layer = Layer::new(width, height);
-    let has_room = Screen::new(language).paint(status, &mut layer);
+    let has_room = Screen::new().paint(&Status { language, ..status.clone() }, &mut layer);
     (layer, has_room)
 }
 

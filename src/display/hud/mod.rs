@@ -68,6 +68,7 @@ pub struct Hud {
     channels: Arc<Channels>,
     size: (usize, usize),
     layout: Layout,
+    asked_size: (usize, usize),
     serial: u64,
     /// When the oldest thing was said that is not painted yet.
     waiting_since_ns: Option<u64>,
@@ -80,9 +81,10 @@ pub struct Hud {
 impl Hud {
     /// For pictures of so many pixels; `answer` is rung when there is something to `poll`.
     pub fn start(size: (usize, usize), language: Language, answer: Arc<Wake>) -> Result<Self, DisplayError> {
-        let mut screen = screen::Screen::new(language);
+        let mut screen = screen::Screen::new();
         Self::start_with(
             size,
+            language,
             answer,
             Box::new(move |status, layer| {
                 // What has no room is cut with an ellipsis; tests hold that nothing of ours has to be.
@@ -91,7 +93,7 @@ impl Hud {
         )
     }
 
-    fn start_with(size: (usize, usize), answer: Arc<Wake>, mut paint: Paint) -> Result<Self, DisplayError> {
+    fn start_with(size: (usize, usize), language: Language, answer: Arc<Wake>, mut paint: Paint) -> Result<Self, DisplayError> {
         let wake = Arc::new(Wake::default());
         let channels = Arc::new(Channels {
             orders: Slot::new(1, wake.clone()),
@@ -103,18 +105,18 @@ impl Hud {
             is_over: AtomicBool::new(false),
         });
         // NO SIGNAL is there before the first picture, whatever becomes of the thread.
-        let mut blank = Layer::new(size.0, size.1);
-        paint(&Status::default(), &mut blank);
+        let blank = no_signal(size, language, &mut paint);
         let thread = channels.clone();
         std::thread::Builder::new()
             .name("hud".into())
-            .spawn(move || thread.serve(size, paint))
+            .spawn(move || thread.serve(size, language, paint))
             .map_err(|source| DisplayError::Thread { name: "hud", source })?;
         let front = Bitmap { serial: 0, layer: Layer::new(size.0, size.1), pip: None };
         Ok(Hud {
             channels,
             size,
             layout: Layout::of(size.0, size.1),
+            asked_size: size,
             serial: 0,
             waiting_since_ns: None,
             front,
@@ -139,9 +141,15 @@ impl Hud {
         }
     }
 
+    /// What was asked for last was for pictures of another size.
+    pub fn is_of_another_size(&self) -> bool {
+        self.asked_size != self.size
+    }
+
     /// Asks for `status` to be painted.
     pub fn say(&mut self, now_ns: u64, status: Status) {
         self.serial += 1;
+        self.asked_size = self.size;
         self.waiting_since_ns.get_or_insert(now_ns);
         // What it replaces was never painted, and nobody misses it.
         drop(self.channels.orders.push(Order { serial: self.serial, size: self.size, status }));
@@ -227,18 +235,16 @@ impl Drop for Hud {
 
 impl Channels {
     /// The thread's life.
-    fn serve(&self, mut size: (usize, usize), mut paint: Paint) {
+    fn serve(&self, mut size: (usize, usize), mut language: Language, mut paint: Paint) {
         let mut spare: Option<Layer> = None;
         while !self.is_over.load(Ordering::Acquire) {
             let Some(order) = self.orders.pop() else {
                 self.wake.wait(IDLE);
                 continue;
             };
-            if order.size != size {
-                size = order.size;
-                let mut blank = Layer::new(size.0, size.1);
-                paint(&Status::default(), &mut blank);
-                drop(self.blanks.push(blank));
+            if (order.size, order.status.language) != (size, language) {
+                (size, language) = (order.size, order.status.language);
+                drop(self.blanks.push(no_signal(size, language, &mut paint)));
             }
             let fitting = |layer: &Layer| (layer.width, layer.height) == size;
             let mut layer = spare.take().or_else(|| self.used.pop()).filter(fitting).unwrap_or_else(|| Layer::new(size.0, size.1));
@@ -248,4 +254,10 @@ impl Channels {
             spare = self.bitmaps.push(Bitmap { serial: order.serial, layer, pip }).map(|replaced| replaced.layer);
         }
     }
+}
+
+fn no_signal(size: (usize, usize), language: Language, paint: &mut Paint) -> Layer {
+    let mut layer = Layer::new(size.0, size.1);
+    paint(&Status { language, ..Status::default() }, &mut layer);
+    layer
 }

@@ -30,18 +30,22 @@ const LINES: usize = 3;
 pub(super) struct Screen {
     context: Context,
     textures: Textures,
-    language: Language,
 }
 
 impl Screen {
-    pub(super) fn new(language: Language) -> Self {
+    pub(super) fn new() -> Self {
         let context = Context::default();
         // Hack alone (MIT and Bitstream Vera licences): figures of one width do not dance.
         let mut fonts = FontDefinitions::default();
         fonts.font_data.retain(|name, _| name == "Hack");
         fonts.families.values_mut().for_each(|names| *names = vec!["Hack".to_owned()]);
         context.set_fonts(fonts);
-        Screen { context, textures: Textures::default(), language }
+        Screen { context, textures: Textures::default() }
+    }
+
+    #[cfg(test)]
+    pub(super) fn context(&self) -> &Context {
+        &self.context
     }
 
     /// Replaces what `layer` holds by what `status` says. Returns whether every text had room.
@@ -58,7 +62,7 @@ impl Screen {
         }
         let (mut plates, mut has_room) = (Vec::new(), true);
         let mut output = self.context.run_pass(input, |context| {
-            let mut page = Page::new(context, width, height, self.language);
+            let mut page = Page::new(context, width, height, status.language);
             page.say(status);
             (plates, has_room) = (page.plates, page.has_room);
         });
@@ -122,8 +126,10 @@ impl Page {
         if let Some(banner) = status.banner() {
             match banner {
                 Banner::NoSignal => self.banner(banner, layout.no_signal, 0.42),
-                _ if status.is_on => self.banner(banner, layout.banner, 0.6),
-                _ => {}
+                // Said whether it is wanted or not: a picture that is not live is never shown as if it were.
+                Banner::FrozenPicture | Banner::BlackPicture => self.banner(banner, layout.banner, 0.6),
+                Banner::AiOff | Banner::AiStale | Banner::AiUnknown if status.is_on => self.banner(banner, layout.banner, 0.6),
+                Banner::AiOff | Banner::AiStale | Banner::AiUnknown => {}
             }
         }
         if let Some(caption) = status.pip.filter(|_| status.has_picture()) {
@@ -134,11 +140,11 @@ impl Page {
             return;
         }
         let case = status.case.as_ref().map(|case| Text::Case.filled(language, case));
-        let mut top_left = vec![(status.source_line(language), TEXT_RGB), (status.ai_line(language), TEXT_RGB)];
+        let mut top_left = vec![(status.source_line(), TEXT_RGB), (status.ai_line(), TEXT_RGB)];
         top_left.extend(case.map(|case| (case, TEXT_RGB)));
         self.lines(top_left, layout.top_left, Side::Left, false);
 
-        let mode = status.mode_line(language).to_owned();
+        let mode = status.mode_line().to_owned();
         let mut top_right = vec![(mode, TEXT_RGB)];
         if status.is_recording {
             top_right.push((Text::Rec.of(language).to_owned(), TEXT_RGB));
@@ -147,11 +153,13 @@ impl Page {
 
         let alarms = status.alarms().into_iter().take(LINES - 1);
         let mut bottom_left: Vec<_> = alarms.map(|alarm| (format!("{ALARM_SIGN}{}", alarm.of(language)), ALARM_RGB)).collect();
-        bottom_left.push((status.figures_line(language), TEXT_RGB));
+        if status.has_picture() {
+            bottom_left.push((status.figures_line(), TEXT_RGB));
+        }
         self.lines(bottom_left, layout.bottom_left, Side::Left, true);
 
         let ink = if status.is_armed { ALARM_RGB } else { TEXT_RGB };
-        self.lines(vec![(status.overlay_line(language).to_owned(), ink)], layout.bottom_right, Side::Right, true);
+        self.lines(vec![(status.overlay_line().to_owned(), ink)], layout.bottom_right, Side::Right, true);
     }
 
     fn galley(&mut self, text: String, size: f32, ink: [u8; 3], max_width: f32) -> Arc<Galley> {

@@ -4,7 +4,7 @@ use crate::base::hud::{Banner, PipCaption, Signal};
 use crate::base::texts::Text;
 use crate::frame::FrameView;
 use crate::overlay::blend::{over, premultiplied};
-use crate::overlay::testing::{COLORIMETRIES, FORMATS, Owned, report_ms};
+use crate::overlay::testing::{COLORIMETRIES, FORMATS, Owned, report_ms, write_png};
 use std::sync::mpsc;
 
 const SIZES: [(usize, usize); 4] = [(640, 360), (1280, 720), (1920, 1080), (3840, 2160)];
@@ -25,9 +25,10 @@ fn every_state_fits_its_rectangles_in_every_language_and_size() {
     for (width, height) in SIZES {
         let layout = Layout::of(width, height);
         for language in Language::ALL {
-            let mut screen = screen::Screen::new(language);
+            let mut screen = screen::Screen::new();
             let mut layer = Layer::new(width, height);
-            for (name, status) in states() {
+            for (name, mut status) in states() {
+                status.language = language;
                 let has_room = screen.paint(&status, &mut layer);
                 assert!(has_room, "{name} is cut at {width}×{height} in {language:?}");
                 let mut allowed = layout.declared(status.pip.is_some()).to_vec();
@@ -58,10 +59,9 @@ fn what_is_too_long_is_cut_and_stays_inside() {
 
 #[test]
 fn every_text_has_its_glyphs() {
-    let context = egui::Context::default();
-    let _ = screen::Screen::new(Language::En);
+    let screen = screen::Screen::new();
     let mut missing = Vec::new();
-    let mut output = context.run_pass(egui::RawInput::default(), |context| {
+    let mut output = screen.context().run_pass(egui::RawInput::default(), |context| {
         let font = egui::FontId::monospace(20.0);
         for &text in Text::ALL {
             for language in Language::ALL {
@@ -74,6 +74,7 @@ fn every_text_has_its_glyphs() {
     });
     output.textures_delta.clear();
     assert!(missing.is_empty(), "{missing:?}");
+    assert_eq!(screen.context().fonts(|fonts| fonts.definitions().font_data.len()), 1, "the font that the screen uses");
 }
 
 /// Shapes are compared without colour: where ink is, not which.
@@ -105,6 +106,35 @@ fn every_banner_has_a_sign_of_its_own() {
             let differing = a.iter().zip(b).filter(|(a, b)| a != b).count();
             assert!(differing > 200, "{:?} and {:?} differ in {differing} of 4096 pixels", Banner::ALL[i], Banner::ALL[j]);
         }
+    }
+}
+
+/// `tests/golden-hud/NAME.png`: the bitmap over grey. KEYHOLE_BLESS=1 writes it anew: look at it before it is committed.
+#[test]
+fn the_status_display_looks_as_it_was_approved() {
+    let (width, height) = (640, 360);
+    for (language, wanted) in [(Language::En, "everything"), (Language::De, "signal-lost"), (Language::De, "pip-frozen")] {
+        let (_, status) = states().into_iter().find(|(name, _)| *name == wanted).unwrap();
+        let (layer, _) = painted(&status, language, width, height);
+        let grey = 0xff80_8080u32;
+        let got: Vec<u8> = layer.data.as_chunks::<4>().0.iter().flat_map(|p| over(u32::from_le_bytes(*p), grey).to_le_bytes()).collect();
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden-hud/{wanted}.png"));
+        if std::env::var_os("KEYHOLE_BLESS").is_some() {
+            write_png(&path, &got, width, height);
+        }
+        let file = std::fs::File::open(&path).unwrap_or_else(|e| panic!("{}: {e} (KEYHOLE_BLESS=1 writes it)", path.display()));
+        let mut reader = png::Decoder::new(std::io::BufReader::new(file)).read_info().unwrap();
+        let mut rgb = vec![0; reader.output_buffer_size().unwrap()];
+        reader.next_frame(&mut rgb).unwrap();
+        assert_eq!(rgb.len(), 3 * width * height);
+        // Processors may differ in the last bit of an edge.
+        let off = |got: &[u8], wish: &[u8]| (0..3).map(|i| got[2 - i].abs_diff(wish[i])).max() > Some(2);
+        let differing = got.chunks_exact(4).zip(rgb.chunks_exact(3)).filter(|(got, wish)| off(got, wish)).count();
+        if differing > 0 {
+            let look = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("target/screens/golden-{wanted}.png"));
+            write_png(&look, &got, width, height);
+        }
+        assert_eq!(differing, 0, "{wanted} differs; look at target/screens/golden-{wanted}.png");
     }
 }
 
@@ -140,9 +170,10 @@ fn text_stands_out_from_its_plate_on_any_picture() {
 
 #[test]
 fn the_screen_says_no_percentage() {
-    for (name, status) in states() {
+    for (name, mut status) in states() {
         for language in Language::ALL {
-            let lines = [status.source_line(language), status.ai_line(language), status.figures_line(language)];
+            status.language = language;
+            let lines = [status.source_line(), status.ai_line(), status.figures_line()];
             assert!(lines.iter().all(|line| !line.contains('%')), "{name}: {lines:?}");
         }
     }
@@ -163,7 +194,7 @@ fn held(size: (usize, usize)) -> (Hud, mpsc::Sender<()>, Arc<Wake>) {
         layer.row_mut(0, 0, 4).fill(if status.signal == Signal::Live { 200 } else { 100 });
         layer.rects.push(rect);
     });
-    (Hud::start_with(size, answer.clone(), paint).unwrap(), go, answer)
+    (Hud::start_with(size, Language::En, answer.clone(), paint).unwrap(), go, answer)
 }
 
 fn await_answer(hud: &mut Hud, answer: &Wake, now_ns: u64) {
@@ -261,9 +292,9 @@ fn a_picture_in_picture_is_shown_only_under_its_own_words() {
 fn time_of_a_status() {
     let (_, status) = states().into_iter().find(|(name, _)| *name == "everything").unwrap();
     for (width, height) in SIZES {
-        let mut screen = screen::Screen::new(Language::De);
+        let mut screen = screen::Screen::new();
         let mut layer = Layer::new(width, height);
-        report_ms(&format!("status display {width}×{height}"), || drop(screen.paint(&status, &mut layer).then_some(())));
+        report_ms(&format!("status display {width}×{height}"), || assert!(screen.paint(&status, &mut layer)));
     }
     let mut hud = Hud::start((1920, 1080), Language::De, Arc::default()).unwrap();
     report_ms("what saying it costs the display thread", || hud.say(0, status.clone()));
