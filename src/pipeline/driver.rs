@@ -228,13 +228,10 @@ impl DisplayThread {
 
     fn take_controls(&mut self) {
         for control in self.controls.try_iter() {
-            if !matches!(control, Control::Pip(_)) {
-                self.hud.close_pip();
-            }
+            self.hud.obey(control);
             match control {
                 Control::Overlay(mode) => self.screen.set_mode(mode),
-                Control::ToggleHud => self.hud.toggle(),
-                Control::Pip(request) => self.hud.ask_pip(request),
+                Control::ToggleHud | Control::Pip(_) => {}
                 Control::Quit => self.stop.request(),
             }
         }

@@ -10,6 +10,7 @@ use crate::frame::Frame;
 use crate::link::Reason;
 use crate::overlay::{Layer, OverlayMode, Rect};
 use crate::pipeline::ai::AiStatus;
+use crate::pipeline::driver::Control;
 use crate::pipeline::state;
 
 /// Figures are refreshed so often.
@@ -84,6 +85,17 @@ impl HudFeed {
             recorder_lost: 0,
             fault_until_ns: 0,
         }
+    }
+
+    /// Takes its part of what the operator asks for: whatever that is, a picture in picture that is open closes, unless it
+    /// is about the picture in picture.
+    pub fn obey(&mut self, control: Control) {
+        match control {
+            Control::Pip(request) => return self.ask_pip(request),
+            Control::ToggleHud => self.toggle(),
+            Control::Overlay(_) | Control::Quit => {}
+        }
+        self.close_pip();
     }
 
     pub fn toggle(&mut self) {
@@ -278,6 +290,7 @@ mod tests {
     use super::*;
     use crate::base::hud::Banner;
     use crate::base::slot::Wake;
+    use crate::overlay::testing::{COLORIMETRIES, FORMATS, Owned};
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -361,6 +374,32 @@ mod tests {
         feed.refresh(1_502 * MS, &Now { is_stale: true, ..live });
         assert!(!feed.hud.is_up_to_date(), "at once");
         assert_eq!(feed.status.figures, figures, "of half a second, whatever changes in between");
+    }
+
+    #[test]
+    fn a_frozen_picture_stands_in_its_window_and_any_other_control_takes_it_away() {
+        let picture = Owned::noise(FORMATS[0], COLORIMETRIES[1], 640, 360, 3).frame();
+        let live = now(state::Signal::Live, state::Ai::Running);
+        let (mut feed, wake) = feed(false);
+        let mut shown = |control: Control| {
+            feed.obey(control);
+            feed.note(&picture);
+            await_layer(&mut feed, &wake, 3_000 * MS, &live);
+            let layout = *feed.hud.layout();
+            let carried = feed.layer(3_000 * MS).map(|(layer, declared)| (layer.rects.clone(), declared[5] == layout.pip.window()));
+            carried.map(|(rects, is_declared)| is_declared && rects.contains(&layout.pip.picture) && rects.contains(&layout.pip.caption))
+        };
+        for control in [Control::Overlay(OverlayMode::Off), Control::Pip(PipRequest::Freeze)] {
+            assert_eq!(shown(Control::Pip(PipRequest::Freeze)), Some(true));
+            assert_eq!(shown(control), None, "{control:?}");
+        }
+        assert_eq!(shown(Control::Pip(PipRequest::Zoom)), Some(true));
+        assert_eq!(shown(Control::ToggleHud).map(drop), Some(()), "the status display, and no picture");
+        assert!(!feed.pip.is_open());
+        feed.obey(Control::Pip(PipRequest::Clean));
+        feed.note(&picture);
+        feed.refresh(4_000 * MS, &now(state::Signal::Lost, state::Ai::Running));
+        assert!(!feed.pip.is_open(), "no picture, none in it");
     }
 
     #[test]
