@@ -118,8 +118,10 @@ impl Pip {
             read_row(view, source_y, 0, width, &mut self.row);
             let fours = self.row[4 * left..].as_chunks::<{ 4 * SHRINK }>().0;
             for (out, four) in out.as_chunks_mut::<4>().0.iter_mut().zip(fours) {
-                let [a, b, c, d] = [0, 4, 8, 12].map(|at| u32::from_le_bytes([four[at], four[at + 1], four[at + 2], four[at + 3]]));
-                *out = mean(mean(a, b), mean(c, d)).to_le_bytes();
+                // Two pixels at a time: the first and third, the second and fourth; then these two.
+                let [ab, cd] = four.as_chunks::<8>().0 else { continue };
+                let both = mean(u64::from_le_bytes(*ab), u64::from_le_bytes(*cd));
+                *out = (mean(both, both >> 32) as u32).to_le_bytes();
             }
         }
     }
@@ -148,9 +150,17 @@ impl Pip {
             let from_side = y.min(height - 1 - y);
             let is_whole = from_side < border;
             let row = row.as_chunks_mut::<4>().0;
-            for x in (0..width).filter(|&x| is_whole || x < border || x >= width - border) {
-                let depth = from_side.min(x.min(width - 1 - x));
-                row[x] = if is_frozen { FROZEN_BGRX[(x + y) / (2 * border) % 2] } else { LIVE_BGRX[usize::from(2 * depth >= border)] };
+            let mut paint = |xs: std::ops::Range<usize>| {
+                for x in xs {
+                    let depth = from_side.min(x.min(width - 1 - x));
+                    row[x] = if is_frozen { FROZEN_BGRX[(x + y) / (2 * border) % 2] } else { LIVE_BGRX[usize::from(2 * depth >= border)] };
+                }
+            };
+            if is_whole {
+                paint(0..width);
+            } else {
+                paint(0..border);
+                paint(width - border..width);
             }
         }
     }
@@ -162,9 +172,9 @@ fn read_row(view: &FrameView<'_>, y: usize, x0: usize, x1: usize, row: &mut [u8]
     convert(view, Rect { x0, y0: y, x1, y1: y + 1 }, row, 0);
 }
 
-/// Of two pixels, each channel rounded down.
-fn mean(a: u32, b: u32) -> u32 {
-    (a & b) + (((a ^ b) & 0xfefe_fefe) >> 1)
+/// Of two times two pixels, each channel rounded down.
+fn mean(a: u64, b: u64) -> u64 {
+    (a & b) + (((a ^ b) & 0xfefe_fefe_fefe_fefe) >> 1)
 }
 
 #[cfg(test)]

@@ -105,6 +105,8 @@ struct Triangle {
     edges: [Edge; 3],
     top: i64,
     bottom: i64,
+    /// The pixel of its first corner.
+    corner: [i64; 2],
     /// r, g, b, a, u, v at the origin, and what a pixel to the right and one down adds.
     origin: [f64; 6],
     along_x: [f64; 6],
@@ -151,7 +153,8 @@ impl Triangle {
         let origin = std::array::from_fn(|i| value[0][i] - along_x[i] * place[0][0] - along_y[i] * place[0][1]);
         let rows = at.map(|p| p[1]);
         let (top, bottom) = (rows.into_iter().min()?.div_euclid(SUB), rows.into_iter().max()?.div_euclid(SUB));
-        Some(Triangle { edges: [edge(0, 1), edge(1, 2), edge(2, 0)], top, bottom, origin, along_x, along_y })
+        let corner = at[0].map(|v| v.div_euclid(SUB));
+        Some(Triangle { edges: [edge(0, 1), edge(1, 2), edge(2, 0)], top, bottom, corner, origin, along_x, along_y })
     }
 
     /// The pixels of a row whose centres lie inside, between `x0` and `x1`.
@@ -169,16 +172,59 @@ impl Triangle {
         (x0, x1)
     }
 
+    /// r, g, b, a, u, v in the middle of a pixel.
+    fn at(&self, x: i64, y: i64) -> [f64; 6] {
+        let (px, py) = (x as f64 + 0.5, y as f64 + 0.5);
+        std::array::from_fn(|i| self.origin[i] + self.along_x[i] * px + self.along_y[i] * py)
+    }
+
     fn paint(&self, texture: &Texture, clip: Rect, layer: &mut Layer) {
-        let (width, height) = (texture.width as f64, texture.height as f64);
-        let is_flat = self.along_x.iter().chain(&self.along_y).all(|slope| slope.abs() < 1e-9);
+        let steady =
+            |range: std::ops::Range<usize>| range.into_iter().all(|i| self.along_x[i].abs() < 1e-9 && self.along_y[i].abs() < 1e-9);
+        let colour_of = |values: [f64; 6]| -> [f32; 4] { std::array::from_fn(|i| values[i].clamp(0.0, 255.0) as f32) };
         let ink_at = |x: i64, y: i64| {
-            let (px, py) = (x as f64 + 0.5, y as f64 + 0.5);
-            let [r, g, b, a, u, v]: [f64; 6] = std::array::from_fn(|i| self.origin[i] + self.along_x[i] * px + self.along_y[i] * py);
-            let texel = texture.sample((u * width) as f32, (v * height) as f32);
-            pixel([r, g, b, a].map(|c| c.clamp(0.0, 255.0) as f32), texel)
+            let values = self.at(x, y);
+            let texel = texture.sample((values[4] * texture.width as f64) as f32, (values[5] * texture.height as f64) as f32);
+            pixel(colour_of(values), texel)
         };
-        let flat = is_flat.then(|| ink_at(0, 0));
+        let [x, y] = self.corner;
+        if steady(0..6) {
+            let ink = ink_at(x, y);
+            self.fill(clip, layer, |_, _| ink);
+        } else if let (true, Some([dx, dy])) = (steady(0..4), self.texel_from_pixel(texture)) {
+            // Text: each pixel shows one texel.
+            let colour = colour_of(self.at(x, y));
+            self.fill(clip, layer, |x, y| {
+                let texel = texture.texel((x + dx) as i32, (y + dy) as i32);
+                if texel[3] == 0.0 { 0 } else { pixel(colour, texel) }
+            });
+        } else {
+            self.fill(clip, layer, ink_at);
+        }
+    }
+
+    /// What to add to a pixel to get its texel, where they stand one to one.
+    fn texel_from_pixel(&self, texture: &Texture) -> Option<[i64; 2]> {
+        const SLOPE: f64 = 2e-4;
+        const PLACE: f64 = 0.02;
+        let size = [texture.width as f64, texture.height as f64];
+        let values = self.at(self.corner[0], self.corner[1]);
+        let mut found = [0; 2];
+        for axis in 0..2 {
+            let (along, across) = if axis == 0 { (&self.along_x, &self.along_y) } else { (&self.along_y, &self.along_x) };
+            let is_one = (along[4 + axis] * size[axis] - 1.0).abs() < SLOPE && (across[4 + axis] * size[axis]).abs() < SLOPE;
+            let offset = values[4 + axis] * size[axis] - 0.5 - self.corner[axis] as f64;
+            if !is_one || (offset - offset.round()).abs() > PLACE {
+                return None;
+            }
+            found[axis] = offset.round() as i64;
+        }
+        Some(found)
+    }
+
+    /// Lays `ink(x, y)` over each pixel that is inside.
+    #[inline(always)]
+    fn fill(&self, clip: Rect, layer: &mut Layer, ink: impl Fn(i64, i64) -> u32) {
         for y in self.top.max(clip.y0 as i64)..(self.bottom + 1).min(clip.y1 as i64) {
             let (x0, x1) = self.span(y, clip.x0 as i64, clip.x1 as i64);
             if x0 >= x1 {
@@ -186,8 +232,7 @@ impl Triangle {
             }
             let row = layer.row_mut(y as usize, x0 as usize, x1 as usize).as_chunks_mut::<4>().0;
             for (pixel, x) in row.iter_mut().zip(x0..) {
-                let ink = flat.unwrap_or_else(|| ink_at(x, y));
-                *pixel = over(ink, u32::from_le_bytes(*pixel)).to_le_bytes();
+                *pixel = over(ink(x, y), u32::from_le_bytes(*pixel)).to_le_bytes();
             }
         }
     }
@@ -298,6 +343,30 @@ mod tests {
             }
         }
         assert_eq!(layer.data.chunks_exact(4).filter(|p| p[3] != 0).count(), 47, "texel 0 is transparent");
+    }
+
+    /// Enlarged, shifted and coloured: linear between texel centres.
+    #[test]
+    fn a_quad_of_another_size_is_sampled_between_texels() {
+        let level = |x: usize, y: usize| ((x * 31 + y * 57) % 200) as f32;
+        let textures = textures(8, 6, (0..48).map(|i| Color32::from_white_alpha(level(i % 8, i / 8) as u8)).collect());
+        let corners = [[3.0, 4.0], [35.0, 4.0], [35.0, 28.0], [3.0, 28.0]];
+        let mut mesh = mesh(&corners, Color32::from_rgb(255, 128, 0), vec![0, 1, 2, 0, 2, 3]);
+        for (vertex, uv) in mesh.vertices.iter_mut().zip([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]) {
+            vertex.uv = pos2(uv[0], uv[1]);
+        }
+        let mut layer = Layer::new(SIDE, SIDE);
+        textures.paint(&mesh, Rect::whole(SIDE, SIDE), &mut layer);
+        for (x, y) in [(5, 6), (6, 9), (20, 17), (33, 26), (34, 27)] {
+            // Four pixels a texel: where the middle of a pixel lies between texel centres.
+            let (u, v) = ((x as f32 + 0.5 - 3.0) / 4.0 - 0.5, (y as f32 + 0.5 - 4.0) / 4.0 - 0.5);
+            let at = |dx: f32, dy: f32| level((u.floor() + dx).clamp(0.0, 7.0) as usize, (v.floor() + dy).clamp(0.0, 5.0) as usize);
+            let (fu, fv) = (u - u.floor(), v - v.floor());
+            let wish = (at(0.0, 0.0) * (1.0 - fu) + at(1.0, 0.0) * fu) * (1.0 - fv) + (at(0.0, 1.0) * (1.0 - fu) + at(1.0, 1.0) * fu) * fv;
+            let [b, g, r, a] = layer.row(y, x, x + 1).try_into().unwrap();
+            assert!((f32::from(a) - wish).abs() <= 1.0 && r == a && b == 0, "{x} {y}: {a} instead of {wish}");
+            assert!((f32::from(g) - wish * 128.0 / 255.0).abs() <= 1.0, "{x} {y}");
+        }
     }
 
     #[test]
