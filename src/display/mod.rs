@@ -18,6 +18,7 @@ pub mod pip;
 mod refresh;
 mod settings;
 mod shm;
+mod vsync;
 pub mod window;
 mod x11;
 
@@ -25,7 +26,7 @@ pub use error::DisplayError;
 pub use gpu_window::GpuWindow;
 pub use headless::{Headless, HeadlessGpu};
 pub use refresh::Refresh;
-pub use settings::{Presenter, Settings};
+pub use settings::{Presenter, Settings, Wish};
 pub use window::{Key, WindowEvent, WindowHandle, WindowOptions, open_window_output, run_window};
 pub use x11::X11Output;
 

@@ -15,6 +15,18 @@ pub enum Presenter {
     Wgpu,
 }
 
+/// Whether something is to be done that cannot be done everywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wish {
+    /// Where it can be.
+    #[default]
+    Auto,
+    /// Or not at all.
+    On,
+    Off,
+}
+
 /// `[display]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -29,8 +41,11 @@ pub struct Settings {
     pub present_timeout_ms: u32,
     /// Of the words on the screen: en or de. Default: en.
     pub language: Language,
-    /// Pictures are taken at this rate only, as a monitor takes them: `"60"`, `"59.94"`. Default: headless, as they come.
+    /// The monitor's refresh rate, where it does not say: `"60"`, `"59.94"`. Headless, pictures are then taken at this rate only,
+    /// as a monitor takes them. Default: as the monitor says; headless, as they come.
     pub refresh_hz: Option<Rate>,
+    /// X11: pictures are taken between two refreshes of the monitor, never torn. Default: auto (where RandR says its rate).
+    pub vsync: Wish,
 }
 
 impl Default for Settings {
@@ -42,6 +57,7 @@ impl Default for Settings {
             present_timeout_ms: 500,
             language: Language::En,
             refresh_hz: None,
+            vsync: Wish::Auto,
         }
     }
 }

@@ -216,8 +216,7 @@ pub fn open_window_output(window: &WindowHandle, settings: &Settings, clock: Arc
         RawWindowHandle::Xcb(handle) => Some(handle.window.get()),
         _ => None,
     };
-    let timeout_ms = settings.present_timeout_ms;
-    let by_x11 = |id: u32, clock| Ok(Box::new(X11Output::new(None, id, timeout_ms, clock)?) as Box<dyn Output>);
+    let by_x11 = |id: u32, clock| Ok(Box::new(X11Output::new(None, id, settings, clock)?) as Box<dyn Output>);
     match (settings.presenter, x11_window) {
         (Presenter::X11, Some(id)) => return by_x11(id, clock),
         (Presenter::X11, None) => return Err(DisplayError::X11 { reason: "the window is not an X11 window".into() }),

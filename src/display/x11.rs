@@ -7,7 +7,8 @@
 use crate::base::clock::Clock;
 use crate::display::canvas::Canvas;
 use crate::display::shm::SharedMemory;
-use crate::display::{DisplayError, Output, OutputInfo, Picture, PresentedView, Shown};
+use crate::display::vsync::{self, Vsync};
+use crate::display::{DisplayError, Output, OutputInfo, Picture, PresentedView, Refresh, Settings, Shown, Wish};
 use crate::overlay::placement::Placement;
 use crate::overlay::{Layer, Rect};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -17,7 +18,7 @@ use x11rb::connection::{Connection, RequestConnection};
 use x11rb::protocol::Event;
 use x11rb::protocol::shm::{self, ConnectionExt as _};
 use x11rb::protocol::xproto::{
-    ChangeWindowAttributesAux, ConnectionExt as _, CreateGCAux, EventMask, Gcontext, ImageFormat, ImageOrder, Rectangle,
+    ChangeWindowAttributesAux, ConnectionExt as _, CreateGCAux, EventMask, Gcontext, ImageFormat, ImageOrder, Pixmap, Rectangle,
 };
 use x11rb::rust_connection::RustConnection;
 
@@ -41,6 +42,8 @@ struct Link {
     depth: u8,
     gc: Gcontext,
     window_size: (usize, usize),
+    /// Where pictures are taken at the monitor's refresh.
+    vsync: Option<Vsync>,
     /// The window's content is not known: borders and picture are drawn whole.
     is_stale: bool,
     is_closed: bool,
@@ -51,6 +54,8 @@ struct Segment {
     id: shm::Seg,
     memory: SharedMemory,
     size: (usize, usize),
+    /// The same memory as the server presents it.
+    pixmap: Option<Pixmap>,
 }
 
 fn x11(reason: impl std::fmt::Display) -> DisplayError {
@@ -59,7 +64,7 @@ fn x11(reason: impl std::fmt::Display) -> DisplayError {
 
 impl X11Output {
     /// Shows pictures in `window`, which somebody else has opened and will close. `display`: as $DISPLAY; None: from there.
-    pub fn new(display: Option<&str>, window: u32, timeout_ms: u32, clock: Arc<dyn Clock>) -> Result<Self, DisplayError> {
+    pub fn new(display: Option<&str>, window: u32, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Self, DisplayError> {
         let (connection, _) = x11rb::connect(display).map_err(x11)?;
         let no_shm = || x11("the server has no MIT-SHM 1.2");
         connection.extension_information(shm::X11_EXTENSION_NAME).map_err(x11)?.ok_or_else(no_shm)?;
@@ -78,19 +83,27 @@ impl X11Output {
         if visuals.into_iter().find(|v| v.visual_id == visual).is_none_or(|v| (v.red_mask, v.blue_mask) != (0xff_0000, 0xff)) {
             return Err(x11("the window's pixels are not in the order B, G, R"));
         }
-        let adapter = format!("X11 MIT-SHM ({})", String::from_utf8_lossy(&setup.vendor));
+        let vsync = (settings.vsync != Wish::Off)
+            .then(|| Vsync::of(&connection, geometry.root, window, settings.refresh_hz, clock.now_ns()))
+            .flatten();
+        if vsync.is_none() && settings.vsync == Wish::On {
+            return Err(x11("it has no Present extension, or says no refresh rate: set display.refresh_hz, or display.vsync = \"auto\""));
+        }
+        let way = if vsync.is_some() { "Present" } else { "MIT-SHM" };
+        let adapter = format!("X11 {way} ({})", String::from_utf8_lossy(&setup.vendor));
         let gc = connection.generate_id().map_err(x11)?;
         connection.create_gc(gc, window, &CreateGCAux::new().foreground(0xff00_0000).graphics_exposures(0)).map_err(x11)?;
         let wanted = ChangeWindowAttributesAux::new().event_mask(EventMask::STRUCTURE_NOTIFY | EventMask::EXPOSURE);
         connection.change_window_attributes(window, &wanted).map_err(x11)?.check().map_err(|_| DisplayError::Closed)?;
         let link = Link {
             clock,
-            timeout_ns: u64::from(timeout_ms) * 1_000_000,
+            timeout_ns: u64::from(settings.present_timeout_ms) * 1_000_000,
             connection,
             window,
             depth: geometry.depth,
             gc,
             window_size: (geometry.width.into(), geometry.height.into()),
+            vsync,
             is_stale: true,
             is_closed: false,
         };
@@ -111,7 +124,11 @@ impl Link {
             Event::DestroyNotify(event) => self.is_closed |= event.window == self.window,
             // What can fail at run time is a put into a window that is no more.
             Event::Error(_) => self.is_closed = true,
-            Event::ShmCompletion(_) => return true,
+            Event::ShmCompletion(_) => return self.vsync.is_none(),
+            Event::PresentCompleteNotify(event) => {
+                let now_ns = self.clock.now_ns();
+                return self.vsync.as_mut().is_some_and(|vsync| vsync.is_taken(&event, now_ns));
+            }
             _ => {}
         }
         false
@@ -162,6 +179,14 @@ impl Link {
         self.wait_for_completion()
     }
 
+    /// Presents a whole segment at the monitor's next refresh, `at` being where its origin lies; waits until it was taken.
+    fn present(&mut self, pixmap: Pixmap, at: (usize, usize)) -> Result<(), DisplayError> {
+        if let Some(vsync) = &mut self.vsync {
+            vsync.present(&self.connection, self.window, pixmap, at)?;
+        }
+        self.wait_for_completion()
+    }
+
     fn paint_borders(&self, inner: Rect) -> Result<(), DisplayError> {
         let (width, height) = self.window_size;
         let rect = |x0: usize, y0: usize, x1: usize, y1: usize| Rectangle {
@@ -183,13 +208,21 @@ impl Link {
     /// A segment of this size: the one that is kept, or a new one in its place.
     fn segment<'a>(&self, kept: &'a mut Option<Segment>, size: (usize, usize)) -> Result<&'a mut Segment, DisplayError> {
         if let Some(old) = kept.take_if(|kept| kept.size != size) {
+            if let Some(pixmap) = old.pixmap {
+                self.connection.free_pixmap(pixmap).map_err(|_| DisplayError::Closed)?;
+            }
             self.connection.shm_detach(old.id).map_err(|_| DisplayError::Closed)?;
         }
         if kept.is_none() {
             let (memory, fd) = SharedMemory::new(4 * size.0 * size.1)?;
             let id = self.connection.generate_id().map_err(x11)?;
-            self.connection.shm_attach_fd(id, fd, true).map_err(x11)?.check().map_err(x11)?;
-            *kept = Some(Segment { id, memory, size });
+            // A pixmap is something that may be drawn into: the server makes none of memory that it may not write.
+            self.connection.shm_attach_fd(id, fd, self.vsync.is_none()).map_err(x11)?.check().map_err(x11)?;
+            let pixmap = match self.vsync {
+                Some(_) => Some(vsync::pixmap_of(&self.connection, self.window, self.depth, id, size)?),
+                None => None,
+            };
+            *kept = Some(Segment { id, memory, size, pixmap });
         }
         kept.as_mut().ok_or(DisplayError::NothingShown)
     }
@@ -210,6 +243,10 @@ fn scale(from: &[u8], to: &mut [u8], placement: &Placement) {
 impl Output for X11Output {
     fn describe(&self) -> OutputInfo {
         OutputInfo { display: "window", adapter: self.adapter.clone(), compositor: "host" }
+    }
+
+    fn refresh(&self) -> Option<Refresh> {
+        self.link.vsync.as_ref().map(Vsync::refresh)
     }
 
     fn show(&mut self, picture: Picture<'_>, layers: &[&Layer]) -> Result<Shown, DisplayError> {
@@ -235,9 +272,11 @@ impl Output for X11Output {
             link.paint_borders(placement.rect)?;
         }
         let whole = |size: (usize, usize)| [Rect::whole(size.0, size.1)];
+        let pixmap = scaled.as_ref().map_or(segment.pixmap, |scaled| scaled.pixmap);
         let put = match scaled {
+            _ if placement.rect.is_empty() => Ok(()),
+            _ if let Some(pixmap) = pixmap => link.present(pixmap, at),
             Some(scaled) => link.put(scaled.id, scaled.size, &whole(scaled.size), at),
-            None if placement.rect.is_empty() => Ok(()),
             None if was_stale => link.put(segment.id, size, &whole(size), at),
             None => link.put(segment.id, size, changed, at),
         };
@@ -264,6 +303,7 @@ impl Output for X11Output {
 pub(crate) mod tests {
     use super::*;
     use crate::base::clock::MonotonicClock;
+    use crate::base::rate::Rate;
     use crate::overlay::host::tests::noise_layer;
     use crate::overlay::testing::{self, COLORIMETRIES, FORMATS, Owned};
     use std::io::BufRead;
@@ -333,6 +373,10 @@ pub(crate) mod tests {
         image.data.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2], 255]).collect()
     }
 
+    fn patient(present_timeout_ms: u32) -> Settings {
+        Settings { present_timeout_ms, ..Settings::default() }
+    }
+
     fn presented(output: &mut dyn Output) -> Vec<u8> {
         output.presented().unwrap().data.to_vec()
     }
@@ -343,7 +387,7 @@ pub(crate) mod tests {
         let Some(server) = Server::start(name, "800x600x24") else { return };
         let (width, height) = (321, 200);
         let window = Window::open(&server.display, width as u16, height as u16);
-        let mut output = X11Output::new(Some(&server.display), window.id, 2000, Arc::new(MonotonicClock)).unwrap();
+        let mut output = X11Output::new(Some(&server.display), window.id, &patient(2000), Arc::new(MonotonicClock)).unwrap();
         assert!(matches!(output.presented(), Err(DisplayError::NothingShown)));
         for round in 0..3u64 {
             let frame = Owned::noise(FORMATS[round as usize], COLORIMETRIES[1], width, height, round).frame();
@@ -360,12 +404,43 @@ pub(crate) mod tests {
         }
     }
 
+    /// On a server with the Present extension each picture is taken whole, at a tick of its own.
+    #[test]
+    fn with_a_refresh_rate_pictures_are_taken_at_its_ticks() {
+        let name = "with_a_refresh_rate_pictures_are_taken_at_its_ticks";
+        let Some(server) = Server::start(name, "800x600x24") else { return };
+        let (width, height) = (321, 200);
+        let window = Window::open(&server.display, 400, 300);
+        assert!(X11Output::new(Some(&server.display), window.id, &patient(2000), Arc::new(MonotonicClock)).unwrap().refresh().is_none());
+        let on = Settings { vsync: Wish::On, ..patient(2000) };
+        let Err(error) = X11Output::new(Some(&server.display), window.id, &on, Arc::new(MonotonicClock)) else {
+            panic!("a server without a monitor has no rate")
+        };
+        assert!(error.to_string().contains("display.refresh_hz"), "{error}");
+        let on = Settings { refresh_hz: Rate::parse("60"), ..on };
+        let mut output = X11Output::new(Some(&server.display), window.id, &on, Arc::new(MonotonicClock)).unwrap();
+        let mut taken = Vec::new();
+        for round in 0..6u64 {
+            let size = if round < 4 { (width, height) } else { (400, 300) };
+            let frame = Owned::noise(FORMATS[round as usize % 3], COLORIMETRIES[1], size.0, size.1, round).frame();
+            let shown = output.show(Picture::New(&frame), &[&noise_layer(size.0, size.1, round)]).unwrap();
+            let refresh = output.refresh().unwrap();
+            assert!(refresh.origin_ns <= shown.done_ns && refresh.rate == Rate::parse("60").unwrap());
+            taken.push(refresh.origin_ns);
+            if size == (400, 300) {
+                assert!(window.pixels(400, 300) == presented(&mut output), "round {round}");
+            }
+        }
+        // One refresh of the server apart or more: never two in one.
+        assert!(taken.windows(2).all(|pair| pair[1] >= pair[0] + 10_000_000), "{taken:?}");
+    }
+
     #[test]
     fn a_window_of_another_size_has_black_borders_and_a_closed_one_is_an_error() {
         let name = "a_window_of_another_size_has_black_borders_and_a_closed_one_is_an_error";
         let Some(server) = Server::start(name, "800x600x24") else { return };
         let window = Window::open(&server.display, 400, 300);
-        let mut output = X11Output::new(Some(&server.display), window.id, 2000, Arc::new(MonotonicClock)).unwrap();
+        let mut output = X11Output::new(Some(&server.display), window.id, &patient(2000), Arc::new(MonotonicClock)).unwrap();
         let frame = Owned::from_luma(320, 160, |x, _| if x < 160 { 235 } else { 120 }).frame();
         output.show(Picture::New(&frame), &[]).unwrap();
         let placement = Placement::fit((320, 160), (400, 300));
@@ -390,7 +465,10 @@ pub(crate) mod tests {
         window.connection.destroy_window(window.id).unwrap().check().unwrap();
         assert!(matches!(output.show(Picture::Again(&frame), &[]), Err(DisplayError::Closed)));
         assert!(matches!(output.show(Picture::New(&frame), &[]), Err(DisplayError::Closed)));
-        assert!(matches!(X11Output::new(Some(&server.display), window.id, 500, Arc::new(MonotonicClock)), Err(DisplayError::Closed)));
+        assert!(matches!(
+            X11Output::new(Some(&server.display), window.id, &patient(500), Arc::new(MonotonicClock)),
+            Err(DisplayError::Closed)
+        ));
     }
 
     #[test]
@@ -398,12 +476,14 @@ pub(crate) mod tests {
         let name = "a_server_that_dies_closes_the_output_and_none_is_an_error_that_says_so";
         let Some(server) = Server::start(name, "400x300x24") else { return };
         let window = Window::open(&server.display, 64, 48);
-        let mut output = X11Output::new(Some(&server.display), window.id, 2000, Arc::new(MonotonicClock)).unwrap();
+        let mut output = X11Output::new(Some(&server.display), window.id, &patient(2000), Arc::new(MonotonicClock)).unwrap();
         output.show(Picture::Blank(64, 48), &[]).unwrap();
         let display = server.display.clone();
         drop(server);
         assert!(matches!(output.show(Picture::Blank(64, 48), &[]), Err(DisplayError::Closed)));
-        let Err(error) = X11Output::new(Some(&display), window.id, 500, Arc::new(MonotonicClock)) else { panic!("connected to nothing") };
+        let Err(error) = X11Output::new(Some(&display), window.id, &patient(500), Arc::new(MonotonicClock)) else {
+            panic!("connected to nothing")
+        };
         assert!(error.to_string().contains("X server"), "{error}");
     }
 
@@ -412,7 +492,7 @@ pub(crate) mod tests {
     fn time_of_1080p() {
         let Some(server) = Server::start("time_of_1080p", "1920x1080x24") else { return };
         let window = Window::open(&server.display, 1920, 1080);
-        let mut output = X11Output::new(Some(&server.display), window.id, 2000, Arc::new(MonotonicClock)).unwrap();
+        let mut output = X11Output::new(Some(&server.display), window.id, &patient(2000), Arc::new(MonotonicClock)).unwrap();
         let frame = Owned::noise(FORMATS[0], COLORIMETRIES[1], 1920, 1080, 1).frame();
         let list = crate::overlay::draw::DrawList::from_scene(
             &crate::overlay::draw::tests::scene(1920, 1080),

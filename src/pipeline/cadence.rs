@@ -22,13 +22,14 @@ const FORGET: u64 = 128;
 
 #[derive(Debug)]
 pub struct Cadence {
-    refresh: Refresh,
+    /// As the output last saw it: a monitor's clock drifts against ours.
+    pub refresh: Refresh,
     /// What a turn's work took at worst, slowly forgotten.
     work_ns: u64,
     /// How long a second frame may wait.
     patience_ns: u64,
     backlog_since_ns: Option<u64>,
-    last_tick: Option<u64>,
+    last_done_ns: Option<u64>,
     counts: CadenceCounts,
     wait: Delays,
 }
@@ -50,19 +51,15 @@ impl Cadence {
             work_ns: 2_000_000,
             patience_ns: if is_much_faster { 0 } else { JITTER_NS },
             backlog_since_ns: None,
-            last_tick: None,
+            last_done_ns: None,
             counts: CadenceCounts::default(),
             wait: Delays::default(),
         }
     }
 
-    /// When the next turn is to be taken, ns: just before the first tick that has not had one.
+    /// When the next turn is to be taken, ns: as long before the next tick as its work takes.
     pub fn turn_ns(&self, now_ns: u64) -> u64 {
-        let next_ns = self.refresh.next_ns(now_ns);
-        let tick_ns = match self.last_tick {
-            Some(last) => next_ns.max(self.refresh.tick_ns(last + 1)),
-            None => next_ns,
-        };
+        let tick_ns = self.refresh.next_ns(now_ns);
         let ahead_ns = (self.work_ns + MARGIN_NS).min(self.refresh.period_ns() * 3 / 4);
         tick_ns - ahead_ns.min(tick_ns)
     }
@@ -90,11 +87,12 @@ impl Cadence {
     /// A turn was taken: a present completed at `done_ns`, of a new frame (its capture stamp) or of the one before again.
     /// `worked_ns`: from the turn's begin until the picture was ready for its tick.
     pub fn turned(&mut self, done_ns: u64, worked_ns: u64, captured_ns: Option<u64>) {
-        let tick = self.refresh.tick_at(done_ns);
-        if let Some(last) = self.last_tick {
-            self.counts.missed += tick.saturating_sub(last + 1);
+        if let Some(last_ns) = self.last_done_ns {
+            let period_ns = self.refresh.period_ns();
+            let ticks = (done_ns.saturating_sub(last_ns) + period_ns / 2) / period_ns;
+            self.counts.missed += ticks.saturating_sub(1);
         }
-        self.last_tick = Some(tick);
+        self.last_done_ns = Some(done_ns);
         self.work_ns = worked_ns.max(self.work_ns - self.work_ns / FORGET);
         match captured_ns {
             Some(captured_ns) => self.wait.record_ns(done_ns.saturating_sub(captured_ns)),

@@ -52,6 +52,10 @@ pub struct DisplayDelays {
     pub video: Delays,
     pub annotation: Delays,
     pub overlay_age: Delays,
+    /// Capture stamp → taken from the slot.
+    pub handover: Delays,
+    /// Motion, choice of the scene, painting, HUD.
+    pub overlay: Delays,
     pub compose: Delays,
     pub present: Delays,
 }
@@ -108,6 +112,8 @@ struct OnScreen {
 
 /// Waiting without a deadline still looks around so often.
 const IDLE_WAIT: Duration = Duration::from_millis(20);
+/// Painting takes this at first, until it has been measured.
+const PAINT_NS: u64 = 2_000_000;
 /// A run that is pulled waits so long for a frame's own scene.
 const PULLED_SCENE_WAIT_NS: u64 = 2_000_000_000;
 
@@ -124,6 +130,10 @@ struct Run {
     cadence: Option<Cadence>,
     /// When work on the present began, ns.
     turn_began_ns: u64,
+    /// What painting ahead took, slowly forgotten, ns.
+    paint_ns: u64,
+    /// The frame after which the next one's overlay was painted ahead, and the scene in it.
+    ahead: Option<(FrameId, FrameId)>,
 }
 
 impl DisplayThread {
@@ -142,6 +152,8 @@ impl DisplayThread {
             first_present_ns: None,
             cadence: None,
             turn_began_ns: now_ns,
+            paint_ns: PAINT_NS,
+            ahead: None,
         };
         let mut info = OutputInfo { display: "none", adapter: String::new(), compositor: "none" };
         let error = open().and_then(|mut output| {
@@ -206,6 +218,7 @@ impl DisplayThread {
             self.refresh(run, output)?;
             // A monitor with a rate of its own has waited for its tick already, if anything was shown.
             if run.cadence.is_none() || run.counters.repeated == presents {
+                self.paint_ahead(run);
                 self.wake.wait(self.patience(run));
             }
         }
@@ -279,6 +292,8 @@ impl DisplayThread {
         let scene = self.choose(run, &frame, now_ns);
         self.screen.paint(scene.as_deref(), &frame);
         self.refresh_hud(run, now_ns);
+        run.delays.handover.record_ns(now_ns.saturating_sub(frame.stamps().capture_ns));
+        run.delays.overlay.record_ns(self.clock.now_ns().saturating_sub(now_ns));
         self.present(run, output, &frame, scene.as_deref(), false)?;
         run.on_screen = Some(OnScreen { frame, scene: scene.map(|scene| scene.frame) });
         Ok(())
@@ -308,6 +323,23 @@ impl DisplayThread {
         self.present(run, output, &frame, scene.as_deref(), true)?;
         run.on_screen = Some(OnScreen { frame, scene: wanted });
         Ok(())
+    }
+
+    /// Paints the overlay that the next frame will carry while there is nothing else to do, so that the frame need not wait
+    /// for it; not where that frame may come meanwhile.
+    fn paint_ahead(&mut self, run: &mut Run) {
+        let (Some(on_screen), Some(held)) = (&run.on_screen, self.screen.held().cloned()) else { return };
+        let ahead = Some((on_screen.frame.id(), held.frame));
+        let begun_ns = self.clock.now_ns();
+        let next_ns = on_screen.frame.stamps().capture_ns + (1e9 / self.source_fps.max(1.0)) as u64;
+        let is_free = begun_ns + 2 * run.paint_ns < next_ns && self.frames.is_empty();
+        if on_screen.scene != Some(held.frame) || run.ahead == ahead || !is_free || run.cadence.is_some() {
+            return;
+        }
+        self.screen.paint_ahead(&held, next_ns);
+        run.ahead = ahead;
+        let took_ns = self.clock.now_ns().saturating_sub(begun_ns);
+        run.paint_ns = took_ns.min(2 * PAINT_NS).max(run.paint_ns - run.paint_ns / 64);
     }
 
     fn show_no_signal(&mut self, run: &mut Run, output: &mut dyn Output, now_ns: u64) -> Result<(), DisplayError> {
@@ -361,6 +393,7 @@ impl DisplayThread {
         let done_ns = shown.done_ns;
         if let Some(cadence) = &mut run.cadence {
             let worked_ns = done_ns.saturating_sub(shown.present_ns + run.turn_began_ns);
+            cadence.refresh = output.refresh().unwrap_or(cadence.refresh);
             cadence.turned(done_ns, worked_ns, (!repeat).then_some(frame.stamps().capture_ns));
         }
         run.first_present_ns.get_or_insert(done_ns);

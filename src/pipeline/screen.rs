@@ -141,12 +141,24 @@ impl Screen {
 
     /// Puts `scene`, predicted to the frame's capture time, on the layer; nothing at all for None.
     pub fn paint(&mut self, scene: Option<&Scene>, frame: &Frame) {
-        let Some(scene) = scene.filter(|scene| scene.frame_state != Trust::Unknown) else {
-            self.layer.clear();
-            self.painted = None;
-            return;
-        };
-        let age_ns = frame.stamps().capture_ns.saturating_sub(scene.capture_ns);
+        match scene.filter(|scene| scene.frame_state != Trust::Unknown) {
+            Some(scene) => self.paint_at(scene, frame.stamps().capture_ns),
+            None => {
+                self.layer.clear();
+                self.painted = None;
+            }
+        }
+    }
+
+    /// Puts `scene` on the layer as a frame captured at `capture_ns` will want it, before that frame is there.
+    pub fn paint_ahead(&mut self, scene: &Scene, capture_ns: u64) {
+        if scene.frame_state != Trust::Unknown && scene.picture == [self.layer.width as u32, self.layer.height as u32] {
+            self.paint_at(scene, capture_ns);
+        }
+    }
+
+    fn paint_at(&mut self, scene: &Scene, capture_ns: u64) {
+        let age_ns = capture_ns.saturating_sub(scene.capture_ns);
         let shift = |track: &Track, age_ns: u64| predicted_shift(track, age_ns, scene.picture[0], &self.settings);
         if let Some(painted) = &self.painted
             && painted.scene == scene.frame

@@ -99,6 +99,8 @@ pub fn of(left: Leftovers) -> Report {
             preprocess: analysis.preprocess.summary(),
             infer: analysis.infer.summary(),
             track: analysis.track.summary(),
+            handover: shown.delays.handover.summary(),
+            overlay: shown.delays.overlay.summary(),
             compose: shown.delays.compose.summary(),
             present: shown.delays.present.summary(),
         },

@@ -55,6 +55,10 @@ pub struct Stages {
     pub preprocess: Summary,
     pub infer: Summary,
     pub track: Summary,
+    /// Capture stamp → the display thread took the frame.
+    pub handover: Summary,
+    /// Before composing: motion, choice of the scene, painting, HUD.
+    pub overlay: Summary,
     pub compose: Summary,
     pub present: Summary,
 }
