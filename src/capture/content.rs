@@ -157,7 +157,7 @@ mod tests {
 
     impl Still {
         fn new(format: PixelFormat, range: Range, value: u8) -> Self {
-            let layout = FrameLayout::new(format, Colorimetry { matrix: Matrix::Bt709, range }, 200, 300).unwrap();
+            let layout = FrameLayout::new(format, Colorimetry { matrix: Matrix::Bt709, range, transfer: Default::default() }, 200, 300).unwrap();
             Still { layout, bytes: vec![value; layout.size] }
         }
 
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     #[ignore = "prints a time"]
     fn time_of_a_look_at_1080p() {
-        let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Limited };
+        let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Limited, transfer: Default::default() };
         let layout = FrameLayout::new(PixelFormat::Nv12, colorimetry, 1920, 1080).unwrap();
         let still = Still { layout, bytes: vec![7; layout.size] };
         let mut watch = ContentWatch::new(u64::MAX);

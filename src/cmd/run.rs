@@ -2,6 +2,7 @@
 
 use crate::base::error::Finding;
 use crate::base::shutdown;
+use crate::base::texts::Language;
 use crate::capture::sim;
 use crate::config::Config;
 use crate::display::MonitorChoice;
@@ -22,6 +23,12 @@ enum Overlay {
 enum Switch {
     On,
     Off,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Words {
+    En,
+    De,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -59,6 +66,9 @@ pub struct Arguments {
     /// The monitor that the window goes to: a connector's name (HDMI-1) or a place in the list.
     #[arg(long, value_name = "M")]
     monitor: Option<String>,
+    /// Of the words on the screen [default: en, or as configured].
+    #[arg(long, value_enum)]
+    language: Option<Words>,
     #[arg(long, value_enum, default_value = "auto")]
     backend: Backend,
     /// Folder that holds the engines' folders.
@@ -106,6 +116,12 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
     }
     if arguments.frames == Some(0) {
         bail!("--frames 0 shows nothing: give a number above 0");
+    }
+    if let Some(words) = arguments.language {
+        config.display.language = match words {
+            Words::En => Language::En,
+            Words::De => Language::De,
+        };
     }
     let overlay = match arguments.overlay {
         None => config.overlay.mode,

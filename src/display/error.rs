@@ -31,6 +31,8 @@ pub enum DisplayError {
         "SDI has no progressive mode for {width}×{height} at {fps:.2} pictures a second: give a source of 720p, 1080p or 2160p, or use another --display"
     )]
     SdiMode { width: usize, height: usize, fps: f64 },
+    #[error("the thread '{name}' cannot be started ({source}): free memory or processes")]
+    Thread { name: &'static str, source: std::io::Error },
     #[error("nothing was shown yet")]
     NothingShown,
     #[error(transparent)]
@@ -47,7 +49,8 @@ impl DisplayError {
             | DisplayError::Sdi { .. }
             | DisplayError::SdiMode { .. }
             | DisplayError::NoMonitor { .. }
-            | DisplayError::Memory { .. } => ErrorKind::Stop,
+            | DisplayError::Memory { .. }
+            | DisplayError::Thread { .. } => ErrorKind::Stop,
             DisplayError::Surface { .. } | DisplayError::Timeout { .. } => ErrorKind::Retry,
             DisplayError::NothingShown => ErrorKind::Bug,
             DisplayError::Overlay(error) => error.kind(),

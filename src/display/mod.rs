@@ -6,15 +6,18 @@
 //!               GPU, Wayland: wgpu compositor ─► surface ─► present
 //!   decklink    host compositor ─► SDI card, or fill and key alone
 //! ```
+//! `hud` draws what is said beside the picture, `pip` fills the picture in picture.
 //! winit's loop owns the main thread (`window::run_window`); an `Output` belongs to the display thread. Which scene and
-//! which status text are shown is decided in `pipeline`.
+//! what the screen says is decided in `pipeline`.
 
 mod canvas;
 mod error;
 mod feed;
 mod gpu_window;
 mod headless;
+pub mod hud;
 mod monitors;
+pub mod pip;
 mod refresh;
 mod sdi;
 mod settings;

@@ -1,4 +1,5 @@
 use crate::base::rate::Rate;
+use crate::base::texts::Language;
 use crate::display::monitors::MonitorChoice;
 use serde::Deserialize;
 
@@ -57,6 +58,8 @@ pub struct Settings {
     pub title: String,
     /// How long a present may take before the output counts as broken. Default: 500 ms.
     pub present_timeout_ms: u32,
+    /// Of the words on the screen: en or de. Default: en.
+    pub language: Language,
     /// The monitor's refresh rate, where it does not say: `"60"`, `"59.94"`. Headless, pictures are then taken at this rate only,
     /// as a monitor takes them. Default: as the monitor says; headless, as they come.
     pub refresh_hz: Option<Rate>,
@@ -74,6 +77,7 @@ impl Default for Settings {
             clean_feed_monitor: None,
             title: "keyhole".into(),
             present_timeout_ms: 500,
+            language: Language::En,
             refresh_hz: None,
             vsync: Wish::Auto,
         }
@@ -102,6 +106,7 @@ mod tests {
         let monitor = |text: &str| toml::from_str::<Settings>(text).unwrap().monitor.unwrap();
         assert_eq!(monitor("monitor = 1"), MonitorChoice::Index(1));
         assert_eq!(monitor("monitor = 'HDMI-1'"), MonitorChoice::Name("HDMI-1".into()));
+        assert_eq!(toml::from_str::<Settings>("language = 'de'").unwrap().language, Language::De);
         assert!(toml::from_str::<Settings>("presentr = 'x11'").is_err());
         assert!(Settings { present_timeout_ms: 0, ..Settings::default() }.check().is_err());
     }

@@ -1,4 +1,4 @@
-//! Golden pictures: `tests/golden/<case>/` holds `case.toml` (picture, scene, status text) and `expected.png`. Every case
+//! Golden pictures: `tests/golden/<case>/` holds `case.toml` (picture and scene) and `expected.png`. Every case
 //! runs through the host compositor, and through wgpu where there is a Vulkan device: the picture bit-exact, the overlay
 //! within two levels. Difference pictures are left in `target/golden-diff/`. KEYHOLE_BLESS=1 writes `expected.png` anew
 //! from the host compositor: look at it before it is committed.
@@ -11,7 +11,6 @@ use crate::overlay::draw::tests as shapes;
 use crate::overlay::draw::{DrawList, predicted_shift};
 use crate::overlay::gpu::{GpuCompositor, OFFSCREEN_FORMAT, Source, test_gpu};
 use crate::overlay::host::{Target, compose_blank, compose_full};
-use crate::overlay::hud::{Banner, Hud, HudText};
 use crate::overlay::paint::paint;
 use crate::overlay::style::Style;
 use crate::overlay::testing::{Owned, write_png};
@@ -31,8 +30,6 @@ struct Case {
     picture: Picture,
     #[serde(default)]
     scene: SceneSpec,
-    #[serde(default)]
-    hud: HudSpec,
     /// At least so many pixels are covered by the overlay: a case that drew nothing checks nothing.
     least_covered_px: usize,
 }
@@ -91,14 +88,6 @@ struct InstrumentSpec {
     half_width: f32,
     state: Option<Trust>,
     velocity_px_s: Option<[f32; 2]>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct HudSpec {
-    top_left: Vec<String>,
-    bottom_left: Vec<String>,
-    banner: Option<String>,
 }
 
 impl Picture {
@@ -174,19 +163,13 @@ impl SceneSpec {
 }
 
 impl Case {
-    fn layers(&self) -> (Layer, Hud) {
+    fn layer(&self) -> Layer {
         let (width, height) = (self.picture.width, self.picture.height);
         let settings = Settings { mode: self.scene.mode, ..Settings::default() };
         let shift = |track: &crate::scene::Track| predicted_shift(track, self.scene.age_ms * 1_000_000, width as u32, &settings);
         let mut layer = Layer::new(width, height);
         paint(&DrawList::from_scene(&self.scene.scene(width, height), &Style::of(&settings), &shift), &mut layer);
-        let mut hud = Hud::new(width, height);
-        let banner = self.hud.banner.as_deref().map(|words| {
-            let known = [Banner::AiOff, Banner::AiStale, Banner::NoSignal];
-            known.into_iter().find(|banner| banner.words() == words).unwrap_or_else(|| panic!("no banner '{words}'"))
-        });
-        hud.update(&HudText { top_left: self.hud.top_left.clone(), bottom_left: self.hud.bottom_left.clone(), banner });
-        (layer, hud)
+        layer
     }
 }
 
@@ -234,7 +217,7 @@ fn folders() -> Vec<PathBuf> {
 #[test]
 fn golden_pictures_come_out_of_both_compositors() {
     let folders = folders();
-    assert!(folders.len() >= 6, "only {} golden cases: are they all there?", folders.len());
+    assert!(folders.len() >= 5, "only {} golden cases: are they all there?", folders.len());
     let gpu = test_gpu("golden_pictures_come_out_of_both_compositors (wgpu half)");
     let mut compositor = gpu.map(|gpu| GpuCompositor::new(gpu, OFFSCREEN_FORMAT));
     let mut wrong = Vec::new();
@@ -245,8 +228,8 @@ fn golden_pictures_come_out_of_both_compositors() {
         assert!(case.shows.len() > 10, "{name} does not say what it shows");
         let (width, height) = (case.picture.width, case.picture.height);
         let picture = case.picture.make();
-        let (overlay, hud) = case.layers();
-        let layers = [&overlay, hud.layer()];
+        let overlay = case.layer();
+        let layers = [&overlay];
         let mut mask = CoverageMask::new(width, height);
         mask.update(&layers, &[]);
         assert!(mask.covered_px() >= case.least_covered_px.max(1), "{name} checks nothing: {} pixels are covered", mask.covered_px());

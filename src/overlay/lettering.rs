@@ -3,19 +3,11 @@
 
 use crate::base::classes;
 use crate::base::ids::ClassId;
+use crate::base::texts::Language;
 use crate::overlay::blend::{over, premultiplied};
 use crate::overlay::{Layer, Rect};
 use ab_glyph::{Font, FontRef, Glyph, PxScale, ScaleFont, point};
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Language {
-    #[default]
-    En,
-    De,
-}
 
 /// What can be said in the overlay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use crate::overlay::coverage::covered_px;
 use crate::overlay::draw::DrawList;
 use crate::overlay::draw::tests::{blob, departed, finding, scene, shaft, tissue, track};
 use crate::overlay::host::{Target, compose_full};
-use crate::overlay::lettering::Language;
+use crate::base::texts::Language;
 use crate::overlay::paint::tests::{STILL, check, painted, style};
 use crate::overlay::paint::{Painter, paint};
 use crate::overlay::raster::Raster;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Scene ─► DrawList ─► Painter ─► Layer ┐
-//!                        HudText ─► Layer ┼─► host compositor | wgpu compositor ─► BGRX picture
+//!            display's hud, pip ─► Layer ┼─► host compositor | wgpu compositor ─► BGRX picture
 //!                                 Frame   ┘
 //! ```
 //! Target picture: BGRX8, not sRGB-encoded, full-range R'G'B', blended as encoded. All arithmetic on pixels is
@@ -22,7 +22,6 @@ mod error;
 mod golden;
 pub mod gpu;
 pub mod host;
-pub mod hud;
 mod layer;
 pub mod lettering;
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 use crate::base::classes::{self, ClassKind};
 use crate::base::ids::ClassId;
-use crate::overlay::lettering::Language;
+use crate::base::texts::Language;
 use crate::overlay::{OverlayMode, Settings};
 
 /// R, G, B by name in `engines/classes.toml`.

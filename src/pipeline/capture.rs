@@ -249,7 +249,7 @@ mod tests {
 
     impl Paced {
         fn new(clock: Arc<ManualClock>, stalls_ns: Vec<u64>, count: u64) -> Self {
-            let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Limited };
+            let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Limited, transfer: Default::default() };
             let layout = FrameLayout::new(PixelFormat::Nv12, colorimetry, 32, 32).unwrap();
             let info = SourceInfo {
                 uri: "test".into(),

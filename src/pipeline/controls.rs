@@ -14,7 +14,7 @@
 //! already down when the overlay goes off must be let go before it counts again, and a key that repeats counts once.
 
 use crate::overlay::OverlayMode;
-use crate::overlay::lettering::Language;
+use crate::base::texts::Language;
 use crate::overlay::style::ClassSet;
 use serde::Deserialize;
 
@@ -102,7 +102,6 @@ pub struct View {
     pub labels: bool,
     pub hud: bool,
     pub language: Language,
-    pub picture_in_picture: bool,
     /// Press again to turn the overlay on: to be shown.
     pub is_armed: bool,
 }
@@ -117,12 +116,14 @@ pub struct Choices {
     pub hidden: ClassSet,
     pub hud: bool,
     pub language: Language,
-    pub picture_in_picture: bool,
 }
 
 /// What somebody else has to do about an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Errand {
+    PictureInPicture,
+    /// Anything but what opens it or changes it takes a picture in picture away.
+    ClosePictureInPicture,
     Freeze,
     Zoom,
     Mark,
@@ -157,7 +158,7 @@ impl Controls {
     }
 
     pub fn view(&self) -> View {
-        let Choices { look, opacity, hidden, hud, language, picture_in_picture, .. } = self.choices;
+        let Choices { look, opacity, hidden, hud, language, .. } = self.choices;
         View {
             overlay: if self.power == Power::On { look } else { OverlayMode::Off },
             opacity,
@@ -165,7 +166,6 @@ impl Controls {
             labels: self.labels_until_ns > 0,
             hud,
             language,
-            picture_in_picture,
             is_armed: matches!(self.power, Power::Armed { .. }),
         }
     }
@@ -244,7 +244,7 @@ impl Controls {
             Action::Language => {
                 choices.language = if choices.language == Language::En { Language::De } else { Language::En };
             }
-            Action::PictureInPicture => choices.picture_in_picture = !choices.picture_in_picture,
+            Action::PictureInPicture => return Some(Errand::PictureInPicture),
             Action::Freeze => return Some(Errand::Freeze),
             Action::Zoom => return Some(Errand::Zoom),
             Action::Mark => return Some(Errand::Mark),
@@ -252,7 +252,7 @@ impl Controls {
             Action::Record => return Some(Errand::Record),
             Action::Quit => return Some(Errand::Quit),
         }
-        None
+        Some(Errand::ClosePictureInPicture)
     }
 
     fn turn_on(&mut self) {
@@ -281,7 +281,7 @@ pub(crate) mod tests {
 
     pub fn choices() -> Choices {
         let (hidden, language) = (ClassSet::default(), Language::En);
-        Choices { is_on: true, look: OverlayMode::Outline, opacity: 0.95, hidden, hud: true, language, picture_in_picture: false }
+        Choices { is_on: true, look: OverlayMode::Outline, opacity: 0.95, hidden, hud: true, language }
     }
 
     fn off() -> Controls {
@@ -310,14 +310,14 @@ pub(crate) mod tests {
         }
         let mut controls = Controls::new(choices(), Start::On);
         for action in
-            [Action::Look, Action::Labels, Action::Hud, Action::Group(3), Action::OpacityDown, Action::PictureInPicture, Action::Language]
+            [Action::Look, Action::Labels, Action::Hud, Action::Group(3), Action::OpacityDown, Action::Language]
         {
             assert_eq!(controls.take(Input::Act(action), 5), None);
             assert!(is_on(&controls), "{action:?}");
         }
         let view = controls.view();
         assert_eq!((view.overlay, view.labels, view.hud, view.opacity), (OverlayMode::Fill, true, false, 0.85));
-        assert!(view.picture_in_picture && view.language == Language::De && view.hidden.names().eq(["gallbladder"]));
+        assert!(view.language == Language::De && view.hidden.names().eq(["gallbladder"]));
         assert_eq!(controls.take(Input::Act(Action::Mark), 5), Some(Errand::Mark));
     }
 

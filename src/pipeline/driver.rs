@@ -15,20 +15,20 @@ use crate::base::stats::Delays;
 use crate::capture::SignalEvent;
 use crate::display::{CleanFeed, DisplayError, FeedCounts, Output, OutputInfo, Picture};
 use crate::frame::Frame;
-use crate::overlay::hud::{Banner, Hud, HudText, declared_rects};
 use crate::overlay::{OverlayMode, Rect};
 use crate::pipeline::ai::{AiStatus, Analysis};
 use crate::pipeline::cadence::{Cadence, CadenceCounts};
 use crate::pipeline::capture::SignalNote;
 use crate::pipeline::controls::Errand;
 use crate::pipeline::frame_lock::FrameLock;
+use crate::pipeline::hud::{HudFeed, Now, PipRequest};
 use crate::pipeline::operator::Operator;
 use crate::pipeline::scheduling;
 use crate::pipeline::screen::{Hidden, Screen};
 use crate::pipeline::sinks::{Present, Sinks};
 use crate::pipeline::state::{Ai, Signal, States};
 use crate::record::RecordAlarm;
-use crate::scene::Scene;
+use crate::scene::{Scene, Trust};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -93,12 +93,10 @@ pub struct DisplayThread {
     /// A second output, for the picture alone.
     pub feed: Option<CleanFeed>,
     pub screen: Screen,
-    pub hud: Hud,
-    pub hud_is_on: bool,
     /// One more action turns the overlay on.
     pub is_armed: bool,
-    pub source_line: String,
     pub lock: FrameLock,
+    pub hud: HudFeed,
     pub source_fps: f64,
     pub sinks: Sinks,
     pub states: States,
@@ -117,8 +115,6 @@ struct OnScreen {
     scene: Option<FrameId>,
 }
 
-/// The HUD's figures are refreshed so often.
-const HUD_EVERY_NS: u64 = 500_000_000;
 /// Waiting without a deadline still looks around so often.
 const IDLE_WAIT: Duration = Duration::from_millis(20);
 /// Painting takes this at first, until it has been measured.
@@ -131,11 +127,10 @@ struct Run {
     last_frame_ns: u64,
     annotated: Option<FrameId>,
     stale_counted: Option<FrameId>,
-    hud_due_ns: u64,
-    banner: Option<Banner>,
     blank_shown: bool,
     /// The source has said that it is lost, and why; no frame from this one on has come since.
     lost: Option<(FrameId, String)>,
+    hud_was_hung: bool,
     counters: DisplayCounters,
     delays: DisplayDelays,
     first_present_ns: Option<u64>,
@@ -147,17 +142,6 @@ struct Run {
     paint_ns: u64,
     /// The frame after which the next one's overlay was painted ahead, and the scene in it.
     ahead: Option<(FrameId, FrameId)>,
-    recent: Recent,
-}
-
-/// Worst figures since the HUD was last refreshed, ns.
-#[derive(Default)]
-struct Recent {
-    since_ns: u64,
-    frames: u32,
-    video_ns: u64,
-    annotation_ns: u64,
-    age_ns: u64,
 }
 
 impl DisplayThread {
@@ -169,10 +153,9 @@ impl DisplayThread {
             last_frame_ns: now_ns,
             annotated: None,
             stale_counted: None,
-            hud_due_ns: 0,
-            banner: None,
             blank_shown: false,
             lost: None,
+            hud_was_hung: false,
             counters: DisplayCounters::default(),
             delays: DisplayDelays::default(),
             first_present_ns: None,
@@ -181,7 +164,6 @@ impl DisplayThread {
             turn_began_ns: now_ns,
             paint_ns: PAINT_NS,
             ahead: None,
-            recent: Recent { since_ns: now_ns, ..Recent::default() },
         };
         let mut info = OutputInfo { display: "none", adapter: String::new(), compositor: "none" };
         let error = open().and_then(|mut output| {
@@ -296,14 +278,16 @@ impl DisplayThread {
                     }
                 }
                 Errand::Still => self.sinks.want_still(),
-                Errand::Freeze | Errand::Zoom => {}
+                Errand::PictureInPicture => self.hud.ask_pip(PipRequest::Clean),
+                Errand::Freeze => self.hud.ask_pip(PipRequest::Freeze),
+                Errand::Zoom => self.hud.ask_pip(PipRequest::Zoom),
+                Errand::ClosePictureInPicture => self.hud.close_pip(),
             }
         }
         if let Some(view) = self.operator.changed_view(now_ns) {
             self.screen.set_view(&view);
-            self.hud_is_on = view.hud;
+            self.hud.set_view(view.hud, view.language);
             self.is_armed = view.is_armed;
-            run.hud_due_ns = 0;
         }
     }
 
@@ -358,9 +342,10 @@ impl DisplayThread {
             self.sinks.before_next(&before.frame, output.presented()?);
         }
         self.screen.note(&frame);
+        self.hud.note(&frame);
         let scene = self.choose(run, &frame, now_ns);
         self.screen.paint(scene.as_deref(), &frame);
-        self.refresh_hud(run, now_ns, size_of(&frame));
+        self.refresh_hud(run, now_ns);
         run.delays.handover.record_ns(now_ns.saturating_sub(frame.stamps().capture_ns));
         run.delays.overlay.record_ns(self.clock.now_ns().saturating_sub(now_ns));
         self.present(run, output, &frame, scene.as_deref(), false)?;
@@ -395,7 +380,7 @@ impl DisplayThread {
         }
         self.screen.paint(scene.as_deref(), &frame);
         if must_vanish {
-            self.refresh_hud(run, now_ns, size_of(&frame));
+            self.refresh_hud(run, now_ns);
         }
         self.present(run, output, &frame, scene.as_deref(), true)?;
         run.on_screen = Some(OnScreen { frame, scene: wanted });
@@ -420,21 +405,20 @@ impl DisplayThread {
     }
 
     fn show_no_signal(&mut self, run: &mut Run, output: &mut dyn Output, now_ns: u64) -> Result<(), DisplayError> {
-        if run.blank_shown {
-            return Ok(());
-        }
         let silence = || format!("no picture for {} ms", now_ns.saturating_sub(run.last_frame_ns) / 1_000_000);
         let reason = run.lost.as_ref().map_or_else(silence, |(_, reason)| reason.clone());
         self.states.lose(now_ns, &reason);
         self.screen.forget();
-        let size = (self.hud.layer().width, self.hud.layer().height);
         run.on_screen = None;
-        run.hud_due_ns = 0;
-        self.refresh_hud(run, now_ns, size);
-        // Said even where the HUD is off: a picture that has stopped is never shown as live.
-        output.show(Picture::Blank(size.0, size.1), &[self.hud.layer()])?;
+        let says_more = self.refresh_hud(run, now_ns);
+        if run.blank_shown && !says_more {
+            return Ok(());
+        }
+        let (width, height) = self.hud.size();
+        // Said even where the HUD is off or hangs: a picture that has stopped is never shown as live.
+        output.show(Picture::Blank(width, height), self.hud.blank_layer(now_ns).as_slice())?;
         if let Some(feed) = &self.feed {
-            feed.offer_blank(size.0, size.1);
+            feed.offer_blank(width, height);
         }
         run.blank_shown = true;
         Ok(())
@@ -467,9 +451,8 @@ impl DisplayThread {
         repeat: bool,
     ) -> Result<(), DisplayError> {
         let picture = if repeat { Picture::Again(frame) } else { Picture::New(frame) };
-        let hud = self.hud_is_on.then(|| self.hud.layer());
         let overlay = self.screen.layer();
-        let declared: [Rect; 3] = hud.map_or([Rect::EMPTY; 3], |hud| declared_rects(hud.width, hud.height));
+        let (hud, declared) = self.hud.layer(self.clock.now_ns()).map_or((None, [Rect::EMPTY; 6]), |(hud, declared)| (Some(hud), declared));
         let shown = match hud {
             Some(hud) => output.show(picture, &[overlay, hud])?,
             None => output.show(picture, &[overlay])?,
@@ -487,10 +470,9 @@ impl DisplayThread {
             run.counters.repeated += 1;
         } else {
             run.counters.displayed += 1;
-            run.recent.frames += 1;
             let video_ns = done_ns.saturating_sub(frame.stamps().capture_ns);
             run.delays.video.record_ns(video_ns);
-            run.recent.video_ns = run.recent.video_ns.max(video_ns);
+            self.hud.shown(video_ns);
             if let Some(progress) = &self.progress {
                 progress.shown(frame.id());
             }
@@ -498,11 +480,11 @@ impl DisplayThread {
         let age_ns = scene.map(|scene| done_ns.saturating_sub(scene.capture_ns));
         if let (Some(scene), Some(age_ns)) = (scene, age_ns) {
             run.delays.overlay_age.record_ns(age_ns);
-            run.recent.age_ns = run.recent.age_ns.max(age_ns);
-            if run.annotated != Some(scene.frame) {
+            let is_first = run.annotated != Some(scene.frame);
+            self.hud.annotated(age_ns, is_first);
+            if is_first {
                 run.annotated = Some(scene.frame);
                 run.delays.annotation.record_ns(age_ns);
-                run.recent.annotation_ns = run.recent.annotation_ns.max(age_ns);
             }
         }
         if self.sinks.want_pixels(frame.id()) {
@@ -521,39 +503,27 @@ impl DisplayThread {
         Ok(())
     }
 
-    fn refresh_hud(&mut self, run: &mut Run, now_ns: u64, size: (usize, usize)) {
-        if !self.hud_is_on && self.states.signal() == Signal::Live {
-            return;
+    /// Says what has changed; returns whether something new was painted since the last time.
+    fn refresh_hud(&mut self, run: &mut Run, now_ns: u64) -> bool {
+        let (held, recording) = (self.screen.held(), self.sinks.recording());
+        let now = Now {
+            signal: self.states.signal(),
+            ai: self.states.ai(),
+            analysis: self.analysis.as_ref().map(|analysis| analysis.status()),
+            is_stale: run.stale_counted.is_some() && run.stale_counted == held.map(|scene| scene.frame),
+            is_unknown: held.is_some_and(|scene| scene.frame_state == Trust::Unknown),
+            overlay: self.screen.mode(),
+            is_armed: self.is_armed,
+            is_recording: recording.recording,
+            recorder_lost: recording.lost,
+        };
+        let has_come = self.hud.refresh(now_ns, &now);
+        let is_hung = self.hud.is_hung(now_ns);
+        if is_hung && !run.hud_was_hung {
+            self.states.alarm(now_ns, "HUD-HUNG", "the status display does not answer; it was taken off the screen".into());
         }
-        if size != (self.hud.layer().width, self.hud.layer().height) {
-            // The source changed its format.
-            self.hud = Hud::new(size.0, size.1);
-            run.hud_due_ns = 0;
-        }
-        let is_stale = run.stale_counted.is_some() && run.stale_counted == self.screen.held().map(|scene| scene.frame);
-        let banner = self.states.banner(is_stale && self.screen.mode() != OverlayMode::Off);
-        if now_ns < run.hud_due_ns && run.banner == banner {
-            return;
-        }
-        let recent = std::mem::replace(&mut run.recent, Recent { since_ns: now_ns, ..Recent::default() });
-        let seconds = now_ns.saturating_sub(recent.since_ns) as f64 / 1e9;
-        // Nothing measured is no zero.
-        let ms = |ns: u64| if ns == 0 { "-".to_owned() } else { format!("{:.1} ms", ns as f64 / 1e6) };
-        let figures = format!(
-            "{:.0} fps   video {}   annotation {}   overlay age {}",
-            f64::from(recent.frames) / seconds.max(1e-3),
-            ms(recent.video_ns),
-            ms(recent.annotation_ns),
-            ms(recent.age_ns)
-        );
-        let state = format!("{}   AI {}", self.source_line, self.states.ai().name().to_uppercase());
-        let mut top_left = vec![state];
-        if self.is_armed {
-            top_left.push("OVERLAY: o or Enter turns it on".into());
-        }
-        self.hud.update(&HudText { top_left, bottom_left: vec![figures], banner });
-        run.banner = banner;
-        run.hud_due_ns = now_ns + HUD_EVERY_NS;
+        run.hud_was_hung = is_hung;
+        has_come
     }
 
     /// How long nothing needs doing unless somebody rings.
@@ -593,10 +563,6 @@ impl DisplayThread {
             self.wake.wait(IDLE_WAIT);
         }
     }
-}
-
-fn size_of(frame: &Frame) -> (usize, usize) {
-    (frame.layout().width, frame.layout().height)
 }
 
 #[cfg(test)]

@@ -3,7 +3,10 @@
 
 use super::*;
 use crate::base::clock::ManualClock;
+use crate::base::hud::Status;
 use crate::base::ids::FrameId;
+use crate::base::texts::Language;
+use crate::display::hud::Hud;
 use crate::display::{Headless, PresentedView, Shown};
 use crate::frame::{Colorimetry, FrameLayout, FrameRing, Matrix, PixelFormat, Range, Stamps};
 use crate::overlay::Layer;
@@ -94,13 +97,13 @@ impl Theatre {
             operator: Operator::with(inbox, choices),
             feed: None,
             screen: Screen::new(Default::default(), mode),
-            hud: Hud::new(SIZE.0, SIZE.1),
-            hud_is_on: false,
+            signals: crossbeam_channel::bounded(1).1,
+            hud: HudFeed::new(Hud::start(SIZE, Language::En, wake.clone()).unwrap(), Status { is_on: false, ..Status::default() }),
             is_armed: false,
-            source_line: String::new(),
+            lock: FrameLock::new(0),
             source_fps: 30.0,
             sinks: Sinks::default(),
-            states: States::new(NOW_NS, Ai::Starting),
+            states: States::new(NOW_NS, Ai::Starting, true),
             lost_ns: 1_000_000_000_000,
             ended: ended.clone(),
             pulled: None,
@@ -110,7 +113,7 @@ impl Theatre {
         let output_clock = clock.clone();
         let open = move || Ok(Box::new(Watched { inner: Headless::new(output_clock, None), seen: tell }) as Box<dyn Output>);
         let thread = Some(std::thread::spawn(move || display.run(Box::new(open))));
-        let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Limited };
+        let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Limited, transfer: Default::default() };
         let ring = FrameRing::new(FrameLayout::new(PixelFormat::Nv12, colorimetry, SIZE.0, SIZE.1).unwrap()).unwrap();
         Theatre { ring, frames, analysis, wake, hand, seen, ended, clock, thread }
     }

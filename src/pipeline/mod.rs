@@ -16,6 +16,7 @@ mod capture;
 pub mod controls;
 mod driver;
 mod frame_lock;
+mod hud;
 mod inputs;
 mod operator;
 mod prefs;

@@ -4,7 +4,6 @@
 use crate::base::clock::Clock;
 use crate::base::slot::Wake;
 use crate::overlay::OverlayMode;
-use crate::overlay::lettering::Language;
 use crate::pipeline::Spec;
 use crate::pipeline::controls::{Choices, Controls, Errand, Start, View};
 use crate::pipeline::inputs::{Devices, Hand, Inbox, inbox};
@@ -31,8 +30,7 @@ impl Operator {
             opacity: spec.config.overlay.opacity,
             hidden: spec.config.overlay.hidden(),
             hud: spec.hud,
-            language: Language::default(),
-            picture_in_picture: false,
+            language: spec.config.display.language,
         };
         let path = prefs::default_path().filter(|_| is_attended && spec.config.preferences);
         let mut choices = asked;

@@ -5,7 +5,7 @@
 use crate::base::classes;
 use crate::base::slot::{Slot, Wake};
 use crate::overlay::OverlayMode;
-use crate::overlay::lettering::Language;
+use crate::base::texts::Language;
 use crate::pipeline::controls::Choices;
 use serde::{Deserialize, Serialize};
 use std::io::{Read, Write};
@@ -31,7 +31,6 @@ struct File {
     hidden: Option<Vec<String>>,
     hud: Option<bool>,
     language: Option<Language>,
-    picture_in_picture: Option<bool>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +91,6 @@ fn parse(text: &str, defaults: Choices) -> Result<Choices, String> {
     choices.is_on = file.overlay.unwrap_or(choices.is_on);
     choices.hud = file.hud.unwrap_or(choices.hud);
     choices.language = file.language.unwrap_or(choices.language);
-    choices.picture_in_picture = file.picture_in_picture.unwrap_or(choices.picture_in_picture);
     Ok(choices)
 }
 
@@ -107,7 +105,6 @@ pub fn save(path: &Path, choices: &Choices) -> Result<(), PrefsError> {
         hidden: Some(choices.hidden.names().map(str::to_owned).collect()),
         hud: Some(choices.hud),
         language: Some(choices.language),
-        picture_in_picture: Some(choices.picture_in_picture),
     };
     let text = toml::to_string(&file).map_err(|error| fail(error.to_string()))?;
     let folder = path.parent().ok_or_else(|| fail("it has no folder".into()))?;
@@ -188,7 +185,6 @@ mod tests {
         let path = folder.path().join("deep/keyhole/preferences.toml");
         assert_eq!(load(&path, choices()).unwrap(), choices(), "no file, no choices");
         let mut chosen = Choices { is_on: false, look: OverlayMode::Fill, opacity: 0.55, hud: false, language: Language::De, ..choices() };
-        chosen.picture_in_picture = true;
         chosen.hidden.toggle_group(2);
         save(&path, &chosen).unwrap();
         assert_eq!(load(&path, choices()).unwrap(), chosen);

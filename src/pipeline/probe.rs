@@ -69,7 +69,7 @@ mod tests {
     use crate::frame::{Colorimetry, Matrix, PixelFormat, Range};
 
     fn info(width: usize, height: usize, fps: f64) -> SourceInfo {
-        let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Limited };
+        let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Limited, transfer: Default::default() };
         let format = PixelFormat::Nv12;
         SourceInfo { uri: "decklink:0".into(), width, height, fps, format, colorimetry, live: true, latency_ns: 0 }
     }

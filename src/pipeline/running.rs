@@ -5,15 +5,16 @@ use crate::base::shutdown::{self, Shutdown};
 use crate::base::slot::{Slot, Wake};
 use crate::capture::{ContentWatch, Source, SourceInfo};
 use crate::config::Config;
+use crate::display::hud::Hud;
 use crate::display::{CleanFeed, OpenFeed};
 use crate::frame::Frame;
 use crate::link::wire::Introduction;
 use crate::link::{Counts, State, Worker};
-use crate::overlay::hud::Hud;
 use crate::pipeline::ai::WorkerAnalysis;
 use crate::pipeline::capture::{CaptureCounters, CaptureOutcome, CaptureThread, DISPLAY_SLOT, FrameTap, NOTES};
 use crate::pipeline::driver::{DisplayOutcome, DisplayThread, OpenOutput};
 use crate::pipeline::frame_lock::FrameLock;
+use crate::pipeline::hud::{HudFeed, status_of};
 use crate::pipeline::operator::Operator;
 use crate::pipeline::progress::{Progress, ProgressLine};
 use crate::pipeline::screen::Screen;
@@ -83,9 +84,13 @@ impl Prepared {
         let (notes, signals) = crossbeam_channel::bounded(NOTES);
         let pulled = is_pulled.then(|| Arc::new(AtomicBool::new(false)));
         let progress = Arc::new(Progress::default());
+        let lock = FrameLock::new(spec.config.overlay.frame_locked_ms);
+        let language = spec.config.display.language;
+        let hud = Hud::start((info.width, info.height), language, wake.clone())?;
+        let engines = engine.name.clone() + &lock.words();
+        let status = status_of(&info, &engines, spec.record.is_some(), spec.hud, language);
         let start_ns = clock.now_ns();
 
-        let lock = FrameLock::new(spec.config.overlay.frame_locked_ms);
         let display = DisplayThread {
             clock: clock.clone(),
             stop: stop.clone(),
@@ -96,11 +101,9 @@ impl Prepared {
             signals,
             feed: open_feed.map(CleanFeed::start).transpose()?,
             screen: Screen::new(spec.config.overlay.clone(), spec.overlay),
-            hud: Hud::new(info.width, info.height),
-            hud_is_on: spec.hud,
             is_armed: false,
-            source_line: source_line(&info) + &lock.words(),
             lock,
+            hud: HudFeed::new(hud, status),
             source_fps: info.fps,
             sinks,
             states: States::new(start_ns, Ai::Starting, info.live),
@@ -210,17 +213,6 @@ fn open_sinks(spec: &Spec, info: &SourceInfo, engine: &EngineLine, is_pulled: bo
         sinks.prepare_recording(spec, info, engine)?;
     }
     Ok(sinks)
-}
-
-fn source_line(info: &SourceInfo) -> String {
-    let kind = if info.uri.starts_with("sim:") {
-        "SIMULATED"
-    } else if info.live {
-        "LIVE"
-    } else {
-        "RECORDING"
-    };
-    format!("{kind} {}x{} {:.4} Hz", info.width, info.height, info.fps)
 }
 
 /// No signal: after `signal.lost_ms`, but never before three frame periods have passed.

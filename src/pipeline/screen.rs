@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn an_unknown_frame_has_its_rim_and_edge_marks_count_on_while_a_scene_stays() {
-        let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Limited };
+        let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Limited, transfer: Default::default() };
         let ring = FrameRing::new(FrameLayout::new(PixelFormat::Nv12, colorimetry, WIDTH, HEIGHT).unwrap()).unwrap();
         let mut screen = Screen::new(Settings::default(), OverlayMode::Outline);
         let mut seen = |capture_ms: u64, scene: &Scene| {

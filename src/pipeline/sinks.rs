@@ -342,7 +342,7 @@ mod tests {
     fn a_still_by_key_is_the_screen_and_the_clean_picture_with_their_frame_in_the_name() {
         let folder = tempfile::tempdir().unwrap();
         let (width, height) = (64, 48);
-        let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Full };
+        let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Full, transfer: Default::default() };
         let ring = FrameRing::new(FrameLayout::new(PixelFormat::Nv12, colorimetry, width, height).unwrap()).unwrap();
         let mut writer = ring.acquire().unwrap();
         writer.data_mut().fill(128);

@@ -8,7 +8,6 @@
 //! ```
 
 use crate::capture::SignalEvent;
-use crate::overlay::hud::Banner;
 use crate::record::{AlarmLine, StateLine};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,17 +158,6 @@ impl States {
         self.note(now_ns, reason);
     }
 
-    /// What the screen says in large letters, if anything. `stale`: there is a scene, and it is too old to be shown.
-    pub fn banner(&self, stale: bool) -> Option<Banner> {
-        match (self.signal, self.ai) {
-            (Signal::Lost | Signal::Waiting, _) => Some(Banner::NoSignal),
-            (Signal::Frozen, _) => Some(Banner::NoSignal),
-            (Signal::Black, _) => Some(Banner::NoSignal),
-            (Signal::Live, Ai::Starting | Ai::Blocked | Ai::Degraded) => Some(Banner::AiOff),
-            (Signal::Live, Ai::Running) => stale.then_some(Banner::AiStale),
-        }
-    }
-
     pub fn into_history(self) -> (Vec<StateLine>, Vec<AlarmLine>) {
         (self.history, self.alarms)
     }
@@ -198,22 +186,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_screen_never_shows_an_ai_that_is_not_there() {
-        for ai in [Ai::Starting, Ai::Degraded, Ai::Blocked] {
-            let mut states = States::new(0, ai, true);
-            assert_eq!(states.banner(false), Some(Banner::NoSignal));
-            states.picture(1);
-            assert_eq!(states.banner(false), Some(Banner::AiOff));
-        }
-        let mut states = States::new(0, Ai::Starting, true);
-        states.picture(1);
-        states.set_ai(2, Ai::Running, String::new);
-        assert_eq!((states.banner(false), states.banner(true)), (None, Some(Banner::AiStale)));
-        states.lose(3, "unplugged");
-        assert_eq!(states.banner(true), Some(Banner::NoSignal));
-    }
-
-    #[test]
     fn every_loss_and_recovery_is_kept_with_its_reason() {
         let mut states = States::new(0, Ai::Running, true);
         states.picture(1);
@@ -235,15 +207,15 @@ mod tests {
     fn a_picture_that_does_not_live_is_not_called_live() {
         let mut states = States::new(0, Ai::Running, true);
         states.picture(1);
-        for (event, signal, banner) in [
-            (SignalEvent::Frozen, Signal::Frozen, Some(Banner::NoSignal)),
-            (SignalEvent::Black, Signal::Black, Some(Banner::NoSignal)),
-            (SignalEvent::Moving, Signal::Black, Some(Banner::NoSignal)),
-            (SignalEvent::Lit, Signal::Live, None),
+        for (event, signal) in [
+            (SignalEvent::Frozen, Signal::Frozen),
+            (SignalEvent::Black, Signal::Black),
+            (SignalEvent::Moving, Signal::Black),
+            (SignalEvent::Lit, Signal::Live),
         ] {
             states.notice(2, &event);
             states.picture(3);
-            assert_eq!((states.signal(), states.banner(false)), (signal, banner), "{event:?}");
+            assert_eq!(states.signal(), signal, "{event:?}");
         }
         states.notice(4, &SignalEvent::Frozen);
         states.lose(5, "unplugged");
@@ -252,7 +224,7 @@ mod tests {
         let mut recording = States::new(0, Ai::Running, false);
         recording.picture(1);
         recording.notice(2, &SignalEvent::Frozen);
-        assert_eq!((recording.signal(), recording.banner(false)), (Signal::Live, None));
+        assert_eq!(recording.signal(), Signal::Live);
         let (history, alarms) = recording.into_history();
         assert!(alarms.is_empty() && history.last().unwrap().reason.contains("repeats one picture"));
     }

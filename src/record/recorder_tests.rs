@@ -89,7 +89,7 @@ fn captured_planes_come_back_as_they_were() {
     let folder = tempfile::tempdir().unwrap();
     for (format, range) in [(PixelFormat::Nv12, Range::Limited), (PixelFormat::I420, Range::Full), (PixelFormat::Rgb, Range::Full)] {
         let path = folder.path().join(format!("{}.mp4", format.name()));
-        let layout = FrameLayout::new(format, Colorimetry { matrix: Matrix::Bt709, range }, 130, 70).unwrap();
+        let layout = FrameLayout::new(format, Colorimetry { matrix: Matrix::Bt709, range, transfer: Default::default() }, 130, 70).unwrap();
         let mut recorder = Recorder::new(plan(Settings { quality: 4, ..settings() }, 25.0)).unwrap();
         recorder.start(Some(vec![(Stream::Clean, path.clone())]));
         assert!(recorder.wants(Stream::Clean) && !recorder.wants(Stream::Overlay));
@@ -287,7 +287,7 @@ fn a_key_starts_and_stops_recordings_with_names_of_their_own_within_the_budget()
     let own =
         Settings { dir: Some(dir.clone()), streams: vec![Stream::Overlay, Stream::Clean], disk_budget_mb: 1, quality: 1, ..settings() };
     let mut recorder = Recorder::new(plan(own, 25.0)).unwrap();
-    let layout = FrameLayout::new(PixelFormat::Nv12, Colorimetry { matrix: Matrix::Bt709, range: Range::Limited }, 64, 48).unwrap();
+    let layout = FrameLayout::new(PixelFormat::Nv12, Colorimetry { matrix: Matrix::Bt709, range: Range::Limited, transfer: Default::default() }, 64, 48).unwrap();
     let (width, height) = (160, 120);
     let (input, picture) = (Input::Presented { width, height }, noise(5, width * height * 4));
     let mut frame = 0;

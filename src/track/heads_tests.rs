@@ -26,7 +26,7 @@ impl Stream {
 
     /// `colour` of an input pixel.
     fn show_at(&mut self, ms: u64, width: usize, height: usize, colour: impl Fn(usize, usize) -> [u8; 3]) -> Scene {
-        let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Full };
+        let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Full, transfer: Default::default() };
         let layout = FrameLayout::new(PixelFormat::Rgb, colorimetry, width, height).unwrap();
         let mut data = vec![0; layout.size];
         for y in 0..height {

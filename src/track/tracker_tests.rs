@@ -1,3 +1,4 @@
+use crate::base::ids::ClassId;
 use super::*;
 use proptest::prelude::*;
 
