@@ -377,22 +377,26 @@ mod tests {
         let picture = Owned::noise(FORMATS[0], COLORIMETRIES[1], 640, 360, 3).frame();
         let live = now(state::Signal::Live, state::Ai::Running);
         let (mut feed, wake) = feed(false);
-        let mut shown = |control: Control| {
-            feed.obey(control);
+        // None: anything else that the operator does.
+        let mut shown = |request: Option<PipRequest>| {
+            match request {
+                Some(request) => feed.ask_pip(request),
+                None => feed.close_pip(),
+            }
             feed.note(&picture);
             await_layer(&mut feed, &wake, 3_000 * MS, &live);
             let layout = *feed.hud.layout();
             let carried = feed.layer(3_000 * MS).map(|(layer, declared)| (layer.rects.clone(), declared[5] == layout.pip.window()));
             carried.map(|(rects, is_declared)| is_declared && rects.contains(&layout.pip.picture) && rects.contains(&layout.pip.caption))
         };
-        for control in [Control::Overlay(OverlayMode::Off), Control::Pip(PipRequest::Freeze)] {
-            assert_eq!(shown(Control::Pip(PipRequest::Freeze)), Some(true));
-            assert_eq!(shown(control), None, "{control:?}");
+        for request in [None, Some(PipRequest::Freeze)] {
+            assert_eq!(shown(Some(PipRequest::Freeze)), Some(true));
+            assert_eq!(shown(request), None, "{request:?}");
         }
-        assert_eq!(shown(Control::Pip(PipRequest::Zoom)), Some(true));
-        assert_eq!(shown(Control::ToggleHud).map(drop), Some(()), "the status display, and no picture");
+        assert_eq!(shown(Some(PipRequest::Zoom)), Some(true));
+        assert_eq!(shown(None), None);
         assert!(!feed.pip.is_open());
-        feed.obey(Control::Pip(PipRequest::Clean));
+        feed.ask_pip(PipRequest::Clean);
         feed.note(&picture);
         feed.refresh(4_000 * MS, &now(state::Signal::Lost, state::Ai::Running));
         assert!(!feed.pip.is_open(), "no picture, none in it");

@@ -189,7 +189,7 @@ mod tests {
                     clock.sleep_until_ns(due_ns);
                 }
                 Pull::Idle => silent_ns += clock.now_ns() - before_ns,
-                Pull::End => panic!("a simulator never ends"),
+                other => panic!("a simulator gives pictures or none: {other:?}"),
             }
         }
         assert_eq!(came, [0, 1, 2, 7, 8, 9, 10, 11, 12]);

@@ -6,7 +6,7 @@ use crate::base::texts::Language;
 use crate::display::hud::Layout;
 use crate::display::hud::screen::Screen;
 use crate::display::pip::Pip;
-use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range};
+use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range, Transfer};
 use crate::overlay::Layer;
 use crate::overlay::host::{Target, compose_blank, compose_full};
 use crate::overlay::testing::{Owned, write_png};
@@ -100,7 +100,7 @@ pub(super) fn painted(status: &Status, language: Language, width: usize, height:
     (layer, has_room)
 }
 
-const RGB: Colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Full, transfer: Default::default() };
+const RGB: Colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Full, transfer: Transfer::Sdr };
 
 /// A laparoscopic picture if there is one, else the brightest and the darkest that there can be.
 fn pictures(width: usize, height: usize) -> Vec<(&'static str, Owned)> {
