@@ -105,7 +105,14 @@ impl Detector {
     }
 
     /// `coverage`: of each instance, id and part of each pixel of the map that it covers.
-    pub fn analyse(&mut self, coverage: &[(u8, Vec<f32>)], tips: &[(u8, [f32; 2])], layout: &FrameLayout, frame: u64, capture_ns: u64) -> Scene {
+    pub fn analyse(
+        &mut self,
+        coverage: &[(u8, Vec<f32>)],
+        tips: &[(u8, [f32; 2])],
+        layout: &FrameLayout,
+        frame: u64,
+        capture_ns: u64,
+    ) -> Scene {
         self.fail(coverage);
         self.fill(coverage, tips);
         let picture = [layout.width, layout.height];

@@ -50,8 +50,14 @@ pub fn with_detector(options: &Options) -> serde_json::Value {
 
 fn run(options: &Options, eyes: Eyes) -> serde_json::Value {
     println!("{}", if eyes == Eyes::Engine { "the engine" } else { "a detector with known faults" });
-    println!("simulator, {}×{} at {} fps, loop {} s, {} s a seed", options.size[0], options.size[1], options.fps, options.loop_s, options.seconds);
-    println!("  {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>8} {:>8} {:>8}", "seed", "HOTA", "DetA", "AssA", "LocA", "IDF1", "MOTA", "missed", "extra", "switches", "tip p50%", "mask IoU");
+    println!(
+        "simulator, {}×{} at {} fps, loop {} s, {} s a seed",
+        options.size[0], options.size[1], options.fps, options.loop_s, options.seconds
+    );
+    println!(
+        "  {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>8} {:>8} {:>8}",
+        "seed", "HOTA", "DetA", "AssA", "LocA", "IDF1", "MOTA", "missed", "extra", "switches", "tip p50%", "mask IoU"
+    );
     let (mut all, mut rows, mut hotas, mut idf1s) = (Figures::default(), Vec::new(), Vec::new(), Vec::new());
     for &seed in &options.seeds {
         let (sequence, figures) = clip(seed, options, eyes);
@@ -59,7 +65,17 @@ fn run(options: &Options, eyes: Eyes) -> serde_json::Value {
         let (tip, iou) = (Spread::of(&figures.tip_error_percent), Spread::of(&figures.mask_iou));
         println!(
             "  {seed:>6} {:6.3} {:6.3} {:6.3} {:6.3} {:6.3} {:6.3} {:6} {:6} {:8} {:8.2} {:8.3}",
-            hota.hota, hota.det_a, hota.ass_a, hota.loc_a, identity.idf1, clear.mota, clear.missed, clear.invented, clear.switches, tip.p50, iou.mean
+            hota.hota,
+            hota.det_a,
+            hota.ass_a,
+            hota.loc_a,
+            identity.idf1,
+            clear.mota,
+            clear.missed,
+            clear.invented,
+            clear.switches,
+            tip.p50,
+            iou.mean
         );
         rows.push(json!({ "seed": seed, "hota": hota, "identity": identity, "clear": clear, "tip_error_percent": tip, "mask_iou": iou }));
         hotas.push(hota.hota);
@@ -73,7 +89,12 @@ fn run(options: &Options, eyes: Eyes) -> serde_json::Value {
     let (tip, track) = (Spread::of(&all.tip_error_percent), Spread::of(&all.track_ms));
     println!(
         "  mean HOTA {:.3} (goal 0.80)   IDF1 {:.3} (goal 0.90)   tip error p50 {:.2} % p95 {:.2} % of the width (goal 1)   track stage p50 {:.2} p95 {:.2} ms",
-        Spread::of(&hotas).mean, Spread::of(&idf1s).mean, tip.p50, tip.p95, track.p50, track.p95
+        Spread::of(&hotas).mean,
+        Spread::of(&idf1s).mean,
+        tip.p50,
+        tip.p95,
+        track.p50,
+        track.p95
     );
     all.tip.print("tip, 15–60 ms old");
     all.shaft.print("shaft, 15–60 ms old");
@@ -108,7 +129,8 @@ fn clip(seed: u64, options: &Options, eyes: Eyes) -> (Sequence, Figures) {
             Some(analyser) => analyser.analyse(view, stamps, &|| true).expect("the engine runs").expect("nothing is overwritten"),
             None => {
                 let scale = [detector::WIDTH as f32 / options.size[0] as f32, detector::HEIGHT as f32 / options.size[1] as f32];
-                let tips = shot.instruments.iter().filter_map(|i| Some((i.id.0 as u8, i.tip.map(|tip| [tip[0] * scale[0], tip[1] * scale[1]])?)));
+                let tips =
+                    shot.instruments.iter().filter_map(|i| Some((i.id.0 as u8, i.tip.map(|tip| [tip[0] * scale[0], tip[1] * scale[1]])?)));
                 detector.analyse(&shot.coverage, &tips.collect::<Vec<_>>(), simulator.layout(), index as u64, capture_ns)
             }
         };
@@ -132,7 +154,9 @@ fn clip(seed: u64, options: &Options, eyes: Eyes) -> (Sequence, Figures) {
 }
 
 fn small(truth: &Truth, width: usize, height: usize) -> Vec<u8> {
-    let at = |x: usize, y: usize| truth.instance_mask[(2 * y + 1) * truth.height / (2 * height) * truth.width + (2 * x + 1) * truth.width / (2 * width)];
+    let at = |x: usize, y: usize| {
+        truth.instance_mask[(2 * y + 1) * truth.height / (2 * height) * truth.width + (2 * x + 1) * truth.width / (2 * width)]
+    };
     (0..width * height).map(|i| u8::from(at(i % width, i / width) != 0)).collect()
 }
 

@@ -185,11 +185,7 @@ impl Sequence {
         let most = f64::from(common.iter().copied().max().unwrap_or(0));
         let right: f64 = best_pairs(rows, columns, most, score).into_iter().map(|(row, column)| score(row, column)).sum();
         let part = |of: f64| if of > 0.0 { (right / of) as f32 } else { 0.0 };
-        Identity {
-            idf1: part(f64::from(truth + found) / 2.0),
-            precision: part(f64::from(found)),
-            recall: part(f64::from(truth)),
-        }
+        Identity { idf1: part(f64::from(truth + found) / 2.0), precision: part(f64::from(found)), recall: part(f64::from(truth)) }
     }
 
     pub fn clear(&self) -> Clear {

@@ -336,6 +336,8 @@ impl DisplayThread {
         } else {
             self.wait_locked(run, &frame);
         }
+        // A frame that waited is handed over when its wait is over.
+        let now_ns = if self.pulled.is_some() { now_ns } else { self.clock.now_ns() };
         if let Some(before) = run.on_screen.take()
             && self.sinks.want_pixels(before.frame.id())
         {

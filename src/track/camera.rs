@@ -12,9 +12,9 @@ const MOST: f32 = 4.0;
 /// Samples brighter than this (of 255) are reflections and go their own way.
 const SHINY: f32 = 235.0;
 /// The camera has moved if the shift explains so much of what has changed ...
-const EXPLAINED: f32 = 0.4;
+const EXPLAINED: f32 = 0.25;
 /// ... and there was something to explain, levels (root mean square).
-const CHANGED: f32 = 0.7;
+const CHANGED: f32 = 0.4;
 
 /// Compares each frame with the one before it.
 #[derive(Debug, Default)]

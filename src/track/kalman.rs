@@ -45,11 +45,7 @@ fn start(noise: Noise) -> [f32; 3] {
 }
 
 fn widened([p, c, v]: [f32; 3], dt_s: f32, agility: f32) -> [f32; 3] {
-    [
-        p + 2.0 * dt_s * c + dt_s * dt_s * v + agility * dt_s.powi(3) / 3.0,
-        c + dt_s * v + agility * dt_s * dt_s / 2.0,
-        v + agility * dt_s,
-    ]
+    [p + 2.0 * dt_s * c + dt_s * dt_s * v + agility * dt_s.powi(3) / 3.0, c + dt_s * v + agility * dt_s * dt_s / 2.0, v + agility * dt_s]
 }
 
 /// Gains for position and velocity, and what remains uncertain after a measurement.

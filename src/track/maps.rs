@@ -408,7 +408,11 @@ mod tests {
     #[test]
     fn averaging_steadies_what_stands_still_and_delays_nothing_that_moves() {
         let spec = spec(HeadKind::Instrument, Activation::None, &[13], TensorLayout::Nchw, 16, 8);
-        let still = |share: f32| Stillness { width: 2, height: 1, share: vec![share, 1.0], ..Stillness::default() };
+        let still = |share: f32| {
+            let mut stillness = Stillness::default();
+            (stillness.width, stillness.height, stillness.share) = (2, 1, vec![share, 1.0]);
+            stillness
+        };
         let mut maps = Maps::default();
         let mut show = |value: f32, share: f32| {
             let data = vec![value; spec.len()];

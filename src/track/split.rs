@@ -68,7 +68,8 @@ mod tests {
 
     /// Two bars of a 160×90 map that meet at their tips, in a picture four times as large.
     fn meeting() -> (Maps, Mapping) {
-        let mut maps = Maps { width: 160, height: 90, has_instrument: true, ..Maps::default() };
+        let mut maps = Maps::default();
+        (maps.width, maps.height, maps.has_instrument) = (160, 90, true);
         maps.labels = vec![2; 160 * 90];
         for x in 0..80 {
             for y in 40..48 {

@@ -116,7 +116,11 @@ mod tests {
             for frame in 0..10 {
                 stillness.update(&input(&spec, 4, frame), &spec, u64::from(frame) * 16_666_667);
             }
-            assert!((stillness.width, stillness.height) == (5, 3) && stillness.share.iter().all(|&share| share < 0.2), "{:?}", stillness.share);
+            assert!(
+                (stillness.width, stillness.height) == (5, 3) && stillness.share.iter().all(|&share| share < 0.2),
+                "{:?}",
+                stillness.share
+            );
             assert!((stillness.reference[4] - 60.0).abs() < 2.0, "brightness, last block of the first row: {}", stillness.reference[4]);
             stillness.update(&input(&spec, 6, 10), &spec, 166_666_670);
             let share = |x: usize| stillness.share[stillness.width + x];

@@ -294,7 +294,8 @@ fn cost(track: &Followed, detection: &Detection, look: &Look, side: f32, is_low:
         // Boxes of crossing instruments overlap; their tips tell them apart ...
         apart = 0.5 * apart + 0.5 * distance(tip, seen) / side;
     }
-    let same_entry = detection.axis.is_some() && track.axis().is_some() && distance(track.last.foot, foot_of(detection)) <= SAME_FOOT * side;
+    let same_entry =
+        detection.axis.is_some() && track.axis().is_some() && distance(track.last.foot, foot_of(detection)) <= SAME_FOOT * side;
     let gate = if is_low { LOW_GATE_OVERLAP } else { GATE_OVERLAP };
     if overlap < gate && (is_low || apart > GATE_DISTANCE) && !same_entry {
         return FORBIDDEN;

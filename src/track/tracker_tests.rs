@@ -1,5 +1,7 @@
-use crate::base::ids::ClassId;
+use super::super::memory::REMEMBERED_NS;
 use super::*;
+use crate::base::ids::ClassId;
+use crate::scene::Trust;
 use proptest::prelude::*;
 
 const PICTURE: [u32; 2] = [1280, 720];
@@ -44,7 +46,7 @@ fn an_id_lives_through_a_short_miss_and_not_through_a_long_one() {
     assert_eq!(step(vec![], 100_000_000), [0u32; 0], "not shown while missed");
     assert_eq!(step(vec![seen(310.0, 300.0, 0.95)], 250_000_000), [0]);
     assert_eq!(step(vec![], 100_000_000), [0u32; 0]);
-    assert_eq!(step(vec![seen(310.0, 300.0, 0.95)], 350_000_000), [1]);
+    assert_eq!(step(vec![seen(310.0, 300.0, 0.95)], REMEMBERED_NS + 500_000_000), [1]);
 }
 
 #[test]
@@ -88,6 +90,117 @@ fn the_class_is_voted_over_frames() {
     assert_eq!(classes, [5; 12]);
 }
 
+/// A shaft of that length that comes in through the left rim (or the right one) at height `y`.
+fn shaft(is_left: bool, length: f32, y: f32) -> Detection {
+    let (x0, x1, tip, way) = if is_left { (0.0, length, length, 1.0) } else { (1280.0 - length, 1280.0, 1280.0 - length, -1.0) };
+    let outline = vec![[x0, y - 20.0], [x1, y - 20.0], [x1, y + 20.0], [x0, y + 20.0]];
+    let bbox = [x0, y - 20.0, x1, y + 20.0];
+    Detection { class: ClassId(5), confidence: 0.9, bbox, tip: Some([tip, y]), axis: Some([way, 0.0]), outlines: vec![outline] }
+}
+
+#[test]
+fn an_instrument_that_comes_back_where_it_left_is_known_again() {
+    let mut tracker = Tracker::default();
+    let mut now = 0;
+    let mut step = |tracker: &mut Tracker, detections: Vec<Detection>| {
+        now += FRAME_NS;
+        (ids(&tracker.step(detections, now, PICTURE)), tracker.departed())
+    };
+    for frame in 0..40 {
+        step(&mut tracker, vec![shaft(true, 500.0 - 12.0 * frame as f32, 300.0)]);
+    }
+    let mut departed = Vec::new();
+    for _ in 0..60 {
+        departed = step(&mut tracker, vec![]).1;
+    }
+    assert_eq!(departed.len(), 1);
+    assert_eq!((departed[0].id, departed[0].at), (TrackId(0), [0.0, 300.0]));
+    // Another one through the other wall, then the first again.
+    step(&mut tracker, vec![shaft(false, 60.0, 500.0)]);
+    assert_eq!(step(&mut tracker, vec![shaft(false, 70.0, 500.0)]).0, [1]);
+    step(&mut tracker, vec![shaft(true, 60.0, 330.0), shaft(false, 80.0, 500.0)]);
+    let (seen, departed) = step(&mut tracker, vec![shaft(true, 70.0, 330.0), shaft(false, 80.0, 500.0)]);
+    assert_eq!((seen, departed), (vec![0, 1], vec![]));
+}
+
+#[test]
+fn one_missed_frame_is_bridged_unsure_and_a_second_is_not() {
+    let mut tracker = Tracker::default();
+    for frame in 0..10 {
+        tracker.step(vec![shaft(true, 500.0 + 6.0 * frame as f32, 300.0)], frame * FRAME_NS, PICTURE);
+    }
+    let bridged = tracker.step(vec![], 10 * FRAME_NS, PICTURE);
+    assert_eq!((ids(&bridged), bridged[0].state), (vec![0], Trust::Unsure));
+    assert!((bridged[0].tip.unwrap()[0] - 560.0).abs() < 12.0, "{:?}", bridged[0].tip);
+    assert!(tracker.step(vec![], 11 * FRAME_NS, PICTURE).is_empty());
+}
+
+#[test]
+fn little_confidence_continues_a_track_and_starts_none() {
+    let mut tracker = Tracker::default();
+    let faint = |length: f32| Detection { confidence: 0.45, ..shaft(true, length, 300.0) };
+    for frame in 0..10 {
+        assert!(tracker.step(vec![faint(500.0)], frame * FRAME_NS, PICTURE).is_empty());
+    }
+    tracker.step(vec![shaft(true, 500.0, 300.0)], 10 * FRAME_NS, PICTURE);
+    assert_eq!(ids(&tracker.step(vec![shaft(true, 500.0, 300.0)], 11 * FRAME_NS, PICTURE)), [0]);
+    for frame in 12..30 {
+        assert_eq!(ids(&tracker.step(vec![faint(500.0)], frame * FRAME_NS, PICTURE)), [0]);
+    }
+}
+
+#[test]
+fn an_instrument_that_something_lies_across_stays_one() {
+    let mut tracker = Tracker::default();
+    for frame in 0..10 {
+        tracker.step(vec![shaft(true, 600.0, 300.0)], frame * FRAME_NS, PICTURE);
+    }
+    for frame in 10..16 {
+        let mut far = shaft(true, 600.0, 300.0);
+        far.bbox[0] = 400.0;
+        far.outlines[0].iter_mut().for_each(|point| point[0] = point[0].max(400.0));
+        let near = Detection { tip: Some([300.0, 300.0]), ..shaft(true, 300.0, 300.0) };
+        let tracks = tracker.step(vec![near, far], frame * FRAME_NS, PICTURE);
+        assert_eq!(ids(&tracks), [0], "frame {frame}");
+        assert_eq!((tracks[0].bbox, tracks[0].outlines.len()), ([0.0, 280.0, 600.0, 320.0], 2));
+    }
+    assert_eq!(ids(&tracker.step(vec![shaft(true, 600.0, 300.0)], 16 * FRAME_NS, PICTURE)), [0]);
+}
+
+#[test]
+fn the_tip_does_not_follow_what_hangs_on_it_for_a_moment() {
+    let mut tracker = Tracker::default();
+    let mut tip = |frame: u64, at: [f32; 2]| {
+        let detection = Detection { tip: Some(at), ..shaft(true, 600.0, 300.0) };
+        tracker.step(vec![detection], frame * FRAME_NS, PICTURE)[..].first().and_then(|track| track.tip)
+    };
+    for frame in 0..12 {
+        tip(frame, [600.0, 300.0]);
+    }
+    for frame in 12..14 {
+        let shown = tip(frame, [640.0, 380.0]).unwrap();
+        assert!(distance(shown, [600.0, 300.0]) < 6.0, "{shown:?}");
+    }
+    for frame in 14..20 {
+        tip(frame, [640.0, 380.0]);
+    }
+    assert!(distance(tip(20, [640.0, 380.0]).unwrap(), [640.0, 380.0]) < 6.0, "but what stays is true");
+}
+
+#[test]
+fn what_is_followed_goes_with_the_camera() {
+    let mut tracker = Tracker::default();
+    for frame in 0..10u64 {
+        tracker.compensate([0.0; 2], frame * FRAME_NS, PICTURE);
+        tracker.step(vec![seen(600.0, 300.0, 0.95)], frame * FRAME_NS, PICTURE);
+    }
+    // The camera sets off: a hundredth of the width a frame, all at once.
+    tracker.compensate([0.01, 0.0], 10 * FRAME_NS, PICTURE);
+    let tracks = tracker.step(vec![seen(612.8, 300.0, 0.95)], 10 * FRAME_NS, PICTURE);
+    let full = 12.8 / 0.033_333;
+    assert!(tracks[0].velocity_px_s[0] > 0.5 * full && tracks[0].velocity_px_s[0] < 1.2 * full, "{:?}", tracks[0].velocity_px_s);
+}
+
 proptest! {
     /// Whatever is seen whenever: ids are unique in a frame and never come back after they were given up.
     #[test]
@@ -107,8 +220,33 @@ proptest! {
                 prop_assert!(tracks[..i].iter().all(|other| other.id != track.id));
                 prop_assert!(track.velocity_px_s.iter().all(|v| v.abs() <= 12_800.0));
                 if let Some(before) = last_seen.insert(track.id, now) {
-                    prop_assert!(now - before <= MAX_MISSED_NS);
+                    prop_assert!(now - before <= REMEMBERED_NS);
                 }
+            }
+        }
+    }
+
+    /// Whatever is seen whenever: a mark at the rim is of an instrument that is not in the picture, lies on the rim, stands still
+    /// for as long as it is there, and is gone in time.
+    #[test]
+    fn an_edge_mark_stands_still_on_the_rim_and_goes_in_time(frames in proptest::collection::vec(
+        (10_000_000u64..200_000_000, proptest::option::weighted(0.7, (any::<bool>(), 20f32..600.0)), -30f32..30.0), 1..200)) {
+        let mut tracker = Tracker::default();
+        let (mut now, mut marks) = (0, std::collections::HashMap::new());
+        let mut length = 300.0;
+        for (skip, present, change) in frames {
+            now += skip;
+            length = (length + change).clamp(10.0, 700.0);
+            let detections = present.map(|(is_left, y)| shaft(is_left, length, y.max(30.0))).into_iter().collect();
+            let tracks = tracker.step(detections, now, PICTURE);
+            for departed in tracker.departed() {
+                prop_assert!(tracks.iter().all(|track| track.id != departed.id));
+                prop_assert!(departed.seen_ns <= now && now - departed.seen_ns <= REMEMBERED_NS);
+                let [x, y] = departed.at;
+                prop_assert!((0.0..=1280.0).contains(&x) && (0.0..=720.0).contains(&y));
+                prop_assert!(x == 0.0 || x == 1280.0 || y == 0.0 || y == 720.0);
+                let before = *marks.entry((departed.id, departed.seen_ns)).or_insert(departed.at);
+                prop_assert_eq!(before, departed.at, "an edge mark moved");
             }
         }
     }
