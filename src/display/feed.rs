@@ -211,7 +211,7 @@ mod tests {
         let (feed, seen) = feed(None);
         for (round, format) in FORMATS.into_iter().enumerate() {
             let (width, height) = (128 + 16 * round, 72);
-            let picture = Owned::noise(format, COLORIMETRIES[round], width, height, round as u64);
+            let picture = Owned::noise(format, COLORIMETRIES[round % COLORIMETRIES.len()], width, height, round as u64);
             offer_until_taken(&feed, &picture.frame());
             let mut wish = vec![0; 4 * width * height];
             compose_full(&picture.view(), &[], &mut Target { data: &mut wish, stride: 4 * width, width, height }).unwrap();

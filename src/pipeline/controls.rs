@@ -312,7 +312,7 @@ pub(crate) mod tests {
         for action in
             [Action::Look, Action::Labels, Action::Hud, Action::Group(3), Action::OpacityDown, Action::Language]
         {
-            assert_eq!(controls.take(Input::Act(action), 5), None);
+            assert_eq!(controls.take(Input::Act(action), 5), Some(Errand::ClosePictureInPicture));
             assert!(is_on(&controls), "{action:?}");
         }
         let view = controls.view();

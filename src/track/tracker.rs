@@ -250,7 +250,9 @@ impl Tracker {
         if track.id.is_some() {
             return;
         }
-        let comes_from_outside = detection.axis.is_some() || detection.tip.is_some();
+        // Of what is known by its box alone nobody can say where it came from.
+        let is_box_alone = detection.outlines.is_empty();
+        let comes_from_outside = detection.axis.is_some() || detection.tip.is_some() || is_box_alone;
         let is_confirmed = if comes_from_outside {
             track.hits >= HITS_TO_CONFIRM || track.confidence >= CONFIRMED_AT_ONCE
         } else {
