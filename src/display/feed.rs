@@ -220,7 +220,7 @@ mod tests {
         feed.offer_blank(16, 16);
         assert!(seen.recv().unwrap().chunks_exact(4).all(|p| p == [0, 0, 0, 255]), "no signal is black");
         let (counts, outcome) = feed.finish();
-        assert_eq!(counts, FeedCounts { shown: 3, dropped: 0 });
+        assert_eq!(counts, FeedCounts { shown: FORMATS.len() as u64, dropped: 0 });
         outcome.unwrap();
     }
 
