@@ -5,7 +5,10 @@ use crate::infer::{InputSpec, TensorLayout};
 
 /// Side of the blocks in which the input is compared, in its pixels.
 const BLOCK: usize = 8;
-/// A block whose mean brightness is off by less than this (of 255) stands still; from the second on it is all new.
+/// Brightness, red against green and blue against green: what is compared. Colour is noisier and counts for less.
+const KINDS: usize = 3;
+const COLOUR_WEIGHT: f32 = 1.0 / 3.0;
+/// A block whose mean is off by less than this (of 255) stands still; from the second on it is all new.
 const STILL_TO: f32 = 0.8;
 const NEW_FROM: f32 = 2.4;
 /// Where it stands still an answer is averaged over about so long, s.
@@ -17,9 +20,10 @@ pub struct Stillness {
     pub width: usize,
     pub height: usize,
     pub share: Vec<f32>,
-    /// Brightness that was averaged as the answers were, 0..255.
-    reference: Vec<f32>,
-    now: Vec<f32>,
+    /// What was averaged as the answers were; as `now`.
+    reference: Vec<[f32; KINDS]>,
+    /// Of each block, 0..255.
+    now: Vec<[f32; KINDS]>,
     off: Vec<f32>,
     last_ns: Option<u64>,
 }
@@ -28,7 +32,7 @@ impl Stillness {
     /// Takes in the network's input for the frame captured at `capture_ns`.
     pub fn update(&mut self, input: &[f32], spec: &InputSpec, capture_ns: u64) {
         let (width, height) = ((spec.width as usize).div_ceil(BLOCK), (spec.height as usize).div_ceil(BLOCK));
-        self.brightness(input, spec, width, height);
+        self.average(input, spec, width, height);
         let is_first = (self.width, self.height) != (width, height) || self.last_ns.is_none();
         let dt_s = self.last_ns.map_or(0.0, |last| capture_ns.saturating_sub(last) as f32 / 1e9);
         (self.width, self.height, self.last_ns) = (width, height, Some(capture_ns));
@@ -40,7 +44,8 @@ impl Stillness {
         }
         let least = 1.0 - (-dt_s / AVERAGED_S).exp();
         self.off.clear();
-        self.off.extend(self.now.iter().zip(&self.reference).map(|(now, then)| (now - then).abs()));
+        let off = |(now, then): (&[f32; KINDS], &[f32; KINDS])| (0..KINDS).map(|kind| (now[kind] - then[kind]).abs()).fold(0.0, f32::max);
+        self.off.extend(self.now.iter().zip(&self.reference).map(off));
         for y in 0..height {
             for x in 0..width {
                 // What moves beside it concerns it too.
@@ -55,17 +60,17 @@ impl Stillness {
             }
         }
         for ((reference, now), share) in self.reference.iter_mut().zip(&self.now).zip(&self.share) {
-            *reference += share * (now - *reference);
+            reference.iter_mut().zip(now).for_each(|(reference, now)| *reference += share * (now - *reference));
         }
     }
 
-    /// Mean brightness of each block, 0..255.
-    fn brightness(&mut self, input: &[f32], spec: &InputSpec, width: usize, height: usize) {
+    /// Means of each block, 0..255; channels in the order of the input.
+    fn average(&mut self, input: &[f32], spec: &InputSpec, width: usize, height: usize) {
         let (w, h) = (spec.width as usize, spec.height as usize);
         self.now.clear();
-        self.now.resize(width * height, 0.0);
+        self.now.resize(width * height, [0.0; KINDS]);
         for channel in 0..3 {
-            let (gain, offset) = (85.0 * spec.std[channel], 85.0 * spec.mean[channel]);
+            let (gain, offset) = (255.0 * spec.std[channel], 255.0 * spec.mean[channel]);
             for y in 0..h {
                 for (block, now) in self.now[y / BLOCK * width..][..width].iter_mut().enumerate() {
                     let columns = block * BLOCK..((block + 1) * BLOCK).min(w);
@@ -75,9 +80,13 @@ impl Stillness {
                         TensorLayout::Nchw => input[(channel * h + y) * w + columns.start..][..columns.len()].iter().sum(),
                         TensorLayout::Nhwc => columns.clone().map(|x| input[(y * w + x) * 3 + channel]).sum(),
                     };
-                    *now += (sum * gain + columns.len() as f32 * offset) * part;
+                    now[channel] += (sum * gain + columns.len() as f32 * offset) * part;
                 }
             }
+        }
+        for now in &mut self.now {
+            let [first, green, last] = *now;
+            *now = [(first + green + last) / 3.0, (first - green) * COLOUR_WEIGHT, (last - green) * COLOUR_WEIGHT];
         }
     }
 }
@@ -121,11 +130,27 @@ mod tests {
                 "{:?}",
                 stillness.share
             );
-            assert!((stillness.reference[4] - 60.0).abs() < 2.0, "brightness, last block of the first row: {}", stillness.reference[4]);
+            assert!(
+                (stillness.reference[4][0] - 60.0).abs() < 2.0,
+                "brightness, last block of the first row: {:?}",
+                stillness.reference[4]
+            );
             stillness.update(&input(&spec, 6, 10), &spec, 166_666_670);
             let share = |x: usize| stillness.share[stillness.width + x];
             assert!(share(0) > 0.99 && share(1) > 0.99 && share(4) < 0.2, "{:?}", stillness.share);
         }
+    }
+
+    #[test]
+    fn another_colour_as_bright_is_a_change() {
+        let spec = spec(TensorLayout::Nchw);
+        let plain = |colour: [f32; 3]| -> Vec<f32> {
+            (0..3 * 36 * 20).map(|i| (colour[i / 720] / 255.0 - spec.mean[i / 720]) / spec.std[i / 720]).collect()
+        };
+        let mut stillness = Stillness::default();
+        stillness.update(&plain([200.0, 20.0, 20.0]), &spec, 0);
+        stillness.update(&plain([20.0, 20.0, 200.0]), &spec, 16_666_667);
+        assert!(stillness.share.iter().all(|&share| share > 0.99), "{:?}", stillness.share);
     }
 
     #[test]

@@ -80,8 +80,8 @@ impl Tracker {
         let side = picture[0].max(picture[1]) as f32;
         let dt_s = self.last_ns.map_or(0.0, |last| capture_ns.saturating_sub(last) as f32 / 1e9).min(MAX_STEP_S);
         self.last_ns = Some(capture_ns);
-        self.memory.age(capture_ns);
         self.give_up(capture_ns, picture);
+        self.memory.age(capture_ns);
         for track in &mut self.followed {
             track.predict(dt_s, side);
         }
