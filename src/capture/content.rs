@@ -157,7 +157,8 @@ mod tests {
 
     impl Still {
         fn new(format: PixelFormat, range: Range, value: u8) -> Self {
-            let layout = FrameLayout::new(format, Colorimetry { matrix: Matrix::Bt709, range, transfer: Default::default() }, 200, 300).unwrap();
+            let layout =
+                FrameLayout::new(format, Colorimetry { matrix: Matrix::Bt709, range, transfer: Default::default() }, 200, 300).unwrap();
             Still { layout, bytes: vec![value; layout.size] }
         }
 

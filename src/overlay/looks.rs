@@ -1,11 +1,11 @@
 //! How the overlay looks as a whole: marks, names, the rim, the budget; and pictures of all of it to look at.
 
 use crate::base::classes::{self, ClassKind};
+use crate::base::texts::Language;
 use crate::overlay::coverage::covered_px;
 use crate::overlay::draw::DrawList;
 use crate::overlay::draw::tests::{blob, departed, finding, scene, shaft, tissue, track};
 use crate::overlay::host::{Target, compose_full};
-use crate::base::texts::Language;
 use crate::overlay::paint::tests::{STILL, check, painted, style};
 use crate::overlay::paint::{Painter, paint};
 use crate::overlay::raster::Raster;

@@ -13,8 +13,8 @@
 //! One input is enough for a clean picture; two deliberate ones, or one long one, for an overlay. A switch that is
 //! already down when the overlay goes off must be let go before it counts again, and a key that repeats counts once.
 
-use crate::overlay::OverlayMode;
 use crate::base::texts::Language;
+use crate::overlay::OverlayMode;
 use crate::overlay::style::ClassSet;
 use serde::Deserialize;
 
@@ -309,9 +309,7 @@ pub(crate) mod tests {
             assert!(!is_on(&controls), "{input:?}");
         }
         let mut controls = Controls::new(choices(), Start::On);
-        for action in
-            [Action::Look, Action::Labels, Action::Hud, Action::Group(3), Action::OpacityDown, Action::Language]
-        {
+        for action in [Action::Look, Action::Labels, Action::Hud, Action::Group(3), Action::OpacityDown, Action::Language] {
             assert_eq!(controls.take(Input::Act(action), 5), Some(Errand::ClosePictureInPicture));
             assert!(is_on(&controls), "{action:?}");
         }

@@ -4,8 +4,8 @@
 
 use crate::base::classes;
 use crate::base::slot::{Slot, Wake};
-use crate::overlay::OverlayMode;
 use crate::base::texts::Language;
+use crate::overlay::OverlayMode;
 use crate::pipeline::controls::Choices;
 use serde::{Deserialize, Serialize};
 use std::io::{Read, Write};

@@ -125,7 +125,8 @@ mod tests {
     ];
 
     fn layout(format: PixelFormat, width: usize, height: usize) -> FrameLayout {
-        FrameLayout::new(format, Colorimetry { matrix: Matrix::Bt709, range: Range::Limited, transfer: Default::default() }, width, height).unwrap()
+        FrameLayout::new(format, Colorimetry { matrix: Matrix::Bt709, range: Range::Limited, transfer: Default::default() }, width, height)
+            .unwrap()
     }
 
     #[test]

@@ -287,7 +287,13 @@ fn a_key_starts_and_stops_recordings_with_names_of_their_own_within_the_budget()
     let own =
         Settings { dir: Some(dir.clone()), streams: vec![Stream::Overlay, Stream::Clean], disk_budget_mb: 1, quality: 1, ..settings() };
     let mut recorder = Recorder::new(plan(own, 25.0)).unwrap();
-    let layout = FrameLayout::new(PixelFormat::Nv12, Colorimetry { matrix: Matrix::Bt709, range: Range::Limited, transfer: Default::default() }, 64, 48).unwrap();
+    let layout = FrameLayout::new(
+        PixelFormat::Nv12,
+        Colorimetry { matrix: Matrix::Bt709, range: Range::Limited, transfer: Default::default() },
+        64,
+        48,
+    )
+    .unwrap();
     let (width, height) = (160, 120);
     let (input, picture) = (Input::Presented { width, height }, noise(5, width * height * 4));
     let mut frame = 0;

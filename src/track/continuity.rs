@@ -109,7 +109,13 @@ mod tests {
     }
 
     fn layout(width: usize) -> FrameLayout {
-        FrameLayout::new(PixelFormat::Nv12, Colorimetry { matrix: Matrix::Bt709, range: Range::Limited, transfer: Default::default() }, width, 1080).unwrap()
+        FrameLayout::new(
+            PixelFormat::Nv12,
+            Colorimetry { matrix: Matrix::Bt709, range: Range::Limited, transfer: Default::default() },
+            width,
+            1080,
+        )
+        .unwrap()
     }
 
     fn stamps(id: u64, ms: u64) -> Stamps {
