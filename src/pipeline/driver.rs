@@ -398,7 +398,12 @@ impl DisplayThread {
         self.states.set_signal(now_ns, Signal::Lost);
         self.screen.forget();
         let size = (self.hud.layer().width, self.hud.layer().height);
-        run.on_screen = None;
+        // The last picture before the signal went is recorded like any other.
+        if let Some(last) = run.on_screen.take()
+            && self.sinks.want_pixels(last.frame.id())
+        {
+            self.sinks.before_next(&last.frame, output.presented()?);
+        }
         run.hud_due_ns = 0;
         self.refresh_hud(run, now_ns, size);
         // Said even where the HUD is off: a picture that has stopped is never shown as live.
