@@ -13,14 +13,6 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Display {
-    /// A window where there is a display, else headless.
-    Auto,
-    Window,
-    Headless,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
 enum Overlay {
     Off,
     Outline,
@@ -48,8 +40,10 @@ pub struct Arguments {
     /// or `gst:` and a GStreamer description that ends before the sink.
     #[arg(long, value_name = "S", default_value = "sim:")]
     source: String,
-    #[arg(long, value_enum, default_value = "auto")]
-    display: Display,
+    /// auto (a window where there is a display, else headless), window, headless, or decklink:N (SDI out; `decklink:0?keyer=internal`:
+    /// the video passes through the card, and only the overlay is sent to be laid over it).
+    #[arg(long, value_name = "D", default_value = "auto")]
+    display: DisplayChoice,
     /// End after N captured frames.
     #[arg(long, value_name = "N")]
     frames: Option<u64>,
@@ -114,11 +108,7 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
     };
     let spec = Spec {
         source: arguments.source,
-        display: match arguments.display {
-            Display::Auto => DisplayChoice::Auto,
-            Display::Window => DisplayChoice::Window,
-            Display::Headless => DisplayChoice::Headless,
-        },
+        display: arguments.display,
         limit: Limit { frames: arguments.frames, seconds: arguments.seconds },
         overlay,
         hud: arguments.hud == Switch::On,

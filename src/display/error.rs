@@ -21,6 +21,14 @@ pub enum DisplayError {
     Timeout { waited_ms: u64 },
     #[error("no memory of {bytes} bytes can be shared with the X server ({source})")]
     Memory { bytes: usize, source: rustix::io::Errno },
+    #[error(
+        "DeckLink card {device} cannot be used ({reason}): check the card, Blackmagic's driver (desktopvideo) and gstreamer1.0-plugins-bad, or use another --display"
+    )]
+    Sdi { device: u32, reason: String },
+    #[error(
+        "SDI has no progressive mode for {width}×{height} at {fps:.2} pictures a second: give a source of 720p, 1080p or 2160p, or use another --display"
+    )]
+    SdiMode { width: usize, height: usize, fps: f64 },
     #[error("nothing was shown yet")]
     NothingShown,
     #[error(transparent)]
@@ -34,6 +42,8 @@ impl DisplayError {
             | DisplayError::NoWindow { .. }
             | DisplayError::X11 { .. }
             | DisplayError::WaylandWithoutVulkan { .. }
+            | DisplayError::Sdi { .. }
+            | DisplayError::SdiMode { .. }
             | DisplayError::Memory { .. } => ErrorKind::Stop,
             DisplayError::Surface { .. } | DisplayError::Timeout { .. } => ErrorKind::Retry,
             DisplayError::NothingShown => ErrorKind::Bug,

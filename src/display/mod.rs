@@ -4,6 +4,7 @@
 //!   headless    host compositor ─► memory                      wgpu compositor ─► offscreen texture (tests)
 //!   window      X11, no GPU:  host compositor ─► MIT-SHM segment ─► put ─► server says it is done
 //!               GPU, Wayland: wgpu compositor ─► surface ─► present
+//!   decklink    host compositor ─► SDI card, or fill and key alone
 //! ```
 //! winit's loop owns the main thread (`window::run_window`); an `Output` belongs to the display thread. Which scene and
 //! which status text are shown is decided in `pipeline`.
@@ -13,6 +14,7 @@ mod error;
 mod gpu_window;
 mod headless;
 mod refresh;
+mod sdi;
 mod settings;
 mod shm;
 mod vsync;
@@ -23,6 +25,7 @@ pub use error::DisplayError;
 pub use gpu_window::GpuWindow;
 pub use headless::{Headless, HeadlessGpu};
 pub use refresh::Refresh;
+pub use sdi::{Keyer, SdiOutput, SdiSpec};
 pub use settings::{Presenter, Settings, Wish};
 pub use window::{Key, WindowEvent, WindowHandle, WindowOptions, open_window_output, run_window};
 pub use x11::X11Output;
@@ -71,7 +74,7 @@ impl Picture<'_> {
 /// What an output is, for the report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OutputInfo {
-    /// "headless" or "window".
+    /// "headless", "window" or "decklink".
     pub display: &'static str,
     /// What drives it.
     pub adapter: String,

@@ -36,7 +36,7 @@ use crate::base::shutdown;
 use crate::base::slot::Wake;
 use crate::capture::CaptureError;
 use crate::config::Config;
-use crate::display::{DisplayError, Headless, Output};
+use crate::display::{DisplayError, Headless, Output, SdiOutput, SdiSpec};
 use crate::link::{Hello, LinkError, Spawn, State, Worker};
 use crate::overlay::OverlayMode;
 use crate::pipeline::capture::CaptureFailure;
@@ -51,6 +51,24 @@ pub enum DisplayChoice {
     Auto,
     Window,
     Headless,
+    Sdi(SdiSpec),
+}
+
+impl std::str::FromStr for DisplayChoice {
+    type Err = String;
+
+    /// As `--display` has it.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(DisplayChoice::Auto),
+            "window" => Ok(DisplayChoice::Window),
+            "headless" => Ok(DisplayChoice::Headless),
+            _ => match text.strip_prefix("decklink:") {
+                Some(rest) => rest.parse().map(DisplayChoice::Sdi),
+                None => Err(format!("'{text}' is no display: auto, window, headless or decklink:N[?keyer=internal|external]")),
+            },
+        }
+    }
 }
 
 /// A whole run: what `keyhole run` was asked for.
@@ -140,7 +158,7 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
     await_worker(&worker, &wake, &*clock)?;
     scheduling::lock_memory();
     let is_window = match spec.display {
-        DisplayChoice::Headless => false,
+        DisplayChoice::Headless | DisplayChoice::Sdi(_) => false,
         DisplayChoice::Window => true,
         DisplayChoice::Auto => std::env::var_os("DISPLAY").or(std::env::var_os("WAYLAND_DISPLAY")).is_some_and(|name| !name.is_empty()),
     };
@@ -149,6 +167,12 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
         return window::run(run);
     }
     let (_nobody, controls) = crossbeam_channel::bounded(1);
+    if let DisplayChoice::Sdi(sdi) = run.spec.display {
+        let info = run.source.info();
+        let (size, fps, timeout_ms) = ((info.width, info.height), info.fps, run.spec.config.display.present_timeout_ms);
+        let output = SdiOutput::new(sdi, size, fps, timeout_ms, clock)?;
+        return run.go(Box::new(move || Ok(Box::new(output) as Box<dyn Output>)), controls);
+    }
     let refresh = run.spec.config.display.refresh_hz.filter(|_| !is_pulled);
     run.go(Box::new(move || Ok(Box::new(Headless::new(clock, refresh)) as Box<dyn Output>)), controls)
 }
