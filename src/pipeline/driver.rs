@@ -411,7 +411,12 @@ impl DisplayThread {
         let reason = run.lost.as_ref().map_or_else(silence, |(_, reason)| reason.clone());
         self.states.lose(now_ns, &reason);
         self.screen.forget();
-        run.on_screen = None;
+        // The last picture before the signal went is recorded like any other.
+        if let Some(last) = run.on_screen.take()
+            && self.sinks.want_pixels(last.frame.id())
+        {
+            self.sinks.before_next(&last.frame, output.presented()?);
+        }
         let says_more = self.refresh_hud(run, now_ns);
         if run.blank_shown && !says_more {
             return Ok(());

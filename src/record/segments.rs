@@ -13,7 +13,7 @@ use crate::record::budget::Keeper;
 use crate::record::encoder::Unit;
 use crate::record::mp4::{self, Codec, RecordingId, Sample, ticks};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -175,7 +175,7 @@ impl Segments {
         let written = open.file.write_all(&self.bytes).and_then(|()| sync(&open.file));
         if let Err(error) = written {
             // What was there before plays on: a broken fragment at the end would only confuse.
-            let _ = open.file.set_len(open.line.bytes);
+            back_to(&mut open.file, open.line.bytes);
             return Err(error);
         }
         open.line.bytes += self.bytes.len() as u64;
@@ -237,7 +237,7 @@ impl Segments {
         if outcome.is_err() {
             // It plays without its index.
             open.line.bytes = good;
-            let _ = open.file.set_len(good);
+            back_to(&mut open.file, good);
         }
         self.closed.push(open.line);
         outcome
@@ -259,6 +259,12 @@ impl Segments {
         self.gathered.clear();
         self.close()
     }
+}
+
+/// Forgets what was written behind `bytes`; the next byte goes there, and no hole is left.
+fn back_to(file: &mut File, bytes: u64) {
+    let _ = file.set_len(bytes);
+    let _ = file.seek(SeekFrom::Start(bytes));
 }
 
 /// What was written is on the disk, as far as there is one: a pipe has nothing to sync.

@@ -116,6 +116,18 @@ fn a_full_disk_is_told_as_such_and_leaves_no_nameless_file() {
     assert_eq!((std::fs::read_dir(folder.path()).unwrap().count(), segments.lines()), (0, Vec::new()));
 }
 
+#[test]
+fn after_a_torn_write_the_file_goes_on_without_a_hole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x");
+    let mut file = File::create(&path).unwrap();
+    file.write_all(b"whole").unwrap();
+    file.write_all(b" and torn").unwrap();
+    back_to(&mut file, 5);
+    file.write_all(b" end").unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"whole end");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]

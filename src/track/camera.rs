@@ -126,7 +126,8 @@ impl Camera {
             }
             shift[0] -= (a[2] * b[0] - a[1] * b[1]) / determinant;
             shift[1] -= (a[0] * b[1] - a[1] * b[0]) / determinant;
-            if !(shift[0].hypot(shift[1]) <= MOST) {
+            let way = shift[0].hypot(shift[1]);
+            if way.is_nan() || way > MOST {
                 return None;
             }
         }

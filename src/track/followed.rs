@@ -151,10 +151,10 @@ impl Followed {
 
     /// It goes faster by so much, px/s: the camera moves.
     pub fn accelerate(&mut self, gained: [f32; 2]) {
-        for i in 0..2 {
-            self.bbox[i].velocity += gained[i];
+        for (i, gained) in gained.into_iter().enumerate() {
+            self.bbox[i].velocity += gained;
             if let Some(tip) = &mut self.tip {
-                tip.point.velocity[i] += gained[i];
+                tip.point.velocity[i] += gained;
             }
         }
     }

@@ -31,7 +31,7 @@ fn pictures(path: &Path) -> Vec<u64> {
 fn whole_fragments(bytes: &[u8]) -> usize {
     let word = |at: usize| bytes.get(at..at + 4).map(|word| u32::from_be_bytes(word.try_into().unwrap()) as usize);
     let (mut at, mut pending, mut count) = (0, 0, 0);
-    while let Some(size) = word(at).filter(|size| at + size <= bytes.len()) {
+    while let Some(size) = word(at).filter(|size| *size >= 8 && at + size <= bytes.len()) {
         match &bytes[at + 4..at + 8] {
             b"moof" => pending = word(at + 80).unwrap(),
             b"mdat" => count += std::mem::take(&mut pending),
@@ -40,6 +40,19 @@ fn whole_fragments(bytes: &[u8]) -> usize {
         at += size;
     }
     count
+}
+
+/// Where the last whole box of a file ends.
+fn boxes_end(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(word) = bytes.get(at..at + 4) {
+        let size = u32::from_be_bytes(word.try_into().unwrap()) as usize;
+        if size < 8 || at + size > bytes.len() {
+            break;
+        }
+        at += size;
+    }
+    at
 }
 
 /// The recorder took no picture from the screen. A decoder that gets no core is another matter.
@@ -156,7 +169,9 @@ fn assert_stopped_by_a_full_disk(status: Option<i32>, stderr: &str, folder: &Pat
     assert!(report["alarms"].as_array().unwrap().iter().any(|alarm| alarm["code"] == "RECORD-DISK-FULL"), "{}", report["alarms"]);
     let times = pictures(recording);
     assert!(!times.is_empty());
-    assert_eq!(times.len(), whole_fragments(&std::fs::read(recording).unwrap()));
+    let bytes = std::fs::read(recording).unwrap();
+    assert_eq!(times.len(), whole_fragments(&bytes));
+    assert_eq!(boxes_end(&bytes), bytes.len(), "no torn fragment and no hole at the end");
     assert!(report["losses"]["record_overlay_stopped"].as_u64().unwrap() > 0, "{}", report["losses"]);
 }
 
