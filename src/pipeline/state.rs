@@ -66,6 +66,8 @@ pub struct States {
     is_live: bool,
     is_frozen: bool,
     is_black: bool,
+    /// What the source said of its return, before the first picture was shown.
+    back: Option<String>,
     ai: Ai,
     history: Vec<StateLine>,
     alarms: Vec<AlarmLine>,
@@ -74,7 +76,8 @@ pub struct States {
 impl States {
     pub fn new(start_ns: u64, ai: Ai, is_live: bool) -> Self {
         let (history, alarms) = (Vec::new(), Vec::new());
-        let mut states = States { start_ns, signal: Signal::Waiting, is_live, is_frozen: false, is_black: false, ai, history, alarms };
+        let mut states =
+            States { start_ns, signal: Signal::Waiting, is_live, is_frozen: false, is_black: false, back: None, ai, history, alarms };
         states.note(start_ns, String::new());
         states
     }
@@ -95,7 +98,8 @@ impl States {
             (false, true) => Signal::Frozen,
             (false, false) => Signal::Live,
         };
-        self.set_signal(now_ns, signal, String::new());
+        let reason = self.back.take().unwrap_or_default();
+        self.set_signal(now_ns, signal, reason);
     }
 
     /// No picture comes.
@@ -125,6 +129,10 @@ impl States {
         }
         if let (Some(code), true) = (alarm, self.is_live) {
             self.alarm(now_ns, code, text.clone());
+        }
+        if self.signal == Signal::Lost && matches!(event, SignalEvent::Back { .. }) {
+            self.back = Some(text);
+            return;
         }
         let before = self.signal;
         if !matches!(self.signal, Signal::Waiting | Signal::Lost) {
@@ -201,6 +209,19 @@ mod tests {
         assert!(alarms.iter().all(|a| a.code == "SIGNAL-LOST" && a.text == "the cable was pulled"));
         let of = |signal: &str, reason: &str| history.iter().filter(|l| l.signal == signal && l.reason.contains(reason)).count();
         assert_eq!((of("lost", "cable"), of("live", "back after 80 ms")), (50, 50));
+    }
+
+    #[test]
+    fn a_return_that_is_told_before_its_first_picture_is_that_picture_s_reason() {
+        let mut states = States::new(0, Ai::Running, true);
+        states.picture(1);
+        states.lose(2, "the cable was pulled");
+        states.notice(3, &SignalEvent::Back { after_ms: 188 });
+        assert_eq!(states.signal(), Signal::Lost);
+        states.picture(4);
+        let (history, _) = states.into_history();
+        let last = history.last().unwrap();
+        assert!(last.signal == "live" && last.reason.contains("back after 188 ms"), "{last:?}");
     }
 
     #[test]
