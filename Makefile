@@ -1,6 +1,6 @@
 # keyhole: `make run` shows it, `make test` proves it. Both install what is missing.
 #   make run [SOURCE=clip.mp4] [ARGS="--overlay fill"]     make bench     make long
-.PHONY: run test setup setup-test build lint bench long clean
+.PHONY: run test setup setup-test build bench bench-peers long
 
 export CARGO_TERM_COLOR ?= auto
 KEYHOLE := target/release/keyhole
@@ -25,11 +25,20 @@ test: setup-test
 	cargo build --release --locked --all-targets
 	cargo test --release --locked
 
-# Times of single pieces (conversion, drawing, preprocessing, decoding, presenting), one after the other.
+# Times of single pieces, the whole frame path with its allocations, and the tracker against the simulator's truth.
 bench: setup-test
 	cargo test --release --locked --lib -- --ignored --nocapture --test-threads=1 time
+	cargo bench --locked --bench frame_path
+	cargo bench --locked --bench tracker
 
-# Soaks: the report's table at full length, 100 kills and 100 stops of the AI process.
+# keyhole beside what a user would build instead. Installs the peers (about 1.2 GB) for this only.
+bench-peers: build
+	python3 -m venv .setup/peers && .setup/peers/bin/pip install -q -r benches/peers/requirements.txt
+	cargo bench --locked --bench floor --no-run
+	benches/peers/compare.py
+
+# Soaks: the report's table at full length, 100 kills and 100 stops of the AI process, a camera unplugged 100 times.
 long: setup-test
 	cargo build --release --locked
 	hw/soak.sh
+	cargo test --release --locked --lib -- --ignored --nocapture --test-threads=1 a_hundred_times

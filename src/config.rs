@@ -2,7 +2,7 @@
 //! flags override.
 
 use crate::base::error::ErrorKind;
-use crate::{capture, display, link, overlay};
+use crate::{capture, display, link, overlay, pipeline, record};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -28,23 +28,45 @@ impl Mode {
 pub struct Signal {
     /// No new frame for so long (or for three frame periods, if that is longer): NO SIGNAL is shown. 50–5,000.
     pub lost_ms: u64,
+    /// The same picture, byte for byte, for so long: a live source is called FROZEN. 100–60,000.
+    pub frozen_ms: u64,
 }
 
 impl Default for Signal {
     fn default() -> Self {
-        Signal { lost_ms: 200 }
+        Signal { lost_ms: 150, frozen_ms: 500 }
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     pub mode: Mode,
+    /// What the operator chooses in a window is kept for the next run. Default: true.
+    pub preferences: bool,
     pub signal: Signal,
     pub capture: capture::Settings,
     pub link: link::Settings,
     pub overlay: overlay::Settings,
     pub display: display::Settings,
+    pub record: record::Settings,
+    pub controls: pipeline::ControlSettings,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            mode: Mode::default(),
+            preferences: true,
+            signal: Signal::default(),
+            capture: capture::Settings::default(),
+            link: link::Settings::default(),
+            overlay: overlay::Settings::default(),
+            display: display::Settings::default(),
+            record: record::Settings::default(),
+            controls: pipeline::ControlSettings::default(),
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +109,8 @@ impl Config {
         let range = |key, value: String, is_ok, allowed| if is_ok { Ok(()) } else { Err(ConfigError::Range { key, value, allowed }) };
         let lost = self.signal.lost_ms;
         range("signal.lost_ms", lost.to_string(), (50..=5_000).contains(&lost), "50 to 5000")?;
+        let frozen = self.signal.frozen_ms;
+        range("signal.frozen_ms", frozen.to_string(), (100..=60_000).contains(&frozen), "100 to 60000")?;
         // The one limit that no site may widen: beyond 100 ms hand and eye come apart.
         let age = self.overlay.max_age_ms;
         range("overlay.max_age_ms", age.to_string(), (1..=100).contains(&age), "1 to 100")?;
@@ -94,6 +118,8 @@ impl Config {
         range("capture.decode_ahead_frames", ahead.to_string(), (1..=16).contains(&ahead), "1 to 16")?;
         self.overlay.check().map_err(ConfigError::Room)?;
         self.display.check().map_err(ConfigError::Room)?;
+        self.record.check().map_err(ConfigError::Room)?;
+        self.controls.check().map_err(ConfigError::Room)?;
         self.link.check().map_err(|e| ConfigError::Room(e.to_string()))
     }
 }

@@ -33,6 +33,7 @@ pub struct Track {
     pub axis: Option<[f32; 2]>,
     /// Of the instrument in the picture, pixels a second.
     pub velocity_px_s: [f32; 2],
+    /// Empty where only its box is known (a detector without masks): the box' corners are drawn, never a filled box.
     pub outlines: Vec<Outline>,
 }
 

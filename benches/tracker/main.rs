@@ -12,6 +12,7 @@ mod real;
 mod simulated;
 mod still;
 
+use keyhole::capture::sim::Spec;
 use keyhole::infer::LockedEngine;
 use keyhole::store::Engines;
 use keyhole::track::Analyser;
@@ -30,6 +31,12 @@ pub struct Options {
 }
 
 impl Options {
+    pub fn spec(&self, seed: u64) -> Spec {
+        let [width, height] = self.size;
+        let uri = format!("sim:?seed={seed}&width={width}&height={height}&fps={}&seconds={}", self.fps, self.loop_s);
+        Spec::parse(&uri).expect("options make a simulator's URI")
+    }
+
     fn read(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
         let shared = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/clips"));
         let clips = ["laparoscopy-720p25.mp4", "robotic-576p25-1.avi", "robotic-576p25-3.avi"].map(|name| shared.join(name)).to_vec();

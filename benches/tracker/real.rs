@@ -39,7 +39,7 @@ pub fn run(options: &Options) -> serde_json::Value {
                     picture.copy_into(&mut bytes);
                     (picture.layout, picture.pts_ns, bytes)
                 }
-                Ok(Pull::Idle) => continue,
+                Ok(Pull::Idle | Pull::Event(_)) => continue,
                 Ok(Pull::End) => break,
                 Err(error) => panic!("{name}: {error}"),
             };

@@ -4,7 +4,7 @@ use crate::detector::{self, Detector};
 use crate::moved::Moved;
 use crate::{Options, analyser};
 use keyhole::base::ids::FrameId;
-use keyhole::capture::sim::{Simulator, Spec, Truth, TruthInstrument};
+use keyhole::capture::sim::{Simulator, Truth, TruthInstrument};
 use keyhole::eval::{Sequence, Spread, box_iou, mask_iou};
 use keyhole::frame::{FrameView, Stamps};
 use keyhole::scene::Scene;
@@ -103,7 +103,7 @@ fn run(options: &Options, eyes: Eyes) -> serde_json::Value {
 }
 
 fn clip(seed: u64, options: &Options, eyes: Eyes) -> (Sequence, Figures) {
-    let spec = Spec { seed, width: options.size[0], height: options.size[1], fps: options.fps, loop_s: options.loop_s };
+    let spec = options.spec(seed);
     let simulator = Simulator::new(&spec).expect("a size that frames can have");
     let mut analyser = (eyes == Eyes::Engine).then(analyser);
     let mut detector = Detector::new(seed, options.fps);

@@ -3,7 +3,7 @@
 use crate::detector::Noise;
 use crate::{Options, analyser};
 use keyhole::base::ids::FrameId;
-use keyhole::capture::sim::{Simulator, Spec};
+use keyhole::capture::sim::Simulator;
 use keyhole::eval::Steadiness;
 use keyhole::frame::{FrameView, Stamps};
 use serde_json::json;
@@ -17,7 +17,7 @@ pub fn run(options: &Options) -> serde_json::Value {
     println!("still picture, noise {NOISE_LEVELS} levels, {} s a seed at {} fps", options.seconds / 2.0, options.fps);
     let mut rows = Vec::new();
     for &seed in &options.seeds {
-        let spec = Spec { seed, width: options.size[0], height: options.size[1], fps: options.fps, loop_s: options.loop_s };
+        let spec = options.spec(seed);
         let simulator = Simulator::new(&spec).expect("a size that frames can have");
         let mut bytes = vec![0; simulator.layout().size];
         simulator.render(simulator.frame_count() / 3, &mut bytes);

@@ -1,12 +1,14 @@
-//! What every room may use: error kinds, the clock, ids, classes, statistics, slots, shutdown.
+//! What every room may use: error kinds, the clock, ids, classes, statistics, slots, shutdown, and the screen's words and state.
 //! Nothing here knows what a frame, an engine or a window is.
 
 pub mod assign;
 pub mod classes;
 pub mod clock;
 pub mod error;
+pub mod hud;
 pub mod ids;
 pub mod rate;
 pub mod shutdown;
 pub mod slot;
 pub mod stats;
+pub mod texts;

@@ -53,6 +53,11 @@ impl Rate {
         Rate::new(SECOND_NS as u32, u32::try_from(period_ns).ok()?)
     }
 
+    /// Numerator and denominator, as they were given.
+    pub fn fraction(self) -> (u32, u32) {
+        (self.num, self.den)
+    }
+
     pub fn per_second(self) -> f64 {
         f64::from(self.num) / f64::from(self.den)
     }

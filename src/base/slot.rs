@@ -3,7 +3,7 @@
 //! ```text
 //!   push ──► [ newest … oldest ] ──► pop        full: the OLDEST is handed back to the giver, who counts it
 //! ```
-//! A `Wake` lets one thread wait for several slots at once.
+//! A `Wake` lets one thread wait for several slots at once. A giver that has time (a recording's) may wait for room.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -36,12 +36,13 @@ pub struct Slot<T> {
     items: Mutex<VecDeque<T>>,
     depth: usize,
     wake: Arc<Wake>,
+    taken: Condvar,
 }
 
 impl<T> Slot<T> {
     pub fn new(depth: usize, wake: Arc<Wake>) -> Self {
         assert!(depth > 0, "a slot holds at least one thing");
-        Slot { items: Mutex::new(VecDeque::with_capacity(depth)), depth, wake }
+        Slot { items: Mutex::new(VecDeque::with_capacity(depth)), depth, wake, taken: Condvar::new() }
     }
 
     /// Puts `item` in as the newest. Returns the oldest if it had to make room: the caller counts it.
@@ -58,7 +59,15 @@ impl<T> Slot<T> {
 
     /// Takes the oldest.
     pub fn pop(&self) -> Option<T> {
-        lock(&self.items).pop_front()
+        let oldest = lock(&self.items).pop_front();
+        self.taken.notify_one();
+        oldest
+    }
+
+    /// Waits until a push would replace nothing, for `at_most`. Returns whether there is room.
+    pub fn wait_for_room(&self, at_most: Duration) -> bool {
+        let waited = self.taken.wait_timeout_while(lock(&self.items), at_most, |items| items.len() >= self.depth);
+        waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0.len() < self.depth
     }
 
     pub fn len(&self) -> usize {
@@ -78,6 +87,30 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_giver_that_waits_for_room_loses_nothing() {
+        let slot = Arc::new(Slot::new(2, Arc::default()));
+        assert!(slot.wait_for_room(Duration::ZERO));
+        let giver = {
+            let slot = slot.clone();
+            std::thread::spawn(move || {
+                for n in 0..500 {
+                    while !slot.wait_for_room(Duration::from_secs(1)) {}
+                    assert!(slot.push(n).is_none());
+                }
+            })
+        };
+        let mut seen = Vec::new();
+        while seen.len() < 500 {
+            seen.extend(slot.pop());
+        }
+        giver.join().unwrap();
+        assert_eq!(seen, (0..500).collect::<Vec<_>>());
+        slot.push(0);
+        slot.push(1);
+        assert!(!slot.wait_for_room(Duration::ZERO), "it is full");
+    }
 
     #[derive(Debug, Clone, Copy)]
     enum Op {

@@ -79,6 +79,10 @@ impl DecodeTimes {
 
 /// Threads of a libav decoder; None for a decoder that has no such setting.
 fn libav_threads(decoder: &gst::Element) -> Option<i32> {
+    // Threads within a picture: it leaves in the call that it entered by.
+    if decoder.find_property("thread-type").is_some_and(|_| decoder.property_value("thread-type").serialize().is_ok_and(|t| t == "slice")) {
+        return Some(1);
+    }
     let spec = decoder.find_property("max-threads")?;
     (spec.value_type() == i32::static_type()).then(|| decoder.property("max-threads"))
 }

@@ -2,15 +2,20 @@
 //!
 //! ```text
 //!   file:   filesrc ! decodebin ┐
-//!   gst:    DESCRIPTION ────────┴► videoconvert (passes NV12, I420, RGB through untouched) ► appsink (bounded, sync=false)
+//!   inputs: see `build`
+//!   gst:    DESCRIPTION ────────┴► videoconvert (passes the formats of `PixelFormat` untouched) ► appsink (bounded, sync=false)
 //! ```
 
+use super::arrivals::Arrivals;
+use super::build;
 use super::container::Header;
 use super::decode_time::DecodeTimes;
 use super::error::CaptureError;
+use super::input::{Input, Kind};
 use super::messages::{Troubles, debian_package};
 use super::tuning;
 use crate::base::clock::Clock;
+use crate::frame::PixelFormat;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
@@ -31,10 +36,20 @@ pub(super) struct Decoder {
     pub sink: gst_app::AppSink,
     pub times: DecodeTimes,
     pub live: bool,
+    /// Arrivals of packets, for what comes over a network.
+    pub arrivals: Option<Arrivals>,
     is_file: bool,
     troubles: Troubles,
     /// decodebin has found all streams, and none of them is video.
     no_video: Arc<AtomicBool>,
+}
+
+/// What a pipeline was made from.
+enum Kin {
+    File(Header),
+    Description,
+    Device,
+    Network(Arrivals),
 }
 
 /// What asking for a sample gave.
@@ -82,7 +97,7 @@ impl Decoder {
         let no_video = Arc::new(AtomicBool::new(false));
         let noted = no_video.clone();
         demux.connect_no_more_pads(move |_| noted.store(!convert_pad.is_linked(), Ordering::Release));
-        Self::finish(path.display().to_string(), pipeline, sink, clock, no_video, Some(header))
+        Self::finish(path.display().to_string(), pipeline, sink, clock, no_video, Kin::File(header))
     }
 
     /// The pipeline that `description` describes, as for gst-launch-1.0, ending in raw video.
@@ -105,7 +120,15 @@ impl Decoder {
         let sink = app_sink(ahead);
         let linked = pipeline.add(&sink).and_then(|()| convert.link(&sink));
         linked.map_err(|e| refuse(e.to_string()))?;
-        Self::finish(format!("gst:{description}"), pipeline, sink, clock, Arc::default(), None)
+        Self::finish(format!("gst:{description}"), pipeline, sink, clock, Arc::default(), Kin::Description)
+    }
+
+    /// The pipeline of a live input.
+    pub fn for_input(input: &Input, clock: Arc<dyn Clock>) -> Result<Self, CaptureError> {
+        let arrivals = Arrivals::new(clock.clone());
+        let (pipeline, sink) = build::build(input, &arrivals)?;
+        let kin = if input.kind == Kind::Network { Kin::Network(arrivals) } else { Kin::Device };
+        Self::finish(input.uri.clone(), pipeline, sink, clock, Arc::default(), kin)
     }
 
     fn finish(
@@ -114,15 +137,22 @@ impl Decoder {
         sink: gst_app::AppSink,
         clock: Arc<dyn Clock>,
         no_video: Arc<AtomicBool>,
-        file: Option<Header>,
+        kin: Kin,
     ) -> Result<Self, CaptureError> {
         let times = DecodeTimes::new(clock);
-        let (watcher, is_file) = (times.clone(), file.is_some());
+        let (watcher, is_file) = (times.clone(), matches!(kin, Kin::File(_)));
+        let arrivals = if let Kin::Network(arrivals) = &kin { Some(arrivals.clone()) } else { None };
         let prepare = move |element: &gst::Element| {
             if tuning::is_video_decoder(element) {
-                // A description's decoders are set as their author wants them.
-                if let Some(header) = file {
-                    tuning::tune(element, header.full_range);
+                match &kin {
+                    Kin::File(header) => tuning::tune(element, header.full_range),
+                    // A description's decoders are set as their author wants them.
+                    Kin::Description => {}
+                    Kin::Device => tuning::tune_live(element),
+                    Kin::Network(arrivals) => {
+                        tuning::tune_live(element);
+                        arrivals.watch_pictures(element);
+                    }
                 }
                 watcher.watch(element);
             }
@@ -130,7 +160,7 @@ impl Decoder {
         pipeline.iterate_recurse().into_iter().flatten().for_each(|element| prepare(&element));
         pipeline.connect_deep_element_added(move |_, _, element| prepare(element));
         let troubles = Troubles::of(&pipeline).ok_or_else(|| CaptureError::GStreamer { reason: "a pipeline has no bus".into() })?;
-        Ok(Decoder { thing, pipeline, sink, times, live: false, is_file, troubles, no_video })
+        Ok(Decoder { thing, pipeline, sink, times, live: false, arrivals, is_file, troubles, no_video })
     }
 
     /// Finds out whether the pipeline is live; it is then ready to `play`.
@@ -229,15 +259,15 @@ impl Drop for Decoder {
     }
 }
 
-fn element(name: &str) -> Result<gst::Element, CaptureError> {
+pub(super) fn element(name: &str) -> Result<gst::Element, CaptureError> {
     gst::ElementFactory::make(name)
         .build()
         .map_err(|_| CaptureError::GStreamer { reason: format!("its element '{name}' is not installed") })
 }
 
 /// The end of every pipeline. Beside the pictures in its queue one waits in the decoder's thread: together `ahead`.
-fn app_sink(ahead: u32) -> gst_app::AppSink {
-    let formats = [gst_video::VideoFormat::Nv12, gst_video::VideoFormat::I420, gst_video::VideoFormat::Rgb];
+pub(super) fn app_sink(ahead: u32) -> gst_app::AppSink {
+    let formats = PixelFormat::ALL.map(|format| gst_video::VideoFormat::from_string(format.name()));
     let caps = gst_video::VideoCapsBuilder::new().format_list(formats).build();
     let sink = gst_app::AppSink::builder()
         .caps(&caps)

@@ -6,9 +6,15 @@ use crate::frame::LayoutError;
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
     #[error(
-        "unknown source '{uri}'{note}: give a video file (path or path?fps=60), sim: (the built-in simulator), or gst:DESCRIPTION (a GStreamer pipeline that ends before the sink)"
+        "unknown source '{uri}'{note}: give a video file (path or path?fps=60), sim: (the built-in simulator), v4l2:/dev/video0, decklink:0, rtsp://…, srt://…, udp://:port, rtp://:port, or gst:DESCRIPTION (a GStreamer pipeline that ends before the sink); `keyhole sources` lists what is attached"
     )]
     Unknown { uri: String, note: &'static str },
+    #[error("source '{uri}': {reason}")]
+    Input { uri: String, reason: String },
+    #[error("source '{uri}': {reason}; {remedy}")]
+    Absent { uri: String, reason: String, remedy: &'static str },
+    #[error("source '{uri}': GStreamer has no element '{element}'; install it (Debian: {package})")]
+    MissingInput { uri: String, element: String, package: &'static str },
     #[error(transparent)]
     Sim(#[from] crate::capture::sim::SimError),
     #[error("source '{uri}': {reason}; write path?fps=N with N from 1 to 1000, as 60, 29.97 or 30000/1001")]

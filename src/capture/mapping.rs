@@ -2,8 +2,9 @@
 
 use super::error::CaptureError;
 use super::{Picture, PlaneRef};
-use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range};
+use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range, Transfer};
 use gstreamer as gst;
+use gstreamer::glib::translate::IntoGlib;
 use gstreamer_video as gst_video;
 use gstreamer_video::prelude::*;
 
@@ -24,7 +25,16 @@ impl Format {
             gst_video::VideoFormat::Nv12 => PixelFormat::Nv12,
             gst_video::VideoFormat::I420 => PixelFormat::I420,
             gst_video::VideoFormat::Rgb => PixelFormat::Rgb,
-            other => return Err(not_raw(format!("its format is {other:?}, not NV12, I420 or RGB"))),
+            gst_video::VideoFormat::Yuy2 => PixelFormat::Yuy2,
+            gst_video::VideoFormat::Uyvy => PixelFormat::Uyvy,
+            gst_video::VideoFormat::V210 => PixelFormat::V210,
+            gst_video::VideoFormat::P01010le => PixelFormat::P010,
+            gst_video::VideoFormat::Bgrx => PixelFormat::Bgrx,
+            gst_video::VideoFormat::Bgra => PixelFormat::Bgra,
+            other => {
+                let names = PixelFormat::ALL.map(PixelFormat::name).join(", ");
+                return Err(not_raw(format!("its format is {other:?}, none of {names}")));
+            }
         };
         let layout = FrameLayout::new(format, colorimetry(&info, caps), info.width() as usize, info.height() as usize)
             .map_err(|source| CaptureError::Layout { thing: thing.to_owned(), source })?;
@@ -42,20 +52,23 @@ impl Format {
     }
 }
 
-/// Matrix and range as the stream says; where it is silent, GStreamer's own rule (by height), limited range.
+/// Matrix, range and transfer as the stream says; where it is silent, GStreamer's own rule (by height), limited range, SDR.
 fn colorimetry(info: &gst_video::VideoInfo, caps: &gst::CapsRef) -> Colorimetry {
-    if info.is_rgb() {
-        return Colorimetry { matrix: Matrix::Bt709, range: Range::Full };
-    }
     // VideoInfo throws away a known range where the matrix is unknown, so the text is asked first.
     let said = caps.structure(0).and_then(|s| s.get::<&str>("colorimetry").ok()).and_then(|text| text.parse().ok());
     let said: Option<gst_video::VideoColorimetry> = said;
+    let default = info.colorimetry();
+    let transfer = transfer_of(said.as_ref().unwrap_or(&default));
+    if info.is_rgb() {
+        // Without a matrix of its own, but with primaries.
+        let is_wide = said.as_ref().unwrap_or(&default).primaries() == gst_video::VideoColorPrimaries::Bt2020;
+        return Colorimetry { matrix: if is_wide { Matrix::Bt2020 } else { Matrix::Bt709 }, range: Range::Full, transfer };
+    }
     let matrix_of = |c: &gst_video::VideoColorimetry| match c.matrix() {
         gst_video::VideoColorMatrix::Bt601 | gst_video::VideoColorMatrix::Fcc => Some(Matrix::Bt601),
-        // No matrix of its own in `frame`: BT.709 is the nearest.
-        gst_video::VideoColorMatrix::Bt709 | gst_video::VideoColorMatrix::Smpte240m | gst_video::VideoColorMatrix::Bt2020 => {
-            Some(Matrix::Bt709)
-        }
+        // SMPTE 240M has no matrix of its own in `frame`: BT.709 is the nearest.
+        gst_video::VideoColorMatrix::Bt709 | gst_video::VideoColorMatrix::Smpte240m => Some(Matrix::Bt709),
+        gst_video::VideoColorMatrix::Bt2020 => Some(Matrix::Bt2020),
         _ => None,
     };
     let range_of = |c: &gst_video::VideoColorimetry| match c.range() {
@@ -63,10 +76,19 @@ fn colorimetry(info: &gst_video::VideoInfo, caps: &gst::CapsRef) -> Colorimetry 
         gst_video::VideoColorRange::Range16_235 => Some(Range::Limited),
         _ => None,
     };
-    let default = info.colorimetry();
     Colorimetry {
         matrix: said.as_ref().and_then(matrix_of).or_else(|| matrix_of(&default)).unwrap_or(Matrix::Bt709),
         range: said.as_ref().and_then(range_of).or_else(|| range_of(&default)).unwrap_or(Range::Limited),
+        transfer,
+    }
+}
+
+fn transfer_of(colorimetry: &gst_video::VideoColorimetry) -> Transfer {
+    // By number: the bindings name these two only where they are built for GStreamer 1.18 and later.
+    match colorimetry.transfer().into_glib() {
+        gst_video::ffi::GST_VIDEO_TRANSFER_SMPTE2084 => Transfer::Pq,
+        gst_video::ffi::GST_VIDEO_TRANSFER_ARIB_STD_B67 => Transfer::Hlg,
+        _ => Transfer::Sdr,
     }
 }
 
@@ -92,6 +114,10 @@ impl Mapped {
             plane.stride >= wanted.row_bytes && plane.data.len() >= plane.stride * (wanted.rows - 1) + wanted.row_bytes
         });
         if fits { Ok(mapped) } else { Err(damaged("a picture's planes are smaller than its format")) }
+    }
+
+    pub fn layout(&self) -> FrameLayout {
+        self.layout
     }
 
     fn planes(&self) -> [PlaneRef<'_>; 3] {
@@ -132,11 +158,31 @@ mod tests {
             ("1:4:0:0", (Matrix::Bt601, Range::Full)),
             ("1:3:5:1", (Matrix::Bt709, Range::Full)),
             ("2:3:0:0", (Matrix::Bt709, Range::Limited)),
+            ("bt2020", (Matrix::Bt2020, Range::Limited)),
+            ("bt2020-10", (Matrix::Bt2020, Range::Limited)),
             // Full range with an unknown matrix: the range is kept, the matrix goes by height.
             ("1:0:0:0", (Matrix::Bt601, Range::Full)),
         ] {
             assert_eq!(colours(&format!("{base},colorimetry=(string){said}")), expected, "{said}");
         }
+    }
+
+    #[test]
+    fn high_dynamic_range_and_wide_gamut_are_taken_from_the_caps() {
+        let of = |format: &str, said: &str| {
+            let caps = format!("video/x-raw,format={format},width=640,height=480,framerate=25/1,colorimetry=(string){said}");
+            self::format(&caps).unwrap().layout.colorimetry
+        };
+        let expected = |matrix, range, transfer| Colorimetry { matrix, range, transfer };
+        for format in ["P010_10LE", "v210", "NV12"] {
+            assert_eq!(of(format, "bt2100-pq"), expected(Matrix::Bt2020, Range::Limited, Transfer::Pq));
+            assert_eq!(of(format, "bt2100-hlg"), expected(Matrix::Bt2020, Range::Limited, Transfer::Hlg));
+            assert_eq!(of(format, "bt2020"), expected(Matrix::Bt2020, Range::Limited, Transfer::Sdr));
+            // Full range, BT.709's matrix, SMPTE ST 2084.
+            assert_eq!(of(format, "1:3:14:1"), expected(Matrix::Bt709, Range::Full, Transfer::Pq));
+        }
+        assert_eq!(of("BGRx", "1:1:14:7"), expected(Matrix::Bt2020, Range::Full, Transfer::Pq));
+        assert_eq!(of("BGRx", "sRGB"), expected(Matrix::Bt709, Range::Full, Transfer::Sdr));
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub(super) fn init() -> Result<(), CaptureError> {
 
 /// The family of Debian packages in which an element or a decoder most likely lies.
 pub(super) fn debian_package(element: &str) -> &'static str {
-    const BY_PREFIX: [(&str, &str); 16] = [
+    const BY_PREFIX: [(&str, &str); 18] = [
         ("avdec_", "gstreamer1.0-libav"),
         ("avenc_", "gstreamer1.0-libav"),
         ("avdemux_", "gstreamer1.0-libav"),
@@ -24,6 +24,8 @@ pub(super) fn debian_package(element: &str) -> &'static str {
         ("v4l2", "gstreamer1.0-plugins-good"),
         ("rtsp", "gstreamer1.0-plugins-good"),
         ("rtp", "gstreamer1.0-plugins-good"),
+        ("udp", "gstreamer1.0-plugins-good"),
+        ("srt", "gstreamer1.0-plugins-bad"),
         ("decklink", "gstreamer1.0-plugins-bad"),
         ("nv", "gstreamer1.0-plugins-bad"),
         ("va", "gstreamer1.0-plugins-bad"),

@@ -1,39 +1,56 @@
-//! Where pictures come from: files, GStreamer descriptions, the simulator. A source decodes ahead and says when each
+//! Where pictures come from: files, GStreamer descriptions, live inputs, the simulator. A source decodes ahead and says when each
 //! picture is due; who waits, copies into the ring and stamps is the capture thread in `pipeline`.
 //!
 //! ```text
 //!   open(uri) ─► Source ── pull ─► Picture (planes as decoded, due_ns) ─► copied into a ring slot ─► Frame at due_ns
 //! ```
 
+mod arrivals;
+mod build;
 mod container;
+mod content;
 mod decode_time;
 mod decoder;
+mod device;
+mod devices;
 mod error;
+mod event;
 mod file;
+mod input;
 mod live;
 mod mapping;
 mod messages;
 mod pace;
 mod paced;
+mod rate;
 mod settings;
 pub mod sim;
+mod stereo;
+mod supervise;
 mod tuning;
 mod uri;
 
 #[cfg(test)]
 mod tests;
 
+pub use content::ContentWatch;
+pub use devices::{Device, DeviceMode, find as find_devices};
 pub use error::CaptureError;
+pub use event::SignalEvent;
+pub use pace::Lateness;
 pub use settings::Settings;
+pub use stereo::{Eye, Packing, Stereo, split as split_stereo};
 
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, MonotonicClock};
 use crate::frame::{Colorimetry, FrameLayout, PixelFormat};
 use decoder::Decoder;
-use live::LiveSource;
+use input::Input;
+use live::Patience;
 use paced::PacedSource;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
+use supervise::SupervisedSource;
 
 /// What a source delivers, known before the first picture is shown.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -79,10 +96,19 @@ pub struct Picture<'a> {
 impl Picture<'_> {
     /// Copies the visible rows of all planes to where `layout` puts them. `into` holds `layout.size` bytes.
     pub fn copy_into(&self, into: &mut [u8]) {
+        let last_v = match self.layout.format {
+            PixelFormat::Yuy2 => Some(3),
+            PixelFormat::Uyvy => Some(2),
+            _ => None,
+        };
         for (to, from) in self.layout.planes().iter().zip(&self.planes) {
             for row in 0..to.rows {
                 let target = &mut into[to.offset + row * to.stride..][..to.row_bytes];
                 target.copy_from_slice(&from.data[row * from.stride..][..to.row_bytes]);
+                // GStreamer leaves the V of an odd row's last pixel unwritten.
+                if let (true, Some(v)) = (self.layout.width % 2 == 1, last_v) {
+                    target[to.row_bytes - 4 + v] = target[to.row_bytes - 8 + v];
+                }
             }
         }
     }
@@ -93,6 +119,8 @@ impl Picture<'_> {
 #[derive(Debug)]
 pub enum Pull<'a> {
     Picture(Picture<'a>),
+    /// Something happened to the signal; ask again.
+    Event(SignalEvent),
     /// Nothing came within the wait: ask again (and see whether the signal is lost).
     Idle,
     /// The source has ended and cannot loop.
@@ -112,6 +140,8 @@ pub trait Source: Send {
 /// Errors name the thing, the reason and the remedy: no such file, not a video, no video stream in it, truncated,
 /// corrupt, unknown scheme, GStreamer element missing.
 pub fn open(uri: &str, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box<dyn Source>, CaptureError> {
+    let (uri, _) = split_stereo(uri)?;
+    let uri = uri.as_ref();
     let ahead = settings.decode_ahead_frames.clamp(1, 16);
     match uri::parse(uri)? {
         uri::Spec::Sim => Ok(sim::SimSource::open(uri, clock)?),
@@ -131,13 +161,49 @@ pub fn open(uri: &str, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box
         }
         uri::Spec::Gst(description) => {
             messages::init()?;
-            let mut decoder = Decoder::for_description(&description, ahead, clock.clone())?;
-            decoder.prepare()?;
+            let build = {
+                let clock = clock.clone();
+                move || {
+                    let mut decoder = Decoder::for_description(&description, ahead, clock.clone())?;
+                    decoder.prepare()?;
+                    Ok(decoder)
+                }
+            };
+            let mut decoder: Decoder = build()?;
             if decoder.live {
-                return Ok(Box::new(LiveSource::new(uri, decoder, clock)?));
+                let clock = Arc::new(MonotonicClock);
+                let patience = Patience::AT_START;
+                return Ok(Box::new(SupervisedSource::new(uri, decoder, Box::new(build), patience, lost_ns(settings), clock)?));
             }
             decoder.play()?;
             Ok(Box::new(PacedSource::new(uri, decoder, None, None, clock)?))
         }
+        uri::Spec::Live(input) => open_live(input, settings),
     }
+}
+
+/// Further attempts at a live input: one without data is given up soon, one with data waits for a picture that can be
+/// decoded.
+const PATIENCE: Patience = Patience { at_most: Duration::from_secs(10), without_data: Duration::from_secs(1) };
+
+/// What is live is stamped by the machine's clock, also where nothing else is timed by it.
+fn open_live(input: Input, settings: &Settings) -> Result<Box<dyn Source>, CaptureError> {
+    let clock: Arc<dyn Clock> = Arc::new(MonotonicClock);
+    messages::init()?;
+    device::check(&input)?;
+    let uri = input.uri.clone();
+    let kind = input.kind;
+    let building = clock.clone();
+    let build = move || {
+        let mut decoder = Decoder::for_input(&input, building.clone())?;
+        decoder.prepare()?;
+        Ok(decoder)
+    };
+    let decoder: Decoder = build().map_err(|error| device::explain(&uri, kind, error))?;
+    let source = SupervisedSource::new(&uri, decoder, Box::new(build), PATIENCE, lost_ns(settings), clock);
+    Ok(Box::new(source.map_err(|error| device::explain(&uri, kind, error))?))
+}
+
+fn lost_ns(settings: &Settings) -> u64 {
+    settings.lost_ms * 1_000_000
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   active decoder ── sample ─► Timeline (position) ─► Schedule (due_ns) ─► Picture
-//!        │ end                                                  late by more than two periods: skip, else slip
+//!        │ end                                                  too late (`pace::Lateness`): skip, else slip
 //!        ▼
 //!   files: swap with a second decoder that stands by at the beginning; the used one is rewound on a helper thread
 //!   gst:   rewound in place (a description may not be opened twice)
@@ -177,7 +177,7 @@ impl Source for PacedSource {
             let (stamp_ns, duration_ns) = stamps(&sample);
             let position_ns = self.timeline.place(stamp_ns, duration_ns);
             let due_ns = self.schedule.next_due_ns(now_ns, position_ns);
-            if !self.schedule.is_late(now_ns, due_ns) {
+            if !self.schedule.is_too_late(now_ns, due_ns) {
                 break (position_ns, due_ns);
             }
             // Late: what is decoded already is passed over; what is not cannot be waited for, so the schedule gives way.

@@ -6,10 +6,13 @@ use serde::Deserialize;
 pub struct Settings {
     /// Pictures decoded ahead of their release, for sources that we pace (1–16). The default bridges a stall of 100 ms at 60 a second.
     pub decode_ahead_frames: u32,
+    /// A live source that is silent for so long is lost: `signal.lost_ms`, no key of its own.
+    #[serde(skip)]
+    pub lost_ms: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { decode_ahead_frames: 6 }
+        Settings { decode_ahead_frames: 6, lost_ms: 150 }
     }
 }

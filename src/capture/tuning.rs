@@ -1,4 +1,5 @@
-//! What a file's decoder is told before it sees its first data: how many threads, and what its demuxer got wrong.
+//! What a decoder is told before it sees its first data: how many threads, what to do with damage, and what a file's
+//! demuxer got wrong.
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -31,6 +32,17 @@ pub(super) fn tune(decoder: &gst::Element, full_range: bool) {
         }
         gst::PadProbeReturn::Ok
     });
+}
+
+/// A live picture is decoded at once: side by side within a picture, never several pictures at a time, each of which
+/// would be held back; and one that lacks what it was predicted from is not shown.
+pub(super) fn tune_live(decoder: &gst::Element) {
+    for (name, value) in [("thread-type", "slice"), ("output-corrupt", "false")] {
+        let Some(spec) = decoder.find_property(name) else { continue };
+        if let Ok(value) = gst::glib::Value::deserialize(value, spec.value_type()) {
+            decoder.set_property_from_value(name, &value);
+        }
+    }
 }
 
 fn set_threads(decoder: &gst::Element, caps: &gst::CapsRef) {

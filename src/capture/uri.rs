@@ -1,6 +1,7 @@
 //! What `--source` may say, taken apart. Looks at the file system only to let a real file's name win.
 
 use super::error::CaptureError;
+use super::input::{self, Input};
 use super::pace::Rate;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,7 @@ pub(super) enum Spec {
     },
     /// A GStreamer description that ends before the sink.
     Gst(String),
+    Live(Input),
     Sim,
 }
 
@@ -25,6 +27,9 @@ pub(super) fn parse(uri: &str) -> Result<Spec, CaptureError> {
     if exists(uri) {
         return Ok(Spec::File { path: uri.into(), rate: None });
     }
+    if let Some(input) = input::parse(uri) {
+        return Ok(Spec::Live(input?));
+    }
     if let Some((scheme, rest)) = scheme(uri) {
         return match scheme {
             "sim" => Ok(Spec::Sim),
@@ -32,8 +37,6 @@ pub(super) fn parse(uri: &str) -> Result<Spec, CaptureError> {
                 Err(CaptureError::Description { description: String::new(), reason: "the description is empty".into() })
             }
             "gst" => Ok(Spec::Gst(rest.trim().to_owned())),
-            "v4l2" | "decklink" => Err(unknown(" (cameras and SDI cards are not supported yet)")),
-            "rtsp" | "rtsps" => Err(unknown(" (network cameras are not supported yet)")),
             "file" => Err(unknown(" (write the file's path alone)")),
             _ if exists(without_query(uri)) => with_query(uri),
             _ => Err(unknown("")),
@@ -110,11 +113,11 @@ mod tests {
     fn schemes() {
         assert_eq!(parse("gst: videotestsrc ").unwrap(), Spec::Gst("videotestsrc".into()));
         assert_eq!(parse("sim:?seed=7").unwrap(), Spec::Sim);
-        for unknown in ["", "v4l2:/dev/video0", "decklink:0", "rtsp://x/y", "http://x", "foo:bar"] {
+        for unknown in ["", "http://x", "foo:bar"] {
             let text = parse(unknown).unwrap_err().to_string();
             assert!(text.contains("sim:") && text.contains("gst:") && text.contains("file"), "{text}");
         }
-        assert!(parse("rtsp://x").unwrap_err().to_string().contains("not supported yet"));
+        assert!(matches!(parse("rtsp://x/y").unwrap(), Spec::Live(_)));
         assert!(matches!(parse("gst:  "), Err(CaptureError::Description { .. })));
     }
 

@@ -2,6 +2,7 @@
 
 use crate::base::classes;
 use crate::base::error::Finding;
+use crate::infer::{self, InferError, TensorLine};
 use crate::store::{self, Engines, LockedEngine, StoreError};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -20,12 +21,12 @@ enum Verb {
         #[arg(long, value_name = "DIR")]
         engines: Option<PathBuf>,
     },
-    /// Check that an engine's files are those that its manifest locks. Without DIR: all engines that are found.
+    /// Check that an engine's files are those that its manifest locks, and that its model runs. Without DIR: all engines that are found.
     Verify {
         /// An engine's folder.
         dir: Option<PathBuf>,
     },
-    /// What an engine is for, what goes in and what comes out.
+    /// What an engine is for, what goes in and what comes out; its model is run once to see.
     Info {
         /// An engine's folder.
         dir: PathBuf,
@@ -37,7 +38,12 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<()> {
         Verb::List { engines } => list(Engines::find(engines.as_deref())?),
         Verb::Verify { dir } => verify(dir.as_ref()),
         Verb::Info { dir } => {
-            print_info(&load(dir.clone())?);
+            let engine = load(dir.clone())?;
+            print_info(&engine);
+            match tensors(&engine) {
+                Ok(lines) => print_tensors("", &lines),
+                Err(error) => println!("tensors   not shown: {error}"),
+            }
             Ok(())
         }
     }
@@ -72,6 +78,14 @@ fn verify(dir: Option<&PathBuf>) -> anyhow::Result<()> {
             "{} {}: model {} manifest {}",
             engine.manifest.name, engine.manifest.version, engine.manifest.model.sha256, engine.manifest_sha256
         );
+        for external in &engine.manifest.model.external {
+            println!("  external '{}' {}", external.file, external.sha256);
+        }
+        let lines = tensors(&engine).map_err(|error| match error.is_finding() {
+            true => anyhow::Error::from(Finding(error.to_string())),
+            false => error.into(),
+        })?;
+        print_tensors("  ", &lines);
     }
     Ok(())
 }
@@ -87,9 +101,32 @@ fn print_info(engine: &LockedEngine) {
     println!("use       {}", manifest.intended_use);
     println!("licence   {}", manifest.licence);
     println!("input     {}×{}, {:?}, {:?}", manifest.input.width, manifest.input.height, manifest.input.colour, manifest.input.resize);
+    if let Some(clip) = manifest.clip {
+        println!("clip      the last {} frames ({:?})", clip.frames, clip.order);
+    }
+    for state in &manifest.state {
+        println!("state     '{}' is fed back into '{}'", state.output, state.input);
+    }
+    if manifest.clip.is_some() || !manifest.state.is_empty() {
+        println!("memory    cleared at start, cut, change of format and after {} ms without a frame", manifest.max_gap_ms);
+    }
     for head in &manifest.heads {
         let classes: Vec<&str> = head.class_ids().iter().map(|&id| classes::table().name(id)).collect();
         println!("head      {}: {} (threshold {})", head.kind.name(), classes.join(", "), head.threshold);
     }
     println!("model     {} bytes, sha256 {}", engine.model.len(), manifest.model.sha256);
+    for ((name, bytes), locked) in engine.external.iter().zip(&manifest.model.external) {
+        println!("external  '{name}' {} bytes, sha256 {}", bytes.len(), locked.sha256);
+    }
+}
+
+/// The model's inputs and outputs as trial runs found them.
+fn tensors(engine: &LockedEngine) -> Result<Vec<TensorLine>, InferError> {
+    Ok(infer::open(engine.clone())?.tensors().to_vec())
+}
+
+fn print_tensors(indent: &str, lines: &[TensorLine]) {
+    for TensorLine { name, form, role } in lines {
+        println!("{indent}tensor    '{name}' {form}: {role}");
+    }
 }

@@ -4,6 +4,7 @@
 mod engine;
 mod run;
 mod sim;
+mod sources;
 mod worker;
 
 use crate::base::error::Finding;
@@ -29,6 +30,8 @@ struct Cli {
 enum Verb {
     /// Show a source with its overlay, in a window or headless.
     Run(Box<run::Arguments>),
+    /// List the cameras and cards of this machine, with what to write after --source; play one.
+    Sources(sources::Arguments),
     /// Write a simulated operation as labelled data.
     Sim(sim::Arguments),
     /// List engines and look into them.
@@ -49,6 +52,7 @@ pub fn main() -> ExitCode {
     start_log(cli.verbose);
     let outcome = match cli.verb {
         Verb::Run(arguments) => run::main(*arguments),
+        Verb::Sources(arguments) => sources::main(&arguments),
         Verb::Sim(arguments) => sim::main(&arguments),
         Verb::Engine(arguments) => {
             shutdown::end_when_nobody_reads();

@@ -2,23 +2,15 @@
 
 use crate::base::error::Finding;
 use crate::base::shutdown;
+use crate::base::texts::Language;
 use crate::capture::sim;
 use crate::config::Config;
+use crate::display::MonitorChoice;
 use crate::overlay::OverlayMode;
 use crate::pipeline::{self, DisplayChoice, Limit, SnapshotPlan, Spec};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::time::Instant;
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Display {
-    /// A window where there is a display, else headless.
-    Auto,
-    Window,
-    Headless,
-}
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Overlay {
@@ -34,6 +26,12 @@ enum Switch {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
+enum Words {
+    En,
+    De,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
 enum Backend {
     Auto,
     Cpu,
@@ -45,11 +43,14 @@ pub struct Arguments {
     #[arg(long, value_name = "F")]
     config: Option<PathBuf>,
     /// A recording (paced like a camera, looping; `clip.mp4?fps=60` replays at that rate), `sim:` (`sim:?seed=7&width=1280&height=720&fps=60`),
-    /// or `gst:` and a GStreamer description that ends before the sink.
+    /// `v4l2:/dev/video0`, `decklink:0`, `rtsp://…`, `srt://…`, `udp://:PORT`, `rtp://:PORT` (see `keyhole sources`), or `gst:` and a
+    /// GStreamer description that ends before the sink.
     #[arg(long, value_name = "S", default_value = "sim:")]
     source: String,
-    #[arg(long, value_enum, default_value = "auto")]
-    display: Display,
+    /// auto (a window where there is a display, else headless), window, headless, or decklink:N (SDI out; `decklink:0?keyer=internal`:
+    /// the video passes through the card, and only the overlay is sent to be laid over it).
+    #[arg(long, value_name = "D", default_value = "auto")]
+    display: DisplayChoice,
     /// End after N captured frames.
     #[arg(long, value_name = "N")]
     frames: Option<u64>,
@@ -59,8 +60,15 @@ pub struct Arguments {
     /// What is drawn over the picture [default: outline, or as configured].
     #[arg(long, value_enum)]
     overlay: Option<Overlay>,
-    #[arg(long, value_enum, default_value = "on")]
-    hud: Switch,
+    /// The status display [default: on].
+    #[arg(long, value_enum)]
+    hud: Option<Switch>,
+    /// The monitor that the window goes to: a connector's name (HDMI-1) or a place in the list.
+    #[arg(long, value_name = "M")]
+    monitor: Option<String>,
+    /// Of the words on the screen [default: en, or as configured].
+    #[arg(long, value_enum)]
+    language: Option<Words>,
     #[arg(long, value_enum, default_value = "auto")]
     backend: Backend,
     /// Folder that holds the engines' folders.
@@ -69,6 +77,9 @@ pub struct Arguments {
     /// Record what is shown: .mp4 (H.264, never slows the picture) or .mkv (lossless FFV1: the recorder pulls the run instead of the clock).
     #[arg(long, value_name = "F")]
     record: Option<PathBuf>,
+    /// Record the captured picture besides, nothing drawn over it (.mp4).
+    #[arg(long, value_name = "F.mp4")]
+    record_clean: Option<PathBuf>,
     /// Keep the last picture with an overlay as PNG.
     #[arg(long, value_name = "F.png")]
     snapshot: Option<PathBuf>,
@@ -94,7 +105,10 @@ pub struct Arguments {
 
 pub fn main(arguments: Arguments) -> anyhow::Result<()> {
     shutdown::catch_signals();
-    let config = Config::load(arguments.config.as_deref())?;
+    let mut config = Config::load(arguments.config.as_deref())?;
+    if let Some(monitor) = &arguments.monitor {
+        config.display.monitor = Some(MonitorChoice::parse(monitor));
+    }
     if let Some(seconds) = arguments.seconds
         && !(seconds > 0.0 && seconds <= 86_400.0 * 30.0)
     {
@@ -102,6 +116,12 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
     }
     if arguments.frames == Some(0) {
         bail!("--frames 0 shows nothing: give a number above 0");
+    }
+    if let Some(words) = arguments.language {
+        config.display.language = match words {
+            Words::En => Language::En,
+            Words::De => Language::De,
+        };
     }
     let overlay = match arguments.overlay {
         None => config.overlay.mode,
@@ -111,16 +131,15 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
     };
     let spec = Spec {
         source: arguments.source,
-        display: match arguments.display {
-            Display::Auto => DisplayChoice::Auto,
-            Display::Window => DisplayChoice::Window,
-            Display::Headless => DisplayChoice::Headless,
-        },
+        display: arguments.display,
         limit: Limit { frames: arguments.frames, seconds: arguments.seconds },
         overlay,
-        hud: arguments.hud == Switch::On,
+        is_overlay_asked: arguments.overlay.is_some(),
+        hud: arguments.hud != Some(Switch::Off),
+        is_hud_asked: arguments.hud.is_some(),
         engines: arguments.engines,
         record: arguments.record,
+        record_clean: arguments.record_clean,
         snapshots: SnapshotPlan { path: arguments.snapshot, at: arguments.snapshot_at },
         report: arguments.report,
         timeline: arguments.timeline,
@@ -130,7 +149,7 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
         worker: pipeline::own_worker().context("the AI process cannot be started: this program's own file is not found")?,
         config,
     };
-    render_ahead(&spec.source)?;
+    tell_of_rendering(&spec.source)?;
     let report = match pipeline::run(spec) {
         Err(error) if error.is_finding() => return Err(Finding(error.to_string()).into()),
         outcome => outcome?,
@@ -150,28 +169,13 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The simulator's clip is rendered once and kept; the first time, somebody waits for it and wants to know how long.
-fn render_ahead(source: &str) -> anyhow::Result<()> {
-    if !source.starts_with("sim:") {
-        return Ok(());
-    }
-    let spec = sim::Spec::parse(source)?;
-    let started = Instant::now();
-    let is_terminal = std::io::stderr().is_terminal();
-    let mut told = false;
-    sim::Clip::open(&spec, &mut |done, total| {
-        if done < total && !told && !is_terminal {
-            eprintln!("keyhole: rendering {total} pictures of the simulated operation (the first time only)");
-            told = true;
+/// The simulator's clip is rendered once and kept; the first time, whoever waits for it is told.
+fn tell_of_rendering(source: &str) -> anyhow::Result<()> {
+    if source.starts_with("sim:") {
+        let spec = sim::Spec::parse(source)?;
+        if !sim::Clip::is_cached(&spec) {
+            eprintln!("keyhole: rendering {} pictures of the simulated operation (the first time only)", spec.frame_count());
         }
-        if is_terminal && (done < total || told) {
-            told = true;
-            let left_s = started.elapsed().as_secs_f64() * (total - done) as f64 / done.max(1) as f64;
-            eprint!("\rkeyhole: rendering the simulated operation, the first time only: {done} of {total}, {left_s:.0} s left\x1b[K");
-        }
-    })?;
-    if is_terminal && told {
-        eprintln!();
     }
     Ok(())
 }

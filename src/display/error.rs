@@ -15,12 +15,24 @@ pub enum DisplayError {
         "a Wayland window needs Vulkan, and none was found ({reason}): install a Vulkan driver (Debian: mesa-vulkan-drivers), use X11, or --display headless"
     )]
     WaylandWithoutVulkan { reason: String },
+    #[error("there is no monitor {wanted}; connected: {connected}. Choose one of these with --monitor or display.monitor")]
+    NoMonitor { wanted: String, connected: String },
     #[error("the window's Vulkan surface cannot be used ({reason})")]
     Surface { reason: String },
     #[error("the display did not confirm a picture within {waited_ms} ms")]
     Timeout { waited_ms: u64 },
     #[error("no memory of {bytes} bytes can be shared with the X server ({source})")]
     Memory { bytes: usize, source: rustix::io::Errno },
+    #[error(
+        "DeckLink card {device} cannot be used ({reason}): check the card, Blackmagic's driver (desktopvideo) and gstreamer1.0-plugins-bad, or use another --display"
+    )]
+    Sdi { device: u32, reason: String },
+    #[error(
+        "SDI has no progressive mode for {width}×{height} at {fps:.2} pictures a second: give a source of 720p, 1080p or 2160p, or use another --display"
+    )]
+    SdiMode { width: usize, height: usize, fps: f64 },
+    #[error("the thread '{name}' cannot be started ({source}): free memory or processes")]
+    Thread { name: &'static str, source: std::io::Error },
     #[error("nothing was shown yet")]
     NothingShown,
     #[error(transparent)]
@@ -34,7 +46,11 @@ impl DisplayError {
             | DisplayError::NoWindow { .. }
             | DisplayError::X11 { .. }
             | DisplayError::WaylandWithoutVulkan { .. }
-            | DisplayError::Memory { .. } => ErrorKind::Stop,
+            | DisplayError::Sdi { .. }
+            | DisplayError::SdiMode { .. }
+            | DisplayError::NoMonitor { .. }
+            | DisplayError::Memory { .. }
+            | DisplayError::Thread { .. } => ErrorKind::Stop,
             DisplayError::Surface { .. } | DisplayError::Timeout { .. } => ErrorKind::Retry,
             DisplayError::NothingShown => ErrorKind::Bug,
             DisplayError::Overlay(error) => error.kind(),

@@ -4,15 +4,22 @@
 //!   headless    host compositor ─► memory                      wgpu compositor ─► offscreen texture (tests)
 //!   window      X11, no GPU:  host compositor ─► MIT-SHM segment ─► put ─► server says it is done
 //!               GPU, Wayland: wgpu compositor ─► surface ─► present
+//!   decklink    host compositor ─► SDI card, or fill and key alone
 //! ```
+//! `hud` draws what is said beside the picture, `pip` fills the picture in picture.
 //! winit's loop owns the main thread (`window::run_window`); an `Output` belongs to the display thread. Which scene and
-//! which status text are shown is decided in `pipeline`.
+//! what the screen says is decided in `pipeline`.
 
 mod canvas;
 mod error;
+mod feed;
 mod gpu_window;
 mod headless;
+pub mod hud;
+mod monitors;
+pub mod pip;
 mod refresh;
+mod sdi;
 mod settings;
 mod shm;
 mod vsync;
@@ -20,11 +27,14 @@ pub mod window;
 mod x11;
 
 pub use error::DisplayError;
+pub use feed::{CleanFeed, FeedCounts, OpenFeed};
 pub use gpu_window::GpuWindow;
 pub use headless::{Headless, HeadlessGpu};
+pub use monitors::{Monitor, MonitorChoice};
 pub use refresh::Refresh;
-pub use settings::{Presenter, Settings, Wish};
-pub use window::{Key, WindowEvent, WindowHandle, WindowOptions, open_window_output, run_window};
+pub use sdi::{Keyer, SdiOutput, SdiSpec};
+pub use settings::{CleanFeed as CleanFeedChoice, Presenter, Settings, Wish};
+pub use window::{FeedOptions, Key, WindowEvent, WindowHandle, WindowOptions, Windows, open_window_output, run_window};
 pub use x11::X11Output;
 
 use crate::frame::Frame;
@@ -71,7 +81,7 @@ impl Picture<'_> {
 /// What an output is, for the report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OutputInfo {
-    /// "headless" or "window".
+    /// "headless", "window" or "decklink".
     pub display: &'static str,
     /// What drives it.
     pub adapter: String,

@@ -1,4 +1,6 @@
 use crate::base::rate::Rate;
+use crate::base::texts::Language;
+use crate::display::monitors::MonitorChoice;
 use serde::Deserialize;
 
 /// What puts pictures into a window.
@@ -12,6 +14,18 @@ pub enum Presenter {
     X11,
     /// wgpu, whatever the device.
     Wgpu,
+}
+
+/// A second window with the live picture alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CleanFeed {
+    #[default]
+    Off,
+    /// An ordinary window.
+    Window,
+    /// Full screen on another monitor than the main window's.
+    Monitor,
 }
 
 /// Whether something is to be done that cannot be done everywhere.
@@ -34,10 +48,18 @@ pub struct Settings {
     pub presenter: Presenter,
     /// Default: false. F toggles it in the window.
     pub fullscreen: bool,
+    /// The monitor that the window goes to: a connector's name ("HDMI-1") or a place in the list. Default: the system's choice.
+    pub monitor: Option<MonitorChoice>,
+    /// A second window, without overlay and HUD: off, window or monitor. Default: off.
+    pub clean_feed: CleanFeed,
+    /// The clean feed's monitor. Default: the first other one.
+    pub clean_feed_monitor: Option<MonitorChoice>,
     /// Default: "keyhole".
     pub title: String,
     /// How long a present may take before the output counts as broken. Default: 500 ms.
     pub present_timeout_ms: u32,
+    /// Of the words on the screen: en or de. Default: en.
+    pub language: Language,
     /// The monitor's refresh rate, where it does not say: `"60"`, `"59.94"`. Headless, pictures are then taken at this rate only,
     /// as a monitor takes them. Default: as the monitor says; headless, as they come.
     pub refresh_hz: Option<Rate>,
@@ -50,8 +72,12 @@ impl Default for Settings {
         Settings {
             presenter: Presenter::Auto,
             fullscreen: false,
+            monitor: None,
+            clean_feed: CleanFeed::Off,
+            clean_feed_monitor: None,
             title: "keyhole".into(),
             present_timeout_ms: 500,
+            language: Language::En,
             refresh_hz: None,
             vsync: Wish::Auto,
         }
@@ -77,6 +103,10 @@ mod tests {
         Settings::default().check().unwrap();
         assert_eq!(toml::from_str::<Settings>("").unwrap(), Settings::default());
         assert_eq!(toml::from_str::<Settings>("presenter = 'x11'").unwrap().presenter, Presenter::X11);
+        let monitor = |text: &str| toml::from_str::<Settings>(text).unwrap().monitor.unwrap();
+        assert_eq!(monitor("monitor = 1"), MonitorChoice::Index(1));
+        assert_eq!(monitor("monitor = 'HDMI-1'"), MonitorChoice::Name("HDMI-1".into()));
+        assert_eq!(toml::from_str::<Settings>("language = 'de'").unwrap().language, Language::De);
         assert!(toml::from_str::<Settings>("presentr = 'x11'").is_err());
         assert!(Settings { present_timeout_ms: 0, ..Settings::default() }.check().is_err());
     }

@@ -2,14 +2,17 @@
 //! on keys; it draws nothing. What draws is an `Output` on the display thread, made by `open_window_output`.
 
 use crate::base::clock::Clock;
+use crate::display::monitors::{self, Monitor, MonitorChoice};
 use crate::display::{DisplayError, GpuWindow, Output, Presenter, Settings, X11Output};
 use raw_window_handle::{HasWindowHandle, RawWindowHandle};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use winit::application::ApplicationHandler;
+use winit::dpi::{PhysicalPosition, PhysicalSize};
 use winit::event::ElementState;
 use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoop, EventLoopProxy};
 use winit::keyboard::{Key as WinitKey, NamedKey};
+use winit::monitor::MonitorHandle;
 use winit::window::{Fullscreen, Window, WindowId};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,25 +21,79 @@ pub struct WindowOptions {
     /// Width and height of the picture; the window opens at this size, or as large as the screen allows.
     pub size: (u32, u32),
     pub fullscreen: bool,
+    /// The monitor that it goes to; None: the system's choice.
+    pub monitor: Option<MonitorChoice>,
+    /// A second window, for the clean feed.
+    pub feed: Option<FeedOptions>,
 }
 
-/// A key that was pressed. F has toggled fullscreen by the time it is passed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedOptions {
+    /// Full screen on a monitor that is not the main window's; else an ordinary window.
+    pub on_monitor: bool,
+    /// Which one; None: the first other one.
+    pub monitor: Option<MonitorChoice>,
+}
+
+/// A key, as it is labelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
-    Escape,
-    Space,
     /// A character key, lower case.
     Char(char),
+    Named(NamedKey),
+    /// One without a name.
+    Other,
 }
 
-/// What happened in the window.
+impl Key {
+    pub const ESCAPE: Key = Key::Named(NamedKey::Escape);
+    pub const SPACE: Key = Key::Named(NamedKey::Space);
+    pub const ENTER: Key = Key::Named(NamedKey::Enter);
+
+    /// Is this the key that people call so: `b`, `F13`, `PageDown`?
+    pub fn is_called(self, name: &str) -> bool {
+        match self {
+            Key::Char(c) => name.chars().flat_map(char::to_lowercase).eq([c]),
+            Key::Named(named) => format!("{named:?}").eq_ignore_ascii_case(name),
+            Key::Other => false,
+        }
+    }
+
+    /// None for keys that only change what others mean.
+    fn of(key: &WinitKey) -> Option<Key> {
+        use NamedKey::{Alt, AltGraph, CapsLock, Control, Fn, FnLock, Hyper, Meta, NumLock, ScrollLock, Shift, Super, Symbol, SymbolLock};
+        match key {
+            WinitKey::Named(
+                Alt | AltGraph | CapsLock | Control | Fn | FnLock | Hyper | Meta | NumLock | ScrollLock | Shift | Super | Symbol
+                | SymbolLock,
+            ) => None,
+            WinitKey::Named(named) => Some(Key::Named(*named)),
+            WinitKey::Character(text) => text.chars().next().and_then(|c| c.to_lowercase().next()).map(Key::Char),
+            WinitKey::Unidentified(_) | WinitKey::Dead(_) => Some(Key::Other),
+        }
+    }
+}
+
+/// What happened in the windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WindowEvent {
+    /// A key went down; F has toggled fullscreen by then.
     Key(Key),
-    /// Width and height, px.
+    /// A key was let go.
+    KeyUp(Key),
+    /// A mouse button went down.
+    Mouse,
+    /// Width and height of the main window, px.
     Resized(u32, u32),
     /// The person wants it closed; it stays until `WindowHandle::close`.
     CloseRequested,
+}
+
+/// The windows that were opened.
+#[derive(Debug, Clone)]
+pub struct Windows {
+    pub main: WindowHandle,
+    pub feed: Option<WindowHandle>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,32 +153,33 @@ struct App<Ready, Event> {
     proxy: EventLoopProxy<Command>,
     on_ready: Option<Ready>,
     on_event: Event,
-    handle: Option<WindowHandle>,
+    windows: Option<Windows>,
+    /// Where nobody manages windows: place and size before full screen.
+    before: Option<(PhysicalPosition<i32>, PhysicalSize<u32>)>,
+    is_fullscreen: bool,
     failure: Option<DisplayError>,
 }
 
-/// Opens a window and runs its loop on this thread, the main one, until it is closed. `on_ready` gets the handle once
-/// the window exists: start the display thread there. `on_event` must not block.
-pub fn run_window(
-    options: WindowOptions,
-    on_ready: impl FnOnce(WindowHandle),
-    on_event: impl FnMut(WindowEvent),
-) -> Result<(), DisplayError> {
+/// Opens the windows and runs their loop on this thread, the main one, until the main window is closed. `on_ready` gets
+/// the handles once the windows exist: start the display thread there. `on_event` must not block.
+pub fn run_window(options: WindowOptions, on_ready: impl FnOnce(Windows), on_event: impl FnMut(WindowEvent)) -> Result<(), DisplayError> {
     run_loop(EventLoop::with_user_event().build(), options, on_ready, on_event)
 }
 
 fn run_loop(
     event_loop: Result<EventLoop<Command>, winit::error::EventLoopError>,
     options: WindowOptions,
-    on_ready: impl FnOnce(WindowHandle),
+    on_ready: impl FnOnce(Windows),
     on_event: impl FnMut(WindowEvent),
 ) -> Result<(), DisplayError> {
     let no_window = |reason: String| DisplayError::NoWindow { reason };
     let event_loop = event_loop.map_err(|error| no_window(error.to_string()))?;
     event_loop.set_control_flow(ControlFlow::Wait);
-    let mut app = App { options, proxy: event_loop.create_proxy(), on_ready: Some(on_ready), on_event, handle: None, failure: None };
+    let proxy = event_loop.create_proxy();
+    let is_fullscreen = options.fullscreen;
+    let mut app = App { options, proxy, on_ready: Some(on_ready), on_event, windows: None, before: None, is_fullscreen, failure: None };
     let ended = event_loop.run_app(&mut app);
-    if let Some(handle) = &app.handle {
+    for handle in app.windows.iter().flat_map(Windows::all) {
         handle.shared.is_closed.store(true, Ordering::Release);
     }
     match app.failure {
@@ -130,35 +188,110 @@ fn run_loop(
     }
 }
 
-impl<Ready: FnOnce(WindowHandle), Event: FnMut(WindowEvent)> App<Ready, Event> {
-    fn toggle_fullscreen(&self) {
-        let Some(handle) = &self.handle else { return };
-        let wanted = handle.window.fullscreen().is_none();
-        handle.window.set_fullscreen(wanted.then_some(Fullscreen::Borderless(None)));
-        handle.window.set_cursor_visible(!wanted);
+impl Windows {
+    fn all(&self) -> impl Iterator<Item = &WindowHandle> {
+        std::iter::once(&self.main).chain(&self.feed)
     }
 }
 
-impl<Ready: FnOnce(WindowHandle), Event: FnMut(WindowEvent)> ApplicationHandler<Command> for App<Ready, Event> {
+fn connected(event_loop: &ActiveEventLoop) -> (Vec<MonitorHandle>, Vec<Monitor>) {
+    let handles: Vec<MonitorHandle> = event_loop.available_monitors().collect();
+    let monitors = handles.iter().map(|handle| Monitor {
+        name: handle.name().unwrap_or_else(|| "unnamed".into()),
+        position: handle.position().into(),
+        size: handle.size().into(),
+    });
+    let monitors = monitors.collect();
+    (handles, monitors)
+}
+
+/// Does a window manager make windows full screen for us? On Wayland always.
+fn is_managed(window: &Window) -> bool {
+    match window.window_handle().map(|handle| handle.as_raw()) {
+        Ok(RawWindowHandle::Xlib(_) | RawWindowHandle::Xcb(_)) => monitors::x11_has_window_manager(),
+        _ => true,
+    }
+}
+
+/// Full screen on `monitor`, or on the one that the window is on.
+fn fill(window: &Window, monitor: Option<MonitorHandle>) -> Option<(PhysicalPosition<i32>, PhysicalSize<u32>)> {
+    window.set_cursor_visible(false);
+    if is_managed(window) {
+        window.set_fullscreen(Some(Fullscreen::Borderless(monitor)));
+        return None;
+    }
+    let before = (window.outer_position().unwrap_or_default(), window.inner_size());
+    if let Some(monitor) = monitor.or_else(|| window.current_monitor()) {
+        window.set_outer_position(monitor.position());
+        let _ = window.request_inner_size(monitor.size());
+    }
+    Some(before)
+}
+
+impl<Ready: FnOnce(Windows), Event: FnMut(WindowEvent)> App<Ready, Event> {
+    fn toggle_fullscreen(&mut self) {
+        let Some(windows) = &self.windows else { return };
+        let window = &windows.main.window;
+        if !self.is_fullscreen {
+            self.before = fill(window, None);
+        } else {
+            window.set_cursor_visible(true);
+            window.set_fullscreen(None);
+            if let Some((position, size)) = self.before.take() {
+                window.set_outer_position(position);
+                let _ = window.request_inner_size(size);
+            }
+        }
+        self.is_fullscreen = !self.is_fullscreen;
+    }
+
+    fn open(&mut self, event_loop: &ActiveEventLoop) -> Result<Windows, DisplayError> {
+        let (handles, connected) = connected(event_loop);
+        let main = self.options.monitor.as_ref().map(|wanted| monitors::choose(&connected, wanted)).transpose()?;
+        let feed = match &self.options.feed {
+            Some(FeedOptions { on_monitor: true, monitor: Some(wanted) }) => Some(monitors::choose(&connected, wanted)?),
+            Some(FeedOptions { on_monitor: true, monitor: None }) => Some(monitors::choose_other(&connected, main.unwrap_or(0))?),
+            Some(FeedOptions { monitor: Some(wanted), .. }) => Some(monitors::choose(&connected, wanted)?),
+            _ => None,
+        };
+        let (size, title) = (PhysicalSize::<u32>::from(self.options.size), self.options.title.clone());
+        let open = |title: String, position: Option<PhysicalPosition<i32>>| -> Result<WindowHandle, DisplayError> {
+            let mut attributes = Window::default_attributes().with_title(title).with_inner_size(size);
+            if let Some(position) = position {
+                attributes = attributes.with_position(position);
+            }
+            let window = event_loop.create_window(attributes).map_err(|error| DisplayError::NoWindow { reason: error.to_string() })?;
+            let shared = Arc::new(Shared::default());
+            let size = window.inner_size();
+            shared.set_size(size.width, size.height);
+            Ok(WindowHandle { window: Arc::new(window), proxy: self.proxy.clone(), shared })
+        };
+        let at = |monitor: usize| handles[monitor].position();
+        let beside = PhysicalPosition::new(size.width as i32, 0);
+        let windows = Windows {
+            main: open(title.clone(), main.map(at))?,
+            feed: self.options.feed.as_ref().map(|_| open(format!("{title} clean feed"), Some(feed.map_or(beside, at)))).transpose()?,
+        };
+        if self.options.fullscreen {
+            self.before = fill(&windows.main.window, main.map(|index| handles[index].clone()));
+        }
+        if let (Some(window), Some(FeedOptions { on_monitor: true, .. }), Some(index)) = (&windows.feed, &self.options.feed, feed) {
+            let _ = fill(&window.window, Some(handles[index].clone()));
+        }
+        Ok(windows)
+    }
+}
+
+impl<Ready: FnOnce(Windows), Event: FnMut(WindowEvent)> ApplicationHandler<Command> for App<Ready, Event> {
     fn resumed(&mut self, event_loop: &ActiveEventLoop) {
         let Some(on_ready) = self.on_ready.take() else { return };
-        let (width, height) = self.options.size;
-        let attributes = Window::default_attributes()
-            .with_title(self.options.title.clone())
-            .with_inner_size(winit::dpi::PhysicalSize::new(width, height))
-            .with_fullscreen(self.options.fullscreen.then_some(Fullscreen::Borderless(None)));
-        match event_loop.create_window(attributes) {
-            Ok(window) => {
-                window.set_cursor_visible(!self.options.fullscreen);
-                let shared = Arc::new(Shared::default());
-                let size = window.inner_size();
-                shared.set_size(size.width, size.height);
-                let handle = WindowHandle { window: Arc::new(window), proxy: self.proxy.clone(), shared };
-                self.handle = Some(handle.clone());
-                on_ready(handle);
+        match self.open(event_loop) {
+            Ok(windows) => {
+                self.windows = Some(windows.clone());
+                on_ready(windows);
             }
             Err(error) => {
-                self.failure = Some(DisplayError::NoWindow { reason: error.to_string() });
+                self.failure = Some(error);
                 event_loop.exit();
             }
         }
@@ -171,36 +304,44 @@ impl<Ready: FnOnce(WindowHandle), Event: FnMut(WindowEvent)> ApplicationHandler<
         }
     }
 
-    fn window_event(&mut self, _event_loop: &ActiveEventLoop, _id: WindowId, event: winit::event::WindowEvent) {
+    fn window_event(&mut self, _event_loop: &ActiveEventLoop, id: WindowId, event: winit::event::WindowEvent) {
         use winit::event::WindowEvent as Winit;
+        let Some(windows) = &self.windows else { return };
+        let is_main = windows.main.window.id() == id;
+        let handle = windows.all().find(|handle| handle.window.id() == id).map(|handle| handle.shared.clone());
         match event {
-            Winit::CloseRequested => (self.on_event)(WindowEvent::CloseRequested),
+            Winit::CloseRequested if is_main => (self.on_event)(WindowEvent::CloseRequested),
             Winit::Destroyed => {
-                if let Some(handle) = &self.handle {
-                    handle.shared.is_closed.store(true, Ordering::Release);
+                if let Some(shared) = handle {
+                    shared.is_closed.store(true, Ordering::Release);
                 }
-                (self.on_event)(WindowEvent::CloseRequested);
+                if is_main {
+                    (self.on_event)(WindowEvent::CloseRequested);
+                }
             }
             Winit::Resized(size) => {
-                if let Some(handle) = &self.handle {
-                    handle.shared.set_size(size.width, size.height);
+                if let Some(shared) = handle {
+                    shared.set_size(size.width, size.height);
                 }
-                (self.on_event)(WindowEvent::Resized(size.width, size.height));
-            }
-            Winit::KeyboardInput { event, is_synthetic: false, .. } if event.state == ElementState::Pressed && !event.repeat => {
-                let key = match event.logical_key {
-                    WinitKey::Named(NamedKey::Escape) => Some(Key::Escape),
-                    WinitKey::Named(NamedKey::Space) => Some(Key::Space),
-                    WinitKey::Character(text) => text.chars().next().and_then(|c| c.to_lowercase().next()).map(Key::Char),
-                    _ => None,
-                };
-                if key == Some(Key::Char('f')) {
-                    self.toggle_fullscreen();
-                }
-                if let Some(key) = key {
-                    (self.on_event)(WindowEvent::Key(key));
+                if is_main {
+                    (self.on_event)(WindowEvent::Resized(size.width, size.height));
                 }
             }
+            Winit::KeyboardInput { event, is_synthetic, .. } => {
+                let Some(key) = Key::of(&event.logical_key) else { return };
+                match event.state {
+                    // A key that is let go elsewhere is let go, too; one that was pressed elsewhere was not pressed here.
+                    ElementState::Released => (self.on_event)(WindowEvent::KeyUp(key)),
+                    ElementState::Pressed if is_synthetic || event.repeat => {}
+                    ElementState::Pressed => {
+                        if key == Key::Char('f') {
+                            self.toggle_fullscreen();
+                        }
+                        (self.on_event)(WindowEvent::Key(key));
+                    }
+                }
+            }
+            Winit::MouseInput { state: ElementState::Pressed, .. } => (self.on_event)(WindowEvent::Mouse),
             _ => {}
         }
     }
@@ -232,105 +373,5 @@ pub fn open_window_output(window: &WindowHandle, settings: &Settings, clock: Arc
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::clock::MonotonicClock;
-    use crate::display::Picture;
-    use crate::display::x11::tests::{Server, pixels};
-    use crate::overlay::host::tests::noise_layer;
-    use crate::overlay::testing::{COLORIMETRIES, FORMATS, Owned};
-    use std::process::Command as Process;
-    use winit::platform::x11::EventLoopBuilderExtX11;
-
-    const CHILD: &str = "KEYHOLE_WINDOW_TEST";
-    const SIZE: (usize, usize) = (320, 180);
-
-    /// winit reads $DISPLAY, which a test cannot change for one thread: the test runs itself in a process of its own.
-    fn in_child(test: &str, presenter: &str) {
-        let Some(server) = Server::start(test, "800x600x24") else { return };
-        let output = Process::new(std::env::current_exe().unwrap())
-            .args(["--exact", &format!("display::window::tests::{test}"), "--nocapture", "--test-threads", "1"])
-            .env(CHILD, presenter)
-            .env("DISPLAY", &server.display)
-            .env_remove("WAYLAND_DISPLAY")
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && text.contains("window compared: "), "{text}");
-        // The harness puts the test's name before the first thing that it prints.
-        text.lines().filter_map(|line| line.find("SKIPPED").map(|at| &line[at..])).for_each(|line| println!("{line}"));
-    }
-
-    /// The loop ends even where the display thread panics.
-    struct ClosesOnDrop(WindowHandle);
-
-    impl Drop for ClosesOnDrop {
-        fn drop(&mut self) {
-            self.0.close();
-        }
-    }
-
-    /// Opens a window, shows pictures in it, and reads them back from the server.
-    fn compare(presenter: Presenter, wish_compositor: &str) {
-        let options = WindowOptions { title: "keyhole test".into(), size: (SIZE.0 as u32, SIZE.1 as u32), fullscreen: false };
-        let event_loop = EventLoop::with_user_event().with_any_thread(true).build();
-        let mut display_thread = None;
-        let settings = Settings { presenter, present_timeout_ms: 5000, ..Settings::default() };
-        let on_ready = |handle: WindowHandle| {
-            let wish = wish_compositor.to_owned();
-            display_thread = Some(std::thread::spawn(move || {
-                let _closes = ClosesOnDrop(handle.clone());
-                show_and_compare(&handle, &settings, &wish)
-            }));
-        };
-        run_loop(event_loop, options, on_ready, |_| ()).unwrap();
-        println!("window compared: {}", display_thread.unwrap().join().unwrap());
-    }
-
-    fn show_and_compare(handle: &WindowHandle, settings: &Settings, wish: &str) -> String {
-        let (width, height) = SIZE;
-        assert_eq!(handle.size(), (width as u32, height as u32));
-        let mut output = open_window_output(handle, settings, Arc::new(MonotonicClock)).unwrap();
-        let info = output.describe();
-        assert_eq!((info.display, info.compositor), ("window", wish));
-        let RawWindowHandle::Xlib(raw) = handle.window.window_handle().unwrap().as_raw() else { panic!("not an Xlib window") };
-        let (connection, _) = x11rb::connect(None).unwrap();
-        for round in 0..3 {
-            let frame = Owned::noise(FORMATS[round], COLORIMETRIES[round], width, height, round as u64).frame();
-            let layer = noise_layer(width, height, 5 + round as u64);
-            for picture in [Picture::New(&frame), Picture::Again(&frame), Picture::Blank(width, height)] {
-                // A present before the server has mapped the window goes nowhere, and a software present may lag: what
-                // is asked is that it gets there, so it is shown again until it does, but not for ever.
-                let arrived = (0..200).any(|_| {
-                    output.show(picture, &[&layer]).unwrap();
-                    pixels(&connection, raw.window as u32, width, height) == output.presented().unwrap().data
-                });
-                assert!(arrived, "round {round}: {picture:?} never reached the window");
-            }
-        }
-        format!("{} through {}", info.adapter, info.compositor)
-    }
-
-    #[test]
-    fn a_window_on_x11_without_a_gpu_is_fed_by_shared_memory() {
-        match std::env::var(CHILD) {
-            Ok(_) => {
-                let gpu = crate::overlay::gpu::test_gpu("the choice between GPU and shared memory");
-                let has_real_gpu = gpu.is_some_and(|gpu| !gpu.is_software);
-                compare(if has_real_gpu { Presenter::X11 } else { Presenter::Auto }, "host");
-            }
-            Err(_) => in_child("a_window_on_x11_without_a_gpu_is_fed_by_shared_memory", "x11"),
-        }
-    }
-
-    #[test]
-    fn a_window_on_a_vulkan_surface_shows_the_composed_pixels() {
-        match std::env::var(CHILD) {
-            Ok(_) if crate::overlay::gpu::test_gpu("a_window_on_a_vulkan_surface_shows_the_composed_pixels").is_none() => {
-                println!("window compared: nothing, no Vulkan");
-            }
-            Ok(_) => compare(Presenter::Wgpu, "wgpu"),
-            Err(_) => in_child("a_window_on_a_vulkan_surface_shows_the_composed_pixels", "wgpu"),
-        }
-    }
-}
+#[path = "window_tests.rs"]
+mod tests;

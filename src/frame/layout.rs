@@ -1,62 +1,8 @@
-//! Pixel formats, colorimetry and where each plane of a frame lies.
+//! Where each plane of a frame lies. What the samples mean is `format`'s.
 
+use super::format::{Colorimetry, PixelFormat};
 use crate::base::error::ErrorKind;
 use serde::{Deserialize, Serialize};
-
-/// Formats that are captured without conversion. GStreamer's names and plane order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum PixelFormat {
-    /// Y plane, then interleaved U V at half size (rounded up).
-    #[serde(rename = "NV12")]
-    Nv12,
-    /// Y, U and V planes, chroma at half size (rounded up).
-    #[serde(rename = "I420")]
-    I420,
-    /// One plane, three bytes a pixel: R, G, B, full range.
-    #[serde(rename = "RGB")]
-    Rgb,
-}
-
-impl PixelFormat {
-    /// GStreamer's name of the format.
-    pub fn name(self) -> &'static str {
-        match self {
-            PixelFormat::Nv12 => "NV12",
-            PixelFormat::I420 => "I420",
-            PixelFormat::Rgb => "RGB",
-        }
-    }
-
-    pub fn plane_count(self) -> usize {
-        match self {
-            PixelFormat::Nv12 => 2,
-            PixelFormat::I420 => 3,
-            PixelFormat::Rgb => 1,
-        }
-    }
-}
-
-/// Y'CbCr ↔ R'G'B' matrix (ITU-R BT.601-7, BT.709-6). Without meaning for RGB.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Matrix {
-    Bt601,
-    Bt709,
-}
-
-/// Limited: Y' 16–235, Cb/Cr 16–240. Full: 0–255.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Range {
-    Limited,
-    Full,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Colorimetry {
-    pub matrix: Matrix,
-    pub range: Range,
-}
 
 /// One plane inside a frame's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -108,7 +54,11 @@ impl FrameLayout {
         let shapes: [(usize, usize); 3] = match format {
             PixelFormat::Nv12 => [(width, height), (2 * chroma_w, chroma_h), (0, 0)],
             PixelFormat::I420 => [(width, height), (chroma_w, chroma_h), (chroma_w, chroma_h)],
+            PixelFormat::P010 => [(2 * width, height), (4 * chroma_w, chroma_h), (0, 0)],
             PixelFormat::Rgb => [(3 * width, height), (0, 0), (0, 0)],
+            PixelFormat::Bgrx | PixelFormat::Bgra => [(4 * width, height), (0, 0), (0, 0)],
+            PixelFormat::Yuy2 | PixelFormat::Uyvy => [(4 * chroma_w, height), (0, 0), (0, 0)],
+            PixelFormat::V210 => [(16 * width.div_ceil(6), height), (0, 0), (0, 0)],
         };
         let mut planes = [PlaneLayout::default(); 3];
         let mut size = 0;
@@ -160,8 +110,9 @@ impl<'a> FrameView<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::{Matrix, Range, Transfer};
 
-    const BT709: Colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Limited };
+    const BT709: Colorimetry = Colorimetry::sdr(Matrix::Bt709, Range::Limited);
 
     #[test]
     fn odd_sizes_round_chroma_up() {
@@ -170,11 +121,16 @@ mod tests {
         assert_eq!(layout.planes()[2].rows, 17);
         let layout = FrameLayout::new(PixelFormat::Nv12, BT709, 101, 33).unwrap();
         assert_eq!((layout.planes()[1].row_bytes, layout.planes()[1].rows), (102, 17));
+        let packed = |format| FrameLayout::new(format, BT709, 101, 33).unwrap().planes()[0];
+        assert_eq!((packed(PixelFormat::Yuy2).row_bytes, packed(PixelFormat::Yuy2).rows), (204, 33));
+        assert_eq!((packed(PixelFormat::V210).row_bytes, packed(PixelFormat::Bgrx).row_bytes), (17 * 16, 404));
+        let layout = FrameLayout::new(PixelFormat::P010, BT709, 101, 33).unwrap();
+        assert_eq!((layout.planes()[0].row_bytes, layout.planes()[1].row_bytes, layout.planes()[1].rows), (202, 204, 17));
     }
 
     #[test]
     fn planes_do_not_overlap_and_fit() {
-        for format in [PixelFormat::Nv12, PixelFormat::I420, PixelFormat::Rgb] {
+        for format in PixelFormat::ALL {
             let layout = FrameLayout::new(format, BT709, 613, 347).unwrap();
             let mut end = 0;
             for plane in layout.planes() {
@@ -184,6 +140,20 @@ mod tests {
             }
             assert_eq!(layout.size, end);
             assert!(layout.is_canonical());
+        }
+    }
+
+    /// Layouts go from process to process; one from before there were transfers is SDR.
+    #[test]
+    fn layouts_travel_as_json() {
+        for format in PixelFormat::ALL {
+            let colorimetry = Colorimetry { transfer: Transfer::Hlg, ..Colorimetry::sdr(Matrix::Bt2020, Range::Limited) };
+            let layout = FrameLayout::new(format, colorimetry, 613, 347).unwrap();
+            let text = serde_json::to_string(&layout).unwrap();
+            assert!(text.contains(&format!("\"{}\"", format.name())) && text.contains("\"hlg\""), "{text}");
+            assert_eq!(serde_json::from_str::<FrameLayout>(&text).unwrap(), layout);
+            let silent: FrameLayout = serde_json::from_str(&text.replace(",\"transfer\":\"hlg\"", "")).unwrap();
+            assert_eq!(silent.colorimetry.transfer, Transfer::Sdr);
         }
     }
 

@@ -1,8 +1,17 @@
 //! Frames: what a captured picture is, where its bytes live, and when it was captured.
 //! No GStreamer, no drawing, no engine here.
 
+mod format;
 mod layout;
 mod ring;
+pub mod rows;
+#[cfg(target_arch = "x86_64")]
+mod rows_avx2;
+#[cfg(test)]
+pub(crate) mod testing;
+mod tone;
 
-pub use layout::{Colorimetry, FrameLayout, FrameView, LayoutError, Matrix, PixelFormat, PlaneLayout, Range};
+pub use format::{Colorimetry, Matrix, PixelFormat, Range, Transfer};
+pub use layout::{FrameLayout, FrameView, LayoutError, PlaneLayout};
 pub use ring::{Frame, FrameRing, FrameWriter, MemoryError, RingGeometry, RingReader, SLOT_COUNT, Stamps};
+pub use tone::Tone;

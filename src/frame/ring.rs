@@ -317,7 +317,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn ring() -> FrameRing {
-        let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Limited };
+        let colorimetry = Colorimetry::sdr(Matrix::Bt709, Range::Limited);
         FrameRing::new(FrameLayout::new(PixelFormat::Nv12, colorimetry, 64, 48).unwrap()).unwrap()
     }
 

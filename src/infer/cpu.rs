@@ -1,61 +1,144 @@
 //! Backend `cpu`: ONNX Runtime on one thread, its input and outputs allocated and bound once.
+//!
+//! ```text
+//!   manifest ─► session (its free sides fixed) ─► trial run: shapes ─► bound ─► trial runs: finite, same shapes ─► ready
+//! ```
 
-use super::engine::{Engine, InputSpec, OutputSpec, TensorView};
+use super::engine::{Engine, HeadSpec, InputSpec, TensorLine};
 use super::error::InferError;
+use super::onnx;
+use super::port::{self, ClipRing, Form, Port, input_shape, type_name};
 use super::runtime;
-use crate::store::{LockedEngine, TensorLayout};
-use ort::memory::Allocator;
+use super::shapes::{Check, Found, outputs_of, part, shape_text};
+use crate::store::{ClipOrder, LockedEngine, Manifest};
+use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::{IoBinding, Session, builder::GraphOptimizationLevel};
-use ort::value::{Outlet, Tensor, TensorElementType, ValueType};
-
-/// Largest side of an output: a mask that a scene can carry (scene::limits::MASK_SIDE).
-const MAX_OUTPUT_SIDE: i64 = 1024;
+use ort::value::{Outlet, TensorElementType, ValueType};
 
 pub struct CpuEngine {
     name: String,
     input: InputSpec,
-    outputs: Vec<OutputSpec>,
+    heads: Vec<HeadSpec>,
+    lines: Vec<TensorLine>,
+    max_gap_ms: Option<u64>,
+    clip: Option<ClipRing>,
     // Fields drop in this order: the binding refers to the tensors and the session.
     binding: IoBinding,
-    input_tensor: Tensor<f32>,
-    output_tensors: Vec<Tensor<f32>>,
+    source: Port,
+    states: Vec<State>,
+    outputs: Vec<Port>,
     session: Session,
+}
+
+/// What output `output` holds after a run, `input` holds before the next.
+struct State {
+    input: Port,
+    output: usize,
 }
 
 impl CpuEngine {
     pub fn open(engine: LockedEngine) -> Result<Self, InferError> {
         let environment = runtime::environment()?;
-        let manifest = engine.manifest;
-        let name = manifest.name.clone();
-        let unusable = |reason: String| InferError::Model { engine: name.clone(), reason };
-        let session = session(&environment, &engine.model).map_err(|e| unusable(e.to_string()))?;
+        let manifest = &engine.manifest;
+        let check = Check { engine: &manifest.name, input: &manifest.input };
+        check_external(&engine, check)?;
 
-        let check = Check { engine: &name };
-        let input_shape = check.input(&session, &manifest.input)?;
-        let mut outputs = Vec::with_capacity(manifest.heads.len());
-        for head in &manifest.heads {
-            outputs.push(check.output(&session, head, &manifest.input)?);
+        let commit = |free: &[(String, i64)]| session(&environment, &engine, free).map_err(|e| unloadable(&manifest.name, &e));
+        let mut session = commit(&[])?;
+        let mut inputs = Inputs::of(manifest, check, &session)?;
+        if !inputs.free.is_empty() {
+            session = commit(&inputs.free)?;
+            inputs = Inputs::of(manifest, check, &session)?;
         }
-        check.same_sides(&outputs)?;
 
-        let bind = || -> ort::Result<_> {
-            let allocator = Allocator::default();
-            let mut binding = session.create_binding()?;
-            let input_tensor = Tensor::<f32>::new(&allocator, input_shape)?;
-            binding.bind_input(manifest.input.name.as_str(), &input_tensor)?;
-            let mut output_tensors = Vec::with_capacity(outputs.len());
-            for output in &outputs {
-                let mut tensor = Tensor::<f32>::new(&allocator, output_shape(output))?;
-                binding.bind_output(output.name.as_str(), &mut tensor)?;
-                output_tensors.push(tensor);
+        let failed =
+            |what: &str, e: ort::Error| InferError::Trial { engine: manifest.name.clone(), what: what.to_owned(), reason: e.to_string() };
+        let mut binding = session.create_binding().map_err(|e| failed("being bound", e))?;
+        let mut ports = Vec::with_capacity(inputs.list.len());
+        for Input { name, ty, shape } in &inputs.list {
+            let made = Port::new(name, *ty, shape, Form::Same).map_err(|e| failed("being bound", e))?;
+            let port = made.ok_or_else(|| check.mismatch(format!("input '{name}'"), "a type that can be fed", type_name(*ty)))?;
+            port.bind_as_input(&mut binding).map_err(|e| failed("being bound", e))?;
+            ports.push(port);
+        }
+
+        let wanted = wanted_outputs(manifest, check, &session)?;
+        let mut outputs = learn(&mut session, &mut binding, &wanted, check)?;
+        let found = |name: &str| outputs.iter().position(|p| p.name == name).map(|tensor| Found { tensor, shape: &outputs[tensor].shape });
+        let heads = manifest.heads.iter().map(|head| check.head(head, &found)).collect::<Result<Vec<_>, _>>()?;
+        check.same_sides(&heads)?;
+        for output in &mut outputs {
+            output.bind_as_output(&mut binding).map_err(|e| failed("being bound", e))?;
+        }
+
+        let mut ports = ports.into_iter();
+        let Some(source) = ports.next() else { return Err(check.mismatch("model", "an input", "none")) };
+        let mut states = Vec::with_capacity(manifest.state.len());
+        for (state, input) in manifest.state.iter().zip(ports) {
+            let Some(output) = outputs.iter().position(|port| port.name == state.output) else { continue };
+            let forms = [
+                inputs.form_of(&state.input),
+                wanted.iter().find(|w| w.name == state.output).map_or(TensorElementType::Undefined, |w| w.ty),
+            ];
+            if input.shape != outputs[output].shape || forms[0] != forms[1] {
+                let expected = format!("{}[{}] as its input '{}' has", type_name(forms[0]), shape_text(&input.shape), state.input);
+                let found = format!("{}[{}]", type_name(forms[1]), shape_text(&outputs[output].shape));
+                return Err(check.mismatch(format!("state output '{}'", state.output), expected, found));
             }
-            Ok((binding, input_tensor, output_tensors))
+            states.push(State { input, output });
+        }
+
+        let clip = manifest.clip.map(|clip| {
+            let numbers = 3 * manifest.input.width as usize * manifest.input.height as usize;
+            ClipRing::new(clip.frames, clip.order == ClipOrder::TimeFirst, numbers)
+        });
+        let remembers = clip.is_some() || !states.is_empty();
+        let mut opened = CpuEngine {
+            name: manifest.name.clone(),
+            lines: lines(manifest, &inputs, &wanted, &outputs),
+            input: manifest.input.clone(),
+            heads,
+            max_gap_ms: remembers.then_some(manifest.max_gap_ms),
+            clip,
+            binding,
+            source,
+            states,
+            outputs,
+            session,
         };
-        let (binding, input_tensor, output_tensors) = bind().map_err(|e| unusable(e.to_string()))?;
-        let mut engine = CpuEngine { name, input: manifest.input, outputs, binding, input_tensor, output_tensors, session };
-        // The first run plans memory and packs weights: done here, not on the first frame.
-        engine.run()?;
-        Ok(engine)
+        opened.prove(manifest)?;
+        Ok(opened)
+    }
+
+    /// Black, then noise: what runs on both, and answers in finite numbers of the same shapes, is taken to run on any picture.
+    /// The first run also plans memory and packs weights: done here, not on the first frame.
+    fn prove(&mut self, manifest: &Manifest) -> Result<(), InferError> {
+        let (mean, std) = (self.input.mean[0], self.input.std[0]);
+        for what in ["black", "noise"] {
+            let mut seed = 0x9E37_79B9u32;
+            for value in self.input_mut() {
+                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let level = if what == "black" { 0.0 } else { (seed >> 8) as f32 / (1 << 24) as f32 };
+                *value = (level - mean) / std;
+            }
+            self.run().map_err(|error| match error {
+                InferError::Run { engine, reason } => InferError::Trial { engine, what: format!("a trial run on {what}"), reason },
+                other => other,
+            })?;
+            let check = Check { engine: &self.name, input: &self.input };
+            for port in &self.outputs {
+                if let Some(at) = port.odd() {
+                    let head = manifest.heads.iter().find(|head| outputs_of(head).any(|(name, _)| name == port.name));
+                    let part = head.map_or(format!("state output '{}'", port.name), |head| part(head, &port.name));
+                    let found = format!("number {at} of {} is infinite or none", shape_text(&port.shape));
+                    return Err(check.mismatch(part, format!("finite numbers on a trial run on {what}"), found));
+                }
+            }
+        }
+        self.input_mut().fill(0.0);
+        self.outputs.iter_mut().for_each(Port::clear);
+        self.forget();
+        Ok(())
     }
 }
 
@@ -64,187 +147,281 @@ impl Engine for CpuEngine {
         &self.input
     }
 
-    fn outputs(&self) -> &[OutputSpec] {
-        &self.outputs
+    fn heads(&self) -> &[HeadSpec] {
+        &self.heads
+    }
+
+    fn max_gap_ms(&self) -> Option<u64> {
+        self.max_gap_ms
+    }
+
+    fn tensors(&self) -> &[TensorLine] {
+        &self.lines
     }
 
     fn input_mut(&mut self) -> &mut [f32] {
-        self.input_tensor.extract_tensor_mut().1
-    }
-
-    fn run(&mut self) -> Result<(), InferError> {
-        match self.session.run_binding(&self.binding) {
-            Ok(_) => Ok(()),
-            Err(e) => Err(InferError::Run { engine: self.name.clone(), reason: e.to_string() }),
+        match &mut self.clip {
+            Some(clip) => &mut clip.frame,
+            None => self.source.values_mut(),
         }
     }
 
-    fn output(&self, index: usize) -> TensorView<'_> {
-        TensorView { spec: &self.outputs[index], data: self.output_tensors[index].extract_tensor().1 }
+    fn run(&mut self) -> Result<(), InferError> {
+        if let Some(clip) = &mut self.clip {
+            clip.push(self.source.values_mut());
+        }
+        self.source.store();
+        if let Err(e) = self.session.run_binding(&self.binding) {
+            return Err(InferError::Run { engine: self.name.clone(), reason: e.to_string() });
+        }
+        self.outputs.iter_mut().for_each(Port::fetch);
+        for state in &mut self.states {
+            state.input.copy_from(&self.outputs[state.output]);
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self) {
+        self.states.iter_mut().for_each(|state| state.input.clear());
+        if let Some(clip) = &mut self.clip {
+            clip.forget();
+        }
+    }
+
+    fn tensor(&self, index: usize) -> &[f32] {
+        self.outputs[index].values()
     }
 }
 
-fn session(environment: &ort::environment::Environment, model: &[u8]) -> ort::Result<Session> {
-    Session::builder(environment)?
+/// The model may read no file but those that the manifest locks, and they are handed to it as the bytes that were hashed.
+fn check_external(engine: &LockedEngine, check: Check<'_>) -> Result<(), InferError> {
+    let named = onnx::external_files(&engine.model).map_err(|_| InferError::Model {
+        engine: engine.manifest.name.clone(),
+        reason: "it is not an ONNX model".to_owned(),
+        remedy: RESTORE,
+    })?;
+    let locked = || engine.external.iter().map(|(name, _)| name);
+    let list = |names: Vec<&String>| names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+    if let Some(name) = named.iter().find(|name| !locked().any(|locked| locked == *name)) {
+        let found = format!("'{name}', which the manifest does not lock ([[model.external]])");
+        let known = if engine.external.is_empty() { "all weights inside it".to_owned() } else { list(locked().collect()) };
+        return Err(check.mismatch("model's external data", known, found));
+    }
+    match locked().find(|name| !named.contains(*name)) {
+        Some(name) => Err(check.mismatch(format!("external file '{name}'"), "a file that the model reads", list(named.iter().collect()))),
+        None => Ok(()),
+    }
+}
+
+fn session(environment: &ort::environment::Environment, engine: &LockedEngine, free: &[(String, i64)]) -> ort::Result<Session> {
+    let mut builder = Session::builder(environment)?
         .with_optimization_level(GraphOptimizationLevel::All)?
         .with_intra_threads(1)?
         .with_inter_threads(1)?
         .with_parallel_execution(false)?
         .with_intra_op_spinning(false)?
-        .with_inter_op_spinning(false)?
-        .commit_from_memory(model)
-}
-
-fn output_shape(output: &OutputSpec) -> [i64; 4] {
-    let (c, h, w) = (output.channels() as i64, output.height as i64, output.width as i64);
-    match output.layout {
-        TensorLayout::Nchw => [1, c, h, w],
-        TensorLayout::Nhwc => [1, h, w, c],
+        .with_inter_op_spinning(false)?;
+    for (name, size) in free {
+        builder = builder.with_dimension_override(name, *size)?;
     }
-}
-
-/// Compares the model with its manifest.
-struct Check<'a> {
-    engine: &'a str,
-}
-
-impl Check<'_> {
-    fn mismatch(&self, part: String, expected: impl Into<String>, found: impl Into<String>) -> InferError {
-        InferError::Mismatch { engine: self.engine.to_owned(), part, expected: expected.into(), found: found.into() }
+    for (name, bytes) in &engine.external {
+        builder = builder.with_external_initializer_file_in_memory(name, bytes.clone())?;
     }
+    builder.commit_from_memory(&engine.model)
+}
 
-    fn input(&self, session: &Session, spec: &InputSpec) -> Result<[i64; 4], InferError> {
-        let part = format!("input '{}'", spec.name);
-        let Some(outlet) = session.inputs().iter().find(|outlet| outlet.name() == spec.name) else {
-            return Err(self.mismatch(part, "a model input of that name", names(session.inputs())));
-        };
-        if session.inputs().len() != 1 {
-            return Err(self.mismatch(part, "one model input", names(session.inputs())));
+const RESTORE: &str = "restore the engine's files, or lock it again";
+
+/// What ONNX Runtime says of a model that it does not take, with what helps.
+fn unloadable(engine: &str, error: &ort::Error) -> InferError {
+    let reason = error.to_string();
+    let remedy = if reason.contains("opset") || reason.contains("IR version") || reason.contains("ir_version") {
+        "export the model for an opset that this ONNX Runtime knows"
+    } else if ["No Op registered", "is not a registered", "NOT_IMPLEMENTED", "Could not find an implementation"]
+        .iter()
+        .any(|part| reason.contains(part))
+    {
+        "export the model with operators of ONNX itself: operators of other makers do not run here"
+    } else {
+        RESTORE
+    };
+    InferError::Model { engine: engine.to_owned(), reason, remedy }
+}
+
+/// An input as it will be fed.
+struct Input {
+    name: String,
+    ty: TensorElementType,
+    shape: Vec<usize>,
+}
+
+/// All inputs, the picture first; the named sides that the model leaves open, and what they are here.
+struct Inputs {
+    list: Vec<Input>,
+    free: Vec<(String, i64)>,
+}
+
+impl Inputs {
+    fn of(manifest: &Manifest, check: Check<'_>, session: &Session) -> Result<Self, InferError> {
+        let mut inputs = Inputs { list: Vec::new(), free: Vec::new() };
+        let spec = &manifest.input;
+        let clip = manifest.clip.map(|clip| (clip.frames, clip.order == ClipOrder::TimeFirst));
+        let picture = input_shape(spec.layout, [spec.width as usize, spec.height as usize], clip);
+        inputs.take(&spec.name, "input", Some(&picture), check, session)?;
+        for state in &manifest.state {
+            inputs.take(&state.input, "state input", state.shape.as_deref(), check, session)?;
         }
-        let (h, w) = (i64::from(spec.height), i64::from(spec.width));
-        let wanted = match spec.layout {
-            TensorLayout::Nchw => [1, 3, h, w],
-            TensorLayout::Nhwc => [1, h, w, 3],
-        };
-        let found = self.float_shape(outlet, &part)?;
-        // A free dimension (-1) takes what it is given.
-        let fits = found.len() == 4 && found.iter().zip(wanted).all(|(&found, wanted)| found == wanted || found < 0);
-        if fits { Ok(wanted) } else { Err(self.mismatch(part, shape_text(&wanted), shape_text(found))) }
+        if let Some(other) = session.inputs().iter().find(|outlet| inputs.list.iter().all(|input| input.name != outlet.name())) {
+            let expected = "no inputs but the picture and the [[state]]s";
+            return Err(check.mismatch(format!("model input '{}'", other.name()), expected, names(session.inputs())));
+        }
+        Ok(inputs)
     }
 
-    fn output(&self, session: &Session, head: &crate::store::Head, input: &InputSpec) -> Result<OutputSpec, InferError> {
-        let part = format!("{} head (output '{}')", head.kind.name(), head.output);
-        let Some(outlet) = session.outputs().iter().find(|outlet| outlet.name() == head.output) else {
-            return Err(self.mismatch(part, "a model output of that name", names(session.outputs())));
+    fn take(&mut self, name: &str, role: &str, wanted: Option<&[usize]>, check: Check<'_>, session: &Session) -> Result<(), InferError> {
+        let part = format!("{role} '{name}'");
+        let Some(outlet) = session.inputs().iter().find(|outlet| outlet.name() == name) else {
+            return Err(check.mismatch(part, "a model input of that name", names(session.inputs())));
         };
-        let found = self.float_shape(outlet, &part)?;
-        let channels = head.class_ids().len() as i64;
-        let (in_h, in_w) = (i64::from(input.height), i64::from(input.width));
-        let expected = || match input.layout {
-            TensorLayout::Nchw => format!("1×{channels}×H×W with H:W = {in_h}:{in_w}"),
-            TensorLayout::Nhwc => format!("1×H×W×{channels} with H:W = {in_h}:{in_w}"),
+        let ValueType::Tensor { ty, shape: declared, dimension_symbols } = outlet.dtype() else {
+            return Err(check.mismatch(part, "a tensor", outlet.dtype().to_string()));
         };
-        let [n, a, b, c] = found[..] else { return Err(self.mismatch(part, expected(), shape_text(found))) };
-        let (c, mut h, mut w) = match input.layout {
-            TensorLayout::Nchw => (a, b, c),
-            TensorLayout::Nhwc => (c, a, b),
+        use TensorElementType::{Float16, Float32, Float64, Uint8};
+        let is_picture = role == "input";
+        if !port::is_supported(*ty) || is_picture && !matches!(ty, Float32 | Float16 | Float64 | Uint8) {
+            return Err(check.mismatch(part, "a tensor of float32, float16, float64 or uint8", type_name(*ty)));
+        }
+        let shape: Vec<usize> = match wanted {
+            Some(wanted) => wanted.to_vec(),
+            // A batch that is open is 1.
+            None => declared
+                .iter()
+                .enumerate()
+                .map(|(i, &side)| if side < 0 && i == 0 { 1 } else { usize::try_from(side).unwrap_or(0) })
+                .collect(),
         };
-        // Where the model leaves its size open, its output is as large as its input; a run at load proves it.
-        (h, w) = (if h < 0 { in_h } else { h }, if w < 0 { in_w } else { w });
-        let sides = 1..=MAX_OUTPUT_SIDE;
-        let fits = (n == 1 || n < 0) && c == channels && sides.contains(&h) && sides.contains(&w) && h * in_w == w * in_h;
+        if wanted.is_none() && shape.contains(&0) {
+            return Err(check.mismatch(
+                part,
+                "a shape without open sides, or one given in the manifest ([[state]] shape)",
+                shape_of(declared),
+            ));
+        }
+        let fits =
+            declared.len() == shape.len() && declared.iter().zip(&shape).all(|(&found, &wanted)| found == wanted as i64 || found < 0);
         if !fits {
-            return Err(self.mismatch(part, expected(), shape_text(found)));
+            return Err(check.mismatch(part, shape_text(&shape), shape_of(declared)));
         }
-        Ok(OutputSpec {
-            name: head.output.clone(),
-            kind: head.kind,
-            activation: head.activation,
-            threshold: head.threshold,
-            classes: head.class_ids().to_vec(),
-            layout: input.layout,
-            width: w as usize,
-            height: h as usize,
-        })
+        for ((&side, symbol), &wanted) in declared.iter().zip(dimension_symbols.iter()).zip(&shape) {
+            if side < 0 && !symbol.is_empty() {
+                match self.free.iter().find(|(name, _)| name == symbol) {
+                    Some((_, other)) if *other != wanted as i64 => {
+                        return Err(check.mismatch(part, format!("'{symbol}' = {other} as elsewhere in the model"), wanted.to_string()));
+                    }
+                    Some(_) => {}
+                    None => self.free.push((symbol.clone(), wanted as i64)),
+                }
+            }
+        }
+        self.list.push(Input { name: name.to_owned(), ty: *ty, shape });
+        Ok(())
     }
 
-    fn same_sides(&self, outputs: &[OutputSpec]) -> Result<(), InferError> {
-        let Some((first, rest)) = outputs.split_first() else { return Ok(()) };
-        match rest.iter().find(|other| (other.width, other.height) != (first.width, first.height)) {
-            None => Ok(()),
-            Some(other) => Err(self.mismatch(
-                format!("{} head (output '{}')", other.kind.name(), other.name),
-                format!("{}×{} pixels as the {} head has", first.width, first.height, first.kind.name()),
-                format!("{}×{}", other.width, other.height),
-            )),
-        }
+    fn form_of(&self, name: &str) -> TensorElementType {
+        self.list.iter().find(|input| input.name == name).map_or(TensorElementType::Undefined, |input| input.ty)
     }
+}
 
-    fn float_shape<'o>(&self, outlet: &'o Outlet, part: &str) -> Result<&'o [i64], InferError> {
-        match outlet.dtype() {
-            ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } => Ok(shape),
-            other => Err(self.mismatch(part.to_owned(), "a tensor of float32", other.to_string())),
+/// An output that a head or a state reads.
+struct Wanted {
+    name: String,
+    /// What it is for, for people.
+    part: String,
+    ty: TensorElementType,
+    form: Form,
+}
+
+fn wanted_outputs(manifest: &Manifest, check: Check<'_>, session: &Session) -> Result<Vec<Wanted>, InferError> {
+    let mut wanted: Vec<Wanted> = Vec::new();
+    let of_heads = manifest.heads.iter().flat_map(|head| outputs_of(head).map(|(name, form)| (name, form, part(head, name))));
+    let of_states = manifest.state.iter().map(|state| (state.output.as_str(), Form::Same, format!("state output '{}'", state.output)));
+    for (name, form, part) in of_heads.chain(of_states) {
+        if let Some(known) = wanted.iter().find(|known| known.name == name) {
+            let is_state = part.starts_with("state");
+            if known.form != form && !is_state {
+                return Err(check.mismatch(part, "scores, or class ids of the same classes, in all heads that read it", "both"));
+            }
+            continue;
+        }
+        let Some(outlet) = session.outputs().iter().find(|outlet| outlet.name() == name) else {
+            return Err(check.mismatch(part, "a model output of that name", names(session.outputs())));
+        };
+        let ValueType::Tensor { ty, .. } = outlet.dtype() else { return Err(check.mismatch(part, "a tensor", outlet.dtype().to_string())) };
+        let is_scores = form == Form::Same && !part.starts_with("state");
+        if !port::is_supported(*ty) || is_scores && port::is_whole_number(*ty) {
+            let expected =
+                if is_scores { "a tensor of float32, float16 or float64 (or values = \"class-ids\")" } else { "a tensor of numbers" };
+            return Err(check.mismatch(part, expected, type_name(*ty)));
+        }
+        wanted.push(Wanted { name: name.to_owned(), part, ty: *ty, form });
+    }
+    Ok(wanted)
+}
+
+/// Runs the model once, on zeros, to learn what shapes come out of it.
+fn learn(session: &mut Session, binding: &mut IoBinding, wanted: &[Wanted], check: Check<'_>) -> Result<Vec<Port>, InferError> {
+    let failed = |e: ort::Error| InferError::Trial {
+        engine: check.engine.to_owned(),
+        what: "a trial run on zeros".to_owned(),
+        reason: e.to_string(),
+    };
+    let memory = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::CPUOutput).map_err(failed)?;
+    for output in wanted {
+        binding.bind_output_to_device(output.name.as_str(), &memory).map_err(failed)?;
+    }
+    let values = session.run_binding(binding).map_err(failed)?;
+    let mut ports = Vec::with_capacity(wanted.len());
+    for output in wanted {
+        let shape: Vec<usize> = match values.get(&output.name).map(|value| value.dtype()) {
+            Some(ValueType::Tensor { shape, .. }) => shape.iter().map(|&side| usize::try_from(side).unwrap_or(0)).collect(),
+            _ => return Err(check.mismatch(output.part.clone(), "a tensor", "none")),
+        };
+        if shape.contains(&0) {
+            let expected = "a shape that does not depend on the picture (export the model without the suppression inside it)";
+            return Err(check.mismatch(output.part.clone(), expected, format!("{} on zeros", shape_text(&shape))));
+        }
+        match Port::new(&output.name, output.ty, &shape, output.form).map_err(failed)? {
+            Some(port) => ports.push(port),
+            None => return Err(check.mismatch(output.part.clone(), "a tensor of numbers", type_name(output.ty))),
         }
     }
+    Ok(ports)
+}
+
+fn lines(manifest: &Manifest, inputs: &Inputs, wanted: &[Wanted], outputs: &[Port]) -> Vec<TensorLine> {
+    let form = |ty: TensorElementType, shape: &[usize]| format!("{}[{}]", type_name(ty), shape_text(shape));
+    let of_inputs = inputs.list.iter().map(|input| {
+        let role = if input.name == manifest.input.name { "input" } else { "state" };
+        TensorLine { name: input.name.clone(), form: form(input.ty, &input.shape), role: role.to_owned() }
+    });
+    let of_outputs = wanted.iter().zip(outputs).map(|(wanted, port)| {
+        let kinds: Vec<&str> =
+            manifest.heads.iter().filter(|h| outputs_of(h).any(|(n, _)| n == wanted.name)).map(|h| h.kind.name()).collect();
+        let state = manifest.state.iter().any(|state| state.output == wanted.name).then_some("state");
+        let role = kinds.into_iter().chain(state).collect::<Vec<_>>().join(", ");
+        TensorLine { name: wanted.name.clone(), form: form(wanted.ty, &port.shape), role }
+    });
+    of_inputs.chain(of_outputs).collect()
 }
 
 fn names(outlets: &[Outlet]) -> String {
     outlets.iter().map(|outlet| format!("'{}'", outlet.name())).collect::<Vec<_>>().join(", ")
 }
 
-fn shape_text(shape: &[i64]) -> String {
-    shape.iter().map(|&side| if side < 0 { "?".to_owned() } else { side.to_string() }).collect::<Vec<_>>().join("×")
+fn shape_of(declared: &[i64]) -> String {
+    declared.iter().map(|&side| if side < 0 { "?".to_owned() } else { side.to_string() }).collect::<Vec<_>>().join("×")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::infer::testing::{TestModel, locked};
-
-    #[test]
-    fn a_model_that_fits_runs_bound_and_gives_known_answers() {
-        let mut engine = CpuEngine::open(locked(&TestModel::default())).unwrap();
-        let (w, h) = (engine.input().width as usize, engine.input().height as usize);
-        for round in 0..3 {
-            // Normalised red rises with x and with the round; tissue channel 2 is 20·(red − 0.5) in the test model.
-            for (i, value) in engine.input_mut()[..w * h].iter_mut().enumerate() {
-                *value = (i % w) as f32 / w as f32 + round as f32;
-            }
-            engine.run().unwrap();
-            let tissue = engine.output(1);
-            assert_eq!(tissue.data.len(), 3 * w * h);
-            for x in [0, 7, w - 1] {
-                let red = x as f32 / w as f32 + round as f32;
-                assert!((tissue.data[w * h + x] - 20.0 * (red - 0.5)).abs() < 1e-3, "{} at {x}", tissue.data[w * h + x]);
-            }
-        }
-    }
-
-    fn refused(model: TestModel) -> String {
-        match CpuEngine::open(locked(&model)) {
-            Ok(_) => panic!("a model that does not fit was accepted"),
-            Err(e) => e.to_string(),
-        }
-    }
-
-    #[test]
-    fn shapes_that_do_not_fit_name_head_expected_and_found() {
-        let text = refused(TestModel { model_width: 64, ..TestModel::default() });
-        assert!(text.contains("input 'image'") && text.contains("1×3×48×80") && text.contains("1×3×48×64"), "{text}");
-        let text = refused(TestModel { tissue_channels: 4, ..TestModel::default() });
-        assert!(text.contains("tissue head (output 'tissue')") && text.contains("1×3×H×W") && text.contains("1×4×48×80"), "{text}");
-        let text = refused(TestModel { tissue_name: "organs", ..TestModel::default() });
-        assert!(text.contains("'tissue'") && text.contains("'organs'"), "{text}");
-        let text = refused(TestModel { input_name: "frame", ..TestModel::default() });
-        assert!(text.contains("'image'") && text.contains("'frame'"), "{text}");
-    }
-
-    #[test]
-    fn bytes_that_are_no_model_are_refused() {
-        let mut engine = locked(&TestModel::default());
-        engine.model.truncate(engine.model.len() / 2);
-        let Err(error) = CpuEngine::open(engine) else { panic!("half a model was accepted") };
-        assert!(matches!(error, InferError::Model { .. }), "{error}");
-        assert!(error.to_string().contains("test-cpu"), "{error}");
-    }
-}
+#[path = "cpu_tests.rs"]
+mod tests;

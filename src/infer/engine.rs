@@ -1,13 +1,14 @@
-//! What every backend offers, and the tensors that it speaks in.
+//! What every backend offers, and the tensors that it speaks in: whatever a model's own number types are, outside it
+//! there are f32 only.
 
 use super::error::InferError;
 use crate::base::ids::ClassId;
-use crate::store::{Activation, HeadKind, Input, LockedEngine, TensorLayout};
+use crate::store::{Activation, BoxFormat, BoxUnits, HeadKind, Input, LockedEngine, TensorLayout};
 
 /// Shape and meaning of the input: as the manifest has it.
 pub type InputSpec = Input;
 
-/// Shape and meaning of one output, batch 1.
+/// Shape and meaning of one map of scores, batch 1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutputSpec {
     /// The model's name for it.
@@ -37,30 +38,116 @@ impl OutputSpec {
     }
 }
 
-/// One output of one run: `spec.len()` numbers, ordered as `spec.layout` says.
+/// One map of one run: `spec.len()` numbers, ordered as `spec.layout` says.
 #[derive(Debug, Clone, Copy)]
 pub struct TensorView<'a> {
     pub spec: &'a OutputSpec,
     pub data: &'a [f32],
 }
 
-/// A model on a device, its input and outputs bound once. Outputs stand in the order of the manifest's heads.
+/// Where the numbers of the proposals of a detection head stand: attribute `a` of proposal `p` is
+/// `tensor[start + a·attribute_step + p·proposal_step]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    /// For `Engine::tensor`.
+    pub tensor: usize,
+    pub start: usize,
+    pub attribute_step: usize,
+    pub proposal_step: usize,
+}
+
+impl Field {
+    pub fn at(&self, attribute: usize, proposal: usize) -> usize {
+        self.start + attribute * self.attribute_step + proposal * self.proposal_step
+    }
+}
+
+/// Maps that a proposal's coefficients weigh into its mask: number `k` of pixel `i` (row by row) is
+/// `tensor[k·prototype_step + i·pixel_step]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prototypes {
+    pub tensor: usize,
+    pub count: usize,
+    pub width: usize,
+    pub height: usize,
+    pub prototype_step: usize,
+    pub pixel_step: usize,
+}
+
+/// A head that proposes boxes (YOLO, DETR).
+#[derive(Debug, Clone, PartialEq)]
+pub struct DetectionSpec {
+    pub name: String,
+    pub proposals: usize,
+    /// Four numbers.
+    pub boxes: Field,
+    pub format: BoxFormat,
+    pub units: BoxUnits,
+    /// A number a class.
+    pub scores: Field,
+    pub classes: Vec<ClassId>,
+    pub activation: Activation,
+    pub objectness: Option<Field>,
+    pub threshold: f32,
+    /// None: the model gives each thing once.
+    pub nms_iou: Option<f32>,
+    pub masks: Option<(Field, Prototypes)>,
+}
+
+/// A head that says something of the whole frame.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FrameClassSpec {
+    pub name: String,
+    pub tensor: usize,
+    pub classes: Vec<ClassId>,
+    pub activation: Activation,
+    pub threshold: f32,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum HeadSpec {
+    Map { tensor: usize, spec: OutputSpec },
+    Detection(DetectionSpec),
+    FrameClass(FrameClassSpec),
+}
+
+/// One input or output of a model as it was found, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorLine {
+    pub name: String,
+    /// `float32[1, 3, 192, 320]`; sides that the model leaves open stand as they were fixed at load.
+    pub form: String,
+    /// What it is for: `input`, `state`, a head's kind.
+    pub role: String,
+}
+
+/// A model on a device, its input and outputs bound once. Heads stand in the order of the manifest's.
 pub trait Engine: Send {
     fn input(&self) -> &InputSpec;
 
-    fn outputs(&self) -> &[OutputSpec];
+    fn heads(&self) -> &[HeadSpec];
 
-    /// `3·height·width` numbers in the input's layout, colour order and normalisation.
+    /// What an engine that remembers (states, clips) allows between two of its frames, ms; None: it remembers nothing.
+    fn max_gap_ms(&self) -> Option<u64>;
+
+    /// All inputs and outputs that are used.
+    fn tensors(&self) -> &[TensorLine];
+
+    /// `3·height·width` numbers in the input's layout, colour order and normalisation: the newest frame.
     fn input_mut(&mut self) -> &mut [f32];
 
     /// Runs the model on what the input holds.
     fn run(&mut self) -> Result<(), InferError>;
 
-    /// What the last run put into output `index`; zeros before the first.
-    fn output(&self, index: usize) -> TensorView<'_>;
+    /// Forgets all frames before the next: states are zeros again, a clip will hold nothing but its first frame.
+    fn forget(&mut self);
+
+    /// What the last run put into tensor `index` of a head; zeros before the first.
+    fn tensor(&self, index: usize) -> &[f32];
 }
 
-/// Opens the engine on its backend (`cpu`: ONNX Runtime) and checks that the model fits its manifest.
+/// Opens the engine on its backend (`cpu`: ONNX Runtime), checks that the model fits its manifest, and proves on trial runs that it
+/// runs: what cannot run is refused here, never at the first frame.
 pub fn open(engine: LockedEngine) -> Result<Box<dyn Engine>, InferError> {
     Ok(Box::new(super::cpu::CpuEngine::open(engine)?))
 }

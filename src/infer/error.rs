@@ -10,8 +10,11 @@ pub enum InferError {
     NoRuntime { library: &'static str, searched: Vec<PathBuf> },
     #[error("ONNX Runtime cannot be used: {reason}; run `make setup` to install the version that this binary needs")]
     BadRuntime { reason: String },
-    #[error("engine '{engine}': its model cannot be loaded ({reason}); restore the engine's files, or lock it again")]
-    Model { engine: String, reason: String },
+    #[error("engine '{engine}': its model cannot be loaded ({reason}); {remedy}")]
+    Model { engine: String, reason: String, remedy: &'static str },
+    /// It was loaded, and then did not run.
+    #[error("engine '{engine}': its model failed in {what} ({reason}); export it so that it runs on any picture of the manifest's size")]
+    Trial { engine: String, what: String, reason: String },
     /// The model is not what its manifest says.
     #[error("engine '{engine}': {part} does not fit the manifest: expected {expected}, found {found}; correct the manifest or the model")]
     Mismatch { engine: String, part: String, expected: String, found: String },
@@ -20,6 +23,11 @@ pub enum InferError {
 }
 
 impl InferError {
+    /// The engine is there and was found bad, as opposed to: it could not be tried.
+    pub fn is_finding(&self) -> bool {
+        matches!(self, InferError::Mismatch { .. } | InferError::Model { .. } | InferError::Trial { .. })
+    }
+
     pub fn kind(&self) -> ErrorKind {
         match self {
             InferError::Run { .. } => ErrorKind::Degrade,

@@ -2,7 +2,7 @@
 //! What outputs mean (instances, outlines, tracks) is `track`'s.
 //!
 //! ```text
-//!   FrameView ─► Preprocess ─► Engine::input_mut ─► Engine::run ─► Engine::output (TensorView) ─► track
+//!   FrameView ─► Preprocess ─► Engine::input_mut ─► Engine::run ─► Engine::tensor ─► track
 //! ```
 
 mod boxes;
@@ -10,19 +10,22 @@ mod cpu;
 mod engine;
 mod error;
 mod hash;
+mod onnx;
+mod port;
 mod preprocess;
 mod runtime;
+mod shapes;
 #[cfg(test)]
 pub mod testing;
 #[cfg(test)]
 mod testmodel;
 
 pub use cpu::CpuEngine;
-pub use engine::{Engine, InputSpec, OutputSpec, TensorView, open};
+pub use engine::{DetectionSpec, Engine, Field, FrameClassSpec, HeadSpec, InputSpec, OutputSpec, Prototypes, TensorLine, TensorView, open};
 pub use error::InferError;
 pub use hash::input_hash;
 pub use preprocess::{Fit, Preprocess};
 
 // What a run takes in and what an output means: whoever uses this room needs no other for its types.
 pub use crate::frame::{FrameView, Stamps};
-pub use crate::store::{Activation, ColourOrder, HeadKind, LockedEngine, PIPELINE_VERSION, Resize, TensorLayout};
+pub use crate::store::{Activation, BoxFormat, BoxUnits, ColourOrder, HeadKind, LockedEngine, PIPELINE_VERSION, Resize, TensorLayout};

@@ -1,9 +1,10 @@
 //! From the captured planes straight to the model's input: area average, each plane at its own resolution, then the
-//! colour matrix at the low resolution, then normalisation. No full-size picture is ever made.
+//! colour matrix at the low resolution (and `frame::Tone` where the picture needs it, so that a model sees what is shown),
+//! then normalisation. No full-size picture is ever made.
 
-use super::boxes::{Axis, sum_columns, sum_rows};
+use super::boxes::{Axis, Span, sum_columns, sum_rows};
 use super::engine::InputSpec;
-use crate::frame::{FrameLayout, FrameView, Matrix, PixelFormat, Range};
+use crate::frame::{FrameLayout, FrameView, PixelFormat, Range, Tone, rows};
 use crate::store::{ColourOrder, Resize, TensorLayout};
 
 /// Where in the input the picture lies, in input pixels; the rest is black.
@@ -64,12 +65,16 @@ struct Plan {
     channel: [usize; 3],
     gain: [f32; 3],
     offset: [f32; 3],
-    /// R, G, B in 0..1 of one row = m·(plane 0, 1, 2) + constant; for RGB pictures the identity over 255.
+    /// R, G, B in 0..1 of one row = m·(Y, U, V) + constant; for RGB pictures, and behind `mapped`, the identity over 255.
     matrix: [[f32; 4]; 3],
+    /// First to codes 0..1023 by this matrix, then to R, G, B as shown.
+    mapped: Option<([[f32; 4]; 3], Tone)>,
     columns: [Axis; 2],
     rows: [Axis; 2],
-    /// One row of bytes, summed over its span.
+    /// One row of samples, summed over its span; of 10-bit formats Y, then U V.
     wide: Vec<f32>,
+    /// A piece of a 10-bit row.
+    piece: Box<rows::Row<u16>>,
     /// Three planes of one output row.
     narrow: Vec<f32>,
 }
@@ -80,7 +85,10 @@ impl Plan {
         let fit = Fit::new(spec, [w, h]);
         // A chroma sample lies over two luma samples on each axis; with odd sizes the last one only in half.
         let columns = [Axis::new(w as f64, w, fit.width), Axis::new(w as f64 / 2.0, w.div_ceil(2), fit.width)];
-        let rows = [Axis::new(h as f64, h, fit.height), Axis::new(h as f64 / 2.0, h.div_ceil(2), fit.height)];
+        let luma_rows = Axis::new(h as f64, h, fit.height);
+        let has_half = layout.format.has_half_height_chroma() && !layout.format.is_ten_bit();
+        let chroma_rows = if has_half { Axis::new(h as f64 / 2.0, h.div_ceil(2), fit.height) } else { luma_rows.clone() };
+        let tone = Tone::of(&layout);
         let channel = match spec.colour {
             ColourOrder::Rgb => [0, 1, 2],
             ColourOrder::Bgr => [2, 1, 0],
@@ -93,10 +101,12 @@ impl Plan {
             channel,
             gain: channel.map(|c| 1.0 / spec.std[c]),
             offset: channel.map(|c| -spec.mean[c] / spec.std[c]),
-            matrix: matrix(&layout),
+            matrix: if tone.is_some() { UNITS } else { matrix(&layout) },
+            mapped: tone.map(|tone| (codes_matrix(&layout, &tone), tone)),
             columns,
-            rows,
-            wide: vec![0.0; layout.planes().iter().map(|plane| plane.row_bytes).max().unwrap_or(0)],
+            rows: [luma_rows, chroma_rows],
+            wide: vec![0.0; layout.planes().iter().map(|plane| plane.row_bytes).max().unwrap_or(0).max(2 * w + 2)],
+            piece: Box::default(),
             narrow: vec![0.0; 3 * fit.width],
         }
     }
@@ -124,6 +134,7 @@ impl Plan {
         }
         for y in 0..self.fit.height {
             self.average(view, y);
+            self.map();
             self.write(y, input);
         }
     }
@@ -152,6 +163,14 @@ impl Plan {
         let luma_scale = luma_columns.scale * luma_rows.scale;
         let chroma_scale = chroma_columns.scale * chroma_rows.scale;
 
+        if self.layout.format.is_ten_bit() {
+            let (luma, chroma) = self.wide.split_at_mut(self.layout.width);
+            sum_ten_bit_rows(view, luma_rows.spans[y], &mut self.piece, luma, chroma);
+            sum_columns::<1>(luma, 0, luma_columns, luma_scale / 4.0, first);
+            sum_columns::<2>(chroma, 0, chroma_columns, chroma_scale / 4.0, second);
+            sum_columns::<2>(chroma, 1, chroma_columns, chroma_scale / 4.0, third);
+            return;
+        }
         let wide = &mut self.wide[..planes[0].row_bytes];
         sum_rows(view.plane(0), planes[0].stride, luma_rows.spans[y], wide);
         match self.layout.format {
@@ -159,6 +178,17 @@ impl Plan {
                 sum_columns::<3>(wide, 0, luma_columns, luma_scale, first);
                 sum_columns::<3>(wide, 1, luma_columns, luma_scale, second);
                 sum_columns::<3>(wide, 2, luma_columns, luma_scale, third);
+            }
+            PixelFormat::Bgrx | PixelFormat::Bgra => {
+                sum_columns::<4>(wide, 2, luma_columns, luma_scale, first);
+                sum_columns::<4>(wide, 1, luma_columns, luma_scale, second);
+                sum_columns::<4>(wide, 0, luma_columns, luma_scale, third);
+            }
+            PixelFormat::Yuy2 | PixelFormat::Uyvy => {
+                let [y, u, v] = if self.layout.format == PixelFormat::Yuy2 { [0, 1, 3] } else { [1, 0, 2] };
+                sum_columns::<2>(wide, y, luma_columns, luma_scale, first);
+                sum_columns::<4>(wide, u, chroma_columns, chroma_scale, second);
+                sum_columns::<4>(wide, v, chroma_columns, chroma_scale, third);
             }
             PixelFormat::Nv12 => {
                 sum_columns::<1>(wide, 0, luma_columns, luma_scale, first);
@@ -175,6 +205,21 @@ impl Plan {
                     sum_columns::<1>(wide, 0, chroma_columns, chroma_scale, out);
                 }
             }
+            // Done above.
+            PixelFormat::V210 | PixelFormat::P010 => {}
+        }
+    }
+
+    /// `narrow` from averaged samples to R, G, B as they are shown, where the picture needs that.
+    #[inline(always)]
+    fn map(&mut self) {
+        let Some((matrix, tone)) = &self.mapped else { return };
+        let (first, rest) = self.narrow.split_at_mut(self.fit.width);
+        let (second, third) = rest.split_at_mut(self.fit.width);
+        for ((first, second), third) in first.iter_mut().zip(second).zip(third) {
+            let codes =
+                matrix.map(|[a, b, c, constant]| (*first * a + *second * b + *third * c + constant + 0.5).clamp(0.0, 1023.0) as usize);
+            [*first, *second, *third] = tone.shown(codes).map(f32::from);
         }
     }
 
@@ -201,16 +246,36 @@ impl Plan {
     }
 }
 
-/// From code values of the planes to R, G, B in 0..1 (ITU-R BT.601-7 and BT.709-6; full range as in JFIF).
-fn matrix(layout: &FrameLayout) -> [[f32; 4]; 3] {
-    if layout.format == PixelFormat::Rgb {
-        let unit = (1.0 / 255.0) as f32;
-        return [[unit, 0.0, 0.0, 0.0], [0.0, unit, 0.0, 0.0], [0.0, 0.0, unit, 0.0]];
+/// Rows of a 10-bit format over the box of luma rows `span`: `luma` one column a pixel, `chroma` U V pairs. A row of 4:2:0
+/// chroma counts with each of its luma rows, and so with the same area.
+#[inline(always)]
+fn sum_ten_bit_rows(view: FrameView<'_>, span: Span, piece: &mut rows::Row<u16>, luma: &mut [f32], chroma: &mut [f32]) {
+    luma.fill(0.0);
+    chroma.fill(0.0);
+    for row in span.first..=span.last {
+        let weight = match row {
+            _ if row == span.first => span.first_weight,
+            _ if row == span.last => span.last_weight,
+            _ => 1.0,
+        };
+        for x0 in (0..view.layout.width).step_by(rows::PIECE_PIXELS) {
+            piece.unpack(&view, row, x0);
+            luma[x0..].iter_mut().zip(piece.y()).for_each(|(sum, &sample)| *sum += weight * f32::from(sample));
+            chroma[x0..].iter_mut().zip(piece.uv()).for_each(|(sum, &sample)| *sum += weight * f32::from(sample));
+        }
     }
-    let (kr, kb): (f64, f64) = match layout.colorimetry.matrix {
-        Matrix::Bt601 => (0.299, 0.114),
-        Matrix::Bt709 => (0.2126, 0.0722),
-    };
+}
+
+const UNIT: f32 = (1.0 / 255.0) as f32;
+const UNITS: [[f32; 4]; 3] = [[UNIT, 0.0, 0.0, 0.0], [0.0, UNIT, 0.0, 0.0], [0.0, 0.0, UNIT, 0.0]];
+
+/// From code values of the planes (of ten bits: a quarter) to R, G, B in 0..1 (ITU-R BT.601-7, BT.709-6 and BT.2020-2; full
+/// range as in JFIF).
+fn matrix(layout: &FrameLayout) -> [[f32; 4]; 3] {
+    if layout.format.is_rgb() {
+        return UNITS;
+    }
+    let (kr, kb) = layout.colorimetry.matrix.kr_kb();
     let (black, luma, chroma) = match layout.colorimetry.range {
         Range::Limited => (16.0, 219.0, 224.0),
         Range::Full => (0.0, 255.0, 255.0),
@@ -220,6 +285,18 @@ fn matrix(layout: &FrameLayout) -> [[f32; 4]; 3] {
     from_chroma.map(|[cb, cr]| {
         let constant = -black / luma - 128.0 * (cb + cr) / chroma;
         [(1.0 / luma) as f32, (cb / chroma) as f32, (cr / chroma) as f32, constant as f32]
+    })
+}
+
+/// From code values of the planes, as `matrix`, to the codes 0..1023 that `tone` maps.
+fn codes_matrix(layout: &FrameLayout, tone: &Tone) -> [[f32; 4]; 3] {
+    if layout.format.is_rgb() {
+        return UNITS.map(|row| row.map(|v| v * 1023.0));
+    }
+    let m = &tone.matrix;
+    [[0, m.rv], [-m.gu, -m.gv], [m.bu, 0]].map(|[u, v]| {
+        let constant = -m.cy * m.y_offset - 512 * (u + v);
+        [4.0 * m.cy as f32, 4.0 * u as f32, 4.0 * v as f32, constant as f32].map(|v| v / 16384.0)
     })
 }
 

@@ -228,7 +228,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn ring(width: usize) -> FrameRing {
-        let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Limited };
+        let colorimetry = Colorimetry::sdr(Matrix::Bt709, Range::Limited);
         FrameRing::new(FrameLayout::new(PixelFormat::Nv12, colorimetry, width, 48).unwrap()).unwrap()
     }
 

@@ -2,6 +2,7 @@
 //! many whole vectors as there are pixels for and returns the number of pixels written; the rest is the caller's.
 //! The same i32 sums as the reference: the constant parts (offsets, rounding) are gathered in one addend a channel.
 
+use crate::frame::Tone;
 use crate::overlay::convert::Coefficients;
 use std::arch::x86_64::*;
 
@@ -132,6 +133,54 @@ pub(super) fn rgb(rgb: &[u8], out: &mut [u8]) -> usize {
         let bgrx = _mm256_or_si256(_mm256_shuffle_epi8(both, order), x);
         // SAFETY: `out` is 32 bytes; the store is unaligned.
         unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), bgrx) };
+        pixels += 8;
+    }
+    pixels
+}
+
+/// What `frame::Tone` describes, eight pixels at a time. `uv` starts with the pair of the first Y, an even column.
+#[target_feature(enable = "avx2")]
+pub(super) fn tone(tone: &Tone, y: &[u16], uv: &[u16], out: &mut [u8]) -> usize {
+    let m = &tone.matrix;
+    let pair = |low: i32, high: i32| _mm256_set1_epi32((low & 0xffff) | (high << 16));
+    let base = 8192 - m.cy * m.y_offset;
+    let cy = _mm256_set1_epi32(m.cy);
+    let (to_r, to_g, to_b) = (pair(0, m.rv), pair(-m.gu, -m.gv), _mm256_set1_epi32(m.bu));
+    let r_addend = _mm256_set1_epi32(base - 512 * m.rv);
+    let g_addend = _mm256_set1_epi32(base + 512 * (m.gu + m.gv));
+    let b_addend = _mm256_set1_epi32(base - 512 * m.bu);
+    // Light in pairs (R, G) and (B, 1): the rounding is the 1's factor.
+    let gamut = tone.gamut.map(|[r, g, b]| (pair(r, g), pair(b, 8192)));
+    let twice = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
+    let (zero, most_code, most_light) = (_mm256_setzero_si256(), _mm256_set1_epi32(1023), _mm256_set1_epi32(Tone::LIGHTS as i32 - 1));
+    let light = |sum: __m256i| {
+        let code = _mm256_min_epi32(_mm256_max_epi32(_mm256_srai_epi32::<14>(sum), zero), most_code);
+        // SAFETY: every index lies in 0..=1023; the table has 1024 entries of four bytes.
+        unsafe { _mm256_i32gather_epi32::<4>(tone.to_linear.as_ptr(), code) }
+    };
+    let shown = |sum: __m256i| {
+        let light = _mm256_min_epi32(_mm256_max_epi32(_mm256_srai_epi32::<14>(sum), zero), most_light);
+        // SAFETY: every index lies in 0..=32767; four bytes from there lie in the table of 32768 + 4.
+        let four = unsafe { _mm256_i32gather_epi32::<1>(tone.to_display.as_ptr().cast(), light) };
+        _mm256_and_si256(four, _mm256_set1_epi32(0xff))
+    };
+    let mut pixels = 0;
+    for ((y, uv), out) in y.as_chunks::<8>().0.iter().zip(uv.as_chunks::<8>().0).zip(out.as_chunks_mut::<32>().0) {
+        // SAFETY: eight words are readable; the loads are unaligned.
+        let (y, uv) = unsafe { (_mm_loadu_si128(y.as_ptr().cast()), _mm_loadu_si128(uv.as_ptr().cast())) };
+        let luma = _mm256_mullo_epi32(_mm256_cvtepu16_epi32(y), cy);
+        let uv = _mm256_permutevar8x32_epi32(_mm256_castsi128_si256(uv), twice);
+        let u = _mm256_and_si256(uv, _mm256_set1_epi32(0xffff));
+        let r = light(_mm256_add_epi32(luma, _mm256_add_epi32(_mm256_madd_epi16(uv, to_r), r_addend)));
+        let g = light(_mm256_add_epi32(luma, _mm256_add_epi32(_mm256_madd_epi16(uv, to_g), g_addend)));
+        let b = light(_mm256_add_epi32(luma, _mm256_add_epi32(_mm256_mullo_epi32(u, to_b), b_addend)));
+        let rg = _mm256_or_si256(r, _mm256_slli_epi32::<16>(g));
+        let b1 = _mm256_or_si256(b, _mm256_set1_epi32(1 << 16));
+        let [r, g, b] = gamut.map(|(of_rg, of_b1)| shown(_mm256_add_epi32(_mm256_madd_epi16(rg, of_rg), _mm256_madd_epi16(b1, of_b1))));
+        let bg = _mm256_or_si256(b, _mm256_slli_epi32::<8>(g));
+        let rx = _mm256_or_si256(_mm256_slli_epi32::<16>(r), _mm256_set1_epi32(0xff00_0000_u32 as i32));
+        // SAFETY: `out` is 32 bytes; the store is unaligned.
+        unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), _mm256_or_si256(bg, rx)) };
         pixels += 8;
     }
     pixels

@@ -3,6 +3,12 @@
 use crate::overlay::{Layer, Rect};
 use std::ops::Range;
 
+/// Pixels of a layer with any coverage.
+pub fn covered_px(layer: &Layer) -> usize {
+    let rows = layer.rects.iter().flat_map(|rect| (rect.y0..rect.y1).map(move |y| layer.row(y, rect.x0, rect.x1)));
+    rows.map(|row| row.as_chunks::<4>().0.iter().filter(|pixel| pixel[3] != 0).count()).sum()
+}
+
 /// One byte a pixel: 255 where any layer has coverage (alpha > 0) or a declared rectangle lies, else 0.
 #[derive(Debug, Clone)]
 pub struct CoverageMask {

@@ -8,7 +8,7 @@ use crate::overlay::{OverlayMode, Settings};
 use crate::scene::{Outline, Scene, Track, Trust};
 use std::ops::Range;
 
-/// One tissue class or one instrument.
+/// One tissue class, one instrument or one finding.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shape {
     pub kind: ClassKind,
@@ -19,15 +19,34 @@ pub struct Shape {
     /// Closed contours, indices into `DrawList::contour`.
     pub contours: Range<usize>,
     pub tip: Option<[f32; 2]>,
+    /// The box `[x0, y0, x1, y1]` whose four corners are marked: findings, and instruments without an outline.
+    pub corners: Option<[f32; 4]>,
+    /// Switched off: not drawn, but tissue still keeps out of it.
+    pub is_hidden: bool,
+}
+
+/// An instrument that has left the picture: a mark at the rim, with the seconds since it was seen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EdgeMark {
+    pub class: ClassId,
+    pub rgb: [u8; 3],
+    /// On the picture's rim.
+    pub at: [f32; 2],
+    pub seconds: u8,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct DrawList {
     /// Width and height of the picture that the coordinates refer to.
     pub picture: [u32; 2],
+    /// Pixels of the picture that show something; what lies around a round picture does not. 0: all of it.
+    pub content_px: usize,
     pub style: Style,
-    /// Tissues first, then instruments: the order of drawing.
+    /// Tissues first, then instruments, then findings: the order of drawing.
     pub shapes: Vec<Shape>,
+    pub edge_marks: Vec<EdgeMark>,
+    /// The analysis does not know what it sees in this frame: said by the rim, and by nothing else.
+    pub is_unknown: bool,
     points: Vec<[f32; 2]>,
     contours: Vec<Range<usize>>,
 }
@@ -36,10 +55,21 @@ pub struct DrawList {
 const MERGE_PX: f32 = 0.6;
 /// Coordinates are held within so many sides of the picture.
 const FAR_SIDES: f32 = 2.0;
+/// An instrument that was last seen so long ago is not spoken of any more.
+pub const DEPARTED_NS: u64 = 10_000_000_000;
 
 impl DrawList {
     pub fn new(style: Style) -> Self {
-        DrawList { picture: [0, 0], style, shapes: Vec::new(), points: Vec::new(), contours: Vec::new() }
+        DrawList {
+            picture: [0, 0],
+            content_px: 0,
+            style,
+            shapes: Vec::new(),
+            edge_marks: Vec::new(),
+            is_unknown: false,
+            points: Vec::new(),
+            contours: Vec::new(),
+        }
     }
 
     /// `shift` gives how far an instrument has moved since the scene's frame, in pixels (see `predicted_shift`).
@@ -56,21 +86,48 @@ impl DrawList {
         if self.style.mode == OverlayMode::Off {
             return;
         }
+        self.is_unknown = scene.frame_state == Trust::Unknown;
+        if self.is_unknown {
+            return;
+        }
         for tissue in &scene.tissues {
             let contours = self.add(&tissue.outlines, [0.0; 2]);
-            self.push(tissue.class, tissue.state.max(scene.frame_state), contours, None);
+            self.push(ClassKind::Tissue, tissue.class, tissue.state.max(scene.frame_state), contours, None, None);
         }
         for track in &scene.tracks {
             let shift = shift(track).map(|v| if v.is_finite() { v } else { 0.0 });
             let contours = self.add(&track.outlines, shift);
             let tip = track.tip.map(|tip| [tip[0] + shift[0], tip[1] + shift[1]]).filter(|tip| self.is_near(tip));
-            self.push(track.class, track.state.max(scene.frame_state), contours, tip);
+            let corners = if contours.is_empty() { self.box_of(track.bbox, shift) } else { None };
+            self.push(ClassKind::Instrument, track.class, track.state.max(scene.frame_state), contours, tip, corners);
         }
-        self.shapes.sort_by_key(|shape| shape.kind == ClassKind::Instrument);
+        for finding in &scene.findings {
+            let corners = self.box_of(finding.bbox, [0.0; 2]);
+            let none = self.contours.len()..self.contours.len();
+            self.push(ClassKind::Finding, finding.class, finding.state.max(scene.frame_state), none, None, corners);
+        }
+    }
+
+    /// Marks the instruments that have left the picture, as of `now_ns` (on the clock of the scene's stamps).
+    pub fn set_departed(&mut self, scene: &Scene, now_ns: u64) {
+        self.edge_marks.clear();
+        if self.style.mode == OverlayMode::Off || self.is_unknown || scene.picture != self.picture {
+            return;
+        }
+        for departed in scene.departed.iter().filter(|departed| !self.style.hidden.contains(departed.class)) {
+            let age_ns = now_ns.saturating_sub(departed.seen_ns);
+            if age_ns < DEPARTED_NS && self.is_near(&departed.at) {
+                let seconds = (age_ns / 1_000_000_000) as u8;
+                let (class, at) = (departed.class, departed.at);
+                self.edge_marks.push(EdgeMark { class, rgb: colour(class), at, seconds });
+            }
+        }
     }
 
     pub fn clear(&mut self) {
         self.shapes.clear();
+        self.edge_marks.clear();
+        self.is_unknown = false;
         self.points.clear();
         self.contours.clear();
     }
@@ -83,11 +140,28 @@ impl DrawList {
         shape.contours.clone().map(|index| self.contour(index))
     }
 
-    fn push(&mut self, class: ClassId, trust: Trust, contours: Range<usize>, tip: Option<[f32; 2]>) {
-        let kind = classes::table().by_id(class).map_or(ClassKind::Background, |class| class.kind);
-        if kind != ClassKind::Background && (!contours.is_empty() || tip.is_some()) {
-            self.shapes.push(Shape { kind, class, rgb: colour(class), trust, contours, tip });
+    /// A class that is not of the kind that it is given as is not drawn.
+    fn push(
+        &mut self,
+        kind: ClassKind,
+        class: ClassId,
+        trust: Trust,
+        contours: Range<usize>,
+        tip: Option<[f32; 2]>,
+        corners: Option<[f32; 4]>,
+    ) {
+        if classes::table().has_kind(class, kind) && (!contours.is_empty() || tip.is_some() || corners.is_some()) {
+            let is_hidden = self.style.hidden.contains(class);
+            self.shapes.push(Shape { kind, class, rgb: colour(class), trust, contours, tip, corners, is_hidden });
         }
+    }
+
+    /// A box that can be marked; one without an area, or of numbers that are none, cannot.
+    fn box_of(&self, bbox: [f32; 4], shift: [f32; 2]) -> Option<[f32; 4]> {
+        let [x0, y0, x1, y1] = bbox;
+        let moved = [x0 + shift[0], y0 + shift[1], x1 + shift[0], y1 + shift[1]];
+        let is_near = self.is_near(&[moved[0], moved[1]]) && self.is_near(&[moved[2], moved[3]]);
+        (is_near && moved[2] - moved[0] >= 1.0 && moved[3] - moved[1] >= 1.0).then_some(moved)
     }
 
     fn far(&self) -> f32 {
@@ -145,7 +219,7 @@ pub fn predicted_shift(track: &Track, age_ns: u64, picture_width: u32, settings:
 pub(crate) mod tests {
     use super::*;
     use crate::base::ids::{FrameId, TrackId};
-    use crate::scene::{AnalysisTimes, ClassMask, Tissue};
+    use crate::scene::{AnalysisTimes, ClassMask, Departed, Finding, Tissue};
 
     /// A circle of `n` points.
     pub fn blob(cx: f32, cy: f32, rx: f32, ry: f32, n: usize) -> Outline {
@@ -184,6 +258,14 @@ pub(crate) mod tests {
 
     pub fn tissue(class: u8, outline: Outline) -> Tissue {
         Tissue { class: ClassId(class), area_px: 1, confidence: 0.8, state: Trust::Sure, outlines: vec![outline] }
+    }
+
+    pub fn departed(at: [f32; 2], seen_ns: u64) -> Departed {
+        Departed { id: TrackId(9), class: ClassId(5), at, seen_ns }
+    }
+
+    pub fn finding(class: u8, bbox: [f32; 4]) -> Finding {
+        Finding { id: TrackId(40), class: ClassId(class), confidence: 0.7, state: Trust::Sure, bbox }
     }
 
     /// Four tissues and two instruments, in a picture of any size.
@@ -244,6 +326,49 @@ pub(crate) mod tests {
         assert!((dx.hypot(dy) - 30.0).abs() < 1e-3 && (dy / dx - 4.0 / 3.0).abs() < 1e-3, "at most 3 % of the width");
         track.velocity_px_s = [f32::NAN, f32::INFINITY];
         assert_eq!(shift(&track, 50), [0.0; 2]);
+    }
+
+    #[test]
+    fn a_frame_that_is_unknown_says_nothing_but_that() {
+        let mut scene = scene(640, 360);
+        scene.frame_state = Trust::Unknown;
+        scene.departed = vec![departed([0.0, 100.0], 0)];
+        let mut list = DrawList::from_scene(&scene, &Style::of(&Settings::default()), &|_| [0.0; 2]);
+        list.set_departed(&scene, 1);
+        assert!(list.is_unknown && list.shapes.is_empty() && list.edge_marks.is_empty());
+    }
+
+    #[test]
+    fn a_departed_instrument_is_marked_where_it_left_and_forgotten_after_ten_seconds() {
+        let mut scene = scene(640, 360);
+        scene.departed = vec![departed([640.0, 120.0], 1_000_000_000)];
+        let mut list = DrawList::from_scene(&scene, &Style::of(&Settings::default()), &|_| [9.0; 2]);
+        for (now_ms, seconds) in [(1_000, Some(0)), (4_999, Some(3)), (10_999, Some(9)), (11_000, None), (0, Some(0))] {
+            list.set_departed(&scene, now_ms * 1_000_000);
+            assert_eq!(list.edge_marks.first().map(|mark| mark.seconds), seconds, "{now_ms} ms");
+            assert!(list.edge_marks.iter().all(|mark| mark.at == [640.0, 120.0]), "never a predicted position");
+        }
+        list.style.hidden.set(scene.departed[0].class, true);
+        list.set_departed(&scene, 2_000_000_000);
+        assert!(list.edge_marks.is_empty());
+    }
+
+    #[test]
+    fn findings_and_instruments_without_an_outline_have_corners() {
+        let mut scene = scene(640, 360);
+        scene.tracks[0].outlines.clear();
+        scene.tracks[0].bbox = [10.0, 20.0, 90.0, 80.0];
+        scene.findings = vec![finding(32, [100.0, 100.0, 200.0, 180.0]), finding(33, [f32::NAN, 0.0, 9.0, 9.0])];
+        let list = DrawList::from_scene(&scene, &Style::of(&Settings::default()), &|_| [5.0, 0.0]);
+        let corners: Vec<_> = list.shapes.iter().map(|shape| (shape.kind, shape.corners)).collect();
+        assert_eq!(
+            corners[4..],
+            [
+                (ClassKind::Instrument, Some([15.0, 20.0, 95.0, 80.0])),
+                (ClassKind::Instrument, None),
+                (ClassKind::Finding, Some([100.0, 100.0, 200.0, 180.0])),
+            ]
+        );
     }
 
     #[test]

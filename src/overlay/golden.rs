@@ -1,16 +1,16 @@
-//! Golden pictures: `tests/golden/<case>/` holds `case.toml` (picture, scene, status text) and `expected.png`. Every case
+//! Golden pictures: `tests/golden/<case>/` holds `case.toml` (picture and scene) and `expected.png`. Every case
 //! runs through the host compositor, and through wgpu where there is a Vulkan device: the picture bit-exact, the overlay
 //! within two levels. Difference pictures are left in `target/golden-diff/`. KEYHOLE_BLESS=1 writes `expected.png` anew
 //! from the host compositor: look at it before it is committed.
 
 use crate::base::classes;
-use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range};
+use crate::frame::testing::pack;
+use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range, Transfer};
 use crate::overlay::coverage::CoverageMask;
 use crate::overlay::draw::tests as shapes;
 use crate::overlay::draw::{DrawList, predicted_shift};
 use crate::overlay::gpu::{GpuCompositor, OFFSCREEN_FORMAT, Source, test_gpu};
 use crate::overlay::host::{Target, compose_blank, compose_full};
-use crate::overlay::hud::{Banner, Hud, HudText};
 use crate::overlay::paint::paint;
 use crate::overlay::style::Style;
 use crate::overlay::testing::{Owned, write_png};
@@ -30,8 +30,6 @@ struct Case {
     picture: Picture,
     #[serde(default)]
     scene: SceneSpec,
-    #[serde(default)]
-    hud: HudSpec,
     /// At least so many pixels are covered by the overlay: a case that drew nothing checks nothing.
     least_covered_px: usize,
 }
@@ -42,6 +40,8 @@ struct Picture {
     format: PixelFormat,
     matrix: Matrix,
     range: Range,
+    #[serde(default)]
+    transfer: Transfer,
     width: usize,
     height: usize,
     pattern: Pattern,
@@ -90,17 +90,9 @@ struct InstrumentSpec {
     velocity_px_s: Option<[f32; 2]>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct HudSpec {
-    top_left: Vec<String>,
-    bottom_left: Vec<String>,
-    banner: Option<String>,
-}
-
 impl Picture {
     fn make(&self) -> Option<Owned> {
-        let colorimetry = Colorimetry { matrix: self.matrix, range: self.range };
+        let colorimetry = self.colorimetry();
         let (width, height) = (self.width, self.height);
         match self.pattern {
             Pattern::Blank => None,
@@ -124,30 +116,26 @@ impl Picture {
 
     /// Samples a picture given in R'G'B' the way an encoder would; exactness is not needed, only the same bytes each time.
     fn sampled(&self, rgb: impl Fn(usize, usize) -> [u8; 3]) -> Owned {
-        let layout =
-            FrameLayout::new(self.format, Colorimetry { matrix: self.matrix, range: self.range }, self.width, self.height).unwrap();
-        let (kr, kb) = if self.matrix == Matrix::Bt601 { (0.299, 0.114) } else { (0.2126, 0.0722) };
+        let layout = FrameLayout::new(self.format, self.colorimetry(), self.width, self.height).unwrap();
+        let (kr, kb) = self.matrix.kr_kb();
         let (sy, sc, offset) = if self.range == Range::Limited { (219.0 / 255.0, 224.0 / 255.0, 16.0) } else { (1.0, 1.0, 0.0) };
-        let yuv = |x: usize, y: usize| {
-            let [r, g, b] = rgb(x.min(self.width - 1), y.min(self.height - 1)).map(f64::from);
+        let steps = if self.format.is_ten_bit() { 4.0 } else { 1.0 };
+        let data = pack(&layout, |x, y| {
+            let rgb = rgb(x.min(self.width - 1), y.min(self.height - 1));
+            if self.format.is_rgb() {
+                return rgb.map(|v| u16::from(v) << 2);
+            }
+            let [r, g, b] = rgb.map(f64::from);
             let luma = kr * r + (1.0 - kr - kb) * g + kb * b;
             let chroma = |c: f64, k: f64| (c - luma) / (2.0 * (1.0 - k)) * sc + 128.0;
-            [luma * sy + offset, chroma(b, kb), chroma(r, kr)].map(|v: f64| v.round().clamp(0.0, 255.0) as u8)
-        };
-        let mut data = vec![0; layout.size];
-        for (index, plane) in layout.planes().iter().enumerate() {
-            for y in 0..plane.rows {
-                for at in 0..plane.row_bytes {
-                    data[plane.offset + y * plane.stride + at] = match (self.format, index) {
-                        (PixelFormat::Rgb, _) => rgb(at / 3, y)[at % 3],
-                        (_, 0) => yuv(at, y)[0],
-                        (PixelFormat::Nv12, _) => yuv(at / 2 * 2, 2 * y)[1 + at % 2],
-                        (PixelFormat::I420, plane) => yuv(at * 2, 2 * y)[plane],
-                    };
-                }
-            }
-        }
+            [luma * sy + offset, chroma(b, kb), chroma(r, kr)]
+                .map(|v: f64| ((v * steps).round().clamp(0.0, 256.0 * steps - 1.0) * 4.0 / steps) as u16)
+        });
         Owned { layout, data }
+    }
+
+    fn colorimetry(&self) -> Colorimetry {
+        Colorimetry { matrix: self.matrix, range: self.range, transfer: self.transfer }
     }
 }
 
@@ -175,19 +163,13 @@ impl SceneSpec {
 }
 
 impl Case {
-    fn layers(&self) -> (Layer, Hud) {
+    fn layer(&self) -> Layer {
         let (width, height) = (self.picture.width, self.picture.height);
         let settings = Settings { mode: self.scene.mode, ..Settings::default() };
         let shift = |track: &crate::scene::Track| predicted_shift(track, self.scene.age_ms * 1_000_000, width as u32, &settings);
         let mut layer = Layer::new(width, height);
         paint(&DrawList::from_scene(&self.scene.scene(width, height), &Style::of(&settings), &shift), &mut layer);
-        let mut hud = Hud::new(width, height);
-        let banner = self.hud.banner.as_deref().map(|words| {
-            let known = [Banner::AiOff, Banner::AiStale, Banner::NoSignal];
-            known.into_iter().find(|banner| banner.words() == words).unwrap_or_else(|| panic!("no banner '{words}'"))
-        });
-        hud.update(&HudText { top_left: self.hud.top_left.clone(), bottom_left: self.hud.bottom_left.clone(), banner });
-        (layer, hud)
+        layer
     }
 }
 
@@ -235,7 +217,7 @@ fn folders() -> Vec<PathBuf> {
 #[test]
 fn golden_pictures_come_out_of_both_compositors() {
     let folders = folders();
-    assert!(folders.len() >= 6, "only {} golden cases: are they all there?", folders.len());
+    assert!(folders.len() >= 5, "only {} golden cases: are they all there?", folders.len());
     let gpu = test_gpu("golden_pictures_come_out_of_both_compositors (wgpu half)");
     let mut compositor = gpu.map(|gpu| GpuCompositor::new(gpu, OFFSCREEN_FORMAT));
     let mut wrong = Vec::new();
@@ -246,8 +228,8 @@ fn golden_pictures_come_out_of_both_compositors() {
         assert!(case.shows.len() > 10, "{name} does not say what it shows");
         let (width, height) = (case.picture.width, case.picture.height);
         let picture = case.picture.make();
-        let (overlay, hud) = case.layers();
-        let layers = [&overlay, hud.layer()];
+        let overlay = case.layer();
+        let layers = [&overlay];
         let mut mask = CoverageMask::new(width, height);
         mask.update(&layers, &[]);
         assert!(mask.covered_px() >= case.least_covered_px.max(1), "{name} checks nothing: {} pixels are covered", mask.covered_px());

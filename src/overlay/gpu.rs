@@ -4,7 +4,7 @@
 
 #[cfg(test)]
 use crate::base::error::ErrorKind;
-use crate::frame::{FrameLayout, FrameView, PixelFormat};
+use crate::frame::{Colorimetry, FrameLayout, FrameView, PixelFormat, Tone};
 use crate::overlay::convert::Coefficients;
 use crate::overlay::placement::Placement;
 use crate::overlay::{Layer, OverlayError, Rect};
@@ -108,6 +108,13 @@ struct LayerTexture {
     rects: Vec<Rect>,
 }
 
+/// The tables of the last picture that needed some.
+#[derive(Debug)]
+struct ToneBuffer {
+    buffer: wgpu::Buffer,
+    holds: Option<Colorimetry>,
+}
+
 /// A target of our own, with the buffer through which it is read back.
 #[derive(Debug)]
 struct Offscreen {
@@ -125,6 +132,7 @@ pub struct GpuCompositor {
     pipeline: wgpu::RenderPipeline,
     bind_layout: wgpu::BindGroupLayout,
     params: wgpu::Buffer,
+    tone: ToneBuffer,
     format: wgpu::TextureFormat,
     resources: Option<Resources>,
     offscreen: Option<Offscreen>,
@@ -182,6 +190,7 @@ impl GpuCompositor {
                 entry(1, buffer(wgpu::BufferBindingType::Storage { read_only: true })),
                 entry(2, texture),
                 entry(3, texture),
+                entry(4, buffer(wgpu::BufferBindingType::Storage { read_only: true })),
             ],
         });
         let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
@@ -216,7 +225,8 @@ impl GpuCompositor {
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        GpuCompositor { gpu, pipeline, bind_layout, params, format, resources: None, offscreen: None }
+        let tone = ToneBuffer::new(device);
+        GpuCompositor { gpu, pipeline, bind_layout, params, tone, format, resources: None, offscreen: None }
     }
 
     pub fn gpu(&self) -> &Gpu {
@@ -237,6 +247,7 @@ impl GpuCompositor {
             texture.upload(&self.gpu.queue, layer);
         }
         if let Source::New(view) = source {
+            self.tone.upload(&self.gpu.queue, view.layout);
             for (index, plane) in view.layout.planes().iter().enumerate() {
                 self.gpu.queue.write_buffer(&resources.frame, plane.offset as u64, view.plane(index));
             }
@@ -364,9 +375,39 @@ impl GpuCompositor {
                 wgpu::BindGroupEntry { binding: 1, resource: frame.as_entire_binding() },
                 wgpu::BindGroupEntry { binding: 2, resource: wgpu::BindingResource::TextureView(&views[0]) },
                 wgpu::BindGroupEntry { binding: 3, resource: wgpu::BindingResource::TextureView(&views[1]) },
+                wgpu::BindGroupEntry { binding: 4, resource: self.tone.buffer.as_entire_binding() },
             ],
         });
         Ok(Resources { size, frame_bytes, frame, layers, bind_group, drawn: Drawn { layout: None, layers: 0 } })
+    }
+}
+
+impl ToneBuffer {
+    /// As in the shader: light of each code, shown bytes of each light, the gamut's matrix.
+    const WORDS: usize = Tone::CODES + Tone::LIGHTS / 4 + 9;
+
+    fn new(device: &wgpu::Device) -> Self {
+        let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("tone"),
+            size: 4 * Self::WORDS as u64,
+            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        ToneBuffer { buffer, holds: None }
+    }
+
+    fn upload(&mut self, queue: &wgpu::Queue, layout: &FrameLayout) {
+        if self.holds == Some(layout.colorimetry) {
+            return;
+        }
+        let Some(tone) = Tone::of(layout) else { return };
+        let mut at = 0;
+        let gamut = tone.gamut.as_flattened();
+        for part in [bytemuck::cast_slice(&tone.to_linear[..]), &tone.to_display[..Tone::LIGHTS], bytemuck::cast_slice(gamut)] {
+            queue.write_buffer(&self.buffer, at, part);
+            at += part.len() as u64;
+        }
+        self.holds = Some(layout.colorimetry);
     }
 }
 
@@ -421,12 +462,17 @@ fn extent(size: (usize, usize)) -> wgpu::Extent3d {
 fn params(resources: &Resources, placement: Placement) -> [u32; PARAMS_WORDS] {
     let ((width, height), drawn) = (resources.size, resources.drawn);
     let mut words = [0; PARAMS_WORDS];
-    words[..4].copy_from_slice(&[width as u32, height as u32, 3, drawn.layers as u32]);
+    words[..4].copy_from_slice(&[width as u32, height as u32, 0, drawn.layers as u32]);
     if let Some(layout) = drawn.layout {
         words[2] = match layout.format {
-            PixelFormat::Nv12 => 0,
-            PixelFormat::I420 => 1,
-            PixelFormat::Rgb => 2,
+            PixelFormat::Nv12 => 1,
+            PixelFormat::I420 => 2,
+            PixelFormat::Rgb => 3,
+            PixelFormat::Yuy2 => 4,
+            PixelFormat::Uyvy => 5,
+            PixelFormat::V210 => 6,
+            PixelFormat::P010 => 7,
+            PixelFormat::Bgrx | PixelFormat::Bgra => 8,
         };
         for (i, plane) in layout.planes().iter().enumerate() {
             words[4 + i] = plane.stride as u32;
@@ -434,8 +480,14 @@ fn params(resources: &Resources, placement: Placement) -> [u32; PARAMS_WORDS] {
                 words[6 + i] = plane.offset as u32;
             }
         }
-        let k = Coefficients::of(layout.colorimetry);
-        words[9..15].copy_from_slice(&[k.y_offset, k.cy, k.rv, k.gu, k.gv, k.bu].map(|v| v as u32));
+        let coefficients = match Tone::of(&layout).map(|tone| tone.matrix) {
+            None => {
+                let k = Coefficients::of(layout.colorimetry);
+                [k.y_offset, k.cy, k.rv, k.gu, k.gv, k.bu, 0]
+            }
+            Some(m) => [m.y_offset, m.cy, m.rv, m.gu, m.gv, m.bu, 1],
+        };
+        words[9..16].copy_from_slice(&coefficients.map(|v| v as u32));
     }
     let Rect { x0, y0, .. } = placement.rect;
     words[16..].copy_from_slice(&[x0, y0, placement.rect.width(), placement.rect.height()].map(|v| v as u32));
@@ -460,7 +512,7 @@ mod tests {
     use super::*;
     use crate::overlay::host::tests::noise_layer;
     use crate::overlay::host::{Target, compose_blank, compose_full};
-    use crate::overlay::testing::{COLORIMETRIES, FORMATS, Owned};
+    use crate::overlay::testing::{ALL_COLORIMETRIES, FORMATS, Owned};
 
     fn by_host(view: Option<&FrameView<'_>>, (width, height): (usize, usize), layers: &[&Layer]) -> Vec<u8> {
         let mut data = vec![0; width * height * 4];
@@ -478,8 +530,8 @@ mod tests {
         let mut compositor = GpuCompositor::new(gpu, OFFSCREEN_FORMAT);
         let mut got = Vec::new();
         for (i, format) in FORMATS.into_iter().enumerate() {
-            for colorimetry in COLORIMETRIES {
-                for (width, height) in [(64, 48), (101, 33), (333, 217)] {
+            for colorimetry in ALL_COLORIMETRIES {
+                for (width, height) in [(64, 48), (101, 33)] {
                     let picture = Owned::noise(format, colorimetry, width, height, i as u64);
                     let view = picture.view();
                     // The second round must not show what the first one left.

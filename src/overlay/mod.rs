@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Scene ─► DrawList ─► Painter ─► Layer ┐
-//!                        HudText ─► Layer ┼─► host compositor | wgpu compositor ─► BGRX picture
+//!            display's hud, pip ─► Layer ┼─► host compositor | wgpu compositor ─► BGRX picture
 //!                                 Frame   ┘
 //! ```
 //! Target picture: BGRX8, not sRGB-encoded, full-range R'G'B', blended as encoded. All arithmetic on pixels is
@@ -10,9 +10,11 @@
 //! Which scene is fresh enough to be drawn is decided in `pipeline`, not here; windows live in `display`.
 
 pub mod blend;
+pub mod budget;
 pub mod convert;
 #[cfg(target_arch = "x86_64")]
 mod convert_avx2;
+mod convert_tone;
 pub mod coverage;
 pub mod draw;
 mod error;
@@ -20,11 +22,15 @@ mod error;
 mod golden;
 pub mod gpu;
 pub mod host;
-pub mod hud;
 mod layer;
+pub mod lettering;
+#[cfg(test)]
+mod looks;
+mod marks;
 pub mod motion;
 pub mod paint;
 pub mod placement;
+mod probe;
 mod raster;
 mod rect;
 mod settings;
@@ -35,5 +41,6 @@ pub(crate) mod testing;
 
 pub use error::OverlayError;
 pub use layer::Layer;
+pub use probe::probe_ms;
 pub use rect::{Rect, Tiles, merge_near};
 pub use settings::{OverlayMode, Settings};

@@ -45,19 +45,33 @@ impl Thumb {
         thumb
     }
 
-    /// Takes the luma of `view` (RGB: green); allocates nothing.
+    /// Takes the luma of `view` (RGB formats: green; 10 bits: the upper eight); allocates nothing.
     pub fn update(&mut self, view: &FrameView<'_>) {
+        let format = view.layout.format;
+        match format {
+            PixelFormat::V210 => {
+                self.sample(view, v210_luma, |row, at| (u16::from_le_bytes([row[at >> 3], row[(at >> 3) + 1]]) >> (at & 7)) as u8)
+            }
+            PixelFormat::Nv12 | PixelFormat::I420 => self.sample(view, |x| x, |row, at| row[at]),
+            PixelFormat::Rgb => self.sample(view, |x| 3 * x + 1, |row, at| row[at]),
+            PixelFormat::Bgrx | PixelFormat::Bgra => self.sample(view, |x| 4 * x + 1, |row, at| row[at]),
+            PixelFormat::Yuy2 => self.sample(view, |x| 2 * x, |row, at| row[at]),
+            PixelFormat::Uyvy | PixelFormat::P010 => self.sample(view, |x| 2 * x + 1, |row, at| row[at]),
+        }
+    }
+
+    /// `place`: where in a row the sample of a column is; `read`: that sample.
+    #[inline(always)]
+    fn sample(&mut self, view: &FrameView<'_>, place: impl Fn(usize) -> usize, read: impl Fn(&[u8], usize) -> u8) {
         let (width, height) = (view.layout.width, view.layout.height);
-        let (pixel_bytes, first) = if view.layout.format == PixelFormat::Rgb { (3, 1) } else { (1, 0) };
         let (across, down) = (Self::WIDTH * Self::TAPS, Self::HEIGHT * Self::TAPS);
-        let columns: [u32; Self::WIDTH * Self::TAPS] =
-            std::array::from_fn(|i| (((2 * i + 1) * width / (2 * across)) * pixel_bytes + first) as u32);
+        let columns: [u32; Self::WIDTH * Self::TAPS] = std::array::from_fn(|i| place((2 * i + 1) * width / (2 * across)) as u32);
         for (y, samples) in self.luma.chunks_exact_mut(Self::WIDTH).enumerate() {
             let mut sums = [0u16; Self::WIDTH];
             for tap in 0..Self::TAPS {
                 let row = view.row(0, (2 * (y * Self::TAPS + tap) + 1) * height / (2 * down));
                 for (sum, columns) in sums.iter_mut().zip(columns.as_chunks::<{ Self::TAPS }>().0) {
-                    *sum += columns.iter().map(|&column| u16::from(row[column as usize])).sum::<u16>();
+                    *sum += columns.iter().map(|&column| u16::from(read(row, column as usize))).sum::<u16>();
                 }
             }
             for (sample, sum) in samples.iter_mut().zip(sums) {
@@ -69,6 +83,15 @@ impl Thumb {
         self.picture_width = width as f32;
     }
 
+    /// Part of the picture that shows something: from the first to the last sample of each row that is not black. What
+    /// lies around a round picture does not count; a hole in its middle does.
+    pub fn content_part(&self) -> f32 {
+        let is_lit = |luma: &u8| *luma > BLACK_LUMA;
+        let spans =
+            self.luma.chunks_exact(Self::WIDTH).filter_map(|row| Some((row.iter().position(is_lit)?, row.iter().rposition(is_lit)?)));
+        spans.map(|(first, last)| last + 1 - first).sum::<usize>() as f32 / self.luma.len() as f32
+    }
+
     /// Mean absolute difference to the mean: how much there is to see.
     fn contrast(&self) -> f32 {
         let count = self.luma.len() as u32;
@@ -77,6 +100,17 @@ impl Thumb {
     }
 }
 
+/// Bit of a v210 row at which the upper eight bits of a column's luma start, rounded down to a byte, with the rest below it:
+/// byte · 8 + shift.
+fn v210_luma(x: usize) -> usize {
+    // The group's samples 1, 3, 5, 7, 9, 11 in words of three: first byte and shift of their upper eight bits.
+    const PLACES: [(usize, usize); 6] = [(1, 4), (4, 2), (6, 6), (9, 4), (12, 2), (14, 6)];
+    let (byte, shift) = PLACES[x % 6];
+    8 * (x / 6 * 16 + byte) + shift
+}
+
+/// Limited range's black is 16; noise lies on it.
+const BLACK_LUMA: u8 = 26;
 const REACH: usize = Thumb::REACH;
 const SIDE: usize = 2 * REACH + 1;
 /// A cut: at the best shift the mean difference is still above this many levels ...
@@ -141,7 +175,9 @@ fn parabola(i: usize, sad: impl Fn(usize) -> u32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::overlay::testing::{self, Owned};
+    use crate::frame::FrameLayout;
+    use crate::frame::testing::pack;
+    use crate::overlay::testing::{self, COLORIMETRIES, FORMATS, Owned};
 
     /// A smooth texture, seen with its origin at (dx, dy) pixels.
     fn textured(width: usize, height: usize, dx: f32, dy: f32, phase: f32) -> Thumb {
@@ -155,6 +191,40 @@ mod tests {
             (126.0 + wave * 28.0) as u8
         });
         Thumb::of(&picture.view())
+    }
+
+    #[test]
+    fn every_format_gives_the_same_thumb() {
+        let value = |x: usize, y: usize| ((x * 29 + y * 13 + x * y / 7) % 1024) as u16;
+        for (width, height) in [(1280, 720), (333, 217), (101, 33)] {
+            let mut first: Option<Thumb> = None;
+            for format in FORMATS {
+                let layout = FrameLayout::new(format, COLORIMETRIES[1], width, height).unwrap();
+                let data = pack(&layout, |x, y| [value(x, y); 3]);
+                let thumb = Thumb::of(&FrameView::new(&layout, &data).unwrap());
+                let first = first.get_or_insert_with(|| thumb.clone());
+                assert!(thumb.luma == first.luma, "{format:?} {width}×{height}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_black_around_a_round_picture_is_no_content_and_a_dark_place_in_it_is() {
+        let round = |hole: bool| {
+            Thumb::of(
+                &Owned::from_luma(1280, 720, |x, y| {
+                    let (dx, dy) = (x as f32 - 640.0, y as f32 - 360.0);
+                    if dx.hypot(dy) > 360.0 || (hole && dx.hypot(dy) < 100.0) { 16 } else { 90 }
+                })
+                .view(),
+            )
+        };
+        let wish = std::f32::consts::PI * 360.0 * 360.0 / (1280.0 * 720.0);
+        for hole in [false, true] {
+            let part = round(hole).content_part();
+            assert!((part - wish).abs() < 0.02, "{part} {wish}");
+        }
+        assert_eq!(Thumb::of(&Owned::from_luma(640, 480, |_, _| 16).view()).content_part(), 0.0);
     }
 
     #[test]

@@ -1,31 +1,41 @@
-//! From a draw list to a layer: order, line styles, tints, tip marks. How lines and areas become pixels is `raster`'s matter.
+//! From a draw list to a layer: order, line styles, tints, tip marks, and what there is room for. Corners, edge marks,
+//! names and the rim are `marks`; how lines and areas become pixels is `raster`'s matter.
 //!
-//! Order: tissues, then everything inside an instrument is erased, then instruments: tissue is never painted over one.
-//! Sure: solid line. Unsure: dashed. Unknown: instruments as a grey hatching without line and tip, tissues not at all.
+//! Order: tissues, then everything inside an instrument is erased, then instruments, findings, marks and names: tissue is
+//! never painted over an instrument. Sure: solid line. Unsure: dashed. Unknown: instruments as grey strokes across their
+//! edge, without line and tip, tissues and findings not at all; a whole frame: a hatched rim, and nothing else.
 
 use crate::base::classes::ClassKind;
 use crate::overlay::blend::{over, premultiplied};
+use crate::overlay::budget::{Budget, Rank};
+use crate::overlay::coverage::covered_px;
 use crate::overlay::draw::{DrawList, Shape};
-use crate::overlay::raster::{Pen, Point, Raster};
+use crate::overlay::lettering::Lettering;
+use crate::overlay::raster::{Pen, Point, Raster, clip};
 use crate::overlay::style::{Style, UNKNOWN_RGB};
 use crate::overlay::{Layer, OverlayMode, Rect, Tiles};
 use crate::scene::Trust;
 
 /// In pixels of a picture of 1080 rows.
 const CASING_PX: f32 = 1.25;
-const DASH_ON_PX: f32 = 12.0;
-const DASH_OFF_PX: f32 = 9.0;
+/// Corners stand alone on whatever is there: a heavier casing.
+const FINDING_CASING: f32 = 1.8;
+pub(super) const DASHES_PX: [f32; 2] = [12.0, 9.0];
 const TIP_RADIUS_PX: f32 = 11.0;
 const TIP_DOT_PX: f32 = 2.5;
-const HATCH_PX: f32 = 18.0;
+pub(super) const HATCH_PX: f32 = 18.0;
+const STROKE_PX: f32 = 16.0;
 const TIP_SIDES: usize = 24;
 
 /// Paints draw lists into layers of one size; keeps its memory.
 #[derive(Debug)]
 pub struct Painter {
-    raster: Raster,
-    touched: Tiles,
-    hatching: Vec<(i32, f32)>,
+    pub(super) raster: Raster,
+    pub(super) touched: Tiles,
+    pub(super) lettering: Lettering,
+    /// Where names stand already.
+    pub(super) names: Vec<Rect>,
+    budget: Budget,
 }
 
 /// Paints into a fresh layer's memory; for tests and single pictures. A `Painter` keeps its memory.
@@ -33,9 +43,18 @@ pub fn paint(list: &DrawList, layer: &mut Layer) {
     Painter::new(layer.width, layer.height).paint(list, layer);
 }
 
+/// The budget's name for names and edge marks.
+const WORDS: usize = usize::MAX;
+
 impl Painter {
     pub fn new(width: usize, height: usize) -> Self {
-        Painter { raster: Raster::new(width, height), touched: Tiles::new(width, height), hatching: Vec::with_capacity(1024) }
+        Painter {
+            raster: Raster::new(width, height),
+            touched: Tiles::new(width, height),
+            lettering: Lettering::new(height),
+            names: Vec::with_capacity(16),
+            budget: Budget::default(),
+        }
     }
 
     /// Replaces what `layer` holds. A list or layer of another size than this painter's leaves it empty: an overlay
@@ -47,27 +66,83 @@ impl Painter {
         if !same_size || list.style.mode == OverlayMode::Off {
             return;
         }
-        self.touched.clear();
-        let is_instrument = |shape: &&Shape| shape.kind == ClassKind::Instrument;
-        for shape in list.shapes.iter().filter(|shape| !is_instrument(shape)) {
-            if shape.trust != Trust::Unknown {
+        let area_px = width * height;
+        self.budget.start(if list.content_px == 0 { area_px } else { list.content_px.min(area_px) });
+        if list.style.mode == OverlayMode::Outline {
+            for (index, shape) in list.shapes.iter().enumerate().filter(|(_, shape)| is_drawn(shape)) {
+                let cost_px = self.cost_px(list, shape);
+                self.budget.add(Rank::of(shape), cost_px, index);
+            }
+            let words_px = self.words_px(list);
+            self.budget.add(Rank::Words, words_px, WORDS);
+            self.budget.settle();
+        }
+        loop {
+            self.touched.clear();
+            self.draw(list, layer);
+            self.touched.write_rects(&mut layer.rects);
+            if list.is_unknown || self.budget.accepts(if list.style.mode == OverlayMode::Outline { covered_px(layer) } else { 0 }) {
+                return;
+            }
+            layer.clear();
+        }
+    }
+
+    fn draw(&mut self, list: &DrawList, layer: &mut Layer) {
+        if list.is_unknown {
+            self.rim(list, layer);
+            return;
+        }
+        let all = || list.shapes.iter().enumerate();
+        let is_instrument = |shape: &Shape| shape.kind == ClassKind::Instrument;
+        for (index, shape) in all().filter(|(_, shape)| shape.kind == ClassKind::Tissue && is_drawn(shape)) {
+            if !self.budget.is_left_out(index) {
                 self.shape(list, shape, layer);
             }
         }
-        for shape in list.shapes.iter().filter(is_instrument) {
+        for (_, shape) in all().filter(|(_, shape)| is_instrument(shape)) {
             self.raster.area(list.contours(shape), |y, x0, x1| layer.row_mut(y, x0, x1).fill(0));
         }
-        for shape in list.shapes.iter().filter(is_instrument) {
-            if shape.trust == Trust::Unknown { self.hatch(list, shape, layer) } else { self.shape(list, shape, layer) }
+        for (index, shape) in all().filter(|(_, shape)| shape.kind != ClassKind::Tissue && is_drawn(shape)) {
+            if self.budget.is_left_out(index) {
+                continue;
+            }
+            if shape.trust == Trust::Unknown && shape.corners.is_none() {
+                self.hatch(list, shape, layer);
+            } else {
+                self.shape(list, shape, layer);
+            }
         }
-        self.touched.write_rects(&mut layer.rects);
+        if !self.budget.is_left_out(WORDS) {
+            self.edge_marks(list, layer);
+            self.names(list, layer);
+        }
     }
 
-    fn pen(&self, style: &Style, shape: &Shape) -> Pen {
+    pub(super) fn pen(&self, style: &Style, kind: ClassKind, rgb: [u8; 3]) -> Pen {
         let height = self.raster.size().1;
-        let core_radius = 0.5 * style.line_width_px(shape.kind, height);
-        let casing = (CASING_PX * Style::scale(height)).max(0.6);
-        Pen { core_radius, casing_radius: core_radius + casing, rgb: shape.rgb, opacity: level(style.opacity) }
+        let core_radius = 0.5 * style.line_width_px(kind, height);
+        let part = if kind == ClassKind::Finding { FINDING_CASING } else { 1.0 };
+        let casing = (CASING_PX * Style::scale(height)).max(0.6) * part;
+        Pen { core_radius, casing_radius: core_radius + casing, rgb, opacity: level(style.opacity) }
+    }
+
+    /// About how many pixels a shape's lines cover; crossings and joints count twice.
+    fn cost_px(&self, list: &DrawList, shape: &Shape) -> f32 {
+        let (width, height) = self.raster.size();
+        let pen = self.pen(&list.style, shape.kind, shape.rgb);
+        let across = 2.0 * pen.reach();
+        let seen =
+            |a: Point, b: Point| clip(a, b, [0.0; 2], [width as f32, height as f32]).map_or(0.0, |(a, b)| (b[0] - a[0]).hypot(b[1] - a[1]));
+        let length: f32 = list.contours(shape).flat_map(closed).map(|(a, b)| seen(a, b)).sum();
+        let lines_px = match shape.trust {
+            Trust::Sure => length * across,
+            Trust::Unsure => length * across * (DASHES_PX[0] / (DASHES_PX[0] + DASHES_PX[1]) + 0.1),
+            Trust::Unknown => length * across * (STROKE_PX / HATCH_PX + 0.1),
+        };
+        let scale = Style::scale(height);
+        let tip_px = if shape.tip.is_some() { std::f32::consts::TAU * (TIP_RADIUS_PX * scale).max(4.0) * across } else { 0.0 };
+        lines_px + tip_px + shape.corners.map_or(0.0, |corners| 8.0 * self.arm_px(corners) * across)
     }
 
     fn shape(&mut self, list: &DrawList, shape: &Shape, layer: &mut Layer) {
@@ -82,14 +157,18 @@ impl Painter {
                 }
             });
         }
-        let pen = self.pen(&list.style, shape);
+        let pen = self.pen(&list.style, shape.kind, if shape.trust == Trust::Unknown { UNKNOWN_RGB } else { shape.rgb });
         for contour in list.contours(shape) {
             match shape.trust {
                 Trust::Sure => closed(contour).for_each(|(a, b)| self.raster.line(a, b, &pen)),
-                Trust::Unsure | Trust::Unknown => self.dashed(contour, [DASH_ON_PX * scale, DASH_OFF_PX * scale], &pen),
+                Trust::Unsure | Trust::Unknown => self.dashed(closed(contour), DASHES_PX.map(|px| px * scale), &pen),
             }
         }
-        if let Some(tip) = shape.tip {
+        if let Some(corners) = shape.corners {
+            self.corners(corners, shape.trust, &pen);
+        }
+        let tip = shape.tip.filter(|_| shape.trust != Trust::Unknown);
+        if let Some(tip) = tip {
             let radius = (TIP_RADIUS_PX * scale).max(4.0);
             let on_ring = |i: usize| {
                 let angle = i as f32 / TIP_SIDES as f32 * std::f32::consts::TAU;
@@ -98,7 +177,7 @@ impl Painter {
             (0..TIP_SIDES).for_each(|i| self.raster.line(on_ring(i), on_ring(i + 1), &pen));
         }
         self.raster.finish(&pen, layer, &mut self.touched);
-        if let Some(tip) = shape.tip {
+        if let Some(tip) = tip {
             let core_radius = (TIP_DOT_PX * scale).max(1.0);
             let dot = Pen { core_radius, casing_radius: core_radius + pen.casing_radius - pen.core_radius, ..pen };
             self.raster.line(tip, tip, &dot);
@@ -106,14 +185,14 @@ impl Painter {
         }
     }
 
-    fn dashed(&mut self, contour: &[Point], on_off: [f32; 2], pen: &Pen) {
+    pub(super) fn dashed(&mut self, lines: impl Iterator<Item = (Point, Point)>, on_off: [f32; 2], pen: &Pen) {
         let period = on_off[0] + on_off[1];
         let (width, height) = self.raster.size();
         let mut at = 0.0;
-        for (a, b) in closed(contour) {
+        for (a, b) in lines {
             // Only what can be seen is dashed: a contour may run far outside.
             let high = [width as f32 + period, height as f32 + period];
-            let Some((a, b)) = crate::overlay::raster::clip(a, b, [-period, -period], high) else { continue };
+            let Some((a, b)) = clip(a, b, [-period, -period], high) else { continue };
             let length = (b[0] - a[0]).hypot(b[1] - a[1]);
             let point = |way: f32| [a[0] + (b[0] - a[0]) * way / length, a[1] + (b[1] - a[1]) * way / length];
             let mut way = 0.0;
@@ -133,58 +212,65 @@ impl Painter {
         }
     }
 
-    /// Slanted lines inside a shape, whose places do not move with it.
+    /// Short strokes across a contour, slanted, without a line: something is there, and not more is known.
     fn hatch(&mut self, list: &DrawList, shape: &Shape, layer: &mut Layer) {
-        let step = HATCH_PX * Style::scale(layer.height).max(0.3);
+        let pen = self.pen(&list.style, shape.kind, UNKNOWN_RGB);
+        let scale = Style::scale(layer.height);
+        let (step, half) = ((HATCH_PX * scale).max(4.0 * pen.reach()), (0.5 * STROKE_PX * scale).max(pen.reach()));
         let (width, height) = self.raster.size();
-        // Lines x + y = step · k; a crossing is kept with its line and its x.
-        let most = ((width + height) as f32 / step) as i32;
-        self.hatching.clear();
         for contour in list.contours(shape) {
+            let mut until_next = 0.0;
             for (a, b) in closed(contour) {
-                let (from, to) = ((a[0] + a[1]) / step, (b[0] + b[1]) / step);
-                let (low, high) = (from.min(to).ceil() as i32, from.max(to).ceil() as i32);
-                for k in low.max(0)..high.min(most + 1) {
-                    let t = (k as f32 - from) / (to - from);
-                    self.hatching.push((k, a[0] + (b[0] - a[0]) * t));
+                let high = [width as f32 + step, height as f32 + step];
+                let Some((a, b)) = clip(a, b, [-step, -step], high) else { continue };
+                let length = (b[0] - a[0]).hypot(b[1] - a[1]);
+                if length < 1e-3 {
+                    continue;
                 }
+                let along = [(b[0] - a[0]) / length, (b[1] - a[1]) / length];
+                // 60° to the contour.
+                let across = [0.5 * along[0] - 0.866 * along[1], 0.866 * along[0] + 0.5 * along[1]].map(|v| v * half);
+                let strokes = if length > until_next { ((length - until_next) / step) as usize + 1 } else { 0 };
+                for stroke in 0..strokes {
+                    let way = until_next + stroke as f32 * step;
+                    let at = [a[0] + along[0] * way, a[1] + along[1] * way];
+                    self.raster.line([at[0] - across[0], at[1] - across[1]], [at[0] + across[0], at[1] + across[1]], &pen);
+                }
+                until_next = until_next + strokes as f32 * step - length;
             }
-        }
-        self.hatching.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
-        let pen = Pen { rgb: UNKNOWN_RGB, ..self.pen(&list.style, shape) };
-        for [(k, x0), (_, x1)] in self.hatching.as_chunks::<2>().0 {
-            let sum = *k as f32 * step;
-            self.raster.line([*x0, sum - x0], [*x1, sum - x1], &pen);
         }
         self.raster.finish(&pen, layer, &mut self.touched);
     }
+}
+
+/// Is there anything to be drawn of it? Tissues and findings that are unknown are not spoken of.
+fn is_drawn(shape: &Shape) -> bool {
+    !shape.is_hidden && (shape.trust != Trust::Unknown || shape.kind == ClassKind::Instrument)
 }
 
 fn closed(contour: &[Point]) -> impl Iterator<Item = (Point, Point)> + '_ {
     contour.iter().enumerate().map(|(i, &a)| (a, contour[(i + 1) % contour.len()]))
 }
 
-fn level(opacity: f32) -> u8 {
+pub(super) fn level(opacity: f32) -> u8 {
     (opacity.clamp(0.0, 1.0) * 255.0).round() as u8
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::overlay::draw::tests::{blob, scene, shaft, tissue, track};
-    use crate::overlay::host::{Target, compose_full};
-    use crate::overlay::testing::{self, Owned};
-    use crate::overlay::{Settings, hud};
+    use crate::overlay::draw::tests::{scene, tissue, track};
+    use crate::overlay::{Settings, testing};
     use crate::scene::Scene;
     use proptest::prelude::*;
 
-    const STILL: &dyn Fn(&crate::scene::Track) -> [f32; 2] = &|_| [0.0; 2];
+    pub const STILL: &dyn Fn(&crate::scene::Track) -> [f32; 2] = &|_| [0.0; 2];
 
-    fn style(mode: OverlayMode) -> Style {
+    pub fn style(mode: OverlayMode) -> Style {
         Style::of(&Settings { mode, ..Settings::default() })
     }
 
-    fn painted(scene: &Scene, mode: OverlayMode) -> Layer {
+    pub fn painted(scene: &Scene, mode: OverlayMode) -> Layer {
         let mut layer = Layer::new(scene.picture[0] as usize, scene.picture[1] as usize);
         paint(&DrawList::from_scene(scene, &style(mode), STILL), &mut layer);
         check(&layer);
@@ -192,7 +278,7 @@ mod tests {
     }
 
     /// What everybody who reads a layer relies on.
-    fn check(layer: &Layer) {
+    pub fn check(layer: &Layer) {
         let mut inside = vec![false; layer.width * layer.height];
         for rect in &layer.rects {
             assert!(!rect.is_empty() && rect.x1 <= layer.width && rect.y1 <= layer.height);
@@ -256,7 +342,7 @@ mod tests {
         scene.tracks.iter_mut().for_each(|track| track.outlines.clear());
         scene.tissues.clear();
         assert!(!painted(&scene, OverlayMode::Outline).is_empty(), "tip marks alone");
-        scene.frame_state = Trust::Unknown;
+        scene.tracks.iter_mut().for_each(|track| track.state = Trust::Unknown);
         assert!(painted(&scene, OverlayMode::Outline).is_empty());
     }
 
@@ -299,37 +385,6 @@ mod tests {
             let mut layer = Layer::new(200, 120);
             paint(&DrawList::from_scene(&scene, &style(mode), &|_| shift), &mut layer);
             check(&layer);
-        }
-    }
-
-    /// Leaves pictures to look at in target/look/.
-    #[test]
-    fn pictures_of_all_modes_can_be_looked_at() {
-        let (width, height) = (1280, 720);
-        let picture = Owned::from_luma(width, height, |x, y| (70 + (x * 7 / 31 + y * 5 / 23) % 90) as u8);
-        let mut sure = scene(width as u32, height as u32);
-        let mut unsure = sure.clone();
-        unsure.frame_state = Trust::Unsure;
-        unsure.tracks[1].state = Trust::Unknown;
-        sure.tracks.push(track(3, 13, [0.7 * 1280.0, 0.02 * 720.0], [0.62 * 1280.0, 0.3 * 720.0], 12.0));
-        sure.tissues[1].outlines.push(blob(380.0, 290.0, 60.0, 40.0, 80));
-        sure.tissues[1].outlines.push(shaft([100.0, 300.0], [200.0, 300.0], 10.0, 3));
-        for (name, scene, mode) in
-            [("outline", &sure, OverlayMode::Outline), ("fill", &sure, OverlayMode::Fill), ("unsure", &unsure, OverlayMode::Outline)]
-        {
-            let overlay = painted(scene, mode);
-            let mut hud = hud::Hud::new(width, height);
-            let text = hud::HudText {
-                top_left: vec!["OR 3  lap. cholecystectomy".into()],
-                bottom_left: vec!["AI running  cpu  8.4 ms".into(), "overlay age 21 ms".into()],
-                banner: Some(if name == "fill" { hud::Banner::AiStale } else { hud::Banner::AiOff }),
-            };
-            assert!(hud.update(&text) && !hud.update(&text));
-            let mut data = vec![0; width * height * 4];
-            compose_full(&picture.view(), &[&overlay, hud.layer()], &mut Target { data: &mut data, stride: width * 4, width, height })
-                .unwrap();
-            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("target/look/{name}.png"));
-            testing::write_png(&path, &data, width, height);
         }
     }
 

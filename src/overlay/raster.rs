@@ -24,7 +24,7 @@ pub struct Pen {
 
 impl Pen {
     /// Distance at which its coverage ends, px.
-    fn reach(&self) -> f32 {
+    pub fn reach(&self) -> f32 {
         self.casing_radius.max(self.core_radius) + 0.5
     }
 

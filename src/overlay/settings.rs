@@ -1,4 +1,7 @@
+use crate::base::classes;
+use crate::overlay::style::ClassSet;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -32,6 +35,8 @@ pub struct Settings {
     pub predict_at_most_ms: u32,
     /// ... and by no more than this way, in percent of the picture's width. Default: 3.
     pub predict_at_most_percent: f32,
+    /// Switches by class name: `classes = { "liver" = false }` leaves the liver out. Default: all are drawn.
+    pub classes: BTreeMap<String, bool>,
     /// Frame-locked: a frame waits so long after its capture for its own scene before it is shown, which adds to the video
     /// delay. At most 30 ms: no more frames than the display holds may wait. Default: 0, off.
     pub frame_locked_ms: u32,
@@ -49,6 +54,7 @@ impl Default for Settings {
             predict_at_most_ms: 60,
             predict_at_most_percent: 3.0,
             frame_locked_ms: 0,
+            classes: BTreeMap::new(),
         }
     }
 }
@@ -77,7 +83,19 @@ impl Settings {
         if !(1..=1000).contains(&self.max_age_ms) {
             return Err(format!("overlay.max_age_ms is {}: it must lie between 1 and 1000", self.max_age_ms));
         }
-        Ok(())
+        match self.classes.keys().find(|name| !classes::table().by_name(name).is_some_and(|class| class.kind.is_region())) {
+            Some(name) => Err(format!("overlay.classes names '{name}', which is no class that is drawn: see engines/classes.toml")),
+            None => Ok(()),
+        }
+    }
+
+    /// The classes that are switched off.
+    pub fn hidden(&self) -> ClassSet {
+        let mut hidden = ClassSet::default();
+        for class in self.classes.iter().filter(|(_, is_shown)| !**is_shown).filter_map(|(name, _)| classes::table().by_name(name)) {
+            hidden.set(class.id, true);
+        }
+        hidden
     }
 }
 
@@ -94,5 +112,16 @@ mod tests {
         assert!(Settings { opacity: f32::NAN, ..Settings::default() }.check().is_err());
         assert!(Settings { frame_locked_ms: 31, ..Settings::default() }.check().is_err());
         assert!(Settings { hide_on_motion_percent: -1.0, ..Settings::default() }.check().is_err());
+    }
+
+    #[test]
+    fn classes_are_switched_by_name_and_only_drawn_ones() {
+        let parse = |text: &str| toml::from_str::<Settings>(text).unwrap();
+        let settings = parse("classes = { liver = false, grasper = true }");
+        settings.check().unwrap();
+        assert_eq!(settings.hidden().names().collect::<Vec<_>>(), ["liver"]);
+        for wrong in ["classes = { spleen = false }", "classes = { smoke = false }"] {
+            assert!(parse(wrong).check().unwrap_err().contains("overlay.classes"), "{wrong}");
+        }
     }
 }

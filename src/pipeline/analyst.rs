@@ -1,9 +1,11 @@
 //! What the AI process does with a frame: engine, decoding, tracking. The only place where the rooms on its side meet.
 
 use crate::base::error::ErrorKind;
+use crate::capture::Stereo;
 use crate::frame::{FrameView, Stamps};
 use crate::infer::{self, InferError};
 use crate::link::{Analyst, Hello};
+use crate::pipeline::stereo::Eyes;
 use crate::record::EngineLine;
 use crate::scene::Scene;
 use crate::store::{Engines, StoreError};
@@ -17,6 +19,8 @@ use std::path::PathBuf;
 pub struct AnalystSpec {
     /// Folder that holds the engines' folders; None: where they are usually found.
     pub engines: Option<PathBuf>,
+    /// The source shows two eyes: this one is analysed.
+    pub stereo: Option<Stereo>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +42,7 @@ impl AnalystError {
     pub fn is_finding(&self) -> bool {
         match self {
             AnalystError::Store(error) => error.is_finding(),
-            AnalystError::Infer(error) => matches!(error, InferError::Mismatch { .. } | InferError::Model { .. }),
+            AnalystError::Infer(error) => error.is_finding(),
             AnalystError::Refused { is_finding, .. } => *is_finding,
         }
     }
@@ -69,6 +73,7 @@ pub fn check_engine(spec: &AnalystSpec) -> Result<EngineLine, AnalystError> {
 
 struct CpuAnalyst {
     analyser: Analyser,
+    eyes: Option<Eyes>,
     line: EngineLine,
 }
 
@@ -87,7 +92,7 @@ fn load(hello: &Hello) -> Result<CpuAnalyst, AnalystError> {
     })?;
     let engine = Engines::find(spec.engines.as_deref())?.load_for("cpu")?;
     let line = check_engine(&spec)?;
-    Ok(CpuAnalyst { analyser: Analyser::load(engine)?, line })
+    Ok(CpuAnalyst { analyser: Analyser::load(engine)?, eyes: spec.stereo.map(Eyes::new), line })
 }
 
 impl Analyst for CpuAnalyst {
@@ -96,7 +101,11 @@ impl Analyst for CpuAnalyst {
     }
 
     fn analyse(&mut self, view: FrameView<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, String> {
-        self.analyser.analyse(view, stamps, is_current).map_err(|e| e.to_string())
+        let Some(eyes) = &mut self.eyes else {
+            return self.analyser.analyse(view, stamps, is_current).map_err(|e| e.to_string());
+        };
+        let scene = self.analyser.analyse(eyes.view(view)?, stamps, is_current).map_err(|e| e.to_string())?;
+        Ok(scene.map(|scene| eyes.place(scene)))
     }
 
     fn input_hash(&mut self, view: FrameView<'_>) -> [u8; 32] {

@@ -12,29 +12,26 @@ use crate::base::ids::FrameId;
 use crate::base::shutdown::Shutdown;
 use crate::base::slot::{Slot, Wake};
 use crate::base::stats::Delays;
-use crate::display::{DisplayError, Output, OutputInfo, Picture};
+use crate::capture::SignalEvent;
+use crate::display::{CleanFeed, DisplayError, FeedCounts, Output, OutputInfo, Picture};
 use crate::frame::Frame;
-use crate::overlay::hud::{Banner, Hud, HudText, declared_rects};
 use crate::overlay::{OverlayMode, Rect};
 use crate::pipeline::ai::{AiStatus, Analysis};
 use crate::pipeline::cadence::{Cadence, CadenceCounts};
+use crate::pipeline::capture::SignalNote;
+use crate::pipeline::controls::Errand;
 use crate::pipeline::frame_lock::FrameLock;
+use crate::pipeline::hud::{HudFeed, Now, PipRequest};
+use crate::pipeline::operator::Operator;
 use crate::pipeline::scheduling;
 use crate::pipeline::screen::{Hidden, Screen};
 use crate::pipeline::sinks::{Present, Sinks};
 use crate::pipeline::state::{Ai, Signal, States};
-use crate::scene::Scene;
+use crate::record::RecordAlarm;
+use crate::scene::{Scene, Trust};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-/// What the operator asks for while it runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Control {
-    Overlay(OverlayMode),
-    ToggleHud,
-    Quit,
-}
 
 /// Counted by the display thread.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -68,6 +65,7 @@ pub struct DisplayOutcome {
     pub first_present_ns: Option<u64>,
     /// Where the output has a rate of its own.
     pub cadence: Option<CadenceOutcome>,
+    pub feed: Option<FeedCounts>,
     pub error: Option<DisplayError>,
     pub sinks: Sinks,
 }
@@ -89,12 +87,16 @@ pub struct DisplayThread {
     pub frames: Arc<Slot<Frame>>,
     pub wake: Arc<Wake>,
     pub analysis: Option<Arc<dyn Analysis>>,
-    pub controls: crossbeam_channel::Receiver<Control>,
+    pub operator: Operator,
+    /// What the source says of its signal.
+    pub signals: crossbeam_channel::Receiver<SignalNote>,
+    /// A second output, for the picture alone.
+    pub feed: Option<CleanFeed>,
     pub screen: Screen,
-    pub hud: Hud,
-    pub hud_is_on: bool,
-    pub source_line: String,
+    /// One more action turns the overlay on.
+    pub is_armed: bool,
     pub lock: FrameLock,
+    pub hud: HudFeed,
     pub source_fps: f64,
     pub sinks: Sinks,
     pub states: States,
@@ -113,8 +115,6 @@ struct OnScreen {
     scene: Option<FrameId>,
 }
 
-/// The HUD's figures are refreshed so often.
-const HUD_EVERY_NS: u64 = 500_000_000;
 /// Waiting without a deadline still looks around so often.
 const IDLE_WAIT: Duration = Duration::from_millis(20);
 /// Painting takes this at first, until it has been measured.
@@ -127,12 +127,14 @@ struct Run {
     last_frame_ns: u64,
     annotated: Option<FrameId>,
     stale_counted: Option<FrameId>,
-    hud_due_ns: u64,
-    banner: Option<Banner>,
     blank_shown: bool,
+    /// The source has said that it is lost, and why; no frame from this one on has come since.
+    lost: Option<(FrameId, String)>,
+    hud_was_hung: bool,
     counters: DisplayCounters,
     delays: DisplayDelays,
     first_present_ns: Option<u64>,
+    record_alarm: Option<RecordAlarm>,
     cadence: Option<Cadence>,
     /// When work on the present began, ns.
     turn_began_ns: u64,
@@ -140,17 +142,6 @@ struct Run {
     paint_ns: u64,
     /// The frame after which the next one's overlay was painted ahead, and the scene in it.
     ahead: Option<(FrameId, FrameId)>,
-    recent: Recent,
-}
-
-/// Worst figures since the HUD was last refreshed, ns.
-#[derive(Default)]
-struct Recent {
-    since_ns: u64,
-    frames: u32,
-    video_ns: u64,
-    annotation_ns: u64,
-    age_ns: u64,
 }
 
 impl DisplayThread {
@@ -162,17 +153,17 @@ impl DisplayThread {
             last_frame_ns: now_ns,
             annotated: None,
             stale_counted: None,
-            hud_due_ns: 0,
-            banner: None,
             blank_shown: false,
+            lost: None,
+            hud_was_hung: false,
             counters: DisplayCounters::default(),
             delays: DisplayDelays::default(),
             first_present_ns: None,
+            record_alarm: None,
             cadence: None,
             turn_began_ns: now_ns,
             paint_ns: PAINT_NS,
             ahead: None,
-            recent: Recent { since_ns: now_ns, ..Recent::default() },
         };
         let mut info = OutputInfo { display: "none", adapter: String::new(), compositor: "none" };
         let error = open().and_then(|mut output| {
@@ -188,6 +179,7 @@ impl DisplayThread {
         });
         self.stop.request();
         let cadence = run.cadence.map(Cadence::into_parts);
+        let feed = self.feed.take().map(|feed| feed.finish().0);
         DisplayOutcome {
             output: info,
             counters: run.counters,
@@ -195,6 +187,7 @@ impl DisplayThread {
             states: self.states,
             first_present_ns: run.first_present_ns,
             cadence: cadence.map(|(refresh, counts, wait)| CadenceOutcome { refresh_hz: refresh.rate.per_second(), counts, wait }),
+            feed,
             error: error.err().filter(|e| !matches!(e, DisplayError::Closed)),
             sinks: self.sinks,
         }
@@ -212,7 +205,9 @@ impl DisplayThread {
             // Read before the slot is looked at: what was pushed before the end was declared is then still seen. Capture
             // is what ends a run, also one that is asked to stop: each frame that it took is still shown.
             let has_ended = self.ended.load(Ordering::Acquire);
-            self.take_controls();
+            self.take_controls(run);
+            self.take_signals(run);
+            self.note_recording(run);
             self.take_analysis();
             if let Some(turn_ns) = self.turn_ns(run) {
                 if has_ended && self.frames.is_empty() {
@@ -258,12 +253,49 @@ impl DisplayThread {
         (wait_ns > 0).then_some(wait_ns)
     }
 
-    fn take_controls(&mut self) {
-        for control in self.controls.try_iter() {
-            match control {
-                Control::Overlay(mode) => self.screen.set_mode(mode),
-                Control::ToggleHud => self.hud_is_on = !self.hud_is_on,
-                Control::Quit => self.stop.request(),
+    /// What has gone wrong with recording is an alarm, once.
+    fn note_recording(&mut self, run: &mut Run) {
+        let state = self.sinks.recording();
+        if state.alarm.is_none() && !state.recording {
+            run.record_alarm = None;
+        }
+        if let Some(alarm) = state.alarm.filter(|alarm| Some(*alarm) > run.record_alarm) {
+            let text = if alarm == RecordAlarm::Slow { "pictures are left out".into() } else { self.sinks.recording_trouble() };
+            self.states.alarm(self.clock.now_ns(), alarm.code(), format!("recording: {text}"));
+            run.record_alarm = Some(alarm);
+        }
+    }
+
+    fn take_controls(&mut self, run: &mut Run) {
+        let now_ns = self.clock.now_ns();
+        while let Some(errand) = self.operator.next_errand(now_ns) {
+            match errand {
+                Errand::Quit => self.stop.request(),
+                Errand::Record => self.sinks.toggle_recording(),
+                Errand::Mark => {
+                    if let Some(on_screen) = &run.on_screen {
+                        self.sinks.mark(&on_screen.frame);
+                    }
+                }
+                Errand::Still => self.sinks.want_still(),
+                Errand::PictureInPicture => self.hud.ask_pip(PipRequest::Clean),
+                Errand::Freeze => self.hud.ask_pip(PipRequest::Freeze),
+                Errand::Zoom => self.hud.ask_pip(PipRequest::Zoom),
+                Errand::ClosePictureInPicture => self.hud.close_pip(),
+            }
+        }
+        if let Some(view) = self.operator.changed_view(now_ns) {
+            self.screen.set_view(&view);
+            self.hud.set_view(view.hud, view.language);
+            self.is_armed = view.is_armed;
+        }
+    }
+
+    fn take_signals(&mut self, run: &mut Run) {
+        for note in self.signals.try_iter() {
+            match note.event {
+                SignalEvent::Lost { reason } => run.lost = Some((note.before, reason)),
+                event => self.states.notice(self.clock.now_ns(), &event),
             }
         }
     }
@@ -296,11 +328,13 @@ impl DisplayThread {
         let now_ns = self.clock.now_ns();
         run.last_frame_ns = now_ns;
         run.blank_shown = false;
-        self.states.set_signal(now_ns, Signal::Live);
+        // What was captured before the loss is still shown.
+        run.lost.take_if(|(before, _)| frame.id() >= *before);
+        self.states.picture(now_ns);
         if self.pulled.is_some() {
             self.wait_for_own_scene(&frame);
         } else {
-            self.wait_locked(&frame);
+            self.wait_locked(run, &frame);
         }
         // A frame that waited is handed over when its wait is over.
         let now_ns = if self.pulled.is_some() { now_ns } else { self.clock.now_ns() };
@@ -310,12 +344,16 @@ impl DisplayThread {
             self.sinks.before_next(&before.frame, output.presented()?);
         }
         self.screen.note(&frame);
+        self.hud.note(&frame);
         let scene = self.choose(run, &frame, now_ns);
         self.screen.paint(scene.as_deref(), &frame);
-        self.refresh_hud(run, now_ns, size_of(&frame));
+        self.refresh_hud(run, now_ns);
         run.delays.handover.record_ns(now_ns.saturating_sub(frame.stamps().capture_ns));
         run.delays.overlay.record_ns(self.clock.now_ns().saturating_sub(now_ns));
         self.present(run, output, &frame, scene.as_deref(), false)?;
+        if let Some(feed) = &self.feed {
+            feed.offer(&frame);
+        }
         run.on_screen = Some(OnScreen { frame, scene: scene.map(|scene| scene.frame) });
         Ok(())
     }
@@ -323,8 +361,13 @@ impl DisplayThread {
     /// Shows the frame that is on the screen again if its overlay is to change now.
     fn refresh(&mut self, run: &mut Run, output: &mut dyn Output) -> Result<(), DisplayError> {
         let now_ns = self.clock.now_ns();
-        if now_ns.saturating_sub(run.last_frame_ns) > self.lost_ns && self.pulled.is_none() {
+        let is_silent = now_ns.saturating_sub(run.last_frame_ns) > self.lost_ns;
+        if (is_silent || run.lost.is_some()) && self.pulled.is_none() {
             return self.show_no_signal(run, output, now_ns);
+        }
+        if self.pulled.is_some() {
+            // Each frame has waited for its own scene: nothing better comes, and ages mean nothing.
+            return Ok(());
         }
         let Some(on_screen) = &run.on_screen else { return Ok(()) };
         let (frame, shown) = (on_screen.frame.clone(), on_screen.scene);
@@ -339,7 +382,7 @@ impl DisplayThread {
         }
         self.screen.paint(scene.as_deref(), &frame);
         if must_vanish {
-            self.refresh_hud(run, now_ns, size_of(&frame));
+            self.refresh_hud(run, now_ns);
         }
         self.present(run, output, &frame, scene.as_deref(), true)?;
         run.on_screen = Some(OnScreen { frame, scene: wanted });
@@ -364,24 +407,33 @@ impl DisplayThread {
     }
 
     fn show_no_signal(&mut self, run: &mut Run, output: &mut dyn Output, now_ns: u64) -> Result<(), DisplayError> {
-        if run.blank_shown {
+        let silence = || format!("no picture for {} ms", now_ns.saturating_sub(run.last_frame_ns) / 1_000_000);
+        let reason = run.lost.as_ref().map_or_else(silence, |(_, reason)| reason.clone());
+        self.states.lose(now_ns, &reason);
+        self.screen.forget();
+        // The last picture before the signal went is recorded like any other.
+        if let Some(last) = run.on_screen.take()
+            && self.sinks.want_pixels(last.frame.id())
+        {
+            self.sinks.before_next(&last.frame, output.presented()?);
+        }
+        let says_more = self.refresh_hud(run, now_ns);
+        if run.blank_shown && !says_more {
             return Ok(());
         }
-        self.states.set_signal(now_ns, Signal::Lost);
-        self.screen.forget();
-        let size = (self.hud.layer().width, self.hud.layer().height);
-        run.on_screen = None;
-        run.hud_due_ns = 0;
-        self.refresh_hud(run, now_ns, size);
-        // Said even where the HUD is off: a picture that has stopped is never shown as live.
-        output.show(Picture::Blank(size.0, size.1), &[self.hud.layer()])?;
+        let (width, height) = self.hud.size();
+        // Said even where the HUD is off or hangs: a picture that has stopped is never shown as live.
+        output.show(Picture::Blank(width, height), self.hud.blank_layer(now_ns).as_slice())?;
+        if let Some(feed) = &self.feed {
+            feed.offer_blank(width, height);
+        }
         run.blank_shown = true;
         Ok(())
     }
 
     fn choose(&mut self, run: &mut Run, frame: &Frame, now_ns: u64) -> Option<Arc<Scene>> {
         let held = self.screen.held().map(|scene| scene.frame);
-        match self.screen.choose(frame, now_ns, self.is_ai_up()) {
+        match self.screen.choose(frame, now_ns, self.is_ai_up() && self.states.signal() == Signal::Live) {
             Ok(scene) => scene,
             Err(hidden) => {
                 if held.is_some() && run.stale_counted != held {
@@ -406,9 +458,8 @@ impl DisplayThread {
         repeat: bool,
     ) -> Result<(), DisplayError> {
         let picture = if repeat { Picture::Again(frame) } else { Picture::New(frame) };
-        let hud = self.hud_is_on.then(|| self.hud.layer());
         let overlay = self.screen.layer();
-        let declared: [Rect; 3] = hud.map_or([Rect::EMPTY; 3], |hud| declared_rects(hud.width, hud.height));
+        let (hud, declared) = self.hud.layer(self.clock.now_ns()).map_or((None, [Rect::EMPTY; 6]), |(hud, declared)| (Some(hud), declared));
         let shown = match hud {
             Some(hud) => output.show(picture, &[overlay, hud])?,
             None => output.show(picture, &[overlay])?,
@@ -426,10 +477,9 @@ impl DisplayThread {
             run.counters.repeated += 1;
         } else {
             run.counters.displayed += 1;
-            run.recent.frames += 1;
             let video_ns = done_ns.saturating_sub(frame.stamps().capture_ns);
             run.delays.video.record_ns(video_ns);
-            run.recent.video_ns = run.recent.video_ns.max(video_ns);
+            self.hud.shown(video_ns);
             if let Some(progress) = &self.progress {
                 progress.shown(frame.id());
             }
@@ -437,11 +487,11 @@ impl DisplayThread {
         let age_ns = scene.map(|scene| done_ns.saturating_sub(scene.capture_ns));
         if let (Some(scene), Some(age_ns)) = (scene, age_ns) {
             run.delays.overlay_age.record_ns(age_ns);
-            run.recent.age_ns = run.recent.age_ns.max(age_ns);
-            if run.annotated != Some(scene.frame) {
+            let is_first = run.annotated != Some(scene.frame);
+            self.hud.annotated(age_ns, is_first);
+            if is_first {
                 run.annotated = Some(scene.frame);
                 run.delays.annotation.record_ns(age_ns);
-                run.recent.annotation_ns = run.recent.annotation_ns.max(age_ns);
             }
         }
         if self.sinks.want_pixels(frame.id()) {
@@ -460,41 +510,33 @@ impl DisplayThread {
         Ok(())
     }
 
-    fn refresh_hud(&mut self, run: &mut Run, now_ns: u64, size: (usize, usize)) {
-        if !self.hud_is_on && self.states.signal() == Signal::Live {
-            return;
+    /// Says what has changed; returns whether something new was painted since the last time.
+    fn refresh_hud(&mut self, run: &mut Run, now_ns: u64) -> bool {
+        let (held, recording) = (self.screen.held(), self.sinks.recording());
+        let now = Now {
+            signal: self.states.signal(),
+            ai: self.states.ai(),
+            analysis: self.analysis.as_ref().map(|analysis| analysis.status()),
+            is_stale: run.stale_counted.is_some() && run.stale_counted == held.map(|scene| scene.frame),
+            is_unknown: held.is_some_and(|scene| scene.frame_state == Trust::Unknown),
+            overlay: self.screen.mode(),
+            is_armed: self.is_armed,
+            is_recording: recording.recording,
+            recorder_lost: recording.lost,
+        };
+        let has_come = self.hud.refresh(now_ns, &now);
+        let is_hung = self.hud.is_hung(now_ns);
+        if is_hung && !run.hud_was_hung {
+            self.states.alarm(now_ns, "HUD-HUNG", "the status display does not answer; it was taken off the screen".into());
         }
-        if size != (self.hud.layer().width, self.hud.layer().height) {
-            // The source changed its format.
-            self.hud = Hud::new(size.0, size.1);
-            run.hud_due_ns = 0;
-        }
-        let is_stale = run.stale_counted.is_some() && run.stale_counted == self.screen.held().map(|scene| scene.frame);
-        let banner = self.states.banner(is_stale && self.screen.mode() != OverlayMode::Off);
-        if now_ns < run.hud_due_ns && run.banner == banner {
-            return;
-        }
-        let recent = std::mem::replace(&mut run.recent, Recent { since_ns: now_ns, ..Recent::default() });
-        let seconds = now_ns.saturating_sub(recent.since_ns) as f64 / 1e9;
-        // Nothing measured is no zero.
-        let ms = |ns: u64| if ns == 0 { "-".to_owned() } else { format!("{:.1} ms", ns as f64 / 1e6) };
-        let figures = format!(
-            "{:.0} fps   video {}   annotation {}   overlay age {}",
-            f64::from(recent.frames) / seconds.max(1e-3),
-            ms(recent.video_ns),
-            ms(recent.annotation_ns),
-            ms(recent.age_ns)
-        );
-        let state = format!("{}   AI {}", self.source_line, self.states.ai().name().to_uppercase());
-        self.hud.update(&HudText { top_left: vec![state], bottom_left: vec![figures], banner });
-        run.banner = banner;
-        run.hud_due_ns = now_ns + HUD_EVERY_NS;
+        run.hud_was_hung = is_hung;
+        has_come
     }
 
     /// How long nothing needs doing unless somebody rings.
     fn patience(&self, run: &Run) -> Duration {
         let now_ns = self.clock.now_ns();
-        let mut deadline_ns = run.last_frame_ns + self.lost_ns;
+        let mut deadline_ns = (run.last_frame_ns + self.lost_ns).min(self.operator.due_ns().unwrap_or(u64::MAX));
         if let (Some(OnScreen { scene: Some(_), .. }), Some(held)) = (&run.on_screen, self.screen.held()) {
             deadline_ns = deadline_ns.min(held.capture_ns + self.screen.max_age_ns());
         }
@@ -502,13 +544,13 @@ impl DisplayThread {
     }
 
     /// Frame-locked: the frame waits for its own scene, as long as one can come and its deadline allows.
-    fn wait_locked(&mut self, frame: &Frame) {
+    fn wait_locked(&mut self, run: &mut Run, frame: &Frame) {
         while self.is_ai_up() && self.screen.mode() != OverlayMode::Off && !self.stop.is_requested() {
             let held = self.screen.held().map(|scene| scene.frame);
             let Some(patience) = self.lock.patience(frame.id(), frame.stamps().capture_ns, held, self.clock.now_ns()) else { return };
             self.wake.wait(patience);
             // A frame whose overlay was just switched off waits no longer.
-            self.take_controls();
+            self.take_controls(run);
             self.take_analysis();
         }
     }
@@ -530,6 +572,6 @@ impl DisplayThread {
     }
 }
 
-fn size_of(frame: &Frame) -> (usize, usize) {
-    (frame.layout().width, frame.layout().height)
-}
+#[cfg(test)]
+#[path = "driver_tests.rs"]
+mod tests;

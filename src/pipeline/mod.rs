@@ -13,8 +13,14 @@ mod ai;
 mod analyst;
 mod cadence;
 mod capture;
+pub mod controls;
 mod driver;
 mod frame_lock;
+mod hud;
+mod inputs;
+mod operator;
+mod prefs;
+mod probe;
 mod progress;
 mod proof;
 mod running;
@@ -23,13 +29,14 @@ mod screen;
 mod sinks;
 mod stall;
 mod state;
+mod stereo;
 mod stream;
 mod summary;
 mod window;
 
 pub use analyst::{AnalystError, AnalystSpec, serve as serve_worker};
 pub use capture::Limit;
-pub use driver::Control;
+pub use inputs::Settings as ControlSettings;
 pub use sinks::SnapshotPlan;
 
 use crate::base::clock::{Clock, ManualClock, MonotonicClock};
@@ -37,12 +44,12 @@ use crate::base::shutdown;
 use crate::base::slot::Wake;
 use crate::capture::CaptureError;
 use crate::config::Config;
-use crate::display::{DisplayError, Headless, Output};
+use crate::display::{DisplayError, Headless, Output, SdiOutput, SdiSpec};
 use crate::link::{Hello, LinkError, Spawn, State, Worker};
 use crate::overlay::OverlayMode;
 use crate::pipeline::capture::CaptureFailure;
 use crate::pipeline::running::Prepared;
-use crate::record::{RecordError, RecordMode, Report};
+use crate::record::{RecordError, RecordMode, Report, sidecar_path};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +59,24 @@ pub enum DisplayChoice {
     Auto,
     Window,
     Headless,
+    Sdi(SdiSpec),
+}
+
+impl std::str::FromStr for DisplayChoice {
+    type Err = String;
+
+    /// As `--display` has it.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(DisplayChoice::Auto),
+            "window" => Ok(DisplayChoice::Window),
+            "headless" => Ok(DisplayChoice::Headless),
+            _ => match text.strip_prefix("decklink:") {
+                Some(rest) => rest.parse().map(DisplayChoice::Sdi),
+                None => Err(format!("'{text}' is no display: auto, window, headless or decklink:N[?keyer=internal|external]")),
+            },
+        }
+    }
 }
 
 /// A whole run: what `keyhole run` was asked for.
@@ -61,9 +86,14 @@ pub struct Spec {
     pub display: DisplayChoice,
     pub limit: Limit,
     pub overlay: OverlayMode,
+    /// The overlay was asked for by a flag: what was kept does not count.
+    pub is_overlay_asked: bool,
     pub hud: bool,
+    pub is_hud_asked: bool,
     pub engines: Option<PathBuf>,
     pub record: Option<PathBuf>,
+    /// The captured picture, nothing drawn over it.
+    pub record_clean: Option<PathBuf>,
     pub snapshots: SnapshotPlan,
     pub report: Option<PathBuf>,
     pub timeline: Option<PathBuf>,
@@ -89,6 +119,12 @@ pub enum RunError {
     Display(#[from] DisplayError),
     #[error(transparent)]
     Record(#[from] RecordError),
+    #[error("the source's rate cannot be probed: {reason}; free memory or choose a smaller picture")]
+    Probe { reason: String },
+    #[error(
+        "source '{uri}': {width}×{height} at {fps:.2} a second cannot be passed by this machine: copying and converting one picture takes {needs_ms:.1} ms of the {has_ms:.1} ms that it has; set the source to a smaller picture or a lower rate"
+    )]
+    TooMuch { uri: String, width: usize, height: usize, fps: f64, needs_ms: f64, has_ms: f64 },
     #[error("a thread cannot be started ({0}): free memory or processes")]
     Thread(#[from] std::io::Error),
     #[error("the {0} thread ended by a mistake of its own (see the log); the run's figures are lost")]
@@ -98,7 +134,12 @@ pub enum RunError {
 impl RunError {
     /// Something was looked at and found bad: exit code 1.
     pub fn is_finding(&self) -> bool {
-        matches!(self, RunError::Analyst(error) if error.is_finding())
+        match self {
+            RunError::Analyst(error) => error.is_finding(),
+            // The run went on without its recording, and is in the report.
+            RunError::Record(RecordError::Stopped { .. }) => true,
+            _ => false,
+        }
     }
 }
 
@@ -120,7 +161,8 @@ const STILLS_DEPTH: usize = 64;
 pub fn run(spec: Spec) -> Result<Report, RunError> {
     shutdown::catch_signals();
     let clock: Arc<dyn Clock> = Arc::new(MonotonicClock);
-    let analyst = AnalystSpec { engines: spec.engines.clone() };
+    let (_, stereo) = crate::capture::split_stereo(&spec.source)?;
+    let analyst = AnalystSpec { engines: spec.engines.clone(), stereo };
     let engine = analyst::check_engine(&analyst)?;
     check_outputs(&spec)?;
     let is_pulled = record_mode(&spec)? == Some(RecordMode::Lossless);
@@ -130,11 +172,15 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
     let worker = Arc::new(Worker::start(spec.worker.clone(), &spec.config.link, hello, clock.clone(), wake.clone())?);
     // Where the recorder pulls, no picture is ever late: the source's clock stands still.
     let source_clock: Arc<dyn Clock> = if is_pulled { Arc::new(ManualClock::at(clock.now_ns())) } else { clock.clone() };
-    let source = crate::capture::open(&spec.source, &spec.config.capture, source_clock)?;
+    let capture_settings = crate::capture::Settings { lost_ms: spec.config.signal.lost_ms, ..spec.config.capture.clone() };
+    let source = crate::capture::open(&spec.source, &capture_settings, source_clock)?;
+    if !is_pulled {
+        probe::check(source.info(), &*clock)?;
+    }
     await_worker(&worker, &wake, &*clock)?;
     scheduling::lock_memory();
     let is_window = match spec.display {
-        DisplayChoice::Headless => false,
+        DisplayChoice::Headless | DisplayChoice::Sdi(_) => false,
         DisplayChoice::Window => true,
         DisplayChoice::Auto => std::env::var_os("DISPLAY").or(std::env::var_os("WAYLAND_DISPLAY")).is_some_and(|name| !name.is_empty()),
     };
@@ -142,18 +188,31 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
     if is_window {
         return window::run(run);
     }
-    let (_nobody, controls) = crossbeam_channel::bounded(1);
+    let (_, operator) = operator::Operator::of(&run.spec, false, run.wake.clone(), &run.clock)?;
+    if let DisplayChoice::Sdi(sdi) = run.spec.display {
+        let info = run.source.info();
+        let (size, fps, timeout_ms) = ((info.width, info.height), info.fps, run.spec.config.display.present_timeout_ms);
+        let output = SdiOutput::new(sdi, size, fps, timeout_ms, clock)?;
+        return run.go(Box::new(move || Ok(Box::new(output) as Box<dyn Output>)), operator, None);
+    }
     let refresh = run.spec.config.display.refresh_hz.filter(|_| !is_pulled);
-    run.go(Box::new(move || Ok(Box::new(Headless::new(clock, refresh)) as Box<dyn Output>)), controls)
+    run.go(Box::new(move || Ok(Box::new(Headless::new(clock, refresh)) as Box<dyn Output>)), operator, None)
 }
 
 /// Each output can be written, and none would be written over another or over what is played.
 fn check_outputs(spec: &Spec) -> Result<(), RecordError> {
+    // A lossless recording has none.
+    let sidecar = |path: &Option<PathBuf>| {
+        path.as_deref().filter(|path| path.extension().is_some_and(|e| e.eq_ignore_ascii_case("mp4"))).map(sidecar_path)
+    };
     let files = [
         ("--report", &spec.report),
         ("--timeline", &spec.timeline),
         ("--scenes", &spec.scenes),
         ("--record", &spec.record),
+        ("--record-clean", &spec.record_clean),
+        ("--record's sidecar", &sidecar(&spec.record)),
+        ("--record-clean's sidecar", &sidecar(&spec.record_clean)),
         ("--snapshot", &spec.snapshots.path),
     ];
     let source = Some(PathBuf::from(spec.source.split('?').next().unwrap_or_default()));
@@ -188,5 +247,12 @@ fn await_worker(worker: &Worker, wake: &Wake, clock: &dyn Clock) -> Result<(), R
 }
 
 fn record_mode(spec: &Spec) -> Result<Option<RecordMode>, RecordError> {
-    spec.record.as_deref().map(RecordMode::for_path).transpose()
+    let mode = spec.record.as_deref().map(RecordMode::for_path).transpose()?;
+    match spec.record_clean.as_deref().map(|path| RecordMode::for_path(path).map(|clean| (path, clean))).transpose()? {
+        Some((path, clean)) if clean == RecordMode::Lossless || mode == Some(RecordMode::Lossless) => Err(RecordError::Extension {
+            path: path.display().to_string(),
+            reason: "the clean picture is recorded as FILE.mp4, and not beside a lossless recording",
+        }),
+        _ => Ok(mode),
+    }
 }

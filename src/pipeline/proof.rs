@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_pixel_changed_outside_the_overlay_is_seen_and_one_inside_is_not() {
-        let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Limited };
+        let colorimetry = Colorimetry::sdr(Matrix::Bt709, Range::Limited);
         let layout = FrameLayout::new(PixelFormat::Nv12, colorimetry, WIDTH, HEIGHT).unwrap();
         let bytes: Vec<u8> = (0..layout.size).map(|i| (i * 7 % 251) as u8).collect();
         let view = FrameView::new(&layout, &bytes).unwrap();

@@ -3,16 +3,19 @@
 use crate::base::clock::Clock;
 use crate::base::shutdown::{self, Shutdown};
 use crate::base::slot::{Slot, Wake};
-use crate::capture::{Source, SourceInfo};
+use crate::capture::{ContentWatch, Source, SourceInfo};
 use crate::config::Config;
+use crate::display::hud::Hud;
+use crate::display::{CleanFeed, OpenFeed};
 use crate::frame::Frame;
 use crate::link::wire::Introduction;
 use crate::link::{Counts, State, Worker};
-use crate::overlay::hud::Hud;
 use crate::pipeline::ai::WorkerAnalysis;
-use crate::pipeline::capture::{CaptureCounters, CaptureOutcome, CaptureThread, DISPLAY_SLOT, FrameTap};
-use crate::pipeline::driver::{Control, DisplayOutcome, DisplayThread, OpenOutput};
+use crate::pipeline::capture::{CaptureCounters, CaptureOutcome, CaptureThread, DISPLAY_SLOT, FrameTap, NOTES};
+use crate::pipeline::driver::{DisplayOutcome, DisplayThread, OpenOutput};
 use crate::pipeline::frame_lock::FrameLock;
+use crate::pipeline::hud::{HudFeed, status_of};
+use crate::pipeline::operator::Operator;
 use crate::pipeline::progress::{Progress, ProgressLine};
 use crate::pipeline::screen::Screen;
 use crate::pipeline::sinks::Sinks;
@@ -65,39 +68,45 @@ impl FrameTap for Arc<Worker> {
 }
 
 impl Prepared {
-    /// Runs to the end. `open` is called on the display thread; `controls` is what the operator asks for.
-    pub fn go(self, open: OpenOutput, controls: crossbeam_channel::Receiver<Control>) -> Result<Report, RunError> {
+    /// Runs to the end. `open` is called on the display thread, `open_feed` on the clean feed's.
+    pub fn go(self, open: OpenOutput, operator: Operator, open_feed: Option<OpenFeed>) -> Result<Report, RunError> {
         let Prepared { spec, clock, wake, worker, engine, source, is_pulled } = self;
         let info = source.info().clone();
         if is_pulled {
             eprintln!("keyhole: lossless recording: the recorder pulls the run, nothing is shown at the source's pace");
         }
-        let sinks = open_sinks(&spec, &info, is_pulled)?;
+        let sinks = open_sinks(&spec, &info, &engine, is_pulled)?;
         let stream = SceneStream::start(&spec, &worker, is_pulled)?;
         let stop = Shutdown::default();
         let frames = Arc::new(Slot::new(DISPLAY_SLOT, wake.clone()));
         let counters = Arc::new(CaptureCounters::default());
         let ended = Arc::new(AtomicBool::new(false));
+        let (notes, signals) = crossbeam_channel::bounded(NOTES);
         let pulled = is_pulled.then(|| Arc::new(AtomicBool::new(false)));
         let progress = Arc::new(Progress::default());
+        let lock = FrameLock::new(spec.config.overlay.frame_locked_ms);
+        let language = spec.config.display.language;
+        let hud = Hud::start((info.width, info.height), language, wake.clone())?;
+        let engines = engine.name.clone() + &lock.words();
+        let status = status_of(&info, &engines, spec.record.is_some(), spec.hud, language);
         let start_ns = clock.now_ns();
 
-        let lock = FrameLock::new(spec.config.overlay.frame_locked_ms);
         let display = DisplayThread {
             clock: clock.clone(),
             stop: stop.clone(),
             frames: frames.clone(),
             wake: wake.clone(),
             analysis: Some(Arc::new(WorkerAnalysis(worker.clone()))),
-            controls,
+            operator,
+            signals,
+            feed: open_feed.map(CleanFeed::start).transpose()?,
             screen: Screen::new(spec.config.overlay.clone(), spec.overlay),
-            hud: Hud::new(info.width, info.height),
-            hud_is_on: spec.hud,
-            source_line: source_line(&info) + &lock.words(),
+            is_armed: false,
             lock,
+            hud: HudFeed::new(hud, status),
             source_fps: info.fps,
             sinks,
-            states: States::new(start_ns, Ai::Starting),
+            states: States::new(start_ns, Ai::Starting, info.live),
             lost_ns: lost_ns(&spec.config, info.fps),
             ended: ended.clone(),
             pulled: pulled.clone(),
@@ -114,6 +123,8 @@ impl Prepared {
             tap: Some(Box::new(worker.clone())),
             pulled,
             ended,
+            notes,
+            content: ContentWatch::new(spec.config.signal.frozen_ms * 1_000_000),
         };
         let stall = stall::start(clock.clone(), stop.clone())?;
         let display = std::thread::Builder::new().name("display".into()).spawn(move || display.run(open))?;
@@ -144,13 +155,15 @@ impl Prepared {
         let (mut losses, analysis, streamed) = stream.finish();
         let (sink_losses, finished) = std::mem::take(&mut shown.sinks).finish();
         losses.extend(sink_losses);
+        if let Some(dropped) = shown.feed.as_ref().map(|feed| feed.dropped).filter(|&dropped| dropped > 0) {
+            losses.insert("clean_feed".into(), dropped);
+        }
         if let Some(error) = captured.error.take() {
             return Err(error.into());
         }
         if let Some(error) = shown.error.take() {
             return Err(error.into());
         }
-        finished?;
         streamed?;
         let end_ns = clock.now_ns();
         let path = spec.report.clone();
@@ -175,11 +188,13 @@ impl Prepared {
         if let Some(path) = &path {
             crate::record::write_report(&report, path)?;
         }
+        // Last: a recording that failed takes nothing from the report, which says so.
+        finished?;
         Ok(report)
     }
 }
 
-fn open_sinks(spec: &Spec, info: &SourceInfo, is_pulled: bool) -> Result<Sinks, RecordError> {
+fn open_sinks(spec: &Spec, info: &SourceInfo, engine: &EngineLine, is_pulled: bool) -> Result<Sinks, RecordError> {
     let mut sinks = Sinks::new(spec.snapshots.clone(), is_pulled);
     if let Some(dir) = &spec.coverage {
         crate::record::make_folder(dir)?;
@@ -192,21 +207,12 @@ fn open_sinks(spec: &Spec, info: &SourceInfo, is_pulled: bool) -> Result<Sinks, 
             out.write_all(b"\n")
         })?);
     }
-    if let Some(path) = &spec.record {
-        sinks.recorder = Some(VideoRecorder::start(path, info.width, info.height, info.fps)?);
+    if is_pulled {
+        sinks.lossless = spec.record.as_ref().map(|path| VideoRecorder::start(path, info.width, info.height, info.fps)).transpose()?;
+    } else {
+        sinks.prepare_recording(spec, info, engine)?;
     }
     Ok(sinks)
-}
-
-fn source_line(info: &SourceInfo) -> String {
-    let kind = if info.uri.starts_with("sim:") {
-        "SIMULATED"
-    } else if info.live {
-        "LIVE"
-    } else {
-        "RECORDING"
-    };
-    format!("{kind} {}x{} {:.4} Hz", info.width, info.height, info.fps)
 }
 
 /// No signal: after `signal.lost_ms`, but never before three frame periods have passed.

@@ -3,12 +3,13 @@
 
 use crate::base::ids::FrameId;
 use crate::frame::Frame;
-use crate::overlay::draw::{DrawList, predicted_shift};
+use crate::overlay::draw::{DEPARTED_NS, DrawList, predicted_shift};
 use crate::overlay::motion::{Thumb, displacement};
 use crate::overlay::paint::Painter;
 use crate::overlay::style::Style;
 use crate::overlay::{Layer, OverlayMode, Settings};
-use crate::scene::{Scene, Track, Trust};
+use crate::pipeline::controls::View;
+use crate::scene::{Scene, Track};
 use std::sync::Arc;
 
 /// Why a scene that is there is not shown.
@@ -40,18 +41,27 @@ pub struct Screen {
     painter: Painter,
     list: DrawList,
     painted: Option<Painted>,
+    /// Part of the picture that shows something; None: not known yet.
+    content_part: Option<f32>,
 }
 
 struct Painted {
     scene: FrameId,
     age_ns: u64,
+    /// The seconds that the edge marks say.
+    departed_s: u64,
 }
+
+/// The content area is never taken for smaller than this part: a dark moment is no small picture.
+const LEAST_CONTENT: f32 = 0.25;
+/// It shrinks by so much a frame at most.
+const CONTENT_KEPT: f32 = 0.995;
 
 impl Screen {
     pub fn new(settings: Settings, mode: OverlayMode) -> Self {
         let list = DrawList::new(Style { mode, ..Style::of(&settings) });
         let (layer, painter) = (Layer::new(0, 0), Painter::new(0, 0));
-        Screen { settings, mode, held: None, thumbs: Vec::with_capacity(THUMBS), layer, painter, list, painted: None }
+        Screen { settings, mode, held: None, thumbs: Vec::with_capacity(THUMBS), layer, painter, list, painted: None, content_part: None }
     }
 
     pub fn layer(&self) -> &Layer {
@@ -62,9 +72,11 @@ impl Screen {
         self.mode
     }
 
-    pub fn set_mode(&mut self, mode: OverlayMode) {
-        self.mode = mode;
-        self.list.style.mode = mode;
+    /// What the operator wants to see of it from now on.
+    pub fn set_view(&mut self, view: &View) {
+        let View { overlay, opacity, hidden, labels, language, .. } = *view;
+        self.mode = overlay;
+        self.list.style = Style { mode: overlay, opacity, hidden, labels, language, ..self.list.style };
         self.painted = None;
     }
 
@@ -100,13 +112,15 @@ impl Screen {
         }
         if self.thumbs.len() < THUMBS {
             self.thumbs.push((frame.id(), Thumb::of(&frame.view())));
-            return;
+        } else {
+            self.thumbs.rotate_left(1);
+            if let Some((id, thumb)) = self.thumbs.last_mut() {
+                *id = frame.id();
+                thumb.update(&frame.view());
+            }
         }
-        self.thumbs.rotate_left(1);
-        if let Some((id, thumb)) = self.thumbs.last_mut() {
-            *id = frame.id();
-            thumb.update(&frame.view());
-        }
+        let content_part = self.thumbs.last().map_or(1.0, |(_, thumb)| thumb.content_part());
+        self.content_part = Some(content_part.max(self.content_part.unwrap_or(0.0) * CONTENT_KEPT).max(LEAST_CONTENT));
     }
 
     /// The scene that may be drawn over `frame` now, or why none may.
@@ -141,8 +155,11 @@ impl Screen {
 
     /// Puts `scene`, predicted to the frame's capture time, on the layer; nothing at all for None.
     pub fn paint(&mut self, scene: Option<&Scene>, frame: &Frame) {
-        match scene.filter(|scene| scene.frame_state != Trust::Unknown) {
-            Some(scene) => self.paint_at(scene, frame.stamps().capture_ns),
+        match scene {
+            Some(scene) => {
+                self.content_part.get_or_insert_with(|| Thumb::of(&frame.view()).content_part().max(LEAST_CONTENT));
+                self.paint_at(scene, frame.stamps().capture_ns);
+            }
             None => {
                 self.layer.clear();
                 self.painted = None;
@@ -152,7 +169,7 @@ impl Screen {
 
     /// Puts `scene` on the layer as a frame captured at `capture_ns` will want it, before that frame is there.
     pub fn paint_ahead(&mut self, scene: &Scene, capture_ns: u64) {
-        if scene.frame_state != Trust::Unknown && scene.picture == [self.layer.width as u32, self.layer.height as u32] {
+        if scene.picture == [self.layer.width as u32, self.layer.height as u32] {
             self.paint_at(scene, capture_ns);
         }
     }
@@ -160,15 +177,22 @@ impl Screen {
     fn paint_at(&mut self, scene: &Scene, capture_ns: u64) {
         let age_ns = capture_ns.saturating_sub(scene.capture_ns);
         let shift = |track: &Track, age_ns: u64| predicted_shift(track, age_ns, scene.picture[0], &self.settings);
+        let departed_s = scene
+            .departed
+            .iter()
+            .fold(0, |all, departed| all * 16 + capture_ns.saturating_sub(departed.seen_ns).min(DEPARTED_NS) / 1_000_000_000);
         if let Some(painted) = &self.painted
             && painted.scene == scene.frame
+            && painted.departed_s == departed_s
             && scene.tracks.iter().all(|track| distance(shift(track, age_ns), shift(track, painted.age_ns)) < REPAINT_PX)
         {
             return;
         }
         self.list.set_scene(scene, &|track| shift(track, age_ns));
+        self.list.set_departed(scene, capture_ns);
+        self.list.content_px = (self.content_part.unwrap_or(0.0) * (self.layer.width * self.layer.height) as f32) as usize;
         self.painter.paint(&self.list, &mut self.layer);
-        self.painted = Some(Painted { scene: scene.frame, age_ns });
+        self.painted = Some(Painted { scene: scene.frame, age_ns, departed_s });
     }
 }
 
@@ -180,7 +204,9 @@ fn distance(a: [f32; 2], b: [f32; 2]) -> f32 {
 mod tests {
     use super::*;
     use crate::frame::{Colorimetry, FrameLayout, FrameRing, Matrix, PixelFormat, Range, Stamps};
-    use crate::scene::{AnalysisTimes, ClassMask};
+    use crate::pipeline::controls::tests::choices;
+    use crate::pipeline::controls::{Controls, Start};
+    use crate::scene::{AnalysisTimes, ClassMask, Departed, Trust};
 
     const MS: u64 = 1_000_000;
     const WIDTH: usize = 320;
@@ -223,7 +249,7 @@ mod tests {
 
     #[test]
     fn an_old_moved_or_foreign_scene_is_not_chosen() {
-        let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Limited };
+        let colorimetry = Colorimetry::sdr(Matrix::Bt709, Range::Limited);
         let ring = FrameRing::new(FrameLayout::new(PixelFormat::Nv12, colorimetry, WIDTH, HEIGHT).unwrap()).unwrap();
         let mut screen = Screen::new(Settings::default(), OverlayMode::Outline);
         let first = frame(&ring, 0, 1_000, 0);
@@ -253,7 +279,29 @@ mod tests {
         other.picture = [WIDTH as u32 * 2, HEIGHT as u32];
         screen.receive(Arc::new(other));
         assert_eq!(chosen(&screen, &near, 1_020), Err(Hidden::Foreign));
-        screen.set_mode(OverlayMode::Off);
+        screen.set_view(&Controls::new(choices(), Start::Off).view());
         assert_eq!(chosen(&screen, &near, 1_020), Err(Hidden::Off));
+    }
+
+    #[test]
+    fn an_unknown_frame_has_its_rim_and_edge_marks_count_on_while_a_scene_stays() {
+        let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Limited, transfer: Default::default() };
+        let ring = FrameRing::new(FrameLayout::new(PixelFormat::Nv12, colorimetry, WIDTH, HEIGHT).unwrap()).unwrap();
+        let mut screen = Screen::new(Settings::default(), OverlayMode::Outline);
+        let mut seen = |capture_ms: u64, scene: &Scene| {
+            let frame = frame(&ring, capture_ms, capture_ms, 0);
+            screen.note(&frame);
+            screen.paint(Some(scene), &frame);
+            screen.layer().data.clone()
+        };
+        let mut unknown = (*scene(0, 1_000)).clone();
+        unknown.frame_state = Trust::Unknown;
+        assert!(seen(1_000, &unknown).iter().any(|&b| b > 0), "not knowing is shown");
+        let mut departed = (*scene(1, 1_000)).clone();
+        departed.departed =
+            vec![Departed { id: crate::base::ids::TrackId(1), class: crate::base::ids::ClassId(5), at: [0.0, 90.0], seen_ns: 0 }];
+        let (first, same, next) = (seen(1_000, &departed), seen(1_033, &departed), seen(2_000, &departed));
+        assert!(first.iter().any(|&b| b > 0) && first == same && first != next);
+        assert!(seen(10_000, &departed).iter().all(|&b| b == 0), "gone at 10 s");
     }
 }

@@ -2,12 +2,18 @@
 //! Nothing here waits, unless the recorder pulls the run.
 
 use crate::base::ids::FrameId;
+use crate::capture::SourceInfo;
 use crate::display::PresentedView;
-use crate::frame::Frame;
+use crate::frame::{Frame, FrameLayout, FrameView};
+use crate::overlay::convert::convert;
 use crate::overlay::coverage::CoverageMask;
 use crate::overlay::{Layer, Rect};
 use crate::pipeline::proof::Prover;
-use crate::record::{LineWriter, Pushed, RecordError, Still, StillWriter, TimelineLine, VideoRecorder};
+use crate::pipeline::{STILLS_DEPTH, Spec};
+use crate::record::{
+    EngineLine, Input, LineWriter, RecordError, RecordPlan, Recorder, RecordingState, Still, StillWriter, Stream, TimelineLine,
+    VideoRecorder, copy_planes, utc,
+};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -32,7 +38,10 @@ impl SnapshotPlan {
 
 #[derive(Default)]
 pub struct Sinks {
-    pub recorder: Option<VideoRecorder>,
+    /// Every pixel, and the recorder pulls the run.
+    pub lossless: Option<VideoRecorder>,
+    /// H.264, beside the picture; there whether anything is recorded or not.
+    pub recorder: Option<Recorder>,
     pub timeline: Option<LineWriter<TimelineLine>>,
     pub stills: Option<StillWriter>,
     pub coverage: Option<PathBuf>,
@@ -43,10 +52,12 @@ pub struct Sinks {
     mask: Option<CoverageMask>,
     /// The frame on the screen was handed to the recorder.
     is_recorded: bool,
-    recorder_lost: u64,
+    lossless_lost: u64,
+    /// Stills by key: where they go, and how many were asked for.
+    pub still_folder: Option<PathBuf>,
+    still_wanted: bool,
     last_overlay: Option<Kept>,
     kept: BTreeMap<u64, Kept>,
-    first_capture_ns: Option<u64>,
 }
 
 struct Kept {
@@ -76,9 +87,37 @@ impl Sinks {
         Sinks { snapshots, is_pulled, ..Sinks::default() }
     }
 
+    /// Starts what was asked for by flags, and is ready for what is asked for by key. Not for pulled runs.
+    pub fn prepare_recording(&mut self, spec: &Spec, info: &SourceInfo, engine: &EngineLine) -> Result<(), RecordError> {
+        let settings = spec.config.record.clone();
+        self.still_folder = settings.folder();
+        if self.stills.is_none() {
+            self.stills = Some(StillWriter::start(STILLS_DEPTH));
+        }
+        let mut recorder = Recorder::new(RecordPlan::new(settings, &info.uri, info.fps, vec![engine.clone()]))?;
+        let asked = [(Stream::Overlay, &spec.record), (Stream::Clean, &spec.record_clean)];
+        let files: Vec<_> = asked.into_iter().filter_map(|(stream, path)| Some((stream, path.clone()?))).collect();
+        if !files.is_empty() {
+            recorder.start(Some(files.clone()));
+        }
+        for (stream, path) in files {
+            let layout = FrameLayout::new(info.format, info.colorimetry, info.width, info.height)
+                .map_err(|e| RecordError::Failed { path: path.display().to_string(), reason: e.to_string() })?;
+            let input = match stream {
+                Stream::Overlay => Input::Presented { width: info.width, height: info.height },
+                Stream::Clean => Input::Captured(layout),
+            };
+            recorder.open_now(stream, input)?;
+        }
+        self.recorder = Some(recorder);
+        Ok(())
+    }
+
     /// Is anything to be done with presented pixels? If not, they need not be read back.
     pub fn want_pixels(&self, frame: FrameId) -> bool {
-        self.recorder.is_some()
+        self.lossless.is_some()
+            || self.recorder.as_ref().is_some_and(Recorder::is_recording)
+            || self.still_wanted
             || self.timeline.is_some()
             || self.snapshots.path.is_some()
             || self.coverage.is_some()
@@ -95,6 +134,10 @@ impl Sinks {
     pub fn after_present(&mut self, present: &Present<'_>, pixels: PresentedView<'_>) {
         if !present.repeat {
             self.is_recorded = false;
+            self.record_clean(present.frame);
+        }
+        if std::mem::take(&mut self.still_wanted) {
+            self.take_stills(present.frame, pixels);
         }
         if (present.is_final || self.is_pulled) && !self.is_recorded {
             self.record(present.frame, pixels);
@@ -153,24 +196,78 @@ impl Sinks {
     }
 
     fn record(&mut self, frame: &Frame, pixels: PresentedView<'_>) {
-        let Some(recorder) = &self.recorder else { return };
-        let capture_ns = frame.stamps().capture_ns;
-        let pts_ns = capture_ns.saturating_sub(*self.first_capture_ns.get_or_insert(capture_ns));
         let fill = |target: &mut [u8]| {
             for (to, y) in target.chunks_exact_mut(pixels.width * 4).zip(0..pixels.height) {
                 to.copy_from_slice(pixels.row(y));
             }
         };
         self.is_recorded = true;
-        if self.is_pulled {
+        if let Some(lossless) = &self.lossless {
             // In pulled runs the stamp is the source's own rate, not the time that encoding took.
-            if recorder.push_blocking(frame.stamps().pts_ns, fill).is_err() {
+            if lossless.push_blocking(frame.stamps().pts_ns, fill).is_err() {
                 // What went wrong is told by `finish`; the picture goes on.
-                self.recorder_lost += 1;
+                self.lossless_lost += 1;
             }
-        } else if matches!(recorder.try_push(pts_ns, fill), Pushed::Full) {
-            self.recorder_lost += 1;
         }
+        if let Some(recorder) = &mut self.recorder {
+            let input = Input::Presented { width: pixels.width, height: pixels.height };
+            recorder.offer(Stream::Overlay, input, frame.id().0, frame.stamps().capture_ns, |target, info| {
+                // The encoder leaves out an odd last column and row.
+                for (y, to) in target.chunks_exact_mut(info.stride()[0] as usize).enumerate() {
+                    let row = &pixels.row(y)[..to.len().min(pixels.width * 4)];
+                    to[..row.len()].copy_from_slice(row);
+                }
+            });
+        }
+    }
+
+    fn record_clean(&mut self, frame: &Frame) {
+        if let Some(recorder) = self.recorder.as_mut().filter(|recorder| recorder.wants(Stream::Clean)) {
+            let input = Input::Captured(*frame.layout());
+            recorder.offer(Stream::Clean, input, frame.id().0, frame.stamps().capture_ns, |target, info| {
+                copy_planes(&frame.view(), target, info)
+            });
+        }
+    }
+
+    /// A still of the next present: the screen and the clean picture, as two files.
+    pub fn want_still(&mut self) {
+        self.still_wanted = self.still_folder.is_some();
+    }
+
+    fn take_stills(&mut self, frame: &Frame, pixels: PresentedView<'_>) {
+        let (Some(folder), Some(stills)) = (&self.still_folder, &self.stills) else { return };
+        let unix_s = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let name = |kind: &str| folder.join(format!("still-{}-frame{:06}-{kind}.png", utc(unix_s).0, frame.id().0));
+        stills.offer(name("overlay"), Still::Bgrx { data: tight(pixels), width: pixels.width, height: pixels.height });
+        let planes = frame.layout().planes();
+        let view = frame.view();
+        let data = (0..planes.len()).flat_map(|plane| view.plane(plane)).copied().collect();
+        stills.offer(name("clean"), Still::Captured { layout: *frame.layout(), data, to_bgrx });
+    }
+
+    /// Starts or stops recording, as the key does.
+    pub fn toggle_recording(&mut self) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.toggle();
+        }
+    }
+
+    /// Marks the frame on the screen.
+    pub fn mark(&mut self, frame: &Frame) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.mark(frame.id().0, frame.stamps().capture_ns);
+        }
+    }
+
+    /// For the HUD and the alarms.
+    pub fn recording(&self) -> RecordingState {
+        self.recorder.as_ref().map(Recorder::state).unwrap_or_default()
+    }
+
+    /// Why recording has stopped by itself, in words.
+    pub fn recording_trouble(&self) -> String {
+        self.recorder.as_ref().and_then(Recorder::trouble).unwrap_or_default()
     }
 
     /// Writes what is still to be written and gives every file its name. Returns losses by reason.
@@ -197,10 +294,14 @@ impl Sinks {
                 *losses.entry(reason.to_owned()).or_insert(0) += count;
             }
         };
-        lose("recorder_full", self.recorder_lost);
+        lose("recorder_full", self.lossless_lost);
         lose("snapshot_frames_not_shown", not_reached);
-        if let Some(recorder) = self.recorder {
-            keep_first(recorder.finish().map(drop));
+        if let Some(lossless) = self.lossless {
+            keep_first(lossless.finish().map(drop));
+        }
+        if let Some((lost, outcome)) = self.recorder.map(Recorder::finish) {
+            lost.iter().for_each(|(reason, count)| lose(reason, *count));
+            keep_first(outcome);
         }
         match self.timeline.map(LineWriter::finish) {
             Some(Ok(lost)) => lose("timeline_lines", lost),
@@ -222,6 +323,63 @@ impl Kept {
     }
 }
 
+/// A captured picture without anything drawn over it.
+fn to_bgrx(view: &FrameView<'_>, target: &mut [u8]) {
+    let (width, height) = (view.layout.width, view.layout.height);
+    convert(view, Rect::whole(width, height), target, width * 4);
+}
+
 fn tight(pixels: PresentedView<'_>) -> Vec<u8> {
     (0..pixels.height).flat_map(|y| pixels.row(y)).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Colorimetry, FrameRing, Matrix, PixelFormat, Range, Stamps};
+
+    #[test]
+    fn a_still_by_key_is_the_screen_and_the_clean_picture_with_their_frame_in_the_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let (width, height) = (64, 48);
+        let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Full, transfer: Default::default() };
+        let ring = FrameRing::new(FrameLayout::new(PixelFormat::Nv12, colorimetry, width, height).unwrap()).unwrap();
+        let mut writer = ring.acquire().unwrap();
+        writer.data_mut().fill(128);
+        let frame = writer.publish(Stamps { id: FrameId(77), pts_ns: 0, capture_ns: 5 });
+        let screen = vec![200; width * height * 4];
+        let pixels = PresentedView { data: &screen, stride: width * 4, width, height };
+        let overlay = Layer::new(width, height);
+        let present = Present {
+            frame: &frame,
+            repeat: true,
+            present_ns: 9,
+            scene_frame: None,
+            age_ms: None,
+            overlay: &overlay,
+            hud: &[],
+            is_final: false,
+        };
+        let mut sinks = Sinks::new(SnapshotPlan::default(), false);
+        sinks.want_still();
+        sinks.after_present(&present, pixels);
+        assert!(!sinks.want_pixels(FrameId(77)), "without a folder there are no stills");
+        sinks.still_folder = Some(folder.path().join("new"));
+        sinks.stills = Some(StillWriter::start(4));
+        sinks.want_still();
+        assert!(sinks.want_pixels(FrameId(77)));
+        sinks.after_present(&present, pixels);
+        sinks.after_present(&present, pixels);
+        sinks.finish().1.unwrap();
+        let mut files: Vec<_> = std::fs::read_dir(folder.path().join("new")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        assert_eq!(files.len(), 2, "{files:?}");
+        for (path, kind, grey) in [(&files[0], "-frame000077-clean.png", 128), (&files[1], "-frame000077-overlay.png", 200)] {
+            assert!(path.to_str().unwrap().ends_with(kind), "{path:?}");
+            let mut reader = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(path).unwrap())).read_info().unwrap();
+            let mut rgb = vec![0; width * height * 3];
+            reader.next_frame(&mut rgb).unwrap();
+            assert!(rgb.iter().all(|&value| value == grey), "{kind}: {}", rgb[0]);
+        }
+    }
 }

@@ -1,18 +1,23 @@
 //! The appliance's state: two regions, one owner (the display thread), and the screen is a table over both.
 //!
 //! ```text
-//!   signal:  Waiting ─first frame─► Live ─no frame for signal.lost_ms─► Lost ─frame─► Live
+//!   signal:  Waiting ─first frame─► Live ─error, end, or no frame for signal.lost_ms─► Lost ─frame─► Live
+//!                                   Live ◄─moves, lit─► Frozen, Black (pictures come, and show nothing that lives)
 //!   ai:      Starting ─ready─► Running ─death, stop, hang─► Degraded ─ready─► Running
 //!            Starting ─engine refused─► Blocked
 //! ```
 
-use crate::overlay::hud::Banner;
+use crate::capture::SignalEvent;
 use crate::record::{AlarmLine, StateLine};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     Waiting,
     Live,
+    /// Pictures come, and all are the same one.
+    Frozen,
+    /// Pictures come, and all are black.
+    Black,
     Lost,
 }
 
@@ -31,6 +36,8 @@ impl Signal {
         match self {
             Signal::Waiting => "waiting",
             Signal::Live => "live",
+            Signal::Frozen => "frozen",
+            Signal::Black => "black",
             Signal::Lost => "lost",
         }
     }
@@ -55,14 +62,22 @@ const KEPT: usize = 1_000;
 pub struct States {
     start_ns: u64,
     signal: Signal,
+    /// A recording may hold a still picture: that is reported, and shown as it is.
+    is_live: bool,
+    is_frozen: bool,
+    is_black: bool,
+    /// What the source said of its return, before the first picture was shown.
+    back: Option<String>,
     ai: Ai,
     history: Vec<StateLine>,
     alarms: Vec<AlarmLine>,
 }
 
 impl States {
-    pub fn new(start_ns: u64, ai: Ai) -> Self {
-        let mut states = States { start_ns, signal: Signal::Waiting, ai, history: Vec::new(), alarms: Vec::new() };
+    pub fn new(start_ns: u64, ai: Ai, is_live: bool) -> Self {
+        let (history, alarms) = (Vec::new(), Vec::new());
+        let mut states =
+            States { start_ns, signal: Signal::Waiting, is_live, is_frozen: false, is_black: false, back: None, ai, history, alarms };
         states.note(start_ns, String::new());
         states
     }
@@ -75,13 +90,64 @@ impl States {
         self.ai
     }
 
-    pub fn set_signal(&mut self, now_ns: u64, signal: Signal) {
+    /// A picture is shown.
+    pub fn picture(&mut self, now_ns: u64) {
+        // Of a black picture it does not matter whether it is also a frozen one.
+        let signal = match (self.is_black, self.is_frozen) {
+            (true, _) => Signal::Black,
+            (false, true) => Signal::Frozen,
+            (false, false) => Signal::Live,
+        };
+        let reason = self.back.take().unwrap_or_default();
+        self.set_signal(now_ns, signal, reason);
+    }
+
+    /// No picture comes.
+    pub fn lose(&mut self, now_ns: u64, reason: &str) {
+        (self.is_frozen, self.is_black) = (false, false);
+        if self.signal != Signal::Lost {
+            self.alarm(now_ns, "SIGNAL-LOST", reason.to_owned());
+            self.set_signal(now_ns, Signal::Lost, reason.to_owned());
+        }
+    }
+
+    /// What the source says of its signal; a loss is `lose`.
+    pub fn notice(&mut self, now_ns: u64, event: &SignalEvent) {
+        let text = event.to_string();
+        let alarm = match event {
+            SignalEvent::Frozen => Some("SIGNAL-FROZEN"),
+            SignalEvent::Black => Some("SIGNAL-BLACK"),
+            SignalEvent::Gap { .. } => Some("SIGNAL-GAP"),
+            _ => None,
+        };
+        match event {
+            SignalEvent::Frozen => self.is_frozen = self.is_live,
+            SignalEvent::Moving => self.is_frozen = false,
+            SignalEvent::Black => self.is_black = self.is_live,
+            SignalEvent::Lit => self.is_black = false,
+            _ => {}
+        }
+        if let (Some(code), true) = (alarm, self.is_live) {
+            self.alarm(now_ns, code, text.clone());
+        }
+        if self.signal == Signal::Lost && matches!(event, SignalEvent::Back { .. }) {
+            self.back = Some(text);
+            return;
+        }
+        let before = self.signal;
+        if !matches!(self.signal, Signal::Waiting | Signal::Lost) {
+            self.picture(now_ns);
+        }
+        match self.history.last_mut() {
+            Some(line) if self.signal != before => line.reason = text,
+            _ => self.note(now_ns, text),
+        }
+    }
+
+    fn set_signal(&mut self, now_ns: u64, signal: Signal, reason: String) {
         if self.signal != signal {
             self.signal = signal;
-            self.note(now_ns, String::new());
-            if signal == Signal::Lost {
-                self.alarm(now_ns, "SIGNAL-LOST", "no picture comes from the source".into());
-            }
+            self.note(now_ns, reason);
         }
     }
 
@@ -100,15 +166,6 @@ impl States {
         self.note(now_ns, reason);
     }
 
-    /// What the screen says in large letters, if anything. `stale`: there is a scene, and it is too old to be shown.
-    pub fn banner(&self, stale: bool) -> Option<Banner> {
-        match (self.signal, self.ai) {
-            (Signal::Lost | Signal::Waiting, _) => Some(Banner::NoSignal),
-            (Signal::Live, Ai::Starting | Ai::Blocked | Ai::Degraded) => Some(Banner::AiOff),
-            (Signal::Live, Ai::Running) => stale.then_some(Banner::AiStale),
-        }
-    }
-
     pub fn into_history(self) -> (Vec<StateLine>, Vec<AlarmLine>) {
         (self.history, self.alarms)
     }
@@ -120,7 +177,7 @@ impl States {
         }
     }
 
-    fn alarm(&mut self, now_ns: u64, code: &'static str, text: String) {
+    pub fn alarm(&mut self, now_ns: u64, code: &'static str, text: String) {
         tracing::error!(code, "{text}");
         if self.alarms.len() < KEPT {
             self.alarms.push(AlarmLine { at_ms: self.at_ms(now_ns), code, text });
@@ -137,24 +194,65 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_screen_never_shows_an_ai_that_is_not_there() {
-        for ai in [Ai::Starting, Ai::Degraded, Ai::Blocked] {
-            let mut states = States::new(0, ai);
-            assert_eq!(states.banner(false), Some(Banner::NoSignal));
-            states.set_signal(1, Signal::Live);
-            assert_eq!(states.banner(false), Some(Banner::AiOff));
+    fn every_loss_and_recovery_is_kept_with_its_reason() {
+        let mut states = States::new(0, Ai::Running, true);
+        states.picture(1);
+        for n in 0..50 {
+            let at = 1_000_000 * (10 * n + 1);
+            states.lose(at, "the cable was pulled");
+            states.lose(at + 1, "no picture for 150 ms");
+            states.picture(at + 2);
+            states.notice(at + 3, &SignalEvent::Back { after_ms: 80 });
         }
-        let mut states = States::new(0, Ai::Starting);
-        states.set_signal(1, Signal::Live);
-        states.set_ai(2, Ai::Running, String::new);
-        assert_eq!((states.banner(false), states.banner(true)), (None, Some(Banner::AiStale)));
-        states.set_signal(3, Signal::Lost);
-        assert_eq!(states.banner(true), Some(Banner::NoSignal));
+        let (history, alarms) = states.into_history();
+        assert_eq!(alarms.len(), 50, "a loss that lasts is said once");
+        assert!(alarms.iter().all(|a| a.code == "SIGNAL-LOST" && a.text == "the cable was pulled"));
+        let of = |signal: &str, reason: &str| history.iter().filter(|l| l.signal == signal && l.reason.contains(reason)).count();
+        assert_eq!((of("lost", "cable"), of("live", "back after 80 ms")), (50, 50));
+    }
+
+    #[test]
+    fn a_return_that_is_told_before_its_first_picture_is_that_picture_s_reason() {
+        let mut states = States::new(0, Ai::Running, true);
+        states.picture(1);
+        states.lose(2, "the cable was pulled");
+        states.notice(3, &SignalEvent::Back { after_ms: 188 });
+        assert_eq!(states.signal(), Signal::Lost);
+        states.picture(4);
+        let (history, _) = states.into_history();
+        let last = history.last().unwrap();
+        assert!(last.signal == "live" && last.reason.contains("back after 188 ms"), "{last:?}");
+    }
+
+    #[test]
+    fn a_picture_that_does_not_live_is_not_called_live() {
+        let mut states = States::new(0, Ai::Running, true);
+        states.picture(1);
+        for (event, signal) in [
+            (SignalEvent::Frozen, Signal::Frozen),
+            (SignalEvent::Black, Signal::Black),
+            (SignalEvent::Moving, Signal::Black),
+            (SignalEvent::Lit, Signal::Live),
+        ] {
+            states.notice(2, &event);
+            states.picture(3);
+            assert_eq!(states.signal(), signal, "{event:?}");
+        }
+        states.notice(4, &SignalEvent::Frozen);
+        states.lose(5, "unplugged");
+        states.picture(6);
+        assert_eq!(states.signal(), Signal::Live, "what froze is gone with the signal");
+        let mut recording = States::new(0, Ai::Running, false);
+        recording.picture(1);
+        recording.notice(2, &SignalEvent::Frozen);
+        assert_eq!(recording.signal(), Signal::Live);
+        let (history, alarms) = recording.into_history();
+        assert!(alarms.is_empty() && history.last().unwrap().reason.contains("repeats one picture"));
     }
 
     #[test]
     fn changes_are_kept_once_and_bounded() {
-        let mut states = States::new(0, Ai::Starting);
+        let mut states = States::new(0, Ai::Starting, true);
         for i in 0..5_000 {
             states.set_ai(i, if i % 2 == 0 { Ai::Running } else { Ai::Degraded }, || "died".into());
         }

@@ -21,6 +21,10 @@ pub enum RecordError {
     MissingElement { path: String, element: &'static str, package: &'static str },
     #[error("recording to '{path}' failed: {reason}; check the disk, then record again")]
     Failed { path: String, reason: String },
+    #[error("the recording of the {what} stream stopped: {reason}; free space or choose another disk, then record again")]
+    Stopped { what: &'static str, reason: String },
+    #[error("'{path}' is no sidecar of a recording: {reason}; give the .recording.json that lies beside one", path = path.display())]
+    Sidecar { path: PathBuf, reason: String },
     #[error("nothing was recorded to '{path}': no picture came; let the run show at least one")]
     NoPicture { path: String },
 }
@@ -33,7 +37,7 @@ impl RecordError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             // The picture goes on without its recording.
-            RecordError::Failed { .. } | RecordError::NoPicture { .. } => ErrorKind::Degrade,
+            RecordError::Failed { .. } | RecordError::Stopped { .. } | RecordError::NoPicture { .. } => ErrorKind::Degrade,
             _ => ErrorKind::Stop,
         }
     }

@@ -20,7 +20,7 @@ pub struct SourceLine {
     pub latency_ms: f64,
 }
 
-#[derive(Debug, Clone, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct EngineLine {
     pub name: String,
     pub heads: Vec<String>,

@@ -1,5 +1,6 @@
 //! Stills: PNG files of presented pictures, coverage and class masks, written by a thread of their own.
 
+use crate::frame::{FrameLayout, FrameView};
 use crate::record::RecordError;
 use crate::record::report::part_path;
 use crossbeam_channel::{Sender, TrySendError, bounded};
@@ -23,8 +24,20 @@ pub fn save_grey(path: &Path, data: &[u8], width: usize, height: usize) -> Resul
     save(path, data, width, height, png::ColorType::Grayscale)
 }
 
+fn save_captured(path: &Path, layout: &FrameLayout, data: &[u8], to_bgrx: ToBgrx) -> Result<(), RecordError> {
+    let (width, height) = (layout.width, layout.height);
+    let view =
+        FrameView::new(layout, data).ok_or_else(|| RecordError::write(path, std::io::Error::from(std::io::ErrorKind::InvalidData)))?;
+    let mut bgrx = vec![0; width * height * 4];
+    to_bgrx(&view, &mut bgrx);
+    save_bgrx(path, &bgrx, width * 4, width, height)
+}
+
 fn save(path: &Path, data: &[u8], width: usize, height: usize, colour: png::ColorType) -> Result<(), RecordError> {
     let part = part_path(path);
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        crate::record::make_folder(folder)?;
+    }
     let write = || -> Result<(), std::io::Error> {
         let file = BufWriter::new(std::fs::File::create(&part)?);
         let mut encoder = png::Encoder::new(file, width as u32, height as u32);
@@ -42,6 +55,9 @@ fn save(path: &Path, data: &[u8], width: usize, height: usize, colour: png::Colo
     })
 }
 
+/// Writes a captured picture as BGRX, rows without padding. Given by whoever knows how.
+pub type ToBgrx = fn(&FrameView<'_>, &mut [u8]);
+
 /// What a still is made of.
 pub enum Still {
     Bgrx {
@@ -53,6 +69,12 @@ pub enum Still {
         data: Vec<u8>,
         width: usize,
         height: usize,
+    },
+    /// A captured frame's bytes; converted by the writer.
+    Captured {
+        layout: FrameLayout,
+        data: Vec<u8>,
+        to_bgrx: ToBgrx,
     },
     /// A scene's class ids, brought to the picture's size by the writer.
     Mask {
@@ -78,6 +100,7 @@ impl StillWriter {
                     let written = match still {
                         Still::Bgrx { data, width, height } => save_bgrx(&path, &data, width * 4, width, height),
                         Still::Grey { data, width, height } => save_grey(&path, &data, width, height),
+                        Still::Captured { layout, data, to_bgrx } => save_captured(&path, &layout, &data, to_bgrx),
                         Still::Mask { scene } => {
                             let [width, height] = scene.picture.map(|side| side as usize);
                             save_grey(&path, &super::upsample_mask(&scene.mask, width, height), width, height)

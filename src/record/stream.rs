@@ -4,7 +4,7 @@ use crate::base::classes;
 use crate::base::ids::{FrameId, TrackId};
 use crate::record::RecordError;
 use crate::record::report::part_path;
-use crate::scene::{Scene, Trust};
+use crate::scene::{Reset, Scene, Trust};
 use crossbeam_channel::{Sender, bounded};
 use serde::Serialize;
 use std::io::{BufWriter, Write};
@@ -50,6 +50,10 @@ pub struct SceneLine {
     pub frame_state: Trust,
     pub tracks: Vec<TrackLine>,
     pub tissues: Vec<TissueLine>,
+    pub findings: Vec<FindingLine>,
+    pub frame_classes: Vec<FrameClassLine>,
+    /// Why an engine that remembers began anew with this frame; null where it did not.
+    pub reset: Option<Reset>,
     pub unknown_px: u64,
     /// Null where the worker was gone before it had hashed the frame.
     pub input_hash: Option<String>,
@@ -75,6 +79,23 @@ pub struct TissueLine {
 }
 
 #[derive(Debug, Serialize)]
+pub struct FindingLine {
+    pub id: TrackId,
+    pub class: &'static str,
+    pub confidence: f32,
+    #[serde(rename = "box")]
+    pub bbox: [f32; 4],
+    pub state: Trust,
+}
+
+#[derive(Debug, Serialize)]
+pub struct FrameClassLine {
+    pub class: &'static str,
+    pub confidence: f32,
+    pub state: Trust,
+}
+
+#[derive(Debug, Serialize)]
 pub struct MsLine {
     pub preprocess: f64,
     pub infer: f64,
@@ -84,6 +105,7 @@ pub struct MsLine {
 impl SceneLine {
     pub fn of(scene: &Scene, input_hash: Option<[u8; 32]>) -> Self {
         let round = |v: f32| (v * 100.0).round() / 100.0;
+        let name = |class| classes::table().name(class);
         let ms = |ns: u64| (ns / 1_000) as f64 / 1_000.0;
         SceneLine {
             frame: scene.frame,
@@ -95,7 +117,7 @@ impl SceneLine {
                 .iter()
                 .map(|t| TrackLine {
                     id: t.id,
-                    class: classes::table().name(t.class),
+                    class: name(t.class),
                     confidence: round(t.confidence),
                     bbox: t.bbox.map(round),
                     tip: t.tip.map(|tip| tip.map(round)),
@@ -105,8 +127,25 @@ impl SceneLine {
             tissues: scene
                 .tissues
                 .iter()
-                .map(|t| TissueLine { class: classes::table().name(t.class), area_px: t.area_px, confidence: round(t.confidence) })
+                .map(|t| TissueLine { class: name(t.class), area_px: t.area_px, confidence: round(t.confidence) })
                 .collect(),
+            findings: scene
+                .findings
+                .iter()
+                .map(|f| FindingLine {
+                    id: f.id,
+                    class: name(f.class),
+                    confidence: round(f.confidence),
+                    bbox: f.bbox.map(round),
+                    state: f.state,
+                })
+                .collect(),
+            frame_classes: scene
+                .frame_classes
+                .iter()
+                .map(|f| FrameClassLine { class: name(f.class), confidence: round(f.confidence), state: f.state })
+                .collect(),
+            reset: scene.reset,
             unknown_px: scene.unknown_px,
             input_hash: input_hash.map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect()),
             ms: MsLine { preprocess: ms(scene.times.preprocess_ns), infer: ms(scene.times.infer_ns), track: ms(scene.times.track_ns) },

@@ -1,35 +1,31 @@
-//! `--record FILE`: the presented pictures as a video file. The picture never waits for it.
+//! `--record FILE.mkv`: exactly the presented pixels, every picture. The recorder sets the run's pace (`push_blocking`).
 //!
 //! ```text
-//!   BGRX ─► pool of 4 buffers ─► appsrc ┬ .mp4: H.264 for people; pool empty: the picture is not recorded, and counted
-//!                                       └ .mkv: FFV1, exactly the presented pixels; `push_blocking` waits for the pool
-//!                                ─► FILE.part ── finish ─► FILE
+//!   BGRX ─► pool of 4 buffers (`push_blocking` waits for it) ─► appsrc ─► FFV1 ─► FILE.part ── finish ─► FILE
 //! ```
-//! All encoding is done in GStreamer's threads at a lower priority. What to record and when is decided elsewhere.
+//! All encoding is done in GStreamer's threads at a lower priority. What plays in real time and may leave pictures out is `recorder`.
 
 use crate::record::RecordError;
+use crate::record::encoder::NICENESS;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Pictures between the presenter and the encoder, at most.
 const IN_FLIGHT: u32 = 4;
 /// How long `finish` waits for what is in flight to reach the disk.
 const FINISH_WAIT: gst::ClockTime = gst::ClockTime::from_seconds(20);
-/// A recording that is cut off loses at most this much.
-const FRAGMENT_MS: u32 = 1000;
-const NICENESS: i32 = 10;
 
 /// What kind of file is written; it goes by the file's extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordMode {
-    /// `.mp4`, H.264: keeps up or leaves pictures out (`try_push`).
+    /// `.mp4`, H.264: keeps up or leaves pictures out (`recorder`).
     Realtime,
-    /// `.mkv`, FFV1: every picture, every pixel; the recorder sets the pace (`push_blocking`).
+    /// `.mkv`, FFV1: every picture, every pixel; the recorder sets the pace (`VideoRecorder`).
     Lossless,
 }
 
@@ -49,15 +45,13 @@ impl RecordMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pushed {
     Taken,
-    /// The encoder is behind (or has failed: `trouble` tells): this picture is not in the recording, and is counted.
+    /// The encoder is behind or has failed: this picture is not in the recording.
     Full,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordStats {
     pub recorded: u64,
-    /// Pictures that were offered and are not in the file.
-    pub left_out: u64,
     pub bytes: u64,
 }
 
@@ -65,7 +59,6 @@ pub struct RecordStats {
 pub struct VideoRecorder {
     path: PathBuf,
     part: PathBuf,
-    mode: RecordMode,
     pipeline: gst::Pipeline,
     source: gst_app::AppSrc,
     pool: gst::BufferPool,
@@ -74,8 +67,6 @@ pub struct VideoRecorder {
     period_ns: u64,
     times: Mutex<Times>,
     recorded: AtomicU64,
-    left_out: AtomicU64,
-    failed: Arc<AtomicBool>,
     renamed: bool,
 }
 
@@ -102,7 +93,10 @@ impl VideoRecorder {
     ///
     /// Refuses what cannot work before anything runs: extension, folder, size, missing elements.
     pub fn start(path: &Path, width: usize, height: usize, fps: f64) -> Result<Self, RecordError> {
-        let mode = RecordMode::for_path(path)?;
+        if RecordMode::for_path(path)? != RecordMode::Lossless {
+            let reason = "what is kept without loss goes into FILE.mkv";
+            return Err(RecordError::Extension { path: path.display().to_string(), reason });
+        }
         let sizes = 16..=8192;
         if !sizes.contains(&width) || !sizes.contains(&height) || !(1.0..=1000.0).contains(&fps) {
             return Err(RecordError::Size { width, height, fps });
@@ -114,7 +108,7 @@ impl VideoRecorder {
         if path.is_dir() {
             return Err(unwritable(std::io::ErrorKind::IsADirectory.into()));
         }
-        let elements = chain(&name, mode, width, height, fps)?;
+        let elements = chain(&name)?;
 
         let part = part_of(path);
         std::fs::File::create(&part).map_err(unwritable)?;
@@ -132,21 +126,14 @@ impl VideoRecorder {
             let _ = std::fs::remove_file(&part);
             failed(reason)
         })?;
-        let has_failed = Arc::new(AtomicBool::new(false));
         let bus = pipeline.bus().ok_or_else(|| failed("a pipeline has no bus".into()))?;
-        let noted = has_failed.clone();
-        bus.set_sync_handler(move |_, message| match message.type_() {
-            gst::MessageType::Error => {
-                noted.store(true, Ordering::Release);
-                gst::BusSyncReply::Pass
-            }
-            gst::MessageType::Eos => gst::BusSyncReply::Pass,
+        bus.set_sync_handler(|_, message| match message.type_() {
+            gst::MessageType::Error | gst::MessageType::Eos => gst::BusSyncReply::Pass,
             _ => gst::BusSyncReply::Drop,
         });
         Ok(VideoRecorder {
             path: path.to_owned(),
             part,
-            mode,
             pipeline,
             source,
             pool,
@@ -155,26 +142,8 @@ impl VideoRecorder {
             period_ns: (1e9 / fps) as u64,
             times: Mutex::default(),
             recorded: AtomicU64::new(0),
-            left_out: AtomicU64::new(0),
-            failed: has_failed,
             renamed: false,
         })
-    }
-
-    pub fn mode(&self) -> RecordMode {
-        self.mode
-    }
-
-    /// Offers a picture; never waits. `fill` writes it (BGRX, rows without padding) and is not called when there is no room.
-    pub fn try_push(&self, pts_ns: u64, fill: impl FnOnce(&mut [u8])) -> Pushed {
-        let now = gst::BufferPoolAcquireParams::with_flags(gst::BufferPoolAcquireFlags::DONTWAIT);
-        let buffer = if self.failed.load(Ordering::Acquire) { None } else { self.pool.acquire_buffer(Some(&now)).ok() };
-        if buffer.is_some_and(|buffer| self.send(buffer, pts_ns, fill)) {
-            self.recorded.fetch_add(1, Ordering::Relaxed);
-            return Pushed::Taken;
-        }
-        self.left_out.fetch_add(1, Ordering::Relaxed);
-        Pushed::Full
     }
 
     /// Hands a picture over, waiting for the encoder as long as it needs.
@@ -238,7 +207,7 @@ impl VideoRecorder {
         let bytes = file.metadata().map_err(io)?.len();
         std::fs::rename(&self.part, &self.path).map_err(io)?;
         self.renamed = true;
-        Ok(RecordStats { recorded, left_out: self.left_out.load(Ordering::Relaxed), bytes })
+        Ok(RecordStats { recorded, bytes })
     }
 
     fn fail(&self, reason: &str) -> RecordError {
@@ -263,7 +232,7 @@ fn part_of(path: &Path) -> PathBuf {
     part.into()
 }
 
-fn reason_of(message: &gst::Message) -> String {
+pub(super) fn reason_of(message: &gst::Message) -> String {
     match message.view() {
         gst::MessageView::Error(error) => {
             tracing::debug!(debug = ?error.debug(), "{}", error.error());
@@ -274,35 +243,11 @@ fn reason_of(message: &gst::Message) -> String {
 }
 
 /// The elements between appsrc and filesink.
-fn chain(path: &str, mode: RecordMode, width: usize, height: usize, fps: f64) -> Result<Vec<gst::Element>, RecordError> {
+fn chain(path: &str) -> Result<Vec<gst::Element>, RecordError> {
     let make = |element: &'static str, package: &'static str| {
         gst::ElementFactory::make(element).build().map_err(|_| RecordError::MissingElement { path: path.to_owned(), element, package })
     };
-    let (base, good) = ("gstreamer1.0-plugins-base", "gstreamer1.0-plugins-good");
-    match mode {
-        RecordMode::Lossless => Ok(vec![make("avenc_ffv1", "gstreamer1.0-libav")?, make("matroskamux", good)?]),
-        RecordMode::Realtime => {
-            let crop = make("videocrop", good)?;
-            // H.264 with halved chroma has no odd sizes: the last column or row is left out.
-            crop.set_property("right", (width % 2) as i32);
-            crop.set_property("bottom", (height % 2) as i32);
-            let convert = make("videoconvert", base)?;
-            let filter = make("capsfilter", "libgstreamer1.0-0")?;
-            filter.set_property("caps", gst::Caps::builder("video/x-raw").field("format", "I420").field("colorimetry", "bt709").build());
-            let encoder = make("x264enc", "gstreamer1.0-plugins-ugly")?;
-            encoder.set_property_from_str("speed-preset", "ultrafast");
-            encoder.set_property_from_str("tune", "zerolatency");
-            encoder.set_property_from_str("pass", "qual");
-            encoder.set_property("quantizer", 20u32);
-            encoder.set_property("key-int-max", fps.ceil() as u32);
-            // One: on two cores the other belongs to the picture.
-            encoder.set_property("threads", 1u32);
-            let mux = make("mp4mux", good)?;
-            mux.set_property("fragment-duration", FRAGMENT_MS);
-            mux.set_property_from_str("fragment-mode", "first-moov-then-finalise");
-            Ok(vec![crop, convert, filter, encoder, mux])
-        }
-    }
+    Ok(vec![make("avenc_ffv1", "gstreamer1.0-libav")?, make("matroskamux", "gstreamer1.0-plugins-good")?])
 }
 
 type Begun = (gst::Pipeline, gst_app::AppSrc, gst::BufferPool);
@@ -334,4 +279,4 @@ fn begin(part: &Path, elements: &[gst::Element], caps: &gst::Caps, picture_bytes
 
 #[cfg(test)]
 #[path = "video_tests.rs"]
-mod tests;
+pub(super) mod tests;

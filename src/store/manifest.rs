@@ -2,8 +2,7 @@
 //! Parsing and checking only; no file is opened here and no model is run.
 
 use super::error::ManifestError;
-use crate::base::classes::{self, ClassKind};
-use crate::base::ids::ClassId;
+use super::head::{Head, HeadKind};
 use serde::Deserialize;
 use std::path::{Component, Path};
 
@@ -11,8 +10,10 @@ pub const SCHEMA: &str = "keyhole.engine/1";
 /// Largest side of a model's input: nothing that is meant to run once a frame is larger.
 const MAX_INPUT_SIDE: u32 = 1024;
 const MAX_HEADS: usize = 8;
-const MAX_CLASSES: usize = 32;
-pub(super) const BACKGROUND: &str = "background";
+/// Most frames that a clip may hold, and most states that are fed back.
+const MAX_CLIP: usize = 64;
+const MAX_STATES: usize = 16;
+const MAX_EXTERNAL: usize = 16;
 
 /// A checked manifest.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -30,6 +31,15 @@ pub struct Manifest {
     pub model: Model,
     pub input: Input,
     pub heads: Vec<Head>,
+    /// Tensors that the model hands on from frame to frame (recurrent engines).
+    #[serde(default)]
+    pub state: Vec<State>,
+    /// The input holds the last so many frames, not one.
+    #[serde(default)]
+    pub clip: Option<Clip>,
+    /// What an engine remembers is cleared when more time than this lies between two of its frames.
+    #[serde(default = "default_max_gap_ms")]
+    pub max_gap_ms: u64,
     /// How it was trained; for people, free of form.
     #[serde(default)]
     pub training: Option<toml::Table>,
@@ -42,6 +52,49 @@ pub struct Model {
     pub file: String,
     /// Lower-case hex.
     pub sha256: String,
+    /// Files beside the model in which it keeps its weights (ONNX external data), in their locations' names.
+    #[serde(default)]
+    pub external: Vec<ExternalFile>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExternalFile {
+    pub file: String,
+    /// Lower-case hex.
+    pub sha256: String,
+}
+
+/// One tensor that is fed back: what `output` holds after a frame, `input` holds before the next; zeros at the start.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    pub input: String,
+    pub output: String,
+    /// Needed only where the model leaves a side open that is not its batch.
+    #[serde(default)]
+    pub shape: Option<Vec<usize>>,
+}
+
+/// An input of the last `frames` frames, the newest last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Clip {
+    pub frames: usize,
+    pub order: ClipOrder,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClipOrder {
+    /// 1×frames×3×H×W (or 1×frames×H×W×3).
+    TimeFirst,
+    /// 1×3×frames×H×W.
+    ChannelsFirst,
+}
+
+fn default_max_gap_ms() -> u64 {
+    250
 }
 
 /// Order of a 4-D tensor's axes.
@@ -85,58 +138,7 @@ pub struct Input {
     pub std: [f32; 3],
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum HeadKind {
-    Instrument,
-    Tissue,
-}
-
-impl HeadKind {
-    pub fn name(self) -> &'static str {
-        match self {
-            HeadKind::Instrument => "instrument",
-            HeadKind::Tissue => "tissue",
-        }
-    }
-}
-
-/// What turns an output's numbers into probabilities.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Activation {
-    /// Logits, each channel on its own.
-    Sigmoid,
-    /// Logits, over the channels.
-    Softmax,
-    /// They already are probabilities.
-    None,
-}
-
-/// An output with a meaning: one channel a class.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Head {
-    pub kind: HeadKind,
-    /// Name of the model's output.
-    pub output: String,
-    pub activation: Activation,
-    /// Names of `engines/classes.toml`, in the order of the channels; `background` where a channel means nothing.
-    classes: Vec<String>,
-    /// Probability from which a pixel counts.
-    pub threshold: f32,
-    #[serde(skip)]
-    class_ids: Vec<ClassId>,
-}
-
-impl Head {
-    /// The class of each channel.
-    pub fn class_ids(&self) -> &[ClassId] {
-        &self.class_ids
-    }
-}
-
-fn bad<T>(field: impl Into<String>, reason: impl Into<String>) -> Result<T, ManifestError> {
+pub(super) fn bad<T>(field: impl Into<String>, reason: impl Into<String>) -> Result<T, ManifestError> {
     Err(ManifestError::Field { field: field.into(), reason: reason.into() })
 }
 
@@ -168,10 +170,45 @@ impl Manifest {
         for i in 0..self.heads.len() {
             let (before, rest) = self.heads.split_at_mut(i);
             let Some(head) = rest.first_mut() else { continue };
-            if before.iter().any(|other| other.kind == head.kind) {
-                return bad(format!("heads[{i}].kind"), format!("there is a {} head already", head.kind.name()));
-            }
+            let is_new = |head: &Head| match before.iter().find_map(|other| head.says_what(other)) {
+                Some(what) => bad(format!("heads[{i}].kind"), format!("there is a {what} head already")),
+                None => Ok(()),
+            };
+            is_new(head)?;
             head.check(i)?;
+            // What it says of the frame is known only now.
+            is_new(head)?;
+        }
+        self.check_memory()
+    }
+
+    fn check_memory(&self) -> Result<(), ManifestError> {
+        if self.state.len() > MAX_STATES {
+            return bad("state", format!("expected at most {MAX_STATES}, found {}", self.state.len()));
+        }
+        for (i, state) in self.state.iter().enumerate() {
+            let others = &self.state[..i];
+            if state.input == self.input.name || others.iter().any(|other| other.input == state.input) {
+                return bad(format!("state[{i}].input"), format!("'{}' is fed by something else already", state.input));
+            }
+            let sides = state.shape.iter().flatten();
+            if state.shape.as_ref().is_some_and(|shape| shape.is_empty()) || sides.clone().any(|&side| !(1..=1 << 20).contains(&side)) {
+                return bad(format!("state[{i}].shape"), "expected sides of 1 or more");
+            }
+            if sides.product::<usize>() > 1 << 26 {
+                return bad(format!("state[{i}].shape"), "larger than any state that is carried from frame to frame");
+            }
+        }
+        if let Some(clip) = self.clip {
+            if !(2..=MAX_CLIP).contains(&clip.frames) {
+                return bad("clip.frames", format!("expected 2 to {MAX_CLIP}, found {}", clip.frames));
+            }
+            if clip.order == ClipOrder::ChannelsFirst && self.input.layout == TensorLayout::Nhwc {
+                return bad("clip.order", "channels-first does not go with an NHWC input");
+            }
+        }
+        if !(1..=60_000).contains(&self.max_gap_ms) {
+            return bad("max_gap_ms", format!("expected 1 to 60000, found {}", self.max_gap_ms));
         }
         Ok(())
     }
@@ -179,15 +216,29 @@ impl Manifest {
 
 impl Model {
     fn check(&self) -> Result<(), ManifestError> {
-        let mut parts = Path::new(&self.file).components();
-        if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) || self.file.contains(['/', '\\', '\0']) {
-            return bad("model.file", format!("'{}' is not the name of a file beside the manifest", self.file));
+        check_file("model", &self.file, &self.sha256)?;
+        if self.external.len() > MAX_EXTERNAL {
+            return bad("model.external", format!("expected at most {MAX_EXTERNAL}, found {}", self.external.len()));
         }
-        if self.sha256.len() != 64 || !self.sha256.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
-            return bad("model.sha256", "expected 64 lower-case hexadecimal digits");
+        for (i, external) in self.external.iter().enumerate() {
+            check_file(&format!("model.external[{i}]"), &external.file, &external.sha256)?;
+            if external.file == self.file || self.external[..i].iter().any(|other| other.file == external.file) {
+                return bad(format!("model.external[{i}].file"), format!("'{}' is named twice", external.file));
+            }
         }
         Ok(())
     }
+}
+
+fn check_file(at: &str, file: &str, sha256: &str) -> Result<(), ManifestError> {
+    let mut parts = Path::new(file).components();
+    if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) || file.contains(['/', '\\', '\0']) {
+        return bad(format!("{at}.file"), format!("'{file}' is not the name of a file beside the manifest"));
+    }
+    if sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+        return bad(format!("{at}.sha256"), "expected 64 lower-case hexadecimal digits");
+    }
+    Ok(())
 }
 
 impl Input {
@@ -207,45 +258,10 @@ impl Input {
     }
 }
 
-impl Head {
-    fn check(&mut self, index: usize) -> Result<(), ManifestError> {
-        let at = |field: &str| format!("heads[{index}].{field}");
-        if self.classes.is_empty() || self.classes.len() > MAX_CLASSES {
-            return bad(at("classes"), format!("expected 1 to {MAX_CLASSES}, found {}", self.classes.len()));
-        }
-        if self.activation == Activation::Softmax && self.classes.len() < 2 {
-            return bad(at("classes"), "softmax over one class is always 1: name the background channel too, or use sigmoid");
-        }
-        if !(self.threshold > 0.0 && self.threshold < 1.0) {
-            return bad(at("threshold"), format!("expected a probability between 0 and 1, found {}", self.threshold));
-        }
-        let wanted = match self.kind {
-            HeadKind::Instrument => ClassKind::Instrument,
-            HeadKind::Tissue => ClassKind::Tissue,
-        };
-        self.class_ids.clear();
-        for name in &self.classes {
-            let Some(class) = classes::table().by_name(name) else {
-                return bad(at("classes"), format!("'{name}' is not in the class table (engines/classes.toml)"));
-            };
-            if class.kind != wanted && class.kind != ClassKind::Background {
-                return bad(at("classes"), format!("'{name}' is not a class of a {} head", self.kind.name()));
-            }
-            if self.class_ids.contains(&class.id) {
-                return bad(at("classes"), format!("'{name}' is named twice"));
-            }
-            self.class_ids.push(class.id);
-        }
-        if self.class_ids.iter().all(|&id| id == ClassId::BACKGROUND) {
-            return bad(at("classes"), format!("'{BACKGROUND}' alone says nothing"));
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::base::ids::ClassId;
     use proptest::prelude::*;
 
     pub(crate) const GOOD: &str = r#"
@@ -327,7 +343,7 @@ data = ["a", "b"]
             let (start, end) = (at.min(GOOD.len()), (at + cut).min(GOOD.len()));
             let changed = format!("{}{insert}{}", &GOOD[..start], &GOOD[end..]);
             if let Ok(manifest) = Manifest::parse(&changed) {
-                prop_assert!(manifest.heads.iter().all(|head| head.class_ids().len() == head.classes.len()));
+                prop_assert!(manifest.heads.iter().all(|head| !head.class_ids().is_empty()));
                 prop_assert!(!manifest.model.file.contains('/'));
             }
         }

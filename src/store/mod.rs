@@ -2,13 +2,16 @@
 //! A model is read once; what was hashed is what is run. Nothing is run here.
 
 mod error;
+mod head;
 mod manifest;
 
 pub use error::{ManifestError, StoreError};
-pub use manifest::{Activation, ColourOrder, Head, HeadKind, Input, Manifest, Model, Resize, TensorLayout};
+pub use head::{Activation, BoxFormat, BoxUnits, Boxes, Head, HeadKind, Values};
+pub use manifest::{Clip, ClipOrder, ColourOrder, ExternalFile, Input, Manifest, Model, Resize, State, TensorLayout};
 
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Version of everything around the model that its answers depend on: preprocessing (`infer`) and decoding (`track`).
 /// Raise it when either changes what comes out; engines are then validated and locked again.
@@ -28,6 +31,8 @@ pub struct LockedEngine {
     pub manifest_sha256: String,
     /// The bytes that were hashed, and that are to be run.
     pub model: Vec<u8>,
+    /// Name and bytes of the files in which the model keeps its weights, in the manifest's order.
+    pub external: Vec<(String, Arc<[u8]>)>,
 }
 
 /// Reads and checks the engine in `dir`.
@@ -45,13 +50,21 @@ pub fn load(dir: &Path) -> Result<LockedEngine, StoreError> {
         let (expected, found) = (manifest.pipeline_version, PIPELINE_VERSION);
         return Err(StoreError::PipelineVersion { name: manifest.name, expected, found });
     }
-    let path = dir.join(&manifest.model.file);
-    let model = read(&path, MODEL_LIMIT_BYTES)?;
-    let found = hex(&Sha256::digest(&model));
-    if found != manifest.model.sha256 {
-        return Err(StoreError::Changed { path, expected: manifest.model.sha256, found });
+    let model = read_locked(dir.join(&manifest.model.file), &manifest.model.sha256)?;
+    let mut external = Vec::with_capacity(manifest.model.external.len());
+    for file in &manifest.model.external {
+        external.push((file.file.clone(), read_locked(dir.join(&file.file), &file.sha256)?.into()));
     }
-    Ok(LockedEngine { dir: dir.to_owned(), manifest, manifest_sha256, model })
+    Ok(LockedEngine { dir: dir.to_owned(), manifest, manifest_sha256, model, external })
+}
+
+fn read_locked(path: PathBuf, sha256: &str) -> Result<Vec<u8>, StoreError> {
+    let bytes = read(&path, MODEL_LIMIT_BYTES)?;
+    let found = hex(&Sha256::digest(&bytes));
+    if found != sha256 {
+        return Err(StoreError::Changed { path, expected: sha256.to_owned(), found });
+    }
+    Ok(bytes)
 }
 
 /// A folder of engines, one a sub-folder.
@@ -162,6 +175,23 @@ mod tests {
         for part in ["model.onnx", &hex(&Sha256::digest(b"weights")), &hex(&Sha256::digest(b"weightS"))] {
             assert!(text.contains(part), "{text}");
         }
+    }
+
+    #[test]
+    fn external_weights_are_read_with_the_model_and_locked_as_it_is() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = engine(parent.path(), "surgical-cpu", b"graph");
+        let text = std::fs::read_to_string(dir.join(MANIFEST_FILE)).unwrap();
+        let table = format!("[[model.external]]\nfile = \"model.onnx.data\"\nsha256 = \"{}\"\n[input]", hex(&Sha256::digest(b"weights")));
+        std::fs::write(dir.join(MANIFEST_FILE), text.replace("[input]", &table)).unwrap();
+        let missing = load(&dir).unwrap_err().to_string();
+        assert!(missing.contains("model.onnx.data") && missing.contains("cannot be read"), "{missing}");
+        std::fs::write(dir.join("model.onnx.data"), b"weights").unwrap();
+        let engine = load(&dir).unwrap();
+        assert_eq!((engine.external[0].0.as_str(), &engine.external[0].1[..]), ("model.onnx.data", &b"weights"[..]));
+        std::fs::write(dir.join("model.onnx.data"), b"weightS").unwrap();
+        let error = load(&dir).unwrap_err();
+        assert!(matches!(&error, StoreError::Changed { path, .. } if path.ends_with("model.onnx.data")), "{error}");
     }
 
     #[test]

@@ -1,50 +1,60 @@
 //! The whole chain for one frame: preprocessing, model, decoding, tracking. The worker process and `validate` both run it.
 
 use super::camera::Camera;
-use super::decode::Decoder;
+use super::continuity::Continuity;
+use super::findings::FindingFollower;
 use super::flow::Flow;
+use super::heads::Heads;
 use super::look::{Look, Shown};
 use super::tracker::Tracker;
-use crate::infer::{self, Engine, FrameView, InferError, InputSpec, LockedEngine, Preprocess, Stamps, TensorView};
+use crate::infer::{self, Engine, FrameView, InferError, InputSpec, LockedEngine, Preprocess, Stamps};
 use crate::scene::{AnalysisTimes, Scene, Trust};
 use std::time::Instant;
 
 /// An engine at work on one stream of frames.
 pub struct Analyser {
     engine: Box<dyn Engine>,
-    spec: InputSpec,
+    input: InputSpec,
     preprocess: Preprocess,
-    decoder: Decoder,
+    heads: Heads,
+    /// Where something remembers frames: do they follow on each other?
+    continuity: Option<Continuity>,
+    findings: FindingFollower,
     tracker: Tracker,
     looks: Vec<Look>,
     camera: Camera,
     flow: Flow,
 }
 
+/// Findings and frame classes of an engine that remembers nothing itself are forgotten after this long.
+const MAX_GAP_MS: u64 = 250;
+
 impl Analyser {
     /// Opens the engine on its backend; errors as `infer::open`.
     pub fn load(engine: LockedEngine) -> Result<Self, InferError> {
         let engine = infer::open(engine)?;
-        let spec = engine.input().clone();
-        let (preprocess, decoder) = (Preprocess::new(spec.clone()), Decoder::new(spec.clone()));
-        Ok(Analyser {
-            engine,
-            spec,
-            preprocess,
-            decoder,
-            tracker: Tracker::default(),
-            looks: Vec::new(),
-            camera: Camera::default(),
-            flow: Flow::default(),
-        })
+        let input = engine.input().clone();
+        let (preprocess, heads) = (Preprocess::new(input.clone()), Heads::new(engine.heads(), &input));
+        let max_gap_ms = engine.max_gap_ms().or(heads.has_memory().then_some(MAX_GAP_MS));
+        let continuity = max_gap_ms.map(|ms| Continuity::new(ms, input.clone()));
+        let findings = FindingFollower::default();
+        let (tracker, looks, camera, flow) = (Tracker::default(), Vec::new(), Camera::default(), Flow::default());
+        Ok(Analyser { engine, input, preprocess, heads, continuity, findings, tracker, looks, camera, flow })
     }
 
     /// Forgets what was followed: the next frame belongs to another stream (or is a picture on its own).
     pub fn forget(&mut self) {
-        self.decoder = Decoder::new(self.spec.clone());
+        self.forget_frames();
+        self.continuity.iter_mut().for_each(Continuity::forget);
         self.tracker = Tracker::default();
         self.camera = Camera::default();
         self.flow = Flow::default();
+    }
+
+    fn forget_frames(&mut self) {
+        self.engine.forget();
+        self.heads.forget();
+        self.findings.forget();
     }
 
     /// Analyses one frame; frames come in the order of their capture. None: `is_current`, asked once the picture has
@@ -55,19 +65,24 @@ impl Analyser {
         if !is_current() {
             return Ok(None);
         }
+        let engine = &mut self.engine;
+        let reset = self.continuity.as_mut().and_then(|continuity| continuity.judge(stamps, view.layout, engine.input_mut()));
+        if reset.is_some() {
+            self.forget_frames();
+        }
         let preprocessed = Instant::now();
-        self.decoder.watch(self.engine.input_mut(), stamps.capture_ns);
+        self.heads.watch(self.engine.input_mut(), stamps.capture_ns);
         self.engine.run()?;
         let inferred = Instant::now();
 
         let picture = [view.layout.width, view.layout.height];
-        let heads: Vec<TensorView<'_>> = (0..self.engine.outputs().len()).map(|index| self.engine.output(index)).collect();
-        self.decoder.expect(self.tracker.expected(stamps.capture_ns));
-        let decoded = self.decoder.decode(&heads, fit, picture);
+        self.heads.expect(self.tracker.expected(stamps.capture_ns));
+        let seen = self.heads.decode(&*self.engine, fit, picture);
+        let decoded = seen.decoded;
+        let findings = self.findings.step(&seen.findings);
         let picture = picture.map(|side| side as u32);
-        drop(heads);
-        let shown = Shown { input: self.engine.input_mut(), spec: &self.spec, fit, picture };
-        if let Some(shift) = self.camera.shift(shown.input, &self.spec, &decoded.mask) {
+        let shown = Shown { input: self.engine.input_mut(), spec: &self.input, fit, picture };
+        if let Some(shift) = self.camera.shift(shown.input, &self.input, &decoded.mask) {
             self.tracker.compensate(shift, stamps.capture_ns, picture);
         }
         self.flow.show(&shown);
@@ -93,10 +108,11 @@ impl Analyser {
             frame_state: decoded.frame_state,
             tracks,
             tissues: decoded.tissues,
-            findings: Vec::new(),
-            frame_classes: Vec::new(),
+            findings,
+            frame_classes: seen.frame_classes,
             departed: self.tracker.departed(),
-            reset: None,
+            // Said where an engine has a memory of its own.
+            reset: reset.filter(|_| self.engine.max_gap_ms().is_some()),
             unknown_px: decoded.unknown_px,
             mask: decoded.mask,
             times,

@@ -25,7 +25,7 @@ fn picture(layout: &FrameLayout, bar_end: usize) -> Vec<u8> {
 }
 
 fn rgb(width: usize, height: usize) -> FrameLayout {
-    FrameLayout::new(PixelFormat::Rgb, Colorimetry { matrix: Matrix::Bt709, range: Range::Full }, width, height).unwrap()
+    FrameLayout::new(PixelFormat::Rgb, Colorimetry::sdr(Matrix::Bt709, Range::Full), width, height).unwrap()
 }
 
 #[test]

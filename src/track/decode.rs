@@ -35,6 +35,7 @@ pub struct Detection {
     pub bbox: [f32; 4],
     pub tip: Option<[f32; 2]>,
     pub axis: Option<[f32; 2]>,
+    /// Empty where only the box is known.
     pub outlines: Vec<Outline>,
 }
 
@@ -86,6 +87,13 @@ impl Decoder {
             stillness: Stillness::default(),
             shown: [false; 256],
         }
+    }
+
+    /// The next picture does not follow on the last one.
+    pub fn forget(&mut self) {
+        self.shown = [false; 256];
+        self.expected.clear();
+        self.stillness = Stillness::default();
     }
 
     /// Where instruments are expected in the next frame: regions in which two of them meet are cut apart.

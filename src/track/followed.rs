@@ -9,7 +9,12 @@ use crate::base::ids::{ClassId, TrackId};
 use crate::scene::{Outline, Track, Trust, limits};
 
 /// Detections from this confidence on are looked at first, may start tracks, and are believed in their size.
-pub const HIGH_SCORE: f32 = 0.6;
+const HIGH_SCORE: f32 = 0.6;
+
+/// May this start a track? What is known by its box alone has passed its head's own threshold, which is the engine's measure.
+pub fn is_high(detection: &Detection) -> bool {
+    detection.confidence >= HIGH_SCORE || detection.outlines.is_empty()
+}
 /// A measured tip farther than this (part of the larger side) from where it should be is doubted ...
 const TIP_DOUBTED: f32 = 0.03;
 /// ... and not believed until it has kept to its new course for so long, ns.
@@ -152,10 +157,10 @@ impl Followed {
 
     /// It goes faster by so much, px/s: the camera moves.
     pub fn accelerate(&mut self, gained: [f32; 2]) {
-        for i in 0..2 {
-            self.bbox[i].velocity += gained[i];
+        for (i, gained) in gained.into_iter().enumerate() {
+            self.bbox[i].velocity += gained;
             if let Some(tip) = &mut self.tip {
-                tip.point.velocity[i] += gained[i];
+                tip.point.velocity[i] += gained;
             }
         }
     }
@@ -208,7 +213,7 @@ impl Followed {
     pub fn is_whole(&self, detection: &Detection, seen_ns: u64, side: f32) -> bool {
         let size = |b: [f32; 4]| (b[2] - b[0]).hypot(b[3] - b[1]);
         let is_short = size(detection.bbox) < PIECE_TO * size(self.predicted());
-        let is_faint = detection.confidence < HIGH_SCORE;
+        let is_faint = !is_high(detection);
         let is_off = self.last.axis.is_some() && distance(foot_of(detection), self.last.foot) > FOOT_MOVES * side;
         !(is_short && self.id.is_some() && self.may_be_pieces(seen_ns) && (is_faint || is_off))
     }

@@ -120,9 +120,9 @@ impl Point {
         for (direction, belief, noise) in [(axis, &mut self.along, along), (normal, &mut self.across, across)] {
             let surprise = off[0] * direction[0] + off[1] * direction[1];
             let (gain, velocity_gain) = belief.update(surprise, noise);
-            for i in 0..2 {
-                self.position[i] += gain * surprise * direction[i];
-                self.velocity[i] += velocity_gain * surprise * direction[i];
+            for (i, part) in direction.into_iter().enumerate() {
+                self.position[i] += gain * surprise * part;
+                self.velocity[i] += velocity_gain * surprise * part;
             }
         }
     }

@@ -2,14 +2,18 @@
 //! Nothing is drawn here, and no model is run but through `infer`.
 //!
 //! ```text
-//!   TensorView ─► maps (probabilities, labels) ─► regions ─► outline, shape ─► Decoded ─► Tracker ─► Scene
+//!   TensorView ─► maps (probabilities, labels) ─► regions ─► outline, shape ─┐
+//!   detections, findings, frame classes ─► heads ────────────────────────────┴► Decoded ─► Tracker, FindingFollower ─► Scene
 //! ```
 
 mod analyser;
 mod camera;
+mod continuity;
 mod decode;
+mod findings;
 mod flow;
 mod followed;
+mod heads;
 mod kalman;
 mod look;
 mod maps;

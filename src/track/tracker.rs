@@ -18,7 +18,7 @@
 
 use super::decode::Detection;
 use super::flow::Flow;
-use super::followed::{Followed, HIGH_SCORE, distance, foot_of, sides};
+use super::followed::{Followed, distance, foot_of, is_high, sides};
 use super::look::Look;
 use super::memory::{Memory, SAME_LOOK};
 use super::split::Expected;
@@ -114,7 +114,7 @@ impl Tracker {
                     self.take_in(row, &detection, &looks[index], capture_ns, side);
                     row
                 }
-                None if detection.confidence >= HIGH_SCORE && self.followed.len() < limits::TRACKS => {
+                None if is_high(&detection) && self.followed.len() < limits::TRACKS => {
                     self.followed.push(Followed::new(&detection, looks[index], capture_ns, side));
                     seen.push(true);
                     self.followed.len() - 1
@@ -242,7 +242,7 @@ impl Tracker {
         let mut owner: Vec<Option<usize>> = vec![None; detections.len()];
         for is_low in [false, true] {
             let rows: Vec<usize> = (0..self.followed.len()).filter(|row| !owner.contains(&Some(*row))).collect();
-            let of: Vec<usize> = (0..detections.len()).filter(|&at| (detections[at].confidence < HIGH_SCORE) == is_low).collect();
+            let of: Vec<usize> = (0..detections.len()).filter(|&at| is_high(&detections[at]) != is_low).collect();
             let followed = &self.followed;
             let cost = |row: usize, column: usize| cost(&followed[rows[row]], &detections[of[column]], &looks[of[column]], side, is_low);
             for (row, column) in self.assigner.assign(rows.len(), of.len(), cost).iter().enumerate() {
@@ -277,7 +277,9 @@ impl Tracker {
         if track.id.is_some() {
             return;
         }
-        let comes_from_outside = detection.axis.is_some() || detection.tip.is_some();
+        // Of what is known by its box alone nobody can say where it came from.
+        let is_box_alone = detection.outlines.is_empty();
+        let comes_from_outside = detection.axis.is_some() || detection.tip.is_some() || is_box_alone;
         let is_confirmed = if comes_from_outside {
             track.hits >= HITS_TO_CONFIRM || track.confidence >= CONFIRMED_AT_ONCE
         } else {

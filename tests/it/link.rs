@@ -32,7 +32,7 @@ pub fn program() -> PathBuf {
 }
 
 fn ring(format: PixelFormat, width: usize, height: usize) -> FrameRing {
-    let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Limited };
+    let colorimetry = Colorimetry::sdr(Matrix::Bt709, Range::Limited);
     FrameRing::new(FrameLayout::new(format, colorimetry, width, height).unwrap()).unwrap()
 }
 
@@ -351,7 +351,13 @@ fn a_confined_worker_has_no_files_no_network_no_processes() {
 fn another_format_is_another_ring_in_the_middle_of_a_run() {
     let mut rig = Rig::start("good", &settings());
     assert_eq!(rig.until_scene().picture, [64, 48]);
-    for (format, width, height) in [(PixelFormat::Rgb, 101, 33), (PixelFormat::I420, 1920, 1080), (PixelFormat::Nv12, 64, 48)] {
+    for (format, width, height) in [
+        (PixelFormat::Rgb, 101, 33),
+        (PixelFormat::I420, 1920, 1080),
+        (PixelFormat::V210, 1921, 101),
+        (PixelFormat::P010, 3840, 2160),
+        (PixelFormat::Nv12, 64, 48),
+    ] {
         rig.ring = ring(format, width, height);
         let picture = [width as u32, height as u32];
         rig.until("a scene in the new format", |rig| rig.scene.as_ref().is_some_and(|scene| scene.picture == picture));

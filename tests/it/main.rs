@@ -2,10 +2,20 @@
 
 mod allocations;
 mod bad_input;
+mod engines;
+mod formats;
 mod link;
 mod pipeline;
 mod record;
+mod recording;
 mod run;
+mod sim_script;
+mod sources;
 mod support;
 mod window;
 mod worker;
+
+/// The hand-written ONNX models of the room `infer`, which know nothing of the crate.
+#[allow(dead_code, reason = "the room's own tests use more of them")]
+#[path = "../../src/infer/testmodel.rs"]
+mod testmodel;

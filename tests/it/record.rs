@@ -42,7 +42,7 @@ fn a_recording_for_people_plays_and_costs_no_frame() {
     let run = Run::new(&["--source", SMALL_SIM, "--frames", "45", "--record", "{}/x.mp4"]);
     let report = run.report();
     assert_eq!(report["frames"]["captured"], report["frames"]["displayed"]);
-    assert_eq!(run.left(), ["report.json", "x.mp4"]);
+    assert_eq!(run.left(), ["report.json", "x.mp4", "x.recording.json"]);
     let bytes = std::fs::read(run.path("x.mp4")).unwrap();
     assert_eq!(&bytes[4..8], b"ftyp");
 }

@@ -8,6 +8,8 @@ use std::process::{Command, Output, Stdio};
 pub fn keyhole() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keyhole"));
     command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY").stdin(Stdio::null());
+    // What somebody chose on this machine is not the tests'.
+    command.env_remove("STATE_DIRECTORY").env("XDG_STATE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/state"));
     command
 }
 

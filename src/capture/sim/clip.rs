@@ -2,9 +2,10 @@
 //!
 //! ```text
 //!   open ─┬─ a whole file is there ────────────────────────────► mapped, all pictures at once (milliseconds)
-//!         └─ none: two threads of low priority render in order ─► .part file, mapped; renamed when whole
+//!         └─ none: threads of low priority render in order ─► .part file, mapped; renamed when whole
 //!                    └─ a picture that cannot be written (disk full) stays in memory, and nothing is renamed
 //! ```
+//! Playing may begin before the clip is whole: see `open_to_play`.
 //! `frame(n)` is the picture n or None, never another picture: what was not rendered yet is late, not different.
 
 use super::SimError;
@@ -20,12 +21,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Goes up with every change of any pixel or mask: older files in the cache are then others.
 pub const RENDERER_VERSION: u32 = 1;
 const HEADER_BYTES: usize = 4096;
-const RENDER_THREADS: usize = 2;
+const MOST_RENDER_THREADS: usize = 8;
 /// Clips that stay in the cache: the oldest beyond these are removed when a new one is whole.
 const KEPT_CLIPS: usize = 4;
 
@@ -75,6 +76,33 @@ impl Clip {
         }
     }
 
+    /// As `open`, but returns as soon as playing can begin without ever waiting for a picture: the rest is rendered while
+    /// it plays, in order and ahead of it, at low priority.
+    pub fn open_to_play(spec: &Spec) -> Result<Self, SimError> {
+        let clip = Self::start_in_cache(spec)?;
+        let mut first: Option<(Instant, usize)> = None;
+        loop {
+            let done = clip.wait_for(first.map_or(1, |_| usize::MAX), Duration::from_millis(50));
+            if done > 0 {
+                let (since, before) = *first.get_or_insert_with(|| (Instant::now(), done));
+                let rate = (done - before) as f64 / since.elapsed().as_secs_f64().max(1e-3);
+                if is_far_enough(done, clip.frame_count(), rate, spec.fps()) {
+                    return Ok(clip);
+                }
+            }
+            if shutdown::signalled() {
+                return Err(SimError::Interrupted);
+            }
+        }
+    }
+
+    /// Is `spec` in the cache, so that it opens at once?
+    pub fn is_cached(spec: &Spec) -> bool {
+        let Ok(layout) = spec.layout() else { return false };
+        let total_bytes = HEADER_BYTES + layout.size * spec.frame_count();
+        cache_folder().is_some_and(|folder| open_whole(&file_of(&folder, spec), &header(spec, &layout), total_bytes).is_some())
+    }
+
     /// Opens `spec` and returns at once: what is not in the cache is being rendered, in order.
     pub fn start_in_cache(spec: &Spec) -> Result<Self, SimError> {
         Self::start(spec, cache_folder().as_deref())
@@ -86,7 +114,7 @@ impl Clip {
         let layout = spec.layout()?;
         let header = header(spec, &layout);
         let total_bytes = HEADER_BYTES + layout.size * spec.frame_count();
-        let path = folder.map(|folder| folder.join(format!("sim-{}.frames", key(spec))));
+        let path = folder.map(|folder| file_of(folder, spec));
         let whole = path.as_deref().and_then(|path| open_whole(path, &header, total_bytes));
         let is_whole = whole.is_some();
         let part = if is_whole { None } else { path.and_then(|path| Part::create(path, total_bytes)) };
@@ -110,7 +138,8 @@ impl Clip {
             clip.workers.extend(spawn(move || shared.fault_in()));
         } else {
             let job = Arc::new(Job { part, header });
-            for _ in 0..RENDER_THREADS {
+            let cores = std::thread::available_parallelism().map_or(2, usize::from);
+            for _ in 0..cores.clamp(2, MOST_RENDER_THREADS) {
                 let (shared, job) = (clip.shared.clone(), job.clone());
                 clip.workers.extend(spawn(move || shared.render(&job)));
             }
@@ -271,6 +300,7 @@ impl Part {
     fn create(path: PathBuf, total_bytes: usize) -> Option<Self> {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         std::fs::create_dir_all(path.parent()?).ok()?;
+        remove_abandoned(path.parent()?);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let temporary = path.with_extension(format!("{}-{number}.part", std::process::id()));
         let file = File::options().read(true).write(true).create_new(true).open(&temporary).ok()?;
@@ -295,8 +325,25 @@ fn cache_folder() -> Option<PathBuf> {
     Some(base.unwrap_or_else(std::env::temp_dir).join("keyhole"))
 }
 
+fn file_of(folder: &Path, spec: &Spec) -> PathBuf {
+    folder.join(format!("sim-{}.frames", key(spec)))
+}
+
+/// The share of the rendering's speed that is counted on while the clip plays: then the rest of the appliance works too.
+const SHARE_WHILE_PLAYING: f64 = 1.0 / 3.0;
+/// Pictures are there so much before they are due, s.
+const AHEAD_S: f64 = 0.4;
+
+/// May playing begin? `done` of `total` pictures are rendered, `rate` a second so far; `fps` a second will be shown. Each
+/// picture that is missing has to come before its turn, and the last one decides.
+fn is_far_enough(done: usize, total: usize, rate: f64, fps: f64) -> bool {
+    let missing_s = (total - done) as f64 / (rate * SHARE_WHILE_PLAYING).max(1e-9);
+    done == total || (done as f64 >= AHEAD_S * fps && missing_s + AHEAD_S <= total as f64 / fps)
+}
+
 fn key(spec: &Spec) -> String {
-    let digest = Sha256::digest(format!("{RENDERER_VERSION} {spec}"));
+    let script = spec.script.as_ref().map_or("", |script| script.text.as_str());
+    let digest = Sha256::digest(format!("{RENDERER_VERSION} {spec}{script}"));
     digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -316,8 +363,24 @@ fn open_whole(path: &Path, header: &[u8], total_bytes: usize) -> Option<Mapped> 
     (&mapped.bytes()[..HEADER_BYTES] == header).then_some(mapped)
 }
 
+/// Removes what a killed process left half rendered. Where the process lives, its file is being filled.
+fn remove_abandoned(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| {
+            // sim-KEY.PID-NUMBER.part
+            let middle = name.strip_prefix("sim-")?.strip_suffix(".part")?.split_once('.')?.1;
+            middle.split_once('-')?.0.parse::<u32>().ok()
+        });
+        if process.is_some_and(|process| !Path::new("/proc").join(process.to_string()).exists()) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Whoever still has a removed clip mapped keeps it until it is closed.
 fn remove_oldest(newest: &Path) {
+    newest.parent().into_iter().for_each(remove_abandoned);
     let Some(entries) = newest.parent().and_then(|folder| std::fs::read_dir(folder).ok()) else { return };
     let mut clips: Vec<_> = entries
         .filter_map(|entry| {
@@ -339,7 +402,7 @@ mod tests {
     use super::*;
 
     fn spec(seed: u64) -> Spec {
-        Spec { seed, width: 97, height: 65, fps: 10, loop_s: 0.6 }
+        Spec::parse(&format!("sim:?seed={seed}&width=97&height=65&fps=10&seconds=0.6")).unwrap()
     }
 
     fn open(spec: &Spec, folder: Option<&Path>) -> Clip {
@@ -401,11 +464,37 @@ mod tests {
     #[test]
     fn a_clip_that_is_given_up_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let long = Spec { fps: 60, loop_s: 5.0, width: 320, height: 200, ..spec(7) };
+        let long = Spec::parse("sim:?seed=7&width=320&height=200&fps=60&seconds=5").unwrap();
         let clip = Clip::start(&long, Some(folder.path())).unwrap();
         clip.wait_for(1, Duration::from_secs(20));
         drop(clip);
         assert_eq!(files(folder.path()), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_what_a_live_one_fills_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        // Process ids end far below this one.
+        let abandoned = folder.path().join("sim-0123.4294967294-0.part");
+        let live = folder.path().join(format!("sim-0123.{}-77.part", std::process::id()));
+        let foreign = folder.path().join("holiday.part");
+        for path in [&abandoned, &live, &foreign] {
+            std::fs::write(path, b"half").unwrap();
+        }
+        open(&spec(8), Some(folder.path()));
+        assert!(!abandoned.exists() && live.exists() && foreign.exists());
+    }
+
+    proptest::proptest! {
+        /// While no more than two thirds of the speed are lost, no picture is late.
+        #[test]
+        fn playing_begins_only_when_it_need_not_wait(total in 1usize..2000, rate in 1.0f64..400.0, fps in 1.0f64..120.0) {
+            let done = (0..=total).find(|&done| is_far_enough(done, total, rate, fps)).unwrap();
+            for picture in done..total {
+                let there_s = (picture + 1 - done) as f64 / (rate / 3.0);
+                proptest::prop_assert!(there_s <= picture as f64 / fps + 1.0 / fps, "picture {picture} of {total}, begun with {done}");
+            }
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::SimError;
 use super::nv12::rgb_of_nv12;
 use super::render::{Simulator, Truth};
+use super::script::Event;
 use super::spec::Spec;
 use crate::base::classes;
 use crate::frame::FrameView;
@@ -40,10 +41,23 @@ struct TrackItem<'a> {
     #[serde(rename = "box")]
     bbox: [u32; 4],
     tip: Option<[f32; 2]>,
+    /// The share of it that can be made out: less than 1 behind smoke, fog, drops, menus.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clear: Option<f32>,
+}
+
+/// One event of the script: pictures `first..end`.
+#[derive(Serialize)]
+struct EventLine {
+    first_frame: usize,
+    end_frame: usize,
+    #[serde(flatten)]
+    event: Event,
 }
 
 /// Writes one loop of `spec` to `dir`: `dataset.toml`, `images/NNNNNN.png`, `masks/NNNNNN.png` (class ids, 8 bit grey) and
-/// `tracks/clip.jsonl` (a line a frame). `progress(done, total)` in frames. The folder appears whole or not at all.
+/// `tracks/clip.jsonl` (a line a frame), for a script also `events.jsonl` (a line an event). Of pictures that a script takes
+/// away there is neither picture nor mask. `progress(done, total)` in frames. The folder appears whole or not at all.
 ///
 /// Errors: a folder that is not empty and that this did not write; anything that cannot be written.
 pub fn write_dataset(spec: &Spec, dir: &Path, options: DatasetOptions, progress: &mut dyn FnMut(usize, usize)) -> Result<(), SimError> {
@@ -100,7 +114,7 @@ fn fill(spec: &Spec, dir: &Path, options: DatasetOptions, progress: &mut dyn FnM
         let truth = simulator.truth(index);
         let line = serde_json::to_string(&track_line(spec, index, &truth)).map_err(|e| failed(&tracks)(e.into()))?;
         writeln!(lines, "{line}").map_err(failed(&tracks))?;
-        if index.is_multiple_of(options.every.max(1) as usize) {
+        if index.is_multiple_of(options.every.max(1) as usize) && !simulator.is_lost(index) {
             simulator.render(index, &mut picture);
             let name = format!("{index:06}.png");
             let size = (spec.width, spec.height);
@@ -113,17 +127,29 @@ fn fill(spec: &Spec, dir: &Path, options: DatasetOptions, progress: &mut dyn FnM
         progress(index + 1, total);
     }
     lines.flush().map_err(failed(&tracks))?;
+    if spec.script.is_some() {
+        let path = dir.join("events.jsonl");
+        let mut text = String::new();
+        for (first_frame, end_frame, event) in simulator.events() {
+            let line = serde_json::to_string(&EventLine { first_frame, end_frame, event });
+            text += &line.map_err(|error| failed(&path)(error.into()))?;
+            text.push('\n');
+        }
+        std::fs::write(&path, text).map_err(failed(&path))?;
+    }
     let description = dir.join("dataset.toml");
     std::fs::write(&description, describe(spec, &names)).map_err(failed(&description))
 }
 
 fn track_line(spec: &Spec, index: usize, truth: &Truth) -> TrackLine<'static> {
-    let item = |i: &super::TruthInstrument| TrackItem { id: i.id.0, class: classes::table().name(i.class), bbox: i.bbox, tip: i.tip };
-    TrackLine {
-        frame: index,
-        pts_ns: index as u64 * 1_000_000_000 / u64::from(spec.fps),
-        tracks: truth.instruments.iter().map(item).collect(),
-    }
+    let item = |i: &super::TruthInstrument| TrackItem {
+        id: i.id.0,
+        class: classes::table().name(i.class),
+        bbox: i.bbox,
+        tip: i.tip,
+        clear: (i.clear < 1.0).then_some(i.clear),
+    };
+    TrackLine { frame: index, pts_ns: spec.pts_ns(index as u64), tracks: truth.instruments.iter().map(item).collect() }
 }
 
 fn describe(spec: &Spec, names: &[String]) -> String {
@@ -135,7 +161,7 @@ fn describe(spec: &Spec, names: &[String]) -> String {
     text + &format!("\n[subgroups]\n\"procedure simulated cholecystectomy\" = [{}]\n", files.join(", "))
 }
 
-fn write_png(path: &Path, (width, height): (u32, u32), colour: png::ColorType, bytes: &[u8]) -> Result<(), SimError> {
+pub fn write_png(path: &Path, (width, height): (u32, u32), colour: png::ColorType, bytes: &[u8]) -> Result<(), SimError> {
     let file = File::create(path).map_err(failed(path))?;
     let mut encoder = png::Encoder::new(BufWriter::new(file), width, height);
     encoder.set_color(colour);
@@ -153,7 +179,7 @@ mod tests {
     use super::*;
 
     fn spec() -> Spec {
-        Spec { seed: 3, width: 161, height: 91, fps: 10, loop_s: 0.6 }
+        Spec::parse("sim:?seed=3&width=161&height=91&fps=10&seconds=0.6").unwrap()
     }
 
     fn grey(path: &Path) -> (u32, u32, Vec<u8>) {
@@ -195,6 +221,26 @@ mod tests {
         }
         let described: toml::Table = toml::from_str(&std::fs::read_to_string(dir.join("dataset.toml")).unwrap()).unwrap();
         assert_eq!(described["classes"]["5"].as_str(), Some("grasper"));
+    }
+
+    #[test]
+    fn a_script_leaves_its_events_and_no_pictures_where_there_is_no_signal() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("data");
+        let mut spec = spec();
+        let text = "seconds = 1.0\n[[event]]\nkind = 'loss'\nat_s = 0.2\nfor_s = 0.3\n[[event]]\nkind = 'instrument'\ntool = 'clip-applier'\nat_s = 0.05\nfor_s = 0.9";
+        spec.play(std::sync::Arc::new(super::super::script::Script::parse("test", text).unwrap()));
+        write_dataset(&spec, &dir, DatasetOptions::default(), &mut |_, _| {}).unwrap();
+        let mut images: Vec<String> =
+            std::fs::read_dir(dir.join("images")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        images.sort();
+        let numbers: Vec<usize> = images.iter().map(|name| name[..6].parse().unwrap()).collect();
+        assert_eq!(numbers, [0, 1, 5, 6, 7, 8, 9]);
+        let lines = std::fs::read_to_string(dir.join("events.jsonl")).unwrap();
+        let events: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((events[0]["kind"].as_str(), &events[0]["first_frame"], &events[0]["end_frame"]), (Some("loss"), &2.into(), &5.into()));
+        assert_eq!((events[1]["kind"].as_str(), events[1]["tool"].as_str()), (Some("instrument"), Some("clip-applier")));
+        assert_eq!((&events[1]["first_frame"], &events[1]["end_frame"]), (&1.into(), &10.into()));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 pub enum SimError {
     #[error("'{uri}' is not a simulator source: it begins with sim: or sim:?")]
     NotSim { uri: String },
-    #[error("sim: does not know '{key}': the keys are seed, width, height, fps, seconds")]
+    #[error("sim: does not know '{key}': the keys are seed, width, height, fps, seconds, script, look, still, noise")]
     UnknownKey { key: String },
     #[error("sim: {key}={value} is not possible: {allowed}")]
     Value { key: &'static str, value: String, allowed: &'static str },
@@ -18,6 +18,12 @@ pub enum SimError {
     TooLarge { frames: usize, width: u32, height: u32, megabytes: u64, limit_megabytes: u64 },
     #[error("interrupted while the simulated operation was being rendered; nothing was kept")]
     Interrupted,
+    #[error("script '{name}', line {line}: {reason}")]
+    Script { name: String, line: usize, reason: String },
+    #[error("there is no built-in script '{name}': the names are {known}")]
+    NoBuiltin { name: String, known: String },
+    #[error("cannot read the script {path} ({source}): give a TOML file, or builtin: and a name (keyhole sim --help)", path = path.display())]
+    ReadScript { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
     Layout(#[from] LayoutError),
     #[error("no memory for the simulator's pictures ({source}): free memory or lower seconds, width or height")]

@@ -5,6 +5,8 @@
 //!                                                          across: 0 on the axis
 //! ```
 
+mod tools;
+
 use super::noise::{mix, smoothstep};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +15,11 @@ pub enum Kind {
     Hook,
     /// Suction and irrigation tube.
     Irrigator,
+    Scissors,
+    ClipApplier,
+    NeedleHolder,
+    /// The curved needle itself: `radius` is that of its arc.
+    Needle,
 }
 
 impl Kind {
@@ -21,7 +28,10 @@ impl Kind {
         match self {
             Kind::Grasper => 5,
             Kind::Hook => 9,
-            Kind::Irrigator => 13,
+            Kind::Irrigator | Kind::NeedleHolder => 13,
+            Kind::Scissors => 14,
+            Kind::ClipApplier => 15,
+            Kind::Needle => 16,
         }
     }
 }
@@ -60,7 +70,8 @@ impl Instrument {
         let (dx, dy) = (end[0] - port[0], end[1] - port[1]);
         let length = (dx * dx + dy * dy).sqrt().max(1e-3);
         let axis = [dx / length, dy / length];
-        let jaw = [-0.12 * opening, 0.88 * opening].map(f32::sin_cos);
+        let shares = if kind == Kind::Grasper { [-0.12, 0.88] } else { [-0.5, 0.5] };
+        let jaw = shares.map(|share| (share * opening).sin_cos());
         let mut instrument = Instrument { id, kind, axis, tip: end, end, length, radius, jaw };
         let (along, across) = match kind {
             Kind::Grasper => {
@@ -71,6 +82,7 @@ impl Instrument {
             }
             Kind::Hook => (0.20 * radius, 0.85 * radius),
             Kind::Irrigator => (0.20 * radius, 0.0),
+            Kind::Scissors | Kind::ClipApplier | Kind::NeedleHolder | Kind::Needle => instrument.tool_tip(),
         };
         instrument.tip = instrument.point(along, across);
         instrument
@@ -86,10 +98,11 @@ impl Instrument {
             Kind::Grasper => self.jaw_length() + 2.4 * self.radius,
             Kind::Hook => 3.6 * self.radius,
             Kind::Irrigator => 0.0,
+            Kind::Scissors | Kind::ClipApplier | Kind::NeedleHolder | Kind::Needle => self.tool_head(),
         }
     }
 
-    fn point(&self, along: f32, across: f32) -> [f32; 2] {
+    pub fn point(&self, along: f32, across: f32) -> [f32; 2] {
         let [ax, ay] = self.axis;
         [self.end[0] - along * ax - across * ay, self.end[1] - along * ay + across * ax]
     }
@@ -110,6 +123,12 @@ impl Instrument {
 
     /// The part of the row `y` (picture heights) on which `touch` can be within `pad` of the shape, or None.
     pub fn span(&self, y: f32, pad: f32) -> Option<(f32, f32)> {
+        if self.kind == Kind::Needle {
+            let [cx, cy] = self.point(self.radius, 0.0);
+            let reach = self.radius + pad;
+            let half = (reach * reach - (y - cy) * (y - cy)).max(0.0).sqrt();
+            return (half > 0.0).then_some((cx - half, cx + half));
+        }
         let side = self.shaft_radius(self.length).max(1.6 * self.radius + self.jaw[1].0.abs() * self.jaw_length()) + pad;
         let [ax, ay] = self.axis;
         let (mut from, mut to) = (f32::MIN, f32::MAX);
@@ -132,6 +151,9 @@ impl Instrument {
     /// Cheap distance for the shadow: the whole as one tapering rod.
     #[inline(always)]
     pub fn rod(&self, point: [f32; 2]) -> f32 {
+        if self.kind == Kind::Needle {
+            return f32::MAX;
+        }
         let [along, across] = self.local(point);
         let beyond = (0.5 * self.radius - along).max(0.0);
         (across * across + beyond * beyond).sqrt() - 0.8 * self.shaft_radius(along.max(0.0))
@@ -145,6 +167,10 @@ impl Instrument {
             Kind::Grasper => self.grasper(along, across),
             Kind::Hook => self.hook(along, across),
             Kind::Irrigator => self.irrigator(along, across),
+            Kind::Scissors => self.scissors(along, across),
+            Kind::ClipApplier => self.clip_applier(along, across),
+            Kind::NeedleHolder => self.needle_holder(along, across),
+            Kind::Needle => self.needle(along, across),
         }
     }
 

@@ -11,25 +11,37 @@
 
 mod anatomy;
 mod atlas;
+mod canvas;
+mod cast;
 mod clip;
 mod dataset;
 mod drawing;
 mod error;
+mod fluids;
+mod gallery;
+mod grade;
 mod instrument;
+mod lens;
 mod map;
 mod mapped;
 mod motion;
 mod noise;
 mod nv12;
+mod osd;
+mod port;
 mod render;
+mod script;
 mod source;
 mod spec;
+mod stage;
 mod vessels;
 
 pub use clip::Clip;
 pub use dataset::{DatasetOptions, write_dataset};
 pub use error::SimError;
+pub use gallery::write_gallery;
 pub use nv12::rgb_of_nv12;
 pub use render::{Simulator, Truth, TruthInstrument};
+pub use script::{BUILTIN, Effect, Event, Look, Script, Side, Tool};
 pub use source::SimSource;
 pub use spec::Spec;

@@ -62,6 +62,19 @@ pub struct Motion {
     actors: Vec<Actor>,
 }
 
+/// What a script adds to the camera's own motion.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Camera {
+    /// Picture heights.
+    pub pan: [f32; 2],
+    pub turn: f32,
+    pub magnify: f32,
+}
+
+impl Camera {
+    pub const AT_REST: Camera = Camera { pan: [0.0; 2], turn: 0.0, magnify: 1.0 };
+}
+
 /// Everything that stands still within one picture.
 #[derive(Debug)]
 pub struct Pose {
@@ -134,10 +147,22 @@ impl Motion {
     }
 
     pub fn pose(&self, phase: f32) -> Pose {
-        let turn = self.turn.at(phase);
-        let zoom = 1.0 + self.zoom.at(phase);
+        self.pose_seen_by(phase, &Camera::AT_REST)
+    }
+
+    /// The phase in which most instruments are well inside: for a picture that stands still.
+    pub fn busiest_phase(&self) -> f32 {
+        let inside = |phase: f32| self.actors.iter().map(|actor| actor.present.at(phase)).sum::<f32>();
+        let phases = (0..64).map(|step| step as f32 / 64.0);
+        phases.max_by(|a, b| inside(*a).total_cmp(&inside(*b))).unwrap_or(0.0)
+    }
+
+    pub fn pose_seen_by(&self, phase: f32, camera: &Camera) -> Pose {
+        let turn = self.turn.at(phase) + camera.turn;
+        let wave = 1.0 + self.zoom.at(phase);
+        let zoom = wave / camera.magnify;
         let mut pose = Pose {
-            pan: [self.pan[0].at(phase), self.pan[1].at(phase)],
+            pan: [self.pan[0].at(phase) + camera.pan[0], self.pan[1].at(phase) + camera.pan[1]],
             sin: turn.sin() * zoom,
             cos: turn.cos() * zoom,
             // Breathing in takes less long than breathing out.
@@ -162,7 +187,7 @@ impl Motion {
             let goal = pose.picture_of(at);
             let tip = [0, 1].map(|axis| actor.port[axis] + (goal[axis] - actor.port[axis]) * (0.12 + 0.88 * inside));
             let opening = ((0.32 + actor.jaws.at(phase)) * (1.0 - grip) + 0.03).max(0.03);
-            pose.instruments.push(Instrument::new(actor.id, actor.kind, actor.port, tip, actor.radius * zoom, opening));
+            pose.instruments.push(Instrument::new(actor.id, actor.kind, actor.port, tip, actor.radius * wave * camera.magnify, opening));
         }
         pose
     }
@@ -188,7 +213,7 @@ impl Pose {
     }
 
     /// Where in the picture a point of the resting scene is seen: the inverse of `scene_of`.
-    fn picture_of(&self, point: [f32; 2]) -> [f32; 2] {
+    pub fn picture_of(&self, point: [f32; 2]) -> [f32; 2] {
         let mut at = point;
         for _ in 0..12 {
             let seen = self.scene_of(at);

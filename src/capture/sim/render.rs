@@ -8,7 +8,9 @@ use super::map::{Grid, Warp};
 use super::motion::{Motion, Pose, REACH};
 use super::noise::Rng;
 use super::nv12::{self, RgbRow};
+use super::script::Event;
 use super::spec::Spec;
+use super::stage::{MOST_HIDDEN, Stage};
 use crate::base::ids::{ClassId, TrackId};
 use crate::frame::FrameLayout;
 
@@ -17,12 +19,14 @@ use crate::frame::FrameLayout;
 pub struct Simulator {
     spec: Spec,
     layout: FrameLayout,
-    atlas: Atlas,
-    motion: Motion,
-    content: Content,
-    speculars: Speculars,
+    pub(super) atlas: Atlas,
+    pub(super) motion: Motion,
+    pub(super) content: Content,
+    pub(super) speculars: Speculars,
     /// A few rows of camera noise, wider than the picture; each row of each picture begins somewhere else.
     noise: Vec<i8>,
+    /// What a script does to the plain scene.
+    stage: Option<Box<Stage>>,
 }
 
 /// What is to be seen in one picture, exactly. All in pixels of the captured picture.
@@ -49,7 +53,17 @@ pub struct TruthInstrument {
     pub tip: Option<[f32; 2]>,
     /// Unit vector along the shaft, towards the tip.
     pub axis: [f32; 2],
+    /// Pixels of its own, also those that smoke, fog or a menu hides.
     pub visible_px: u64,
+    /// The share of these behind which it can still be made out, 0..1.
+    pub clear: f32,
+}
+
+/// A class and an instrument's id a pixel.
+#[derive(Debug, Clone)]
+pub(super) struct Masks {
+    pub classes: Vec<u8>,
+    pub instances: Vec<u8>,
 }
 
 const NOISE_LEN: usize = 1 << 16;
@@ -64,14 +78,24 @@ impl Simulator {
         let mut rng = Rng::new(spec.seed, 4);
         let content = Content::new(&mut rng, layout.width, layout.height);
         let anatomy = Anatomy::new(spec.seed);
-        let half_width = (aspect * 0.5).min(content.radius + content.centre[0].abs()) + REACH;
-        let half_height = 0.5f32.min(content.radius + content.centre[1].abs()) + REACH;
+        let (least, way, turns) = Stage::reach(spec);
+        let mut half = [(aspect * 0.5).min(content.radius + content.centre[0].abs()), 0.5f32.min(content.radius + content.centre[1].abs())];
+        if turns {
+            half = [half[0].hypot(half[1]); 2];
+        }
+        let [half_width, half_height] = half.map(|half| half / least + way + REACH);
         let grid = Grid::new(half_width, half_height, layout.height as f32);
         let atlas = Atlas::bake(&anatomy, grid, spec.seed);
-        let motion = Motion::new(spec.seed, &anatomy, (content.centre, content.radius), spec.loop_s);
+        // A scripted loop is longer: its motion repeats, so that nothing slows down.
+        let cycles = if spec.is_plain() { 1.0 } else { (spec.loop_s / 6.0).round().max(1.0) };
+        let motion = Motion::new(spec.seed, &anatomy, (content.centre, content.radius), spec.loop_s / cycles);
         let speculars = Speculars::new(&mut rng, layout.width, layout.height);
         let noise = (0..NOISE_LEN + layout.width).map(|_| (2.4 * (rng.unit() + rng.unit() + rng.unit() - 1.5)).round() as i8).collect();
-        Ok(Simulator { spec: spec.clone(), layout, atlas, motion, content, speculars, noise })
+        let mut simulator = Simulator { spec: spec.clone(), layout, atlas, motion, content, speculars, noise, stage: None };
+        if !spec.is_plain() {
+            simulator.stage = Some(Box::new(Stage::new(spec, &anatomy, &simulator)?));
+        }
+        Ok(simulator)
     }
 
     pub fn spec(&self) -> &Spec {
@@ -86,30 +110,69 @@ impl Simulator {
         self.spec.frame_count()
     }
 
+    /// Does the source fall silent instead of showing picture `index`?
+    pub fn is_lost(&self, index: usize) -> bool {
+        self.spec.is_lost(index)
+    }
+
+    /// The script's events: first picture, one past the last, what happens.
+    pub fn events(&self) -> Vec<(usize, usize, Event)> {
+        self.stage.as_ref().map_or_else(Vec::new, |stage| stage.spans(&self.spec))
+    }
+
     fn pose(&self, index: usize) -> (Pose, Warp) {
         let frames = self.frame_count();
         let pose = self.motion.pose((index % frames) as f32 / frames as f32);
-        let warp = Warp::new(self.layout.width, self.layout.height, &self.atlas.grid, |point| pose.scene_of(point));
+        let warp = self.warp(&pose);
         (pose, warp)
+    }
+
+    pub(super) fn warp(&self, pose: &Pose) -> Warp {
+        Warp::new(self.layout.width, self.layout.height, &self.atlas.grid, |point| pose.scene_of(point))
     }
 
     /// Draws picture `index` (of the loop) into `picture`, which holds `layout().size` bytes.
     pub fn render(&self, index: usize, picture: &mut [u8]) {
+        let index = index % self.frame_count();
+        let Some(stage) = &self.stage else {
+            let (pose, warp) = self.pose(index);
+            return self.encode(index, 1.0, picture, |y, row| self.draw_row(&pose, &warp, y, row));
+        };
+        let width = self.layout.width;
+        match stage.render(self, index) {
+            Some((pixels, noise, shown)) => self.encode(shown, noise, picture, |y, row| {
+                for (x, pixel) in pixels[y * width..][..width].iter().enumerate() {
+                    [row.r[x], row.g[x], row.b[x]] = pixel.map(|v| (v.clamp(0.0, 1.0) * 255.0 + 0.5) as u8);
+                }
+            }),
+            None => {
+                self.encode(index, 0.0, picture, |_, row| [&mut row.r, &mut row.g, &mut row.b].into_iter().for_each(|plane| plane.fill(0)))
+            }
+        }
+    }
+
+    /// R'G'B' rows to NV12, with `noise` times the sensor's noise: that of picture `index`.
+    fn encode(&self, index: usize, noise: f32, picture: &mut [u8], draw: impl Fn(usize, &mut RgbRow)) {
         let (width, height) = (self.layout.width, self.layout.height);
-        let (pose, warp) = self.pose(index);
-        let mut noise_rng = Rng::new(self.spec.seed ^ (index % self.frame_count()) as u64, 5);
+        let mut noise_rng = Rng::new(self.spec.seed ^ index as u64, 5);
         let [luma_plane, chroma_plane] = [self.layout.planes()[0], self.layout.planes()[1]];
         let mut rows = [RgbRow::new(width), RgbRow::new(width)];
+        let mut louder = vec![0i8; if noise == 1.0 { 0 } else { width }];
         for pair in 0..height.div_ceil(2) {
             for (half, row) in rows.iter_mut().enumerate() {
                 let y = 2 * pair + half;
                 if y >= height {
                     continue;
                 }
-                self.draw_row(&pose, &warp, y, row);
+                draw(y, row);
                 let start = noise_rng.below(NOISE_LEN);
+                let mut grain = &self.noise[start..start + width];
+                if noise != 1.0 {
+                    louder.iter_mut().zip(grain).for_each(|(to, from)| *to = (f32::from(*from) * noise).clamp(-127.0, 127.0).round() as i8);
+                    grain = &louder;
+                }
                 let luma = &mut picture[luma_plane.offset + y * luma_plane.stride..][..width];
-                nv12::luma(row, &self.noise[start..start + width], luma);
+                nv12::luma(row, grain, luma);
             }
             let lower = if 2 * pair + 1 < height { &rows[1] } else { &rows[0] };
             let chroma = &mut picture[chroma_plane.offset + pair * chroma_plane.stride..][..chroma_plane.row_bytes];
@@ -118,6 +181,23 @@ impl Simulator {
     }
 
     fn draw_row(&self, pose: &Pose, warp: &Warp, y: usize, row: &mut RgbRow) {
+        self.draw_tissue(warp, y, row);
+        let (from, to) = self.content.span(y);
+        if from >= to {
+            return;
+        }
+        let light = self.content.light_row(y);
+        let place = self.content.place();
+        for instrument in &pose.instruments {
+            draw_shadow(instrument, place, y, from..to, row);
+        }
+        for instrument in &pose.instruments {
+            draw_instrument(instrument, place, y, from..to, light, row);
+        }
+    }
+
+    /// One row of the abdomen without instruments.
+    pub(super) fn draw_tissue(&self, warp: &Warp, y: usize, row: &mut RgbRow) {
         let (from, to) = self.content.span(y);
         for plane in [&mut row.r, &mut row.g, &mut row.b] {
             plane[..from].fill(0);
@@ -143,19 +223,24 @@ impl Simulator {
                 (u, v) = (u + du, v + dv);
             }
         });
-        let place = self.content.place();
-        for instrument in &pose.instruments {
-            draw_shadow(instrument, place, y, from..to, row);
-        }
-        for instrument in &pose.instruments {
-            draw_instrument(instrument, place, y, from..to, light, row);
-        }
     }
 
     /// Masks, boxes and tips of picture `index`, from the geometry that `render` draws.
     pub fn truth(&self, index: usize) -> Truth {
+        let index = index % self.frame_count();
+        if let Some(stage) = &self.stage {
+            return stage.truth(self, index);
+        }
         let (width, height) = (self.layout.width, self.layout.height);
         let (pose, warp) = self.pose(index);
+        let Masks { classes: class_mask, instances: instance_mask } = self.masks(&pose, &warp);
+        let instruments = self.list(&pose, &instance_mask, &[], &|tip| tip);
+        Truth { width, height, class_mask, instance_mask, instruments }
+    }
+
+    /// Class and instrument of each pixel.
+    pub(super) fn masks(&self, pose: &Pose, warp: &Warp) -> Masks {
+        let (width, height) = (self.layout.width, self.layout.height);
         let place = self.content.place();
         let mut class_mask = vec![0; width * height];
         let mut instance_mask = vec![0; width * height];
@@ -180,14 +265,35 @@ impl Simulator {
                 instances[x] = 0;
             }
         }
+        Masks { classes: class_mask, instances: instance_mask }
+    }
+
+    /// The instruments that have pixels in `instance_mask`. `hidden`: how much of the scene is at each pixel, empty for
+    /// nothing anywhere; `seen_at`: where a point of the picture (pixels) is seen in the end.
+    pub(super) fn list(
+        &self,
+        pose: &Pose,
+        instance_mask: &[u8],
+        hidden: &[f32],
+        seen_at: &dyn Fn([f32; 2]) -> [f32; 2],
+    ) -> Vec<TruthInstrument> {
+        let (width, height) = (self.layout.width, self.layout.height);
+        let place = self.content.place();
+        let is_hidden = |at: usize| hidden.get(at).is_some_and(|hidden| *hidden > MOST_HIDDEN);
         let mut instruments: Vec<TruthInstrument> = pose
             .instruments
             .iter()
             .filter_map(|instrument| {
-                let (bbox, visible_px) = extents(&instance_mask, width, instrument.id)?;
-                let tip = place.pixel(instrument.tip);
+                let (bbox, visible_px) = extents(instance_mask, width, instrument.id)?;
+                let tip = seen_at(place.pixel(instrument.tip));
                 let inside = tip[0] >= 0.0 && tip[1] >= 0.0 && tip[0] < width as f32 && tip[1] < height as f32;
-                let visible = inside && instance_mask[tip[1] as usize * width + tip[0] as usize] == instrument.id;
+                let at = tip[1].max(0.0) as usize * width + tip[0].max(0.0) as usize;
+                let visible = inside && instance_mask[at] == instrument.id && !is_hidden(at);
+                let dim = if hidden.is_empty() {
+                    0
+                } else {
+                    (0..hidden.len()).filter(|&at| instance_mask[at] == instrument.id && is_hidden(at)).count()
+                };
                 Some(TruthInstrument {
                     id: TrackId(instrument.id.into()),
                     class: ClassId(instrument.kind.class()),
@@ -195,11 +301,12 @@ impl Simulator {
                     tip: visible.then_some(tip),
                     axis: instrument.axis,
                     visible_px,
+                    clear: 1.0 - dim as f32 / visible_px as f32,
                 })
             })
             .collect();
         instruments.sort_by_key(|instrument| instrument.id);
-        Truth { width, height, class_mask, instance_mask, instruments }
+        instruments
     }
 }
 
@@ -223,7 +330,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn spec(seed: u64) -> Spec {
-        Spec { seed, width: 321, height: 181, fps: 20, loop_s: 3.0 }
+        Spec::parse(&format!("sim:?seed={seed}&width=321&height=181&fps=20&seconds=3")).unwrap()
     }
 
     fn picture(simulator: &Simulator, index: usize) -> Vec<u8> {

@@ -3,6 +3,7 @@
 mod bad_input;
 mod clips;
 mod colours;
+mod live;
 mod playing;
 
 use super::{CaptureError, Picture, Pull, Settings, Source, open};
@@ -35,7 +36,6 @@ struct Seen {
     bytes: Vec<u8>,
     pts_ns: u64,
     due_ns: Option<u64>,
-    arrival_ns: u64,
     decode_ns: Option<u64>,
     skipped: u32,
 }
@@ -44,8 +44,8 @@ impl Seen {
     fn of(picture: &Picture<'_>) -> Self {
         let mut bytes = vec![0; picture.layout.size];
         picture.copy_into(&mut bytes);
-        let &Picture { layout, pts_ns, due_ns, arrival_ns, decode_ns, skipped, .. } = picture;
-        Seen { layout, bytes, pts_ns, due_ns, arrival_ns, decode_ns, skipped }
+        let &Picture { layout, pts_ns, due_ns, decode_ns, skipped, .. } = picture;
+        Seen { layout, bytes, pts_ns, due_ns, decode_ns, skipped }
     }
 
     fn row(&self, plane: usize, row: usize) -> &[u8] {
@@ -62,7 +62,7 @@ fn next(source: &mut dyn Source) -> Seen {
 fn next_or_end(source: &mut dyn Source) -> Result<Option<Seen>, CaptureError> {
     for _ in 0..200 {
         match source.pull(Duration::from_millis(50))? {
-            Pull::Idle => {}
+            Pull::Idle | Pull::Event(_) => {}
             Pull::End => return Ok(None),
             Pull::Picture(picture) => return Ok(Some(Seen::of(&picture))),
         }

@@ -1,0 +1,354 @@
+//! What the status display says, before anybody draws it: the states, their banners and alarms, the figures. Filled by
+//! `pipeline`, drawn by `display::hud`. There is no confidence in it, so none can be shown.
+
+use crate::base::texts::{Language, Text};
+use std::sync::Arc;
+
+/// The picture from the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Signal {
+    /// None has come yet.
+    #[default]
+    Waiting,
+    Live,
+    /// Pictures come, and all are the same.
+    Frozen,
+    /// Pictures come, and are black.
+    Black,
+    Lost(Loss),
+}
+
+/// Why no picture comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    NoPicture,
+    Unplugged,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ai {
+    /// There is none in this run.
+    #[default]
+    Off,
+    Starting,
+    Testing,
+    Running,
+    /// It runs, and what it said last is too old for the picture.
+    Stale,
+    /// It runs, and does not know what it sees.
+    Unknown,
+    /// It was there and is not.
+    Degraded(AiTrouble),
+    /// It refuses to run.
+    Blocked(AiTrouble),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AiTrouble {
+    Ended,
+    Stopped,
+    Hung,
+    Nonsense,
+    Fault,
+    CannotStart,
+    EngineRefused,
+}
+
+/// Something besides picture and AI that is not as it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Pictures were lost on their way to the recording.
+    RecordingLost,
+}
+
+/// What keeps the surgeon from trusting, or seeing, anything; said in large letters and by a sign of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Banner {
+    AiOff,
+    AiStale,
+    AiUnknown,
+    NoSignal,
+    FrozenPicture,
+    BlackPicture,
+}
+
+impl Banner {
+    pub const ALL: [Banner; 6] =
+        [Banner::AiOff, Banner::AiStale, Banner::AiUnknown, Banner::NoSignal, Banner::FrozenPicture, Banner::BlackPicture];
+
+    pub fn text(self) -> Text {
+        match self {
+            Banner::AiOff => Text::AiOff,
+            Banner::AiStale => Text::AiStale,
+            Banner::AiUnknown => Text::AiUnknown,
+            Banner::NoSignal => Text::NoSignal,
+            Banner::FrozenPicture => Text::FrozenPicture,
+            Banner::BlackPicture => Text::BlackPicture,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SourceKind {
+    #[default]
+    Camera,
+    Playback,
+    Simulated,
+}
+
+/// Where the picture comes from, and its format.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Source {
+    pub kind: SourceKind,
+    pub width: usize,
+    pub height: usize,
+    /// 0: not known.
+    pub hz: f64,
+}
+
+/// Worst of the last half second; None: nothing was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Figures {
+    pub frames_per_s: u32,
+    pub video_delay_ns: Option<u64>,
+    pub annotation_delay_ns: Option<u64>,
+    pub overlay_age_ns: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    #[default]
+    Demo,
+    Clinical,
+}
+
+/// What is drawn over the picture, by the operator's choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Drawn {
+    #[default]
+    Off,
+    Outline,
+    Fill,
+}
+
+/// What the picture in picture shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PipMode {
+    /// The live picture, without overlay.
+    Clean,
+    /// A part of the live picture, so many times larger.
+    Zoom(u8),
+    /// One picture of the past.
+    Frozen,
+}
+
+/// The words over a picture in picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PipCaption {
+    pub mode: PipMode,
+    /// Of a frozen picture: seconds since it was live.
+    pub age_s: u64,
+}
+
+/// Everything that the screen says.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Status {
+    /// Off: nothing is said but the words of a picture in picture, and what is wrong with the live picture.
+    pub is_on: bool,
+    pub language: Language,
+    pub signal: Signal,
+    pub ai: Ai,
+    pub source: Source,
+    pub figures: Figures,
+    /// Names of the engines that run.
+    pub engines: Arc<str>,
+    pub faults: Vec<Fault>,
+    pub mode: Mode,
+    pub drawn: Drawn,
+    /// The overlay is off, and one more action turns it on.
+    pub is_armed: bool,
+    pub is_recording: bool,
+    pub case: Option<Arc<str>>,
+    pub pip: Option<PipCaption>,
+}
+
+impl Status {
+    /// The one thing to be said in large letters: the picture before the AI.
+    pub fn banner(&self) -> Option<Banner> {
+        banner(self.signal, self.ai)
+    }
+
+    /// Without a picture NO SIGNAL stands in the middle: there is nothing to hide.
+    pub fn has_picture(&self) -> bool {
+        self.banner() != Some(Banner::NoSignal)
+    }
+
+    /// A line for each thing that is wrong, the gravest first.
+    pub fn alarms(&self) -> Vec<Text> {
+        let signal = match self.signal {
+            Signal::Lost(Loss::NoPicture) => Some(Text::NoPictureComes),
+            Signal::Lost(Loss::Unplugged) => Some(Text::SourceUnplugged),
+            Signal::Frozen => Some(Text::PictureStands),
+            Signal::Black => Some(Text::PictureIsBlack),
+            Signal::Waiting | Signal::Live => None,
+        };
+        let ai = match self.ai {
+            Ai::Degraded(trouble) | Ai::Blocked(trouble) => Some(match trouble {
+                AiTrouble::Ended => Text::AiEnded,
+                AiTrouble::Stopped => Text::AiStopped,
+                AiTrouble::Hung => Text::AiHung,
+                AiTrouble::Nonsense => Text::AiNonsense,
+                AiTrouble::Fault => Text::AiFault,
+                AiTrouble::CannotStart => Text::AiCannotStart,
+                AiTrouble::EngineRefused => Text::EngineRefused,
+            }),
+            Ai::Off | Ai::Starting | Ai::Testing | Ai::Running | Ai::Stale | Ai::Unknown => None,
+        };
+        let faults = self.faults.iter().map(|fault| match fault {
+            Fault::RecordingLost => Text::RecordingLost,
+        });
+        signal.into_iter().chain(ai).chain(faults).collect()
+    }
+
+    /// One line: where the picture comes from, its size and rate.
+    pub fn source_line(&self) -> String {
+        let language = self.language;
+        let kind = match self.source.kind {
+            SourceKind::Camera => Text::Camera,
+            SourceKind::Playback => Text::Playback,
+            SourceKind::Simulated => Text::Simulated,
+        };
+        let (kind, Source { width, height, hz, .. }) = (kind.of(language), self.source);
+        if hz > 0.0 {
+            let rate = Text::Hertz.filled(language, rounded(hz, 2, language));
+            format!("{kind} {width}×{height} {rate}")
+        } else {
+            format!("{kind} {width}×{height}")
+        }
+    }
+
+    /// One line: what the AI does, and with which engines.
+    pub fn ai_line(&self) -> String {
+        let language = self.language;
+        let state = match self.ai {
+            Ai::Off => Text::AiIsOff,
+            Ai::Starting => Text::AiIsStarting,
+            Ai::Testing => Text::AiIsTesting,
+            Ai::Running | Ai::Stale | Ai::Unknown => Text::AiIsRunning,
+            Ai::Degraded(_) => Text::AiIsDegraded,
+            Ai::Blocked(_) => Text::AiIsBlocked,
+        };
+        let state = state.of(language);
+        if self.engines.is_empty() { state.to_owned() } else { format!("{state}: {}", self.engines) }
+    }
+
+    pub fn figures_line(&self) -> String {
+        let language = self.language;
+        let ms = |ns: Option<u64>| match ns {
+            None => Text::NoFigure.of(language).to_owned(),
+            Some(ns) => Text::Milliseconds.filled(language, rounded(ns as f64 / 1e6, 1, language)),
+        };
+        let Figures { frames_per_s, video_delay_ns, annotation_delay_ns, overlay_age_ns } = self.figures;
+        [
+            Text::FramesPerSecond.filled(language, frames_per_s),
+            Text::VideoDelay.filled(language, ms(video_delay_ns)),
+            Text::AnnotationDelay.filled(language, ms(annotation_delay_ns)),
+            Text::OverlayAge.filled(language, ms(overlay_age_ns)),
+        ]
+        .join("   ")
+    }
+
+    pub fn mode_line(&self) -> &'static str {
+        match self.mode {
+            Mode::Demo => Text::Demo.of(self.language),
+            Mode::Clinical => Text::Clinical.of(self.language),
+        }
+    }
+
+    pub fn overlay_line(&self) -> &'static str {
+        let text = match self.drawn {
+            Drawn::Off if self.is_armed => Text::OverlayArmed,
+            Drawn::Off => Text::OverlayIsOff,
+            Drawn::Outline => Text::OverlayIsOutline,
+            Drawn::Fill => Text::OverlayIsFill,
+        };
+        text.of(self.language)
+    }
+}
+
+impl PipCaption {
+    pub fn words(&self, language: Language) -> String {
+        match self.mode {
+            PipMode::Clean => Text::PipClean.of(language).to_owned(),
+            PipMode::Zoom(times) => Text::PipZoom.filled(language, times),
+            PipMode::Frozen => Text::PipFrozen.filled(language, Text::Seconds.filled(language, self.age_s)),
+        }
+    }
+}
+
+pub fn banner(signal: Signal, ai: Ai) -> Option<Banner> {
+    match (signal, ai) {
+        (Signal::Waiting | Signal::Lost(_), _) => Some(Banner::NoSignal),
+        (Signal::Frozen, _) => Some(Banner::FrozenPicture),
+        (Signal::Black, _) => Some(Banner::BlackPicture),
+        (Signal::Live, Ai::Off | Ai::Starting | Ai::Testing | Ai::Degraded(_) | Ai::Blocked(_)) => Some(Banner::AiOff),
+        (Signal::Live, Ai::Stale) => Some(Banner::AiStale),
+        (Signal::Live, Ai::Unknown) => Some(Banner::AiUnknown),
+        (Signal::Live, Ai::Running) => None,
+    }
+}
+
+/// A number with so many decimals at most, written as the language does.
+fn rounded(value: f64, decimals: usize, language: Language) -> String {
+    let text = format!("{value:.decimals$}");
+    match language {
+        Language::En => text,
+        Language::De => text.replace('.', ","),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_picture_is_said_before_the_ai_and_only_what_runs_has_no_banner() {
+        let (troubles, losses) = ([AiTrouble::Ended, AiTrouble::EngineRefused], [Loss::NoPicture, Loss::Unplugged]);
+        let down = troubles.iter().flat_map(|&t| [Ai::Degraded(t), Ai::Blocked(t)]);
+        for ai in [Ai::Off, Ai::Starting, Ai::Testing].into_iter().chain(down) {
+            assert_eq!(banner(Signal::Live, ai), Some(Banner::AiOff));
+            assert_eq!(banner(Signal::Frozen, ai), Some(Banner::FrozenPicture));
+            assert_eq!(banner(Signal::Waiting, ai), Some(Banner::NoSignal));
+        }
+        for ai in [Ai::Running, Ai::Stale, Ai::Unknown] {
+            assert!(losses.iter().all(|&loss| banner(Signal::Lost(loss), ai) == Some(Banner::NoSignal)));
+            assert_eq!(banner(Signal::Black, ai), Some(Banner::BlackPicture));
+        }
+        let live = [Ai::Running, Ai::Stale, Ai::Unknown].map(|ai| banner(Signal::Live, ai));
+        assert_eq!(live, [None, Some(Banner::AiStale), Some(Banner::AiUnknown)]);
+    }
+
+    #[test]
+    fn nothing_measured_is_no_zero_and_numbers_follow_the_language() {
+        let mut status = Status { figures: Figures { frames_per_s: 60, ..Figures::default() }, ..Status::default() };
+        assert_eq!(status.figures_line(), "60 fps   video -   annotation -   overlay age -");
+        status.figures.video_delay_ns = Some(4_949_000);
+        assert!(status.figures_line().contains("video 4.9 ms"));
+        status.language = Language::De;
+        assert!(status.figures_line().contains("Video 4,9 ms"));
+        status.source = Source { kind: SourceKind::Camera, width: 1920, height: 1080, hz: 60_000.0 / 1_001.0 };
+        assert_eq!(status.source_line(), "KAMERA 1920×1080 59,94 Hz");
+    }
+
+    #[test]
+    fn each_trouble_is_a_line_and_the_picture_comes_first() {
+        let status = Status {
+            signal: Signal::Lost(Loss::Unplugged),
+            ai: Ai::Degraded(AiTrouble::Hung),
+            faults: vec![Fault::RecordingLost],
+            ..Status::default()
+        };
+        assert_eq!(status.alarms(), [Text::SourceUnplugged, Text::AiHung, Text::RecordingLost]);
+        assert!(Status { signal: Signal::Live, ai: Ai::Running, ..Status::default() }.alarms().is_empty());
+    }
+}

@@ -1,0 +1,155 @@
+//! Every word that the screen says, in every language: one table, ready to translate. A language more is a column more;
+//! the compiler refuses a row in which it is missing. Log, report and command line speak English and do not belong here.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Language {
+    #[default]
+    En,
+    De,
+}
+
+impl Language {
+    pub const ALL: [Language; 2] = [Language::En, Language::De];
+}
+
+macro_rules! texts {
+    ($($(#[$doc:meta])* $name:ident: $en:literal, $de:literal;)*) => {
+        /// A text of the screen. `{}` stands for what `filled` puts there.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Text {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Text {
+            pub const ALL: &'static [Text] = &[$(Text::$name,)*];
+
+            pub fn of(self, language: Language) -> &'static str {
+                match (self, language) {
+                    $((Text::$name, Language::En) => $en, (Text::$name, Language::De) => $de,)*
+                }
+            }
+        }
+    };
+}
+
+texts! {
+    // Banners: what keeps the surgeon from trusting, or seeing, anything.
+    AiOff: "AI OFF", "KI AUS";
+    AiStale: "AI STALE", "KI VERALTET";
+    AiUnknown: "AI UNKNOWN", "KI UNKLAR";
+    NoSignal: "NO SIGNAL", "KEIN SIGNAL";
+    FrozenPicture: "FROZEN PICTURE", "BILD STEHT";
+    BlackPicture: "BLACK PICTURE", "BILD SCHWARZ";
+
+    // The state of the AI, in its line.
+    AiIsOff: "AI off", "KI aus";
+    AiIsStarting: "AI starting", "KI startet";
+    AiIsTesting: "AI self-test", "KI-Selbsttest";
+    AiIsRunning: "AI running", "KI läuft";
+    AiIsDegraded: "AI degraded", "KI gestört";
+    AiIsBlocked: "AI blocked", "KI gesperrt";
+
+    // Where the picture comes from.
+    Camera: "CAMERA", "KAMERA";
+    Playback: "PLAYBACK", "WIEDERGABE";
+    Simulated: "SIMULATED", "SIMULATION";
+
+    Demo: "DEMO", "DEMO";
+    Clinical: "CLINICAL", "KLINISCH";
+    /// The name of the case.
+    Case: "Case {}", "Fall {}";
+    /// A recording is being made.
+    Rec: "● REC", "● REC";
+
+    // The figures' names, each followed by its value.
+    FramesPerSecond: "{} fps", "{} Bilder/s";
+    VideoDelay: "video {}", "Video {}";
+    AnnotationDelay: "annotation {}", "Annotation {}";
+    OverlayAge: "overlay age {}", "Overlay-Alter {}";
+
+    OverlayIsOff: "Overlay off", "Overlay aus";
+    OverlayIsOutline: "Overlay outline", "Overlay Umriss";
+    OverlayIsFill: "Overlay fill", "Overlay Fläche";
+    /// The first of the two actions that turn the overlay on was taken.
+    OverlayArmed: "Confirm: overlay on?", "Bestätigen: Overlay ein?";
+
+    // Alarms: what has gone wrong, in a line each.
+    NoPictureComes: "no picture comes from the source", "die Quelle liefert kein Bild";
+    SourceUnplugged: "source unplugged", "Quelle getrennt";
+    PictureStands: "the picture has not changed", "das Bild ändert sich nicht";
+    PictureIsBlack: "the picture is black", "das Bild ist schwarz";
+    AiEnded: "AI process ended", "KI-Prozess wurde beendet";
+    AiStopped: "AI process was stopped", "KI-Prozess wurde angehalten";
+    AiHung: "AI process did not answer", "KI-Prozess antwortet nicht";
+    AiNonsense: "AI process gave impossible results", "KI-Prozess liefert Unmögliches";
+    AiFault: "AI process could not go on", "KI-Prozess konnte nicht weiter";
+    AiCannotStart: "AI process cannot be started", "KI-Prozess startet nicht";
+    EngineRefused: "AI engine was refused", "KI-Modell wurde abgelehnt";
+    RecordingLost: "the recording loses pictures", "die Aufnahme verliert Bilder";
+
+    // Picture in picture.
+    PipClean: "LIVE, NO OVERLAY", "LIVE, OHNE OVERLAY";
+    /// The magnification.
+    PipZoom: "LIVE, ZOOM ×{}", "LIVE, ZOOM ×{}";
+    /// Its age.
+    PipFrozen: "FROZEN {}", "STANDBILD {}";
+
+    // Units.
+    Milliseconds: "{} ms", "{} ms";
+    Seconds: "{} s", "{} s";
+    Hertz: "{} Hz", "{} Hz";
+    /// Nothing measured is no zero.
+    NoFigure: "-", "-";
+}
+
+impl Text {
+    /// The text with `value` in the place of its `{}`.
+    pub fn filled(self, language: Language, value: impl std::fmt::Display) -> String {
+        match self.of(language).split_once("{}") {
+            Some((before, after)) => format!("{before}{value}{after}"),
+            None => self.of(language).to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_says_something_in_every_language_and_takes_the_same_value() {
+        assert!(Text::ALL.len() > 40);
+        for &text in Text::ALL {
+            let places = |language| text.of(language).matches("{}").count();
+            for language in Language::ALL {
+                let words = text.of(language);
+                assert!(!words.trim().is_empty() && words.trim() == words, "{text:?} in {language:?}: '{words}'");
+                assert!(places(language) <= 1 && places(language) == places(Language::En), "{text:?} in {language:?}");
+                assert_eq!(text.filled(language, 7).contains('7'), places(language) == 1, "{text:?} in {language:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_screen_never_speaks_in_percent() {
+        for &text in Text::ALL {
+            for language in Language::ALL {
+                let words = text.of(language).to_lowercase();
+                assert!(!words.contains('%') && !words.contains("percent") && !words.contains("prozent"), "{words}");
+            }
+        }
+    }
+
+    #[test]
+    fn banners_differ_in_their_words() {
+        let banners = [Text::AiOff, Text::AiStale, Text::AiUnknown, Text::NoSignal, Text::FrozenPicture, Text::BlackPicture];
+        for language in Language::ALL {
+            for (i, text) in banners.iter().enumerate() {
+                assert!(banners[..i].iter().all(|other| other.of(language) != text.of(language)));
+            }
+        }
+    }
+}

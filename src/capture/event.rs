@@ -1,0 +1,42 @@
+//! What a source says about its signal, beside its pictures. Each event is named and kept in the run's report.
+
+use std::fmt;
+
+/// Something that happened to the signal.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SignalEvent {
+    /// No picture comes any more, and why. The source tries to get it back on its own.
+    Lost { reason: String },
+    /// Pictures come again, so long after the last one before the loss.
+    Back { after_ms: u64 },
+    /// Pictures were missing for so long, and came again before that counted as a loss.
+    Gap { ms: u64 },
+    /// Size, pixel format or colorimetry are others from the next picture on.
+    Format { from: String, to: String },
+    /// Pictures come at another rate than was announced.
+    Rate { from_fps: f64, to_fps: f64 },
+    /// The same picture, byte for byte, for `signal.frozen_ms`.
+    Frozen,
+    /// It moves again.
+    Moving,
+    /// Nothing but black for a second.
+    Black,
+    /// There is something to see again.
+    Lit,
+}
+
+impl fmt::Display for SignalEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SignalEvent::Lost { reason } => f.write_str(reason),
+            SignalEvent::Back { after_ms } => write!(f, "the picture is back after {after_ms} ms"),
+            SignalEvent::Gap { ms } => write!(f, "no picture came for {ms} ms"),
+            SignalEvent::Format { from, to } => write!(f, "the source changed from {from} to {to}"),
+            SignalEvent::Rate { from_fps, to_fps } => write!(f, "the source changed from {from_fps:.2} to {to_fps:.2} pictures a second"),
+            SignalEvent::Frozen => f.write_str("the source repeats one picture"),
+            SignalEvent::Moving => f.write_str("the picture moves again"),
+            SignalEvent::Black => f.write_str("the picture is black"),
+            SignalEvent::Lit => f.write_str("the picture is no longer black"),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Every state of the screen as a picture to look at: `cargo test --release --lib hud::gallery -- --ignored` leaves them
+//! in `target/screens/`. Also the states that the other tests of this room go through.
+
+use crate::base::hud::{Ai, AiTrouble, Drawn, Fault, Figures, Loss, Mode, PipCaption, PipMode, Signal, Source, SourceKind, Status};
+use crate::base::texts::Language;
+use crate::display::hud::Layout;
+use crate::display::hud::screen::Screen;
+use crate::display::pip::Pip;
+use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range, Transfer};
+use crate::overlay::Layer;
+use crate::overlay::host::{Target, compose_blank, compose_full};
+use crate::overlay::testing::{Owned, write_png};
+use std::path::Path;
+
+/// A state of the screen by name.
+pub(super) fn states() -> Vec<(&'static str, Status)> {
+    let running = Status {
+        is_on: true,
+        signal: Signal::Live,
+        ai: Ai::Running,
+        source: Source { kind: SourceKind::Camera, width: 1920, height: 1080, hz: 59.94 },
+        figures: Figures {
+            frames_per_s: 60,
+            video_delay_ns: Some(14_940_000),
+            annotation_delay_ns: Some(111_300_000),
+            overlay_age_ns: Some(112_700_000),
+        },
+        engines: "lapchole-cpu".into(),
+        drawn: Drawn::Outline,
+        ..Status::default()
+    };
+    let state = |change: &dyn Fn(&mut Status)| {
+        let mut status = running.clone();
+        change(&mut status);
+        status
+    };
+    let with_ai = |ai: Ai| state(&|status| status.ai = ai);
+    let with_signal = |signal: Signal| state(&|status| status.signal = signal);
+    let with_pip = |mode: PipMode, age_s: u64| state(&|status| status.pip = Some(PipCaption { mode, age_s }));
+    let mut states = vec![
+        ("running", running.clone()),
+        ("no-ai", state(&|s| (s.ai, s.drawn, s.engines) = (Ai::Off, Drawn::Off, "".into()))),
+        ("ai-starting", with_ai(Ai::Starting)),
+        ("ai-testing", with_ai(Ai::Testing)),
+        ("ai-stale", with_ai(Ai::Stale)),
+        ("ai-unknown", with_ai(Ai::Unknown)),
+        ("signal-waiting", with_signal(Signal::Waiting)),
+        ("signal-frozen", with_signal(Signal::Frozen)),
+        ("signal-black", with_signal(Signal::Black)),
+        ("signal-lost", with_signal(Signal::Lost(Loss::NoPicture))),
+        ("signal-unplugged", with_signal(Signal::Lost(Loss::Unplugged))),
+        ("overlay-off", state(&|s| s.drawn = Drawn::Off)),
+        ("overlay-fill", state(&|s| s.drawn = Drawn::Fill)),
+        ("overlay-armed", state(&|s| (s.drawn, s.is_armed) = (Drawn::Off, true))),
+        ("hud-off", state(&|s| s.is_on = false)),
+        ("hud-off-lost", state(&|s| (s.is_on, s.signal) = (false, Signal::Lost(Loss::NoPicture)))),
+        ("hud-off-picture-frozen", state(&|s| (s.is_on, s.signal) = (false, Signal::Frozen))),
+        ("hud-off-pip-frozen", state(&|s| (s.is_on, s.pip) = (false, Some(PipCaption { mode: PipMode::Frozen, age_s: 3 })))),
+        ("pip-clean", with_pip(PipMode::Clean, 0)),
+        ("pip-zoom", with_pip(PipMode::Zoom(2), 0)),
+        ("pip-zoom-more", with_pip(PipMode::Zoom(4), 0)),
+        ("pip-frozen", with_pip(PipMode::Frozen, 12)),
+        ("pip-frozen-long", with_pip(PipMode::Frozen, 3_599)),
+        (
+            "clinical",
+            state(&|s| {
+                (s.mode, s.is_recording, s.source.kind) = (Mode::Clinical, true, SourceKind::Simulated);
+                s.case = Some("2026-11-21/OR3/0007".into());
+            }),
+        ),
+        (
+            "everything",
+            state(&|s| {
+                (s.mode, s.is_recording, s.source.kind, s.is_armed, s.drawn) =
+                    (Mode::Clinical, true, SourceKind::Playback, true, Drawn::Off);
+                s.source = Source { kind: SourceKind::Simulated, width: 3840, height: 2160, hz: 59.94 };
+                s.case = Some("2026-11-21/OR3/0007".into());
+                (s.ai, s.faults) = (Ai::Degraded(AiTrouble::Nonsense), vec![Fault::RecordingLost]);
+                s.pip = Some(PipCaption { mode: PipMode::Clean, age_s: 0 });
+            }),
+        ),
+    ];
+    let troubles = [
+        ("ai-ended", AiTrouble::Ended),
+        ("ai-stopped", AiTrouble::Stopped),
+        ("ai-hung", AiTrouble::Hung),
+        ("ai-nonsense", AiTrouble::Nonsense),
+        ("ai-fault", AiTrouble::Fault),
+        ("ai-cannot-start", AiTrouble::CannotStart),
+    ];
+    states.extend(troubles.map(|(name, trouble)| (name, with_ai(Ai::Degraded(trouble)))));
+    states.push(("ai-blocked", with_ai(Ai::Blocked(AiTrouble::EngineRefused))));
+    states
+}
+
+/// A status painted as the thread would paint it.
+pub(super) fn painted(status: &Status, language: Language, width: usize, height: usize) -> (Layer, bool) {
+    let mut layer = Layer::new(width, height);
+    let has_room = Screen::new().paint(&Status { language, ..status.clone() }, &mut layer);
+    (layer, has_room)
+}
+
+const RGB: Colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Full, transfer: Transfer::Sdr };
+
+/// A laparoscopic picture if there is one, else the brightest and the darkest that there can be.
+fn pictures(width: usize, height: usize) -> Vec<(&'static str, Owned)> {
+    let layout = FrameLayout::new(PixelFormat::Rgb, RGB, width, height).unwrap();
+    let fill = |pixel: &dyn Fn(usize, usize) -> [u8; 3]| {
+        let mut owned = Owned { layout, data: vec![0; layout.size] };
+        let plane = layout.planes()[0];
+        for y in 0..height {
+            for x in 0..width {
+                owned.data[plane.offset + y * plane.stride + 3 * x..][..3].copy_from_slice(&pixel(x, y));
+            }
+        }
+        owned
+    };
+    let mut pictures = vec![("white", fill(&|_, _| [255; 3])), ("black", fill(&|_, _| [0; 3]))];
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/cholecseg8k/frames");
+    let frame = std::fs::read_dir(folder).ok().and_then(|files| files.filter_map(|file| Some(file.ok()?.path())).min());
+    let Some(frame) = frame else {
+        println!("SKIPPED the tissue of every_state_can_be_looked_at: no shared data");
+        return pictures;
+    };
+    let mut decoder = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(frame).unwrap()));
+    decoder.set_transformations(png::Transformations::normalize_to_color8());
+    let mut reader = decoder.read_info().unwrap();
+    let mut data = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut data).unwrap();
+    let (wide, high, samples) = (info.width as usize, info.height as usize, info.color_type.samples());
+    let tissue = fill(&|x, y| {
+        let at = (y * high / height * wide + x * wide / width) * samples;
+        [data[at], data[at + 1], data[at + 2]]
+    });
+    pictures.insert(0, ("tissue", tissue));
+    pictures
+}
+
+/// Status, picture in picture and picture put together as on the screen: BGRX.
+fn screen(status: &Status, language: Language, picture: &Owned) -> Vec<u8> {
+    let (width, height) = (picture.layout.width, picture.layout.height);
+    let (mut layer, _) = painted(status, language, width, height);
+    if let Some(caption) = status.pip {
+        let rect = Layout::of(width, height).pip.picture;
+        let mut pip = Pip::default();
+        pip.toggle(caption.mode);
+        pip.update(&picture.view(), 0, (rect.width(), rect.height()));
+        for (y, row) in (rect.y0..rect.y1).zip(pip.rows()) {
+            layer.row_mut(y, rect.x0, rect.x1).copy_from_slice(row);
+        }
+        layer.rects.push(rect);
+    }
+    let mut data = vec![0; 4 * width * height];
+    let mut target = Target { data: &mut data, stride: 4 * width, width, height };
+    if status.has_picture() {
+        compose_full(&picture.view(), &[&layer], &mut target).unwrap();
+    } else {
+        compose_blank(&[&layer], &mut target).unwrap();
+    }
+    data
+}
+
+#[test]
+#[ignore = "leaves pictures to look at"]
+fn every_state_can_be_looked_at() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/screens");
+    let (width, height) = (1280, 720);
+    let pictures = pictures(width, height);
+    for language in Language::ALL {
+        for (name, status) in states() {
+            let data = screen(&status, language, &pictures[0].1);
+            write_png(&folder.join(format!("{language:?}-{name}.png").to_lowercase()), &data, width, height);
+        }
+    }
+    for (ground, picture) in &pictures {
+        for (name, status) in states().into_iter().filter(|(name, _)| matches!(*name, "everything" | "signal-frozen" | "ai-unknown")) {
+            let data = screen(&status, Language::En, picture);
+            write_png(&folder.join(format!("on-{ground}-{name}.png")), &data, width, height);
+        }
+    }
+    for (width, height) in [(640, 360), (720, 576), (1920, 1080)] {
+        let picture = &self::pictures(width, height)[0].1;
+        let (_, everything) = states().into_iter().find(|(name, _)| *name == "everything").unwrap();
+        write_png(&folder.join(format!("at-{width}x{height}.png")), &screen(&everything, Language::De, picture), width, height);
+    }
+}

@@ -1,0 +1,218 @@
+//! The display thread with a real compositor, and everything around it held still: the clock stands, the analysis says
+//! what the test gives it, and the test sees each present.
+
+use super::*;
+use crate::base::clock::ManualClock;
+use crate::base::hud::Status;
+use crate::base::ids::FrameId;
+use crate::base::texts::Language;
+use crate::display::hud::Hud;
+use crate::display::{Headless, PresentedView, Shown};
+use crate::frame::{Colorimetry, FrameLayout, FrameRing, Matrix, PixelFormat, Range, Stamps};
+use crate::overlay::Layer;
+use crate::overlay::coverage::covered_px;
+use crate::overlay::draw::tests::scene;
+use crate::pipeline::controls::tests::choices;
+use crate::pipeline::controls::{Action, Choices, Input, Switch};
+use crate::pipeline::inputs::{Hand, inbox};
+use std::sync::{Mutex, mpsc};
+
+const SIZE: (usize, usize) = (320, 180);
+const NOW_NS: u64 = 1_000_000_000;
+
+/// Says that it runs, and nothing but the scenes that it is given: as a worker that hangs does.
+#[derive(Default)]
+struct Given(Mutex<Option<Arc<Scene>>>);
+
+impl Analysis for Given {
+    fn status(&self) -> AiStatus {
+        AiStatus::Running
+    }
+
+    fn reason(&self) -> String {
+        String::new()
+    }
+
+    fn take_scene(&self) -> Option<Arc<Scene>> {
+        self.0.lock().unwrap().take()
+    }
+}
+
+/// One present: was it a new frame, which, and how many pixels the overlay covered.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    is_new: bool,
+    frame: u64,
+    covered_px: usize,
+}
+
+struct Watched {
+    inner: Headless,
+    seen: mpsc::Sender<Seen>,
+}
+
+impl Output for Watched {
+    fn describe(&self) -> OutputInfo {
+        self.inner.describe()
+    }
+
+    fn show(&mut self, picture: Picture<'_>, layers: &[&Layer]) -> Result<Shown, DisplayError> {
+        let frame = picture.frame().map_or(u64::MAX, |frame| frame.id().0);
+        let _ = self.seen.send(Seen { is_new: matches!(picture, Picture::New(_)), frame, covered_px: covered_px(layers[0]) });
+        self.inner.show(picture, layers)
+    }
+
+    fn presented(&mut self) -> Result<PresentedView<'_>, DisplayError> {
+        self.inner.presented()
+    }
+}
+
+struct Theatre {
+    ring: FrameRing,
+    frames: Arc<Slot<Frame>>,
+    analysis: Arc<Given>,
+    wake: Arc<Wake>,
+    hand: Hand,
+    seen: mpsc::Receiver<Seen>,
+    ended: Arc<AtomicBool>,
+    clock: Arc<ManualClock>,
+    thread: Option<std::thread::JoinHandle<DisplayOutcome>>,
+}
+
+impl Theatre {
+    fn open(choices: Choices) -> Theatre {
+        let clock = Arc::new(ManualClock::at(NOW_NS));
+        let wake = Arc::new(Wake::default());
+        let frames = Arc::new(Slot::new(2, wake.clone()));
+        let analysis = Arc::new(Given::default());
+        let ended = Arc::new(AtomicBool::new(false));
+        let (hand, inbox) = inbox(wake.clone());
+        let mode = if choices.is_on { choices.look } else { OverlayMode::Off };
+        let display = DisplayThread {
+            clock: clock.clone(),
+            stop: Shutdown::default(),
+            frames: frames.clone(),
+            wake: wake.clone(),
+            analysis: Some(analysis.clone()),
+            operator: Operator::with(inbox, choices),
+            feed: None,
+            screen: Screen::new(Default::default(), mode),
+            signals: crossbeam_channel::bounded(1).1,
+            hud: HudFeed::new(Hud::start(SIZE, Language::En, wake.clone()).unwrap(), Status { is_on: false, ..Status::default() }),
+            is_armed: false,
+            lock: FrameLock::new(0),
+            source_fps: 30.0,
+            sinks: Sinks::default(),
+            states: States::new(NOW_NS, Ai::Starting, true),
+            lost_ns: 1_000_000_000_000,
+            ended: ended.clone(),
+            pulled: None,
+            progress: None,
+        };
+        let (tell, seen) = mpsc::channel();
+        let output_clock = clock.clone();
+        let open = move || Ok(Box::new(Watched { inner: Headless::new(output_clock, None), seen: tell }) as Box<dyn Output>);
+        let thread = Some(std::thread::spawn(move || display.run(Box::new(open))));
+        let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Limited, transfer: Default::default() };
+        let ring = FrameRing::new(FrameLayout::new(PixelFormat::Nv12, colorimetry, SIZE.0, SIZE.1).unwrap()).unwrap();
+        Theatre { ring, frames, analysis, wake, hand, seen, ended, clock, thread }
+    }
+
+    fn frame(&self, id: u64) {
+        let mut writer = self.ring.acquire().unwrap();
+        writer.data_mut().fill(120);
+        assert!(self.frames.push(writer.publish(Stamps { id: FrameId(id), pts_ns: 0, capture_ns: NOW_NS })).is_none());
+    }
+
+    fn scene_of(&self, id: u64) {
+        let mut scene = scene(SIZE.0 as u32, SIZE.1 as u32);
+        (scene.frame, scene.capture_ns) = (FrameId(id), NOW_NS);
+        *self.analysis.0.lock().unwrap() = Some(Arc::new(scene));
+        self.wake.ring();
+    }
+
+    #[track_caller]
+    fn next(&self) -> Seen {
+        self.seen.recv_timeout(Duration::from_secs(20)).expect("nothing was shown")
+    }
+
+    /// A frame, then its scene: shown at once where the overlay is on.
+    fn frame_with_overlay(&self, id: u64) {
+        self.frame(id);
+        assert_eq!(self.next(), Seen { is_new: true, frame: id, covered_px: 0 });
+        self.scene_of(id);
+        let seen = self.next();
+        assert!(!seen.is_new && seen.frame == id && seen.covered_px > 500, "{seen:?}");
+    }
+}
+
+impl Drop for Theatre {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Release);
+        self.wake.ring();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The analysis hangs, no new frame comes: the very next present is the same frame without overlay.
+#[test]
+fn any_one_input_gives_clean_video_at_the_next_present_even_with_the_analysis_hung() {
+    let inputs = [
+        Input::Act(Action::Clean),
+        Input::Act(Action::Overlay),
+        Input::Act(Action::Confirm),
+        Input::Down(Switch(0)),
+        Input::Down(Switch(1)),
+        Input::Down(Switch(3)),
+        Input::Lost,
+    ];
+    for input in inputs {
+        let theatre = Theatre::open(choices());
+        theatre.frame_with_overlay(0);
+        theatre.hand.put(input);
+        assert_eq!(theatre.next(), Seen { is_new: false, frame: 0, covered_px: 0 }, "{input:?}");
+        // And it stays so, whatever the analysis says.
+        theatre.scene_of(0);
+        theatre.frame(1);
+        assert_eq!(theatre.next(), Seen { is_new: true, frame: 1, covered_px: 0 }, "{input:?}");
+    }
+}
+
+#[test]
+fn the_overlay_comes_back_by_a_second_action_only() {
+    let theatre = Theatre::open(Choices { is_on: false, ..choices() });
+    theatre.frame(0);
+    assert_eq!(theatre.next().covered_px, 0);
+    theatre.scene_of(0);
+    theatre.hand.put(Input::Act(Action::Overlay));
+    theatre.frame(1);
+    assert_eq!(theatre.next(), Seen { is_new: true, frame: 1, covered_px: 0 }, "armed is not on");
+    theatre.scene_of(1);
+    theatre.hand.put(Input::Act(Action::Confirm));
+    let seen = theatre.next();
+    assert!(seen.frame == 1 && !seen.is_new && seen.covered_px > 500, "{seen:?}");
+    // A long press does it alone, without any further input: time has to pass.
+    theatre.hand.put(Input::Down(Switch(1)));
+    assert_eq!(theatre.next().covered_px, 0);
+    theatre.hand.put(Input::Up(Switch(1)));
+    theatre.hand.put(Input::Down(Switch(1)));
+    theatre.frame(2);
+    assert_eq!(theatre.next(), Seen { is_new: true, frame: 2, covered_px: 0 });
+    theatre.scene_of(2);
+    // The scene must not be too old when the press is long enough: it is of a frame captured later.
+    theatre.clock.advance_ns(crate::pipeline::controls::LONG_PRESS_NS);
+    theatre.wake.ring();
+    let mut scene = scene(SIZE.0 as u32, SIZE.1 as u32);
+    (scene.frame, scene.capture_ns) = (FrameId(3), theatre.clock.now_ns());
+    let mut writer = theatre.ring.acquire().unwrap();
+    writer.data_mut().fill(120);
+    let stamps = Stamps { id: FrameId(3), pts_ns: 0, capture_ns: theatre.clock.now_ns() };
+    assert!(theatre.frames.push(writer.publish(stamps)).is_none());
+    assert!(theatre.next().is_new);
+    *theatre.analysis.0.lock().unwrap() = Some(Arc::new(scene));
+    theatre.wake.ring();
+    let seen = theatre.next();
+    assert!(seen.frame == 3 && seen.covered_px > 500, "{seen:?}");
+}

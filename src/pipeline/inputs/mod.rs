@@ -1,0 +1,147 @@
+//! What the operator's hands and feet reach, besides the window's keys: footswitches and camera-head buttons. Each
+//! device has a thread of its own, is reopened when it comes back, and says its name when it goes. What an input means
+//! is decided in `controls`.
+
+mod footswitch;
+mod serial;
+mod settings;
+mod tty;
+
+pub use settings::Settings;
+
+use crate::base::clock::Clock;
+use crate::base::slot::Wake;
+use crate::pipeline::controls::{Input, Switch};
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+/// The footswitch that is a key of the window's keyboard.
+pub const WINDOW_SWITCH: Switch = Switch(0);
+const EVDEV_SWITCH: Switch = Switch(1);
+/// The first of a serial port's lines.
+const LINE_SWITCHES: u8 = 2;
+
+/// Inputs on their way to whoever obeys them.
+#[derive(Debug)]
+pub struct Inbox {
+    inputs: Receiver<Input>,
+    has_lost: Arc<AtomicBool>,
+}
+
+/// Puts inputs into an inbox; never waits.
+#[derive(Clone)]
+pub struct Hand {
+    inputs: Sender<Input>,
+    has_lost: Arc<AtomicBool>,
+    wake: Arc<Wake>,
+}
+
+/// An inbox, and a hand that puts into it. `wake` is rung for each input.
+pub fn inbox(wake: Arc<Wake>) -> (Hand, Inbox) {
+    let (sender, receiver) = crossbeam_channel::bounded(64);
+    let has_lost = Arc::new(AtomicBool::new(false));
+    (Hand { inputs: sender, has_lost: has_lost.clone(), wake }, Inbox { inputs: receiver, has_lost })
+}
+
+impl Hand {
+    pub fn put(&self, input: Input) {
+        if let Err(TrySendError::Full(_)) = self.inputs.try_send(input) {
+            // What it was may have been a wish for clean video.
+            self.has_lost.store(true, Ordering::Release);
+        }
+        self.wake.ring();
+    }
+}
+
+impl Inbox {
+    /// The next input; `Input::Lost` once after inputs were lost.
+    pub fn take(&self) -> Option<Input> {
+        self.inputs.try_recv().ok().or_else(|| self.has_lost.swap(false, Ordering::AcqRel).then_some(Input::Lost))
+    }
+}
+
+/// The threads of the configured devices; they end when this is dropped.
+pub struct Devices {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Devices {
+    pub fn start(settings: &Settings, hand: &Hand, clock: &Arc<dyn Clock>) -> std::io::Result<Self> {
+        let mut devices = Devices { stop: Arc::new(AtomicBool::new(false)), threads: Vec::new() };
+        if let Some(path) = &settings.footswitch {
+            let reader = footswitch::Reader::new(path.clone(), hand.clone(), devices.stop.clone());
+            devices.threads.push(std::thread::Builder::new().name("footswitch".into()).spawn(move || reader.run())?);
+        }
+        if let Some(path) = &settings.serial {
+            let reader = serial::Reader::new(path.clone(), settings, hand.clone(), clock.clone(), devices.stop.clone());
+            devices.threads.push(std::thread::Builder::new().name("serial".into()).spawn(move || reader.run())?);
+        }
+        Ok(devices)
+    }
+}
+
+impl Drop for Devices {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Tells people, once each time, that a device has come or gone.
+#[derive(Debug, Default)]
+struct Presence {
+    is_there: Option<bool>,
+}
+
+impl Presence {
+    fn is(&mut self, is_there: bool, kind: &str, name: &str, reason: &dyn std::fmt::Display) {
+        let was = self.is_there.replace(is_there);
+        match (was, is_there) {
+            (None | Some(true), false) => {
+                eprintln!("keyhole: the {kind} {name} is not there ({reason}): plug it in, or correct [controls]")
+            }
+            (Some(false), true) => eprintln!("keyhole: the {kind} {name} is there"),
+            _ => {}
+        }
+    }
+}
+
+/// A device is looked for again so often.
+const REOPEN_MS: i64 = 500;
+/// A thread looks so often whether it is to end.
+const LOOK_MS: i64 = 100;
+
+/// Waits, in pieces, unless `stop` is set.
+fn pause(ms: i64, stop: &AtomicBool) {
+    let mut left_ms = ms;
+    while left_ms > 0 && !stop.load(Ordering::Acquire) {
+        std::thread::park_timeout(std::time::Duration::from_millis(left_ms.min(LOOK_MS) as u64));
+        left_ms -= LOOK_MS;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::controls::Action;
+
+    #[test]
+    fn inputs_that_do_not_fit_are_one_lost_input() {
+        let wake = Arc::new(Wake::default());
+        let (hand, inbox) = inbox(wake.clone());
+        for _ in 0..64 {
+            hand.put(Input::Act(Action::Hud));
+        }
+        assert!(wake.wait(std::time::Duration::ZERO));
+        hand.put(Input::Act(Action::Clean));
+        hand.put(Input::Act(Action::Clean));
+        let taken: Vec<Input> = std::iter::from_fn(|| inbox.take()).collect();
+        assert_eq!((taken.len(), taken[63], taken[64]), (65, Input::Act(Action::Hud), Input::Lost));
+        assert_eq!(inbox.take(), None);
+    }
+}

@@ -1,0 +1,158 @@
+//! Detection heads: the numbers of all proposals → the few candidates that count. What a candidate looks like in the
+//! picture is `boxes`' and `instance`'s.
+
+use super::boxes::{Candidate, best_first, corners, suppress};
+use crate::base::ids::ClassId;
+use crate::infer::{Activation, BoxUnits, DetectionSpec, Field, InputSpec};
+use crate::track::maps::NotFinite;
+
+/// More things at once are no operation.
+pub const MAX_DETECTIONS: usize = 16;
+/// All bits of this set: infinite or not a number.
+const EXPONENT: u32 = 0x7f80_0000;
+
+/// Reads one detection head; its working memory is kept.
+#[derive(Debug)]
+pub struct Detector {
+    pub spec: DetectionSpec,
+    /// What turns a box into input pixels.
+    unit: [f32; 2],
+    /// Of each proposal: the best class' number, and which class that is.
+    best: Vec<f32>,
+    class: Vec<u16>,
+    pub found: Vec<Candidate>,
+}
+
+impl Detector {
+    pub fn new(spec: DetectionSpec, input: &InputSpec) -> Self {
+        let unit = match spec.units {
+            BoxUnits::Pixels => [1.0; 2],
+            BoxUnits::Fractions => [input.width as f32, input.height as f32],
+        };
+        Detector { spec, unit, best: Vec::new(), class: Vec::new(), found: Vec::new() }
+    }
+
+    /// Fills `found`, the most probable first. Err: a score, or the box of something found, is no number.
+    pub fn detect<'t>(&mut self, tensor: &dyn Fn(usize) -> &'t [f32]) -> Result<(), NotFinite> {
+        self.found.clear();
+        self.score(tensor(self.spec.scores.tensor))?;
+        let spec = &self.spec;
+        let boxes = tensor(spec.boxes.tensor);
+        let objectness = spec.objectness.map(|field| (field, tensor(field.tensor)));
+        let least = least(spec.activation, spec.threshold);
+        for proposal in 0..spec.proposals {
+            if self.best[proposal] < least {
+                continue;
+            }
+            let mut score = probability(spec.activation, self.best[proposal]);
+            if let Some((field, numbers)) = objectness {
+                let number = numbers[field.at(0, proposal)];
+                if !number.is_finite() {
+                    return Err(NotFinite);
+                }
+                score *= probability(spec.activation, number);
+            }
+            if score < spec.threshold {
+                continue;
+            }
+            let numbers = [0, 1, 2, 3].map(|i| boxes[spec.boxes.at(i, proposal)] * self.unit[i % 2]);
+            let bbox = corners(numbers, spec.format);
+            if !bbox.iter().all(|v| v.is_finite()) {
+                return Err(NotFinite);
+            }
+            // A box that is inside out shows nothing.
+            if bbox[2] > bbox[0] && bbox[3] > bbox[1] {
+                let class = spec.classes[usize::from(self.class[proposal])];
+                self.found.push(Candidate { class, score: score.min(1.0), bbox, proposal });
+            }
+        }
+        best_first(&mut self.found);
+        match spec.nms_iou {
+            Some(iou) => suppress(&mut self.found, iou, MAX_DETECTIONS),
+            None => self.found.truncate(MAX_DETECTIONS),
+        }
+        Ok(())
+    }
+
+    /// The best class of each proposal. For softmax `best` is its probability, else the model's own number.
+    fn score(&mut self, numbers: &[f32]) -> Result<(), NotFinite> {
+        let Detector { spec, best, class, .. } = self;
+        best.clear();
+        best.resize(spec.proposals, f32::NEG_INFINITY);
+        class.clear();
+        class.resize(spec.proposals, 0);
+        let odd = match (spec.activation, spec.scores) {
+            (Activation::Softmax, field) => softmax(numbers, field, &spec.classes, best, class),
+            (_, Field { proposal_step: 1, .. }) => by_class(numbers, spec.scores, &spec.classes, best, class),
+            _ => by_proposal(numbers, spec.scores, &spec.classes, best, class),
+        };
+        if odd { Err(NotFinite) } else { Ok(()) }
+    }
+}
+
+/// Rows of one class each: compared row by row, in loops that the compiler turns into SIMD.
+fn by_class(numbers: &[f32], field: Field, classes: &[ClassId], best: &mut [f32], class: &mut [u16]) -> bool {
+    let mut odd = 0;
+    for (channel, _) in classes.iter().enumerate().filter(|(_, id)| **id != ClassId::BACKGROUND) {
+        let row = &numbers[field.at(channel, 0)..][..best.len()];
+        for ((&value, best), class) in row.iter().zip(&mut *best).zip(&mut *class) {
+            odd |= u32::from(value.to_bits() & EXPONENT == EXPONENT);
+            let better = value > *best;
+            *best = if better { value } else { *best };
+            *class = if better { channel as u16 } else { *class };
+        }
+    }
+    odd != 0
+}
+
+fn by_proposal(numbers: &[f32], field: Field, classes: &[ClassId], best: &mut [f32], class: &mut [u16]) -> bool {
+    let mut odd = false;
+    for (proposal, (best, class)) in best.iter_mut().zip(class).enumerate() {
+        for (channel, _) in classes.iter().enumerate().filter(|(_, id)| **id != ClassId::BACKGROUND) {
+            let value = numbers[field.at(channel, proposal)];
+            odd |= !value.is_finite();
+            if value > *best {
+                (*best, *class) = (value, channel as u16);
+            }
+        }
+    }
+    odd
+}
+
+/// All channels share one probability, background ("no object") among them.
+fn softmax(numbers: &[f32], field: Field, classes: &[ClassId], best: &mut [f32], class: &mut [u16]) -> bool {
+    let mut odd = false;
+    for (proposal, (best, class)) in best.iter_mut().zip(class).enumerate() {
+        let value = |channel: usize| numbers[field.at(channel, proposal)];
+        let (mut most, mut most_of_all) = (f32::NEG_INFINITY, f32::NEG_INFINITY);
+        for (channel, id) in classes.iter().enumerate() {
+            odd |= !value(channel).is_finite();
+            most_of_all = most_of_all.max(value(channel));
+            if *id != ClassId::BACKGROUND && value(channel) > most {
+                (most, *class) = (value(channel), channel as u16);
+            }
+        }
+        let sum: f32 = (0..classes.len()).map(|channel| (value(channel) - most_of_all).exp()).sum();
+        *best = (most - most_of_all).exp() / sum;
+    }
+    odd
+}
+
+/// The least of the model's numbers whose probability reaches the threshold.
+fn least(activation: Activation, threshold: f32) -> f32 {
+    match activation {
+        Activation::Sigmoid => (threshold / (1.0 - threshold)).ln(),
+        Activation::Softmax | Activation::None => threshold,
+    }
+}
+
+fn probability(activation: Activation, number: f32) -> f32 {
+    match activation {
+        Activation::Sigmoid => 1.0 / (1.0 + (-number).exp()),
+        Activation::Softmax | Activation::None => number.clamp(0.0, 1.0),
+    }
+}
+
+#[cfg(test)]
+#[path = "detector_tests.rs"]
+mod tests;

@@ -1,0 +1,263 @@
+//! All heads of one engine → what is in one frame. Maps are `decode`'s; here detections, findings and frame classes are read
+//! and everything is put together.
+//!
+//! ```text
+//!   instrument, tissue maps ─► Decoder ───────────────────────────────┐
+//!   detection-* ─► Detector ─► Placement ─┬─ instruments ─► Instances ┼─► Decoded ─► tracker
+//!   finding map ─► Decoder ───────────────┴─ findings ────────────────┴─► Found ─► FindingFollower
+//!   frame-class ─► FrameClassifier ─► FrameClass
+//! ```
+//! An instrument that is known by its box alone has no outlines: the overlay draws the corners of its box, never a filled box.
+
+pub mod boxes;
+mod detector;
+mod frame_class;
+mod instance;
+
+use super::decode::{Decoded, Decoder, Detection};
+use super::findings::Found;
+use super::maps::NotFinite;
+use super::split::Expected;
+use crate::base::classes::{self, ClassKind};
+use crate::base::ids::ClassId;
+use crate::infer::{Engine, Fit, HeadKind, HeadSpec, InputSpec, OutputSpec, TensorView};
+use crate::scene::{ClassMask, FrameClass, Outline, Trust, limits};
+use boxes::{Placement, overlap};
+use detector::{Detector, MAX_DETECTIONS};
+use frame_class::FrameClassifier;
+use instance::Instances;
+
+/// A map's instrument and a detection that overlap at least this much are one thing.
+const SAME_THING: f32 = 0.5;
+/// Where no head gives pixels, a scene's mask is this much smaller than the input.
+const BLANK_MASK_PART: usize = 4;
+
+/// What one frame holds, by all heads.
+#[derive(Debug, PartialEq)]
+pub struct Seen {
+    pub decoded: Decoded,
+    pub findings: Vec<Found>,
+    pub frame_classes: Vec<FrameClass>,
+}
+
+/// Reads all heads of one engine, frame after frame.
+#[derive(Debug)]
+pub struct Heads {
+    /// Tensor and meaning of the instrument and the tissue map.
+    maps: Vec<(usize, OutputSpec)>,
+    decoder: Decoder,
+    detectors: Vec<(Detector, Option<Instances>)>,
+    finding_map: Option<(usize, OutputSpec, Decoder)>,
+    frames: Vec<FrameClassifier>,
+}
+
+impl Heads {
+    pub fn new(heads: &[HeadSpec], input: &InputSpec) -> Self {
+        let mut all =
+            Heads { maps: Vec::new(), decoder: Decoder::new(input.clone()), detectors: Vec::new(), finding_map: None, frames: Vec::new() };
+        for head in heads {
+            match head {
+                HeadSpec::Map { tensor, spec } if spec.kind == HeadKind::Finding => {
+                    // Decoded as a map of instruments is: regions, boxes, classes by vote.
+                    let spec = OutputSpec { kind: HeadKind::Instrument, ..spec.clone() };
+                    all.finding_map = Some((*tensor, spec, Decoder::new(input.clone())));
+                }
+                HeadSpec::Map { tensor, spec } => all.maps.push((*tensor, spec.clone())),
+                HeadSpec::Detection(spec) => {
+                    let instances = spec.masks.map(|masks| Instances::new(masks, input));
+                    all.detectors.push((Detector::new(spec.clone(), input), instances));
+                }
+                HeadSpec::FrameClass(spec) => all.frames.push(FrameClassifier::new(spec.clone())),
+            }
+        }
+        all
+    }
+
+    /// Does anything beside maps come out, so that it matters whether frames follow on each other?
+    pub fn has_memory(&self) -> bool {
+        !self.frames.is_empty()
+            || self.finding_map.is_some()
+            || self.detectors.iter().any(|(detector, _)| detector.spec.classes.iter().any(is_finding))
+    }
+
+    /// The next frame does not follow on the last one.
+    pub fn forget(&mut self) {
+        self.decoder.forget();
+        self.finding_map.iter_mut().for_each(|(_, _, decoder)| decoder.forget());
+        self.frames.iter_mut().for_each(FrameClassifier::forget);
+    }
+
+    /// Where instruments are expected in the next frame.
+    pub fn expect(&mut self, expected: impl Iterator<Item = Expected>) {
+        self.decoder.expect(expected);
+    }
+
+    /// What the network is shown.
+    pub fn watch(&mut self, input: &[f32], capture_ns: u64) {
+        self.decoder.watch(input, capture_ns);
+    }
+
+    /// Reads the tensors of the last run. A number that is none anywhere makes the whole frame unknown.
+    pub fn decode(&mut self, engine: &dyn Engine, fit: Fit, picture: [usize; 2]) -> Seen {
+        let mut seen = self.decode_maps(engine, fit, picture);
+        if seen.decoded.frame_state != Trust::Unknown {
+            let rest = self
+                .add_detections(engine, fit, picture, &mut seen)
+                .and_then(|()| self.add_findings(engine, fit, picture, &mut seen))
+                .and_then(|()| self.add_frame_classes(engine, &mut seen));
+            if rest.is_err() {
+                seen.decoded = unknown(&seen.decoded.mask, picture);
+            }
+        }
+        if seen.decoded.frame_state == Trust::Unknown {
+            seen.findings.clear();
+            seen.frame_classes.clear();
+        }
+        if !self.detectors.is_empty() {
+            trim_outlines(&mut seen.decoded);
+        }
+        seen
+    }
+
+    fn decode_maps(&mut self, engine: &dyn Engine, fit: Fit, picture: [usize; 2]) -> Seen {
+        let decoded = match &self.maps[..] {
+            [] => Decoded { mask: self.blank_mask(fit), ..nothing() },
+            [(tensor, spec)] => self.decoder.decode(&[TensorView { spec, data: engine.tensor(*tensor) }], fit, picture),
+            [one, other, ..] => {
+                let views = [one, other].map(|(tensor, spec)| TensorView { spec, data: engine.tensor(*tensor) });
+                self.decoder.decode(&views, fit, picture)
+            }
+        };
+        Seen { decoded, findings: Vec::new(), frame_classes: Vec::new() }
+    }
+
+    /// A mask that says nothing: as large as the instance masks, or a small one.
+    fn blank_mask(&self, fit: Fit) -> ClassMask {
+        let (width, height) = ((fit.width / BLANK_MASK_PART).max(1), (fit.height / BLANK_MASK_PART).max(1));
+        ClassMask { width: width as u32, height: height as u32, ids: vec![ClassId::BACKGROUND.0; width * height] }
+    }
+
+    fn add_detections(&mut self, engine: &dyn Engine, fit: Fit, picture: [usize; 2], seen: &mut Seen) -> Result<(), NotFinite> {
+        let placement = Placement::new(fit, picture);
+        let from_maps = seen.decoded.instruments.len();
+        for (detector, instances) in &mut self.detectors {
+            let tensor = |index: usize| engine.tensor(index);
+            detector.detect(&tensor)?;
+            for candidate in &detector.found {
+                let Some(bbox) = placement.in_picture(candidate.bbox) else { continue };
+                let (class, confidence) = (candidate.class, candidate.score);
+                if is_finding(&class) {
+                    seen.findings.push(Found { class, confidence, bbox });
+                    continue;
+                }
+                let shape = instances.as_mut().and_then(|instances| instances.shape(candidate, &tensor, fit, picture));
+                let mut detection = Detection { class, confidence, bbox, tip: None, axis: None, outlines: Vec::new() };
+                if let Some((shape, mask)) = shape {
+                    stamp(&mut seen.decoded.mask, &mask, self.maps.is_empty());
+                    detection = Detection { class, confidence, ..shape };
+                }
+                merge(&mut seen.decoded.instruments, from_maps, detection);
+            }
+        }
+        seen.decoded.instruments.truncate(MAX_DETECTIONS);
+        seen.findings.truncate(limits::FINDINGS);
+        Ok(())
+    }
+
+    fn add_findings(&mut self, engine: &dyn Engine, fit: Fit, picture: [usize; 2], seen: &mut Seen) -> Result<(), NotFinite> {
+        let Some((tensor, spec, decoder)) = &mut self.finding_map else { return Ok(()) };
+        let decoded = decoder.decode(&[TensorView { spec, data: engine.tensor(*tensor) }], fit, picture);
+        if decoded.frame_state == Trust::Unknown {
+            return Err(NotFinite);
+        }
+        let found = decoded.instruments.iter().map(|d| Found { class: d.class, confidence: d.confidence, bbox: d.bbox });
+        seen.findings.extend(found);
+        Ok(())
+    }
+
+    fn add_frame_classes(&mut self, engine: &dyn Engine, seen: &mut Seen) -> Result<(), NotFinite> {
+        for frame in &mut self.frames {
+            let said = frame.classify(engine.tensor(frame.spec.tensor))?;
+            seen.frame_classes.extend(said.filter(|_| seen.frame_classes.len() < limits::FRAME_CLASSES));
+        }
+        Ok(())
+    }
+}
+
+fn is_finding(class: &ClassId) -> bool {
+    classes::table().has_kind(*class, ClassKind::Finding)
+}
+
+fn nothing() -> Decoded {
+    let mask = ClassMask { width: 1, height: 1, ids: vec![ClassId::BACKGROUND.0] };
+    Decoded { instruments: Vec::new(), tissues: Vec::new(), mask, frame_state: Trust::Sure, unknown_px: 0 }
+}
+
+/// A frame about which nothing can be said: every pixel abstains.
+fn unknown(mask: &ClassMask, picture: [usize; 2]) -> Decoded {
+    let mask = ClassMask { ids: vec![ClassId::ABSTAINED.0; mask.ids.len()], ..*mask };
+    Decoded { mask, frame_state: Trust::Unknown, unknown_px: (picture[0] * picture[1]) as u64, ..nothing() }
+}
+
+/// Where a map saw the same thing, the detection gives it its class; what only a detector saw is added.
+fn merge(instruments: &mut Vec<Detection>, from_maps: usize, detection: Detection) {
+    let same =
+        instruments[..from_maps].iter_mut().max_by(|a, b| overlap(a.bbox, detection.bbox).total_cmp(&overlap(b.bbox, detection.bbox)));
+    match same.filter(|same| overlap(same.bbox, detection.bbox) >= SAME_THING) {
+        Some(same) => {
+            same.class = detection.class;
+            same.confidence = same.confidence.max(detection.confidence);
+        }
+        None => instruments.push(detection),
+    }
+}
+
+/// Paints an instance into the scene's mask, which takes the instance's size where nothing else gave it one.
+fn stamp(mask: &mut ClassMask, instance: &ClassMask, may_resize: bool) {
+    if (mask.width, mask.height) != (instance.width, instance.height) {
+        if !may_resize {
+            return stamp_scaled(mask, instance);
+        }
+        (mask.width, mask.height) = (instance.width, instance.height);
+        mask.ids.clear();
+        mask.ids.resize(instance.ids.len(), ClassId::BACKGROUND.0);
+    }
+    for (to, from) in mask.ids.iter_mut().zip(&instance.ids) {
+        if *from != ClassId::BACKGROUND.0 {
+            *to = *from;
+        }
+    }
+}
+
+/// The nearest pixel of the instance for each of the mask's.
+fn stamp_scaled(mask: &mut ClassMask, instance: &ClassMask) {
+    let (width, height) = (mask.width as usize, mask.height as usize);
+    let (from_width, from_height) = (instance.width as usize, instance.height as usize);
+    for (y, row) in mask.ids.chunks_exact_mut(width).enumerate() {
+        let from = &instance.ids[y * from_height / height * from_width..][..from_width];
+        for (x, to) in row.iter_mut().enumerate() {
+            let id = from[x * from_width / width];
+            if id != ClassId::BACKGROUND.0 {
+                *to = id;
+            }
+        }
+    }
+}
+
+/// Instances and maps are each within what a scene may hold; together they may be more.
+fn trim_outlines(decoded: &mut Decoded) {
+    let (mut lines, mut points) = (limits::OUTLINES, limits::POINTS);
+    let mut keep = |outline: &Outline| {
+        let fits = lines > 0 && points >= outline.len();
+        if fits {
+            (lines, points) = (lines - 1, points - outline.len());
+        }
+        fits
+    };
+    decoded.instruments.iter_mut().for_each(|instrument| instrument.outlines.retain(&mut keep));
+    decoded.tissues.iter_mut().for_each(|tissue| tissue.outlines.retain(&mut keep));
+}
+
+#[cfg(test)]
+#[path = "../heads_tests.rs"]
+mod tests;

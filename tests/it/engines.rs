@@ -1,0 +1,131 @@
+//! Engines of other kinds than the shipped one, from their folder to the scene stream, on the program as it is shipped.
+
+use crate::support::{Run, keyhole};
+use crate::testmodel::{Graph, HEIGHT, TestEngine, WIDTH, head};
+use std::path::Path;
+
+const SIM: &str = "sim:?width=640&height=384&fps=30&seconds=2";
+
+/// A folder of engines with this one, for the CPU.
+fn folder(engine: &TestEngine) -> tempfile::TempDir {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join(engine.name);
+    std::fs::create_dir(&dir).unwrap();
+    engine.write(&dir).unwrap();
+    parent
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn scenes(engine: &TestEngine) -> (Run, Vec<serde_json::Value>) {
+    let engines = folder(engine);
+    let run = Run::new(&["--source", SIM, "--frames", "60", "--engines", text(engines.path()), "--scenes", "{}/s.jsonl"]);
+    run.report();
+    let lines = run.lines("s.jsonl");
+    assert!(lines.len() > 5, "only {} scenes", lines.len());
+    (run, lines)
+}
+
+/// A detector that sees what is neither red nor dark: an instrument where blue comes near to red, and tissue's
+/// highlights as polyps.
+fn detector() -> TestEngine {
+    let mut engine = TestEngine::yolo();
+    engine.tables = engine.tables.replace("threshold = 0.5", "threshold = 0.3");
+    engine.graph = Graph::with_image();
+    let graph = &mut engine.graph;
+    let side = 8;
+    let cells = (WIDTH / 8) * (HEIGHT / 8);
+    graph.nodes("AveragePool", &["image"], &["cells"], &[("kernel_shape", &[side, side]), ("strides", &[side, side])]);
+    // grasper: blue − 0.75 red; polyp: red alone.
+    graph.constant("w", &[2, 3, 1, 1], &[-15.0, 0.0, 20.0, 10.0, 0.0, 0.0]);
+    graph.constant("b", &[2], &[0.0, -4.0]);
+    graph.node("Conv", &["cells", "w", "b"], &["of_cells"], &[]);
+    graph.numbers("shape", &[1, 2, cells as i64]);
+    graph.node("Reshape", &["of_cells", "shape"], &["raw"], &[]);
+    graph.node("Sigmoid", &["raw"], &["scores"], &[]);
+    let boxes: Vec<f32> = (0..4 * cells)
+        .map(|i| match (i / cells, i % cells) {
+            (0, cell) => (cell % (WIDTH / 8)) as f32 * 8.0 + 4.0,
+            (1, cell) => (cell / (WIDTH / 8)) as f32 * 8.0 + 4.0,
+            _ => 16.0,
+        })
+        .collect();
+    graph.constant("boxes", &[1, 4, cells], &boxes);
+    graph.node("Concat", &["boxes", "scores"], &["output0"], &[("axis", 1)]);
+    graph.output("output0", &format!("1 6 {cells}"));
+    engine
+}
+
+#[test]
+fn a_detector_gives_tracks_with_boxes_and_findings_in_the_scene_stream() {
+    let (_run, scenes) = scenes(&detector());
+    let of = |key: &str| scenes.iter().flat_map(|scene| scene[key].as_array().unwrap().clone()).collect::<Vec<_>>();
+    for (key, class) in [("tracks", "grasper"), ("findings", "polyp")] {
+        let all = of(key);
+        assert!(all.len() >= scenes.len() / 2, "{} {key} in {} scenes", all.len(), scenes.len());
+        for one in &all {
+            assert_eq!(one["class"], class);
+            let side = |i: usize| one["box"][i].as_f64().unwrap();
+            assert!(0.0 <= side(0) && side(0) < side(2) && side(2) <= 640.0, "{one}");
+            assert!(0.0 <= side(1) && side(1) < side(3) && side(3) <= 384.0, "{one}");
+            assert!(one["id"].is_u64() && (0.0..=1.0).contains(&one["confidence"].as_f64().unwrap()));
+        }
+    }
+    assert!(scenes.iter().all(|scene| scene["reset"].is_null() && scene["frame_classes"].as_array().unwrap().is_empty()));
+}
+
+#[test]
+fn a_recurrent_engine_says_in_the_scene_stream_when_it_began_anew() {
+    let (run, scenes) = scenes(&TestEngine::recurrent());
+    assert_eq!(scenes[0]["reset"], "start");
+    let resets = scenes.iter().filter(|scene| !scene["reset"].is_null()).count();
+    assert!(resets < scenes.len() / 2, "{resets} of {} scenes begin anew", scenes.len());
+    assert!(scenes.iter().any(|scene| scene["frame_classes"][0]["class"] == "smoke"));
+    assert_eq!(run.report()["engines"][0]["heads"][0], "frame-class");
+}
+
+#[test]
+fn weights_beside_the_model_and_half_precision_run_under_the_workers_sandbox() {
+    let (_run, scenes) = scenes(&TestEngine::maps().with_external("model.onnx.data").in_half_precision().with_free_sides());
+    assert!(scenes.iter().any(|scene| !scene["tissues"].as_array().unwrap().is_empty()));
+}
+
+#[test]
+fn an_engine_that_cannot_run_is_refused_before_the_first_frame() {
+    let mut engine = TestEngine::maps();
+    engine.tables += &head("frame-class", "phase", "softmax", &["preparation", "clipping and cutting"]);
+    let engines = folder(&engine);
+    let run = Run::new(&["--source", SIM, "--frames", "10", "--engines", text(engines.path())]);
+    assert_eq!(run.output.status.code(), Some(1), "{}", run.stderr());
+    for part in ["test-cpu", "frame-class head (output 'phase')", "'instrument', 'tissue'"] {
+        assert!(run.stderr().contains(part), "{part} is not in: {}", run.stderr());
+    }
+    assert!(run.left().is_empty(), "{:?}", run.left());
+    let output = keyhole().args(["engine", "verify", text(&engines.path().join("test-cpu"))]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn info_and_verify_tell_heads_shapes_states_and_external_files() {
+    let told = |engine: &TestEngine, verb: &str| {
+        let engines = folder(engine);
+        let output = keyhole().args(["engine", verb, text(&engines.path().join("test-cpu"))]).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let cases: [(TestEngine, &[&str]); 3] = [
+        (TestEngine::yolo_with_masks(), &["detection-yolo: grasper, polyp", "'output0' float32[1×8×60]", "'output1' float32[1×2×24×40]"]),
+        (TestEngine::recurrent(), &["'sum_out' is fed back into 'sum_in'", "250 ms", "'sum_in' float32[1×1]: state"]),
+        (TestEngine::maps().with_external("w.bin").in_half_precision(), &["external  'w.bin'", "'image' float16[1×3×48×80]: input"]),
+    ];
+    for (engine, parts) in cases {
+        let info = told(&engine, "info");
+        for part in parts {
+            assert!(info.contains(part), "{part} is not in: {info}");
+        }
+    }
+    let verified = told(&TestEngine::maps().with_external("w.bin"), "verify");
+    assert!(verified.contains("external 'w.bin'") && verified.contains("tissue"), "{verified}");
+}

@@ -1,0 +1,144 @@
+//! Live sources end to end: lost, frozen, black, stereo; what is attached.
+
+use crate::support::{Run, assert_balanced, keyhole, root, shared};
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+struct Server {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Server {
+    /// Waits until a client has been told that pictures come.
+    fn await_client(&mut self) {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        assert_eq!(line, "playing\n");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An RTSP server and its port; None where it is not installed.
+fn rtsp(test: &str, port: u16) -> Option<(Server, u16)> {
+    let description = "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=320,height=240,framerate=30/1 ! \
+        x264enc tune=zerolatency speed-preset=ultrafast threads=1 key-int-max=30 ! rtph264pay name=pay0 config-interval=-1";
+    let script = root().join("tests/servers/rtsp.py");
+    let mut child =
+        Command::new("/usr/bin/python3").arg(script).args([&port.to_string(), description]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    lines.read_line(&mut line).unwrap();
+    let server = Server { child, lines };
+    let Ok(port) = line.trim().parse() else {
+        println!("SKIPPED {test}: no RTSP server here (hw/install.sh test installs it)");
+        return None;
+    };
+    Some((server, port))
+}
+
+fn reasons(report: &Value, signal: &str) -> Vec<String> {
+    let states = report["states"].as_array().unwrap().iter().filter(|state| state["signal"] == signal);
+    states.map(|state| state["reason"].as_str().unwrap().to_owned()).collect()
+}
+
+fn alarms(report: &Value, code: &str) -> usize {
+    report["alarms"].as_array().unwrap().iter().filter(|alarm| alarm["code"] == code).count()
+}
+
+#[test]
+fn a_camera_that_is_unplugged_is_lost_and_comes_back_without_a_restart() {
+    let Some((mut server, port)) = rtsp("a_camera_that_is_unplugged", 0) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report.json");
+    let uri = format!("rtsp://127.0.0.1:{port}/scope");
+    let mut run = keyhole();
+    run.args(["run", "--display", "headless", "--overlay", "off", "--frames", "240", "--source", &uri, "--report"]).arg(&report);
+    let mut run = run.stderr(Stdio::null()).spawn().unwrap();
+    server.await_client();
+    // A second or so of pictures, out of the eight that the run asks for.
+    std::thread::park_timeout(Duration::from_secs(1));
+    drop(server);
+    let (_server, _) = rtsp("a_camera_that_is_unplugged", port).unwrap();
+    assert!(run.wait().unwrap().success());
+    let report: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+    assert_balanced(&report);
+    assert_eq!(report["source"]["uri"], uri);
+    let lost = reasons(&report, "lost");
+    assert!(lost.iter().any(|reason| reason.contains(&uri) || reason.contains("no picture for")), "{}", report["states"]);
+    assert!(reasons(&report, "live").iter().any(|reason| reason.contains("is back after")), "{}", report["states"]);
+    assert!(alarms(&report, "SIGNAL-LOST") >= 1, "{}", report["alarms"]);
+}
+
+#[test]
+fn a_picture_that_does_not_live_is_said_and_carries_no_overlay() {
+    let frozen = "gst:videotestsrc is-live=true pattern=checkers-8 ! video/x-raw,format=NV12,width=320,height=240,framerate=30/1";
+    let run = Run::new(&["--source", frozen, "--frames", "45", "--timeline", "{}/t.jsonl"]);
+    let report = run.report();
+    assert!(reasons(&report, "frozen").iter().any(|reason| reason.contains("repeats one picture")), "{}", report["states"]);
+    assert_eq!(alarms(&report, "SIGNAL-FROZEN"), 1);
+    let last = run.lines("t.jsonl").pop().unwrap();
+    assert!(last["scene_frame"].is_null(), "{last}");
+    // The same as a recording is a still picture, and shown as what it is.
+    let still = frozen.replace("is-live=true", "is-live=false");
+    let report = Run::new(&["--source", &still, "--frames", "45"]).report();
+    assert_eq!((reasons(&report, "frozen").len(), alarms(&report, "SIGNAL-FROZEN")), (0, 0), "{}", report["states"]);
+    assert!(reasons(&report, "live").iter().any(|reason| reason.contains("repeats one picture")));
+}
+
+#[test]
+fn black_is_named() {
+    // Noise in the dark: it lives, and shows nothing.
+    let black = "gst:videotestsrc is-live=true pattern=snow ! video/x-raw,format=I420 ! videobalance brightness=-1 contrast=0.05 ! \
+        videoconvert ! video/x-raw,format=NV12,width=320,height=240,framerate=30/1";
+    let report = Run::new(&["--source", black, "--frames", "60", "--overlay", "off"]).report();
+    assert!(reasons(&report, "black").iter().any(|reason| reason.contains("black")), "{}", report["states"]);
+    assert_eq!(alarms(&report, "SIGNAL-BLACK"), 1);
+}
+
+#[test]
+fn one_eye_of_a_stereo_picture_is_analysed() {
+    let Some(clip) = shared("one_eye_of_a_stereo_picture_is_analysed", "clips/laparoscopy-720p25.mp4") else { return };
+    // Two wide views stand in for the scope's two eyes.
+    let source = format!("{}?stereo=side-by-side&eye=right", clip.to_str().unwrap());
+    let run = Run::new(&["--source", &source, "--frames", "60", "--scenes", "{}/s.jsonl"]);
+    let report = run.report();
+    assert_eq!((&report["source"]["width"], &report["frames"]["dropped_capture"]), (&1280.into(), &0.into()));
+    let scenes = run.lines("s.jsonl");
+    assert!(scenes.len() > 10);
+    let boxes: Vec<f64> =
+        scenes.iter().flat_map(|scene| scene["tracks"].as_array().unwrap().iter().map(|track| track["box"][0].as_f64().unwrap())).collect();
+    assert!(boxes.iter().all(|&x0| x0 >= 600.0), "{boxes:?}");
+    let found = scenes.iter().filter(|scene| !scene["tissues"].as_array().unwrap().is_empty()).count();
+    assert!(found > scenes.len() / 2, "nothing was analysed");
+}
+
+#[test]
+fn what_is_attached_is_listed() {
+    let output = keyhole().arg("sources").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains("rtsp://HOST:554/PATH"), "{text}");
+    assert!(text.contains("--source '") || (text.contains("Looked for") && text.contains("/dev/video*")), "{text}");
+    let output = keyhole().args(["sources", "--json"]).output().unwrap();
+    assert!(serde_json::from_slice::<Value>(&output.stdout).unwrap().is_array());
+    let preview = keyhole().args(["sources", "--preview", crate::support::SMALL_SIM, "--seconds", "1"]).output().unwrap();
+    let said = String::from_utf8_lossy(&preview.stderr).into_owned();
+    assert!(preview.status.success() && said.contains("displayed"), "{said}");
+}
+
+#[test]
+fn absent_devices_are_refused_with_what_to_do() {
+    for (source, word) in [("v4l2:/dev/video77", "keyhole sources"), ("decklink:0", "driver"), ("rtsp://127.0.0.1:9/x", "network")] {
+        let output = keyhole().args(["run", "--display", "headless", "--source", source]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && said.contains(source) && said.contains(word), "{said}");
+    }
+}
