@@ -6,6 +6,7 @@ use super::findings::FindingFollower;
 use super::flow::Flow;
 use super::heads::Heads;
 use super::look::{Look, Shown};
+use super::shrunk::Shrunk;
 use super::tracker::Tracker;
 use crate::infer::{self, Engine, FrameView, InferError, InputSpec, LockedEngine, Preprocess, Stamps};
 use crate::scene::{AnalysisTimes, Scene, Trust};
@@ -22,8 +23,8 @@ pub struct Analyser {
     findings: FindingFollower,
     tracker: Tracker,
     looks: Vec<Look>,
+    shrunk: Shrunk,
     camera: Camera,
-    flow: Flow,
 }
 
 /// Findings and frame classes of an engine that remembers nothing itself are forgotten after this long.
@@ -38,8 +39,8 @@ impl Analyser {
         let max_gap_ms = engine.max_gap_ms().or(heads.has_memory().then_some(MAX_GAP_MS));
         let continuity = max_gap_ms.map(|ms| Continuity::new(ms, input.clone()));
         let findings = FindingFollower::default();
-        let (tracker, looks, camera, flow) = (Tracker::default(), Vec::new(), Camera::default(), Flow::default());
-        Ok(Analyser { engine, input, preprocess, heads, continuity, findings, tracker, looks, camera, flow })
+        let (tracker, looks, shrunk, camera) = (Tracker::default(), Vec::new(), Shrunk::default(), Camera::default());
+        Ok(Analyser { engine, input, preprocess, heads, continuity, findings, tracker, looks, shrunk, camera })
     }
 
     /// Forgets what was followed: the next frame belongs to another stream (or is a picture on its own).
@@ -47,8 +48,7 @@ impl Analyser {
         self.forget_frames();
         self.continuity.iter_mut().for_each(Continuity::forget);
         self.tracker = Tracker::default();
-        self.camera = Camera::default();
-        self.flow = Flow::default();
+        self.shrunk = Shrunk::default();
     }
 
     fn forget_frames(&mut self) {
@@ -82,10 +82,10 @@ impl Analyser {
         let findings = self.findings.step(&seen.findings);
         let picture = picture.map(|side| side as u32);
         let shown = Shown { input: self.engine.input_mut(), spec: &self.input, fit, picture };
-        if let Some(shift) = self.camera.shift(shown.input, &self.input, &decoded.mask) {
+        self.shrunk.show(shown.input, &self.input);
+        if let Some(shift) = self.camera.shift(&self.shrunk.quarter, &decoded.mask) {
             self.tracker.compensate(shift, stamps.capture_ns, picture);
         }
-        self.flow.show(&shown);
         self.looks.clear();
         self.looks.extend(decoded.instruments.iter().map(|detection| shown.look(detection, &decoded.mask)));
         let tracks = if decoded.frame_state == Trust::Unknown {
@@ -93,7 +93,7 @@ impl Analyser {
             Vec::new()
         } else {
             let tracks = self.tracker.step_with(decoded.instruments, &self.looks, stamps.capture_ns, picture);
-            self.tracker.refine(&self.flow, &decoded.mask, picture, tracks)
+            self.tracker.refine(&Flow::new(&self.shrunk.half, &shown), &decoded.mask, picture, tracks)
         };
         let times = AnalysisTimes {
             preprocess_ns: (preprocessed - start).as_nanos() as u64,

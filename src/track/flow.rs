@@ -2,8 +2,8 @@
 //! Iterated least squares on brightness (Lucas and Kanade 1981) in the network's input, on the instrument's own pixels.
 
 use super::look::Shown;
+use super::shrunk::Pair;
 use crate::base::ids::ClassId;
-use crate::infer::TensorLayout;
 use crate::scene::ClassMask;
 
 const ROUNDS: usize = 6;
@@ -17,13 +17,10 @@ const FAR: f32 = 5.0;
 /// Standard deviation of brightness that is expected beside noise, levels: light changes as things move.
 const LIGHT: f32 = 2.0;
 
-/// Two frames at half the input's resolution.
-#[derive(Debug, Default)]
-pub struct Flow {
-    width: usize,
-    height: usize,
-    before: Vec<f32>,
-    now: Vec<f32>,
+/// Two frames at half the input's resolution, and how the picture lies in them.
+#[derive(Debug, Clone, Copy)]
+pub struct Flow<'a> {
+    half: &'a Pair,
     /// Samples a pixel of the captured picture, each way, and where the picture begins in them.
     scale: [f32; 2],
     start: [f32; 2],
@@ -47,45 +44,23 @@ impl Moved {
     }
 }
 
-impl Flow {
-    /// Takes in the next frame's input.
-    pub fn show(&mut self, shown: &Shown<'_>) {
-        let (w, h) = (shown.spec.width as usize, shown.spec.height as usize);
-        let (width, height) = (w / 2, h / 2);
-        std::mem::swap(&mut self.before, &mut self.now);
-        self.now.clear();
-        self.now.resize(width * height, 0.0);
-        if self.before.len() != self.now.len() || self.width != width {
-            self.before.clear();
-        }
-        (self.width, self.height) = (width, height);
-        for channel in 0..3 {
-            let gain = 85.0 * shown.spec.std[channel] / 4.0;
-            let offset = 85.0 * shown.spec.mean[channel];
-            for (y, row) in self.now.chunks_exact_mut(width).enumerate() {
-                for (x, now) in row.iter_mut().enumerate() {
-                    let at = |x: usize, y: usize| match shown.spec.layout {
-                        TensorLayout::Nchw => shown.input[(channel * h + y) * w + x],
-                        TensorLayout::Nhwc => shown.input[(y * w + x) * 3 + channel],
-                    };
-                    *now += (at(2 * x, 2 * y) + at(2 * x + 1, 2 * y) + at(2 * x, 2 * y + 1) + at(2 * x + 1, 2 * y + 1)) * gain + offset;
-                }
-            }
-        }
+impl<'a> Flow<'a> {
+    /// `half`: of what is `shown`.
+    pub fn new(half: &'a Pair, shown: &Shown<'_>) -> Self {
         let fit = [[shown.fit.x, shown.fit.width], [shown.fit.y, shown.fit.height]];
-        self.scale = [0, 1].map(|i| fit[i][1] as f32 / 2.0 / shown.picture[i] as f32);
-        self.start = [0, 1].map(|i| fit[i][0] as f32 / 2.0);
+        let scale = [0, 1].map(|i| fit[i][1] as f32 / shown.picture[i] as f32 / 2.0);
+        Flow { half, scale, start: fit.map(|[start, _]| start as f32 / 2.0) }
     }
 
     /// How what is now within `reach` of `centre` has moved since the frame before, if that was about `guess`; all in pixels of
     /// the captured picture. Only pixels count that the mask gives to `class`.
     pub fn at(&self, centre: [f32; 2], reach: f32, guess: [f32; 2], picture: [u32; 2], mask: &ClassMask, class: ClassId) -> Option<Moved> {
-        if self.before.is_empty() {
+        if self.half.before.is_empty() {
             return None;
         }
         let middle = [0, 1].map(|i| centre[i] * self.scale[i] + self.start[i] - 0.5);
         let half = [0, 1].map(|i| reach * self.scale[i]);
-        let sides = [self.width, self.height];
+        let sides = [self.half.width, self.half.height];
         let range = |i: usize| {
             let from = (middle[i] - half[i]).max(1.0) as usize;
             from..((middle[i] + half[i]).max(0.0) as usize + 1).min(sides[i] - 1)
@@ -109,7 +84,7 @@ impl Flow {
                     if !is_own(x, y) {
                         continue;
                     }
-                    let here = self.now[y * self.width + x];
+                    let here = self.half.now[y * self.half.width + x];
                     let Some((value, gx, gy)) = self.sample(x as f32 - shift[0], y as f32 - shift[1]) else { continue };
                     let off = here - value;
                     // Far outliers are shine and what lies under the edge.
@@ -156,14 +131,15 @@ impl Flow {
 
     /// Value and gradient of the frame before between its samples; None outside.
     fn sample(&self, x: f32, y: f32) -> Option<(f32, f32, f32)> {
-        let inside = x >= 1.0 && y >= 1.0 && x < (self.width - 2) as f32 && y < (self.height - 2) as f32;
+        let Pair { width, height, before, .. } = self.half;
+        let inside = x >= 1.0 && y >= 1.0 && x < (width - 2) as f32 && y < (height - 2) as f32;
         if !inside {
             return None;
         }
         let (ix, iy) = (x as usize, y as usize);
         let (fx, fy) = (x - ix as f32, y - iy as f32);
-        let at = iy * self.width + ix;
-        let [a, b, c, d] = [at, at + 1, at + self.width, at + self.width + 1].map(|at| self.before[at]);
+        let at = iy * width + ix;
+        let [a, b, c, d] = [at, at + 1, at + width, at + width + 1].map(|at| before[at]);
         let (top, bottom) = (a + (b - a) * fx, c + (d - c) * fx);
         let gx = (b - a) * (1.0 - fy) + (d - c) * fy;
         Some((top + (bottom - top) * fy, gx, bottom - top))
@@ -173,7 +149,8 @@ impl Flow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::infer::{ColourOrder, Fit, InputSpec, Resize};
+    use crate::infer::{ColourOrder, Fit, InputSpec, Resize, TensorLayout};
+    use crate::track::shrunk::Shrunk;
 
     fn spec() -> InputSpec {
         let (mean, std) = ([0.4, 0.5, 0.6], [0.2, 0.25, 0.3]);
@@ -198,12 +175,13 @@ mod tests {
     }
 
     fn flow(dx: f32, dy: f32, striped: bool, guess: [f32; 2]) -> Option<Moved> {
-        let (spec, mut flow) = (spec(), Flow::default());
+        let (spec, mut shrunk) = (spec(), Shrunk::default());
         let picture = [640, 384];
         let fit = Fit { x: 0, y: 0, width: 320, height: 192 };
-        for data in [input(0.0, 0.0, striped), input(dx, dy, striped)] {
-            flow.show(&Shown { input: &data, spec: &spec, fit, picture });
-        }
+        let [before, now] = [input(0.0, 0.0, striped), input(dx, dy, striped)];
+        shrunk.show(&before, &spec);
+        shrunk.show(&now, &spec);
+        let flow = Flow::new(&shrunk.half, &Shown { input: &now, spec: &spec, fit, picture });
         let ids = (0..320 * 192).map(|i| if (104..176).contains(&(i % 320)) && (64..126).contains(&(i / 320)) { 13 } else { 2 }).collect();
         flow.at([280.0, 190.0], 50.0, guess, picture, &ClassMask { width: 320, height: 192, ids }, ClassId(13))
     }
@@ -228,9 +206,10 @@ mod tests {
 
     #[test]
     fn one_frame_alone_says_nothing() {
-        let (spec, mut flow, data) = (spec(), Flow::default(), input(0.0, 0.0, false));
+        let (spec, mut shrunk, data) = (spec(), Shrunk::default(), input(0.0, 0.0, false));
         let fit = Fit { x: 0, y: 0, width: 320, height: 192 };
-        flow.show(&Shown { input: &data, spec: &spec, fit, picture: [640, 384] });
+        shrunk.show(&data, &spec);
+        let flow = Flow::new(&shrunk.half, &Shown { input: &data, spec: &spec, fit, picture: [640, 384] });
         let mask = ClassMask { width: 1, height: 1, ids: vec![13] };
         assert!(flow.at([280.0, 190.0], 50.0, [0.0; 2], [640, 384], &mask, ClassId(13)).is_none());
     }

@@ -21,11 +21,13 @@ mod memory;
 mod outline;
 mod regions;
 mod shape;
+mod shrunk;
 mod split;
 mod stillness;
 mod tracker;
 
 pub use analyser::Analyser;
 pub use decode::{Decoded, Decoder, Detection};
+pub use heads::Detector;
 pub use split::Expected;
 pub use tracker::Tracker;

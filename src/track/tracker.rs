@@ -71,6 +71,8 @@ pub struct Tracker {
     camera_velocity: [f32; 2],
     /// Between the last two frames.
     last_step_s: Option<f32>,
+    /// The picture's larger side, px.
+    side: f32,
 }
 
 impl Tracker {
@@ -85,7 +87,7 @@ impl Tracker {
     pub fn step_with(&mut self, detections: Vec<Detection>, looks: &[Look], capture_ns: u64, picture: [u32; 2]) -> Vec<Track> {
         let side = picture[0].max(picture[1]) as f32;
         let dt_s = self.last_ns.map_or(0.0, |last| capture_ns.saturating_sub(last) as f32 / 1e9).min(MAX_STEP_S);
-        self.last_ns = Some(capture_ns);
+        (self.last_ns, self.side) = (Some(capture_ns), side);
         self.last_step_s = (dt_s > 0.0 && dt_s < MAX_STEP_S).then_some(dt_s);
         self.give_up(capture_ns, picture);
         self.memory.age(capture_ns);
@@ -147,13 +149,13 @@ impl Tracker {
         tracks
     }
 
-    /// A detection of a track. Where it shows only a piece, the track is there, and nothing more is learned.
+    /// A detection of a track.
     fn take_in(&mut self, row: usize, detection: &Detection, look: &Look, capture_ns: u64, side: f32) {
         let track = &mut self.followed[row];
         if track.is_whole(detection, capture_ns, side) {
             track.update(detection, look, capture_ns, side);
         } else {
-            track.seen_ns = capture_ns;
+            track.glimpse(detection, capture_ns);
         }
     }
 
@@ -187,7 +189,7 @@ impl Tracker {
 
     /// Told after `step`: how the picture itself has moved where the tips are, which is known more exactly than how masks
     /// have. Gives the tracks their velocities anew.
-    pub fn refine(&mut self, flow: &Flow, mask: &ClassMask, picture: [u32; 2], mut tracks: Vec<Track>) -> Vec<Track> {
+    pub fn refine(&mut self, flow: &Flow<'_>, mask: &ClassMask, picture: [u32; 2], mut tracks: Vec<Track>) -> Vec<Track> {
         let side = picture[0].max(picture[1]) as f32;
         for track in &mut tracks {
             let Some(followed) = self.followed.iter_mut().find(|followed| followed.id == Some(track.id) && followed.is_fresh()) else {
@@ -220,9 +222,15 @@ impl Tracker {
         self.followed.iter().filter(is_known).filter_map(move |track| Some(Expected { tip: track.tip_after(dt_s)?, axis: track.axis()? }))
     }
 
-    /// Instruments that left the picture in the last seconds, the newest first: where they were last seen at its rim.
+    /// Instruments that left the picture in the last seconds, the newest first: where they were last seen at its rim. Where one is
+    /// seen coming in at that very place nothing is said to have left.
     pub fn departed(&self) -> Vec<Departed> {
-        self.memory.departed()
+        let mut departed = self.memory.departed();
+        departed.retain(|departed| {
+            let fills = |track: &Followed| track.id.is_some() && distance(track.last.foot, departed.at) <= SAME_FOOT * self.side;
+            !self.followed.iter().any(fills)
+        });
+        departed
     }
 
     /// What has not been seen for too long is lost.
