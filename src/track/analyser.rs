@@ -9,7 +9,7 @@ use super::look::{Look, Shown};
 use super::shrunk::Shrunk;
 use super::tracker::Tracker;
 use crate::infer::{self, Engine, FrameView, InferError, InputSpec, LockedEngine, Preprocess, Stamps};
-use crate::scene::{AnalysisTimes, Scene, Trust};
+use crate::scene::{AnalysisTimes, Scene, Spare, Trust};
 use std::time::Instant;
 
 /// An engine at work on one stream of frames.
@@ -25,6 +25,7 @@ pub struct Analyser {
     looks: Vec<Look>,
     shrunk: Shrunk,
     camera: Camera,
+    spare: Spare,
 }
 
 /// Findings and frame classes of an engine that remembers nothing itself are forgotten after this long.
@@ -40,7 +41,8 @@ impl Analyser {
         let continuity = max_gap_ms.map(|ms| Continuity::new(ms, input.clone()));
         let findings = FindingFollower::default();
         let (tracker, looks, shrunk, camera) = (Tracker::default(), Vec::new(), Shrunk::default(), Camera::default());
-        Ok(Analyser { engine, input, preprocess, heads, continuity, findings, tracker, looks, shrunk, camera })
+        let spare = Spare::default();
+        Ok(Analyser { engine, input, preprocess, heads, continuity, findings, tracker, looks, shrunk, camera, spare })
     }
 
     /// Forgets what was followed: the next frame belongs to another stream (or is a picture on its own).
@@ -49,6 +51,11 @@ impl Analyser {
         self.continuity.iter_mut().for_each(Continuity::forget);
         self.tracker = Tracker::default();
         self.shrunk = Shrunk::default();
+    }
+
+    /// A scene that nobody needs any more: its memory serves the next one.
+    pub fn keep(&mut self, scene: Scene) {
+        self.spare.keep(scene);
     }
 
     fn forget_frames(&mut self) {
