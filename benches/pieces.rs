@@ -19,7 +19,7 @@ use keyhole::overlay::host::{Target, compose_again, compose_full};
 use keyhole::overlay::paint::Painter;
 use keyhole::overlay::style::Style;
 use keyhole::overlay::{Layer, OverlayMode, Rect};
-use keyhole::scene::{Scene, Track};
+use keyhole::scene::{Scene, Spare, Track};
 use keyhole::store::Engines;
 use keyhole::track::{Analyser, Decoder, Detector, Tracker};
 use std::hint::black_box;
@@ -159,9 +159,13 @@ fn scenes(criterion: &mut Criterion) {
         })
     });
     bytes.clear();
+    let mut spare = Spare::default();
     keyhole::link::encode_scene(&said.scene, &mut bytes).expect("a scene of the analyser");
     group.bench_function(format!("decode {} bytes", bytes.len()), |bencher| {
-        bencher.iter(|| keyhole::link::decode_scene(black_box(&bytes)));
+        bencher.iter(|| {
+            let read = keyhole::link::decode_scene(black_box(&bytes), &mut spare);
+            spare.keep(read.expect("what was encoded"));
+        });
     });
     group.finish();
     overlay(criterion, &said);
