@@ -137,9 +137,9 @@ impl Point {
             let total = v + deviation * deviation;
             let (gain, velocity_gain) = (c / total, v / total);
             belief.covariance = [p - gain * c, (1.0 - velocity_gain) * c, (1.0 - velocity_gain) * v];
-            for i in 0..2 {
-                self.position[i] += gain * surprise * direction[i];
-                self.velocity[i] += velocity_gain * surprise * direction[i];
+            for (i, part) in direction.into_iter().enumerate() {
+                self.position[i] += gain * surprise * part;
+                self.velocity[i] += velocity_gain * surprise * part;
             }
         }
     }
