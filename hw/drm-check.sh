@@ -76,8 +76,6 @@ cp -r cache /tmp/
 # Asks the host for a picture of the screen.
 picture() { touch "want-\$1"; until [ -e "have-\$1" ]; do sleep 0.1; done; }
 run() { timeout 150 "$keyhole" run --display drm --overlay off "\$@"; }
-# Waits for this many stills.
-stills() { until [ "\$(ls | grep -c "^\$1-0.*png\$")" -ge "\$2" ]; do sleep 0.2; kill -0 \$! 2>/dev/null || return; done; }
 for i in \$(seq 100); do [ -e /dev/dri/card0 ] && break; sleep 0.1; done
 status=\$(echo /sys/class/drm/card0-*/status)
 sort -u \${status%status}modes >modes
@@ -85,8 +83,8 @@ echo 0 >/sys/class/graphics/fbcon/cursor_blink
 printf 'the console, as it was' >/dev/tty1
 sleep 1
 picture console-before
-run --source '$scaled' --frames 120 --report scaled.json --snapshot scaled.png --snapshot-at \$(seq -s, 119) >scaled.txt 2>&1 &
-stills scaled 5
+run --source '$scaled' --frames 220 --report scaled.json --snapshot scaled.png --snapshot-at \$(seq -s, 219) >scaled.txt 2>&1 &
+sleep 14
 picture scaled
 run --source '$scaled' --frames 3 >taken.txt 2>&1; echo \$? >>taken.txt
 cut -d' ' -f1 /proc/uptime >unplugged; echo off >\$status
@@ -98,12 +96,12 @@ wait; echo \$? >scaled.exit
 sleep 0.5
 picture console-after
 run --monitor HDMI-9 --source '$scaled' --frames 3 >monitor.txt 2>&1; echo \$? >>monitor.txt
-run --source '$whole' --frames 60 --report whole.json --snapshot whole.png --snapshot-at \$(seq -s, 59) >whole.txt 2>&1 &
-stills whole 5
+run --source '$whole' --frames 70 --report whole.json --snapshot whole.png --snapshot-at \$(seq -s, 69) >whole.txt 2>&1 &
+sleep 12
 picture whole
 wait
-run --source '$scaled' --frames 10000 --snapshot killed.png --snapshot-at 3 >killed.txt 2>&1 &
-stills killed 1
+run --source '$scaled' --frames 10000 >killed.txt 2>&1 &
+sleep 10
 kill -9 \$(pidof keyhole) 2>/dev/null
 sleep 1.5
 picture console-killed

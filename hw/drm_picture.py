@@ -124,7 +124,7 @@ def judge(folder):
     for name in ("console-after", "console-killed"):
         check(f"{name} is the console as it was", read_ppm(folder / f"{name}.ppm") == before, "the same" )
 
-    for run, frames in (("scaled", 120), ("whole", 60)):
+    for run, frames in (("scaled", 220), ("whole", 70)):
         report = json.loads(text(f"{run}.json") or "{}")
         if not report:
             check(f"the report of '{run}'", False, text(f"{run}.txt"))

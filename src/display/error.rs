@@ -41,6 +41,8 @@ pub enum DisplayError {
         "{path} is not ours to use ({source}): X, Wayland or another program shows pictures through it; end that, or use --display window there"
     )]
     CardTaken { path: String, source: std::io::Error },
+    #[error("no monitor is connected to {path}: plug one in and switch it on, or use --display headless")]
+    NothingPluggedIn { path: String },
     #[error("the monitor {monitor} offers no mode that its card can show: check cable and monitor, or choose another with --monitor")]
     NoMode { monitor: String },
     #[error("{path}: {what} failed ({source}): check the kernel's log for the card's driver, or use another --display")]
@@ -66,6 +68,7 @@ impl DisplayError {
             | DisplayError::NoCard { .. }
             | DisplayError::CardRefused { .. }
             | DisplayError::CardTaken { .. }
+            | DisplayError::NothingPluggedIn { .. }
             | DisplayError::NoMode { .. }
             | DisplayError::Kms { .. }
             | DisplayError::Memory { .. }

@@ -126,6 +126,9 @@ impl Card {
                 Monitor { name: info.to_string(), position: (0, 0), size: (size.0.into(), size.1.into()) }
             })
             .collect();
+        if monitors.is_empty() && wanted.monitor.is_none() {
+            return Err(DisplayError::NothingPluggedIn { path: self.path.clone() });
+        }
         let first = MonitorChoice::Index(0);
         let info = connectors[monitors::choose(&monitors, wanted.monitor.as_ref().unwrap_or(&first))?];
         let name: Arc<str> = info.to_string().into();

@@ -68,19 +68,16 @@ impl Keeper {
             if is_there && is_lit && !is_another && !is_asked {
                 continue;
             }
-            // Said before anything is done about it, which takes time; the display thread leaves the monitor alone from here.
             let trouble = if is_there { Trouble::Dark } else { Trouble::Unplugged };
-            if !is_there || !is_lit || is_asked {
+            if !is_there || is_asked {
+                // Said before anything is done about it, which takes time.
                 post.tell(&mut watch, self.clock.now_ns(), self.reading(Some(trouble)));
             }
+            // The display thread leaves the monitor alone from here.
             post.hold();
-            is_lit = false;
-            if (is_there || is_news || looks.is_multiple_of(LOOKS_ELSEWHERE)) && self.light() {
-                is_lit = true;
-                post.tell(&mut watch, self.clock.now_ns(), self.reading(None));
-            } else if is_there && is_another {
-                post.tell(&mut watch, self.clock.now_ns(), self.reading(Some(trouble)));
-            }
+            is_lit = (is_there || is_news || looks.is_multiple_of(LOOKS_ELSEWHERE)) && self.light();
+            let reading = self.reading(Some(trouble).filter(|_| !is_lit));
+            post.tell(&mut watch, self.clock.now_ns(), reading);
         }
     }
 

@@ -23,14 +23,19 @@ use crate::display::{DisplayError, Output, OutputInfo, Picture, PresentedView, R
 use crate::overlay::Layer;
 use std::sync::Arc;
 
+/// A flip's stamp lies ahead by less than this.
+const AHEAD_NS: u64 = 20_000_000;
+
 pub struct KmsOutput {
     clock: Arc<dyn Clock>,
     timeout_ns: u64,
     card: Arc<Card>,
     console: Option<Console>,
     adapter: String,
-    /// None: what was lit is broken, and the monitor thread lights it anew.
-    scanout: Option<Scanout>,
+    scanout: Scanout,
+    /// What was lit does not take pictures any more; the monitor thread lights it anew. It is kept until then: to give back
+    /// buffers that may be on the screen takes long.
+    is_broken: bool,
     handover: Arc<Handover>,
     monitor: MonitorLink,
     /// None: the card's driver knows no refresh of its own.
@@ -60,7 +65,8 @@ impl KmsOutput {
             card,
             console,
             adapter,
-            scanout: Some(scanout),
+            scanout,
+            is_broken: false,
             handover,
             monitor,
             refresh,
@@ -76,7 +82,7 @@ impl KmsOutput {
             if let Some(refresh) = &mut self.refresh {
                 refresh.rate = scanout.plan.offer.rate;
             }
-            self.scanout = Some(scanout);
+            (self.scanout, self.is_broken) = (scanout, false);
         }
     }
 }
@@ -114,8 +120,8 @@ impl Output for KmsOutput {
         self.has_shown = false;
         let changed = self.canvas.compose(picture, layers, &mut self.data)?;
         self.has_shown = true;
-        let scanout = self.scanout.as_mut().filter(|_| !is_gone);
-        let flip = scanout.map(|scanout| {
+        let flip = (!is_gone && !self.is_broken).then(|| {
+            let scanout = &mut self.scanout;
             scanout.note(changed, !matches!(picture, Picture::Again(_)), size);
             scanout.write(&Composed { data: &self.data, size });
             let composed_ns = self.clock.now_ns();
@@ -123,22 +129,27 @@ impl Output for KmsOutput {
         });
         let composed_ns = flip.as_ref().map_or_else(|| self.clock.now_ns(), |(composed_ns, _)| *composed_ns);
         let flip_ns = match flip {
-            Some((_, Flip::Done(flip_ns))) => Some(flip_ns).filter(|&ns| (composed_ns..=self.clock.now_ns()).contains(&ns)),
+            Some((_, Flip::Done(stamp_ns))) => {
+                let now_ns = self.clock.now_ns();
+                // A card may stamp the first line that is scanned out, which lies a little ahead.
+                let flip_ns = Some(stamp_ns).filter(|stamp_ns| (composed_ns..now_ns + AHEAD_NS).contains(stamp_ns));
+                self.refresh.iter_mut().for_each(|refresh| refresh.origin_ns = flip_ns.unwrap_or(now_ns));
+                flip_ns
+            }
             Some((_, Flip::Failed)) => {
                 // Whatever it was: the monitor is set up anew, and this picture is the recording's alone.
-                self.scanout = None;
+                self.is_broken = true;
                 self.handover.ask();
                 self.monitor.look_now();
                 None
             }
-            None => None,
+            None => {
+                self.scanout.note(&[], true, size);
+                // Nobody looks; the pace is kept.
+                self.refresh.iter().for_each(|refresh| self.clock.sleep_until_ns(refresh.next_ns(composed_ns)));
+                None
+            }
         };
-        match (&mut self.refresh, flip_ns) {
-            (Some(refresh), Some(flip_ns)) => refresh.origin_ns = flip_ns,
-            // Nobody looks; the pace is kept.
-            (Some(refresh), None) => self.clock.sleep_until_ns(refresh.next_ns(composed_ns)),
-            (None, _) => {}
-        }
         let done_ns = self.clock.now_ns();
         Ok(Shown { done_ns, compose_ns: composed_ns - start_ns, present_ns: done_ns - composed_ns, flip_ns })
     }
