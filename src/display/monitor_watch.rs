@@ -139,7 +139,9 @@ impl MonitorWatch {
 }
 
 /// A monitor is looked at so often, besides when something is said to have happened to it.
-pub(super) const LOOK_MS: u64 = 100;
+const LOOK_MS: u64 = 100;
+/// What has happened is to be named within 200 ms.
+const _: () = assert!(LOOK_MS < 200);
 /// More notes than these wait for nobody.
 const KEPT: usize = 64;
 
