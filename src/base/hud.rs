@@ -59,6 +59,8 @@ pub enum AiTrouble {
 pub enum Fault {
     /// Pictures were lost on their way to the recording.
     RecordingLost,
+    /// The monitor was unplugged, slept or was dark: nobody saw the picture.
+    MonitorLost,
 }
 
 /// What keeps the surgeon from trusting, or seeing, anything; said in large letters and by a sign of its own.
@@ -206,6 +208,7 @@ impl Status {
         };
         let faults = self.faults.iter().map(|fault| match fault {
             Fault::RecordingLost => Text::RecordingLost,
+            Fault::MonitorLost => Text::MonitorLost,
         });
         signal.into_iter().chain(ai).chain(faults).collect()
     }

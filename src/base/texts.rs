@@ -89,6 +89,7 @@ texts! {
     AiCannotStart: "AI process cannot be started", "KI-Prozess startet nicht";
     EngineRefused: "AI engine was refused", "KI-Modell wurde abgelehnt";
     RecordingLost: "the recording loses pictures", "die Aufnahme verliert Bilder";
+    MonitorLost: "a monitor showed no picture", "ein Monitor zeigte kein Bild";
 
     // Picture in picture.
     PipClean: "LIVE, NO OVERLAY", "LIVE, OHNE OVERLAY";

@@ -6,6 +6,7 @@
 
 use crate::base::clock::Clock;
 use crate::display::canvas::Canvas;
+use crate::display::monitor_watch::{MonitorEvent, MonitorLink, MonitorNote};
 use crate::display::shm::SharedMemory;
 use crate::display::vsync::{self, Vsync};
 use crate::display::{DisplayError, Output, OutputInfo, Picture, PresentedView, Refresh, Settings, Shown, Wish};
@@ -44,6 +45,8 @@ struct Link {
     window_size: (usize, usize),
     /// Where pictures are taken at the monitor's refresh.
     vsync: Option<Vsync>,
+    /// Where somebody watches it.
+    monitor: Option<MonitorLink>,
     /// The window's content is not known: borders and picture are drawn whole.
     is_stale: bool,
     is_closed: bool,
@@ -104,12 +107,22 @@ impl X11Output {
             gc,
             window_size: (geometry.width.into(), geometry.height.into()),
             vsync,
+            monitor: None,
             is_stale: true,
             is_closed: false,
         };
         Ok(X11Output { link, adapter, canvas: Canvas::new(), picture: None, scaled: None, has_shown: false })
     }
+
+    /// While nobody can see the window, nothing is put into it: a server may keep a picture for a monitor that sleeps.
+    pub(super) fn watched(mut self, monitor: Option<MonitorLink>) -> Self {
+        self.link.monitor = monitor;
+        self
+    }
 }
+
+/// A wait for the server looks around so often.
+const LOOK_NS: u64 = 20_000_000;
 
 impl Link {
     /// Takes note of what has happened to the window. Returns whether a put has been completed.
@@ -158,9 +171,25 @@ impl Link {
             if left_ns == 0 {
                 return Err(DisplayError::Timeout { waited_ms: self.timeout_ns / 1_000_000 });
             }
-            let wait = Timespec { tv_sec: (left_ns / 1_000_000_000) as _, tv_nsec: (left_ns % 1_000_000_000) as _ };
+            if self.vsync.is_some() && self.is_unseen() {
+                return Ok(());
+            }
+            let wait = Timespec { tv_sec: 0, tv_nsec: left_ns.min(LOOK_NS) as _ };
             // An interrupted wait only means another look.
             let _ = rustix::event::poll(&mut [PollFd::from_borrowed_fd(self.connection.stream().as_fd(), PollFlags::IN)], Some(&wait));
+        }
+    }
+
+    fn is_unseen(&self) -> bool {
+        self.monitor.as_ref().is_some_and(MonitorLink::is_gone)
+    }
+
+    /// Nobody looks: the pace is kept, nothing is put.
+    fn pass(&mut self) {
+        self.is_stale = true;
+        if let Some(vsync) = &mut self.vsync {
+            vsync.skip();
+            self.clock.sleep_until_ns(vsync.refresh().next_ns(self.clock.now_ns()));
         }
     }
 
@@ -249,6 +278,14 @@ impl Output for X11Output {
         self.link.vsync.as_ref().map(Vsync::refresh)
     }
 
+    fn monitor_note(&mut self) -> Option<MonitorNote> {
+        let note = self.link.monitor.as_ref()?.next_note()?;
+        if let (MonitorEvent::OtherMode(mode), Some(vsync)) = (note.event, &mut self.link.vsync) {
+            mode.rate.into_iter().for_each(|rate| vsync.set_rate(rate));
+        }
+        Some(note)
+    }
+
     fn show(&mut self, picture: Picture<'_>, layers: &[&Layer]) -> Result<Shown, DisplayError> {
         let X11Output { link, canvas, .. } = self;
         let start_ns = link.clock.now_ns();
@@ -267,6 +304,12 @@ impl Output for X11Output {
             Some(scaled)
         };
         let composed_ns = link.clock.now_ns();
+        if link.is_unseen() {
+            link.pass();
+            self.has_shown = true;
+            let done_ns = link.clock.now_ns();
+            return Ok(Shown { done_ns, compose_ns: composed_ns - start_ns, present_ns: done_ns - composed_ns, flip_ns: None });
+        }
         let was_stale = std::mem::take(&mut link.is_stale);
         if was_stale {
             link.paint_borders(placement.rect)?;
@@ -285,7 +328,8 @@ impl Output for X11Output {
         put?;
         self.has_shown = true;
         let done_ns = link.clock.now_ns();
-        Ok(Shown { done_ns, compose_ns: composed_ns - start_ns, present_ns: done_ns - composed_ns })
+        let flip_ns = link.vsync.as_ref().and_then(Vsync::flip_ns);
+        Ok(Shown { done_ns, compose_ns: composed_ns - start_ns, present_ns: done_ns - composed_ns, flip_ns })
     }
 
     fn presented(&mut self) -> Result<PresentedView<'_>, DisplayError> {

@@ -145,21 +145,18 @@ pub fn displacement(before: &Thumb, now: &Thumb) -> Motion {
     }
 }
 
-/// Sum of absolute differences with `now` shifted by (column − REACH, row − REACH).
-fn difference(before: &Thumb, now: &Thumb, column: usize, row: usize) -> u32 {
-    wide(|| difference_any(before, now, column, row))
-}
-
-#[inline(always)]
-fn difference_any(before: &Thumb, now: &Thumb, column: usize, row: usize) -> u32 {
-    const INNER: usize = Thumb::WIDTH - 2 * REACH;
-    let mut sum = 0;
-    for y in REACH..Thumb::HEIGHT - REACH {
-        let a: &[u8; INNER] = before.luma[y * Thumb::WIDTH + REACH..].first_chunk().expect("the inner row lies inside");
-        let b: &[u8; INNER] = now.luma[(y + row - REACH) * Thumb::WIDTH + column..].first_chunk().expect("so does the shifted one");
-        sum += a.iter().zip(b).map(|(&a, &b)| u32::from(a.abs_diff(b))).sum::<u32>();
+wide! {
+    /// Sum of absolute differences with `now` shifted by (column − REACH, row − REACH).
+    fn difference(before: &Thumb, now: &Thumb, column: usize, row: usize) -> u32 {
+        const INNER: usize = Thumb::WIDTH - 2 * REACH;
+        let mut sum = 0;
+        for y in REACH..Thumb::HEIGHT - REACH {
+            let a: &[u8; INNER] = before.luma[y * Thumb::WIDTH + REACH..].first_chunk().expect("the inner row lies inside");
+            let b: &[u8; INNER] = now.luma[(y + row - REACH) * Thumb::WIDTH + column..].first_chunk().expect("so does the shifted one");
+            sum += a.iter().zip(b).map(|(&a, &b)| u32::from(a.abs_diff(b))).sum::<u32>();
+        }
+        sum
     }
-    sum
 }
 
 /// Where between its neighbours the minimum at `i` lies, −0.5..0.5.

@@ -47,6 +47,8 @@ pub struct Now {
     pub is_recording: bool,
     /// Pictures that the recorder could not take so far.
     pub recorder_lost: u64,
+    /// The monitor shows nothing; said on whatever else carries the words, and for a while after it is back.
+    pub is_monitor_gone: bool,
 }
 
 pub struct HudFeed {
@@ -59,6 +61,7 @@ pub struct HudFeed {
     ai_held_until_ns: u64,
     recorder_lost: u64,
     fault_until_ns: u64,
+    monitor_until_ns: u64,
     has_new_view: bool,
 }
 
@@ -85,6 +88,7 @@ impl HudFeed {
             ai_held_until_ns: 0,
             recorder_lost: 0,
             fault_until_ns: 0,
+            monitor_until_ns: 0,
             has_new_view: false,
         }
     }
@@ -178,10 +182,14 @@ impl HudFeed {
             OverlayMode::Outline => Drawn::Outline,
             OverlayMode::Fill => Drawn::Fill,
         };
-        let is_losing = now_ns < self.fault_until_ns;
-        let mut has_changed = self.status.faults.is_empty() == is_losing;
+        if now.is_monitor_gone {
+            self.monitor_until_ns = now_ns + FAULT_FOR_NS;
+        }
+        let faults = [(Fault::MonitorLost, self.monitor_until_ns), (Fault::RecordingLost, self.fault_until_ns)];
+        let faults = || faults.iter().filter(|(_, until_ns)| now_ns < *until_ns).map(|(fault, _)| *fault);
+        let mut has_changed = !faults().eq(self.status.faults.iter().copied());
         if has_changed {
-            self.status.faults = if is_losing { vec![Fault::RecordingLost] } else { Vec::new() };
+            self.status.faults = faults().collect();
         }
         has_changed |= replace(&mut self.status.signal, signal);
         has_changed |= replace(&mut self.status.ai, ai);
@@ -294,7 +302,18 @@ mod tests {
 
     fn now(signal: state::Signal, ai: state::Ai) -> Now {
         let (overlay, analysis) = (OverlayMode::Outline, Some(AiStatus::Running));
-        Now { signal, ai, analysis, is_stale: false, is_unknown: false, overlay, is_armed: false, is_recording: false, recorder_lost: 0 }
+        Now {
+            signal,
+            ai,
+            analysis,
+            is_stale: false,
+            is_unknown: false,
+            overlay,
+            is_armed: false,
+            is_recording: false,
+            recorder_lost: 0,
+            is_monitor_gone: false,
+        }
     }
 
     fn feed(is_on: bool) -> (HudFeed, Arc<Wake>) {
@@ -349,6 +368,10 @@ mod tests {
         assert!(feed.take(1_000 * MS, &Now { recorder_lost: 3, ..live }) && feed.status.faults == [Fault::RecordingLost]);
         assert!(!feed.take(5_999 * MS, &Now { recorder_lost: 3, ..live }));
         assert!(feed.take(6_000 * MS, &Now { recorder_lost: 3, ..live }) && feed.status.faults.is_empty());
+        let dark = Now { recorder_lost: 3, is_monitor_gone: true, ..live };
+        assert!(feed.take(7_000 * MS, &dark) && feed.status.faults == [Fault::MonitorLost]);
+        assert!(!feed.take(11_999 * MS, &Now { is_monitor_gone: false, ..dark }), "said for a while after it is back");
+        assert!(feed.take(12_000 * MS, &Now { is_monitor_gone: false, ..dark }) && feed.status.faults.is_empty());
     }
 
     #[test]

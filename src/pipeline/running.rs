@@ -1,10 +1,11 @@
 //! A run from its first thread to its last: who starts, in which order they end, what they leave behind.
 
 use crate::base::clock::Clock;
+use crate::base::hud;
 use crate::base::shutdown::{self, Shutdown};
 use crate::base::slot::{Slot, Wake};
 use crate::capture::{ContentWatch, Source, SourceInfo};
-use crate::config::Config;
+use crate::config::{Config, Mode};
 use crate::display::hud::Hud;
 use crate::display::{CleanFeed, OpenFeed};
 use crate::frame::Frame;
@@ -88,7 +89,13 @@ impl Prepared {
         let language = spec.config.display.language;
         let hud = Hud::start((info.width, info.height), language, wake.clone())?;
         let engines = engine.name.clone() + &lock.words();
-        let status = status_of(&info, &engines, spec.record.is_some(), spec.hud, language);
+        if spec.config.mode == Mode::Clinical || spec.config.wiring.path.is_some() {
+            eprintln!("keyhole: {} mode, wiring: {}", spec.config.mode.name(), spec.config.wiring.name());
+        }
+        let mut status = status_of(&info, &engines, spec.record.is_some(), spec.hud, language);
+        if spec.config.mode == Mode::Clinical {
+            status.mode = hud::Mode::Clinical;
+        }
         let start_ns = clock.now_ns();
 
         let display = DisplayThread {
