@@ -22,6 +22,7 @@ impl RgbRow {
 }
 
 /// Luma of one row; `noise` (as wide) is the camera's, in code values.
+#[inline(always)]
 pub fn luma(row: &RgbRow, noise: &[i8], y: &mut [u8]) {
     for ((((y, &r), &g), &b), &n) in y.iter_mut().zip(&row.r).zip(&row.g).zip(&row.b).zip(noise) {
         let v = (Y[0] * i32::from(r) + Y[1] * i32::from(g) + Y[2] * i32::from(b) + HALF) >> 14;
@@ -30,6 +31,7 @@ pub fn luma(row: &RgbRow, noise: &[i8], y: &mut [u8]) {
 }
 
 /// Chroma of two rows: each pair of samples is the mean of 2×2 pixels; an odd last column or row stands for itself.
+#[inline(always)]
 pub fn chroma(upper: &RgbRow, lower: &RgbRow, uv: &mut [u8]) {
     let width = upper.r.len();
     let quad = |a: &[u8], b: &[u8], x: usize, next: usize| i32::from(a[x]) + i32::from(a[next]) + i32::from(b[x]) + i32::from(b[next]);
