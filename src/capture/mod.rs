@@ -22,6 +22,7 @@ mod mapping;
 mod messages;
 mod pace;
 mod paced;
+mod pair;
 mod rate;
 mod settings;
 pub mod sim;
@@ -39,7 +40,7 @@ pub use error::CaptureError;
 pub use event::SignalEvent;
 pub use pace::Lateness;
 pub use settings::Settings;
-pub use stereo::{Eye, Packing, Stereo, split as split_stereo};
+pub use stereo::{Eye, Packing, Stereo, eye_layout, split as split_stereo};
 
 use crate::base::clock::{Clock, MonotonicClock};
 use crate::frame::{Colorimetry, FrameLayout, PixelFormat};
@@ -140,8 +141,19 @@ pub trait Source: Send {
 /// Errors name the thing, the reason and the remedy: no such file, not a video, no video stream in it, truncated,
 /// corrupt, unknown scheme, GStreamer element missing.
 pub fn open(uri: &str, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box<dyn Source>, CaptureError> {
-    let (uri, _) = split_stereo(uri)?;
-    let uri = uri.as_ref();
+    if let Some(two) = pair::parse(uri)? {
+        let (left, right) = (open(two.left, settings, clock.clone())?, open(two.right, settings, clock.clone())?);
+        return Ok(Box::new(pair::PairSource::new(uri, [left, right], clock)?));
+    }
+    let (plain, stereo) = split_stereo(uri)?;
+    let source = open_one(&plain, settings, clock)?;
+    match stereo {
+        Some(stereo) => Ok(Box::new(stereo::Parted::new(uri, source, stereo.packing)?)),
+        None => Ok(source),
+    }
+}
+
+fn open_one(uri: &str, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box<dyn Source>, CaptureError> {
     let ahead = settings.decode_ahead_frames.clamp(1, 16);
     match uri::parse(uri)? {
         uri::Spec::Sim => Ok(sim::SimSource::open(uri, clock)?),
