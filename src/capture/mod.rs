@@ -17,12 +17,14 @@ mod error;
 mod event;
 mod file;
 mod input;
+mod judge;
 mod live;
 mod mapping;
 mod messages;
 mod pace;
 mod paced;
 mod pair;
+mod pipe;
 mod rate;
 mod settings;
 pub mod sim;
@@ -191,6 +193,7 @@ fn open_one(uri: &str, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box
             Ok(Box::new(PacedSource::new(uri, decoder, None, None, clock)?))
         }
         uri::Spec::Live(input) => open_live(input, settings),
+        uri::Spec::Pipe(path) => open_pipe(uri, path, settings),
     }
 }
 
@@ -214,6 +217,22 @@ fn open_live(input: Input, settings: &Settings) -> Result<Box<dyn Source>, Captu
     let decoder: Decoder = build().map_err(|error| device::explain(&uri, kind, error))?;
     let source = SupervisedSource::new(&uri, decoder, Box::new(build), PATIENCE, lost_ns(settings), clock);
     Ok(Box::new(source.map_err(|error| device::explain(&uri, kind, error))?))
+}
+
+fn open_pipe(uri: &str, path: std::path::PathBuf, settings: &Settings) -> Result<Box<dyn Source>, CaptureError> {
+    let clock: Arc<dyn Clock> = Arc::new(MonotonicClock);
+    messages::init()?;
+    let (keeper, building) = (pipe::open(&path)?, clock.clone());
+    let build = move || {
+        let _ = &keeper;
+        let end = pipe::open(&path)?;
+        let mut decoder = Decoder::for_input(&pipe::input(&path, &end), building.clone())?;
+        // Not prepared: that would wait for a writer.
+        (decoder.reads_from, decoder.live) = (Some(end), true);
+        Ok(decoder)
+    };
+    let decoder: Decoder = build()?;
+    Ok(Box::new(SupervisedSource::new(uri, decoder, Box::new(build), PATIENCE, lost_ns(settings), clock)?))
 }
 
 fn lost_ns(settings: &Settings) -> u64 {

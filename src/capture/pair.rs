@@ -138,7 +138,8 @@ impl PairSource {
                 let fits = layout == input.layout && eye_layout(&self.layout, Packing::SideBySide) == Some(layout);
                 if fits {
                     let rows = layout.planes().iter().zip(&picture.planes);
-                    let mut rows = rows.flat_map(|(plane, from)| (0..plane.rows).map(move |row| &from.data[row * from.stride..][..plane.row_bytes]));
+                    let mut rows =
+                        rows.flat_map(|(plane, from)| (0..plane.rows).map(move |row| &from.data[row * from.stride..][..plane.row_bytes]));
                     half(&self.layout, at, |_, from, len| {
                         if let Some(row) = rows.next() {
                             self.bytes[from..from + len].copy_from_slice(row);
@@ -223,7 +224,11 @@ impl PairSource {
         let (stamp_ns, decode_ns) = match (left.waiting, right.waiting) {
             (Some(l), Some(r)) if l.stamp_ns.abs_diff(r.stamp_ns) > tolerance_ns => {
                 // The older one's partner did not come and will not.
-                if l.stamp_ns < r.stamp_ns { left.waiting = None } else { right.waiting = None };
+                if l.stamp_ns < r.stamp_ns {
+                    left.waiting = None
+                } else {
+                    right.waiting = None
+                };
                 self.skipped = self.skipped.saturating_add(1);
                 return None;
             }
@@ -262,7 +267,15 @@ impl Source for PairSource {
                     *plane = PlaneRef { data: &self.bytes[from.offset..][..from.stride * from.rows], stride: from.stride };
                 }
                 let due_ns = (!self.info.live).then_some(stamp_ns);
-                return Ok(Pull::Picture(Picture { layout: self.layout, planes, pts_ns, due_ns, arrival_ns: stamp_ns, decode_ns, skipped }));
+                return Ok(Pull::Picture(Picture {
+                    layout: self.layout,
+                    planes,
+                    pts_ns,
+                    due_ns,
+                    arrival_ns: stamp_ns,
+                    decode_ns,
+                    skipped,
+                }));
             }
             if idle > 0 {
                 return Ok(Pull::Idle);

@@ -172,11 +172,16 @@ mod tests {
         let clock = || std::sync::Arc::new(crate::base::clock::MonotonicClock);
         let folder = tempfile::tempdir().unwrap();
         let clip = folder.path().join("odd.avi");
-        for (size, packing, is_refused) in
-            [("98x64", "side-by-side", true), ("96x64", "side-by-side", false), ("96x66", "top-bottom", true), ("96x64", "top-bottom", false)]
-        {
+        for (size, packing, is_refused) in [
+            ("98x64", "side-by-side", true),
+            ("96x64", "side-by-side", false),
+            ("96x66", "top-bottom", true),
+            ("96x64", "top-bottom", false),
+        ] {
             let (width, height) = size.split_once('x').unwrap();
-            let made = format!("videotestsrc num-buffers=5 ! video/x-raw,format=I420,width={width},height={height},framerate=25/1 ! jpegenc ! avimux");
+            let made = format!(
+                "videotestsrc num-buffers=5 ! video/x-raw,format=I420,width={width},height={height},framerate=25/1 ! jpegenc ! avimux"
+            );
             crate::capture::tests::write_clip(&made, &clip);
             let uri = format!("{}?stereo={packing}", clip.display());
             match open(&uri, &Settings::default(), clock()) {

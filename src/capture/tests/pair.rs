@@ -31,7 +31,9 @@ fn two_inputs_are_told_apart() {
 
 fn flat(colour: &str, size: (usize, usize), fps: u32, live: bool, rest: &str) -> String {
     let (width, height) = size;
-    format!("gst:videotestsrc is-live={live} pattern={colour} ! video/x-raw,format=NV12,width={width},height={height},framerate={fps}/1{rest}")
+    format!(
+        "gst:videotestsrc is-live={live} pattern={colour} ! video/x-raw,format=NV12,width={width},height={height},framerate={fps}/1{rest}"
+    )
 }
 
 /// Luma in the middle of each half.
@@ -72,7 +74,8 @@ impl Jump for ManualClock {
 fn one_input_that_is_lost_is_named_and_the_other_stays() {
     let left = flat("white", (64, 48), 30, true, "");
     let right = flat("white", (64, 48), 30, true, " ! identity error-after=20");
-    let mut source = open(&format!("stereo:{left}|{right}"), &Settings::default(), Arc::new(MonotonicClock)).unwrap_or_else(|e| panic!("{e}"));
+    let mut source =
+        open(&format!("stereo:{left}|{right}"), &Settings::default(), Arc::new(MonotonicClock)).unwrap_or_else(|e| panic!("{e}"));
     let (mut events, mut alone, mut both, mut last_ns) = (Vec::new(), 0, 0, 0);
     let begun = Instant::now();
     while events.iter().filter(|e| matches!(e, SignalEvent::EyeBack { .. })).count() < 3 {
