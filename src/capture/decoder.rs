@@ -29,8 +29,6 @@ use std::time::Duration;
 /// Opening gives up after this many waits of `OPEN_WAIT`: 4 s, so that the error is there within 5.
 const OPEN_WAITS: u32 = 80;
 const OPEN_WAIT: Duration = Duration::from_millis(50);
-/// A rewound file that gives nothing for so many of these is opened anew: half a second.
-const REWIND_WAITS: u32 = 10;
 
 pub(super) struct Decoder {
     /// As the user named it: for messages.
@@ -43,8 +41,6 @@ pub(super) struct Decoder {
     pub arrivals: Option<Arrivals>,
     /// What its first element reads from, where that was opened for it.
     pub reads_from: Option<OwnedFd>,
-    /// Decoded while rewinding, not yet asked for.
-    waiting: Option<gst::Sample>,
     is_file: bool,
     troubles: Troubles,
     /// decodebin has found all streams, and none of them is video.
@@ -167,7 +163,7 @@ impl Decoder {
         pipeline.iterate_recurse().into_iter().flatten().for_each(|element| prepare(&element));
         pipeline.connect_deep_element_added(move |_, _, element| prepare(element));
         let troubles = Troubles::of(&pipeline).ok_or_else(|| CaptureError::GStreamer { reason: "a pipeline has no bus".into() })?;
-        Ok(Decoder { thing, pipeline, sink, times, live: false, arrivals, reads_from: None, waiting: None, is_file, troubles, no_video })
+        Ok(Decoder { thing, pipeline, sink, times, live: false, arrivals, reads_from: None, is_file, troubles, no_video })
     }
 
     /// Finds out whether the pipeline is live; it is then ready to `play`.
@@ -216,9 +212,6 @@ impl Decoder {
 
     /// The next decoded picture; waits at most `wait`.
     pub fn next(&mut self, wait: Duration) -> Result<Step, CaptureError> {
-        if let Some(sample) = self.waiting.take() {
-            return Ok(Step::Sample(sample));
-        }
         if let Some(sample) = self.sink.try_pull_sample(gst::ClockTime::try_from(wait).unwrap_or(gst::ClockTime::SECOND)) {
             return Ok(Step::Sample(sample));
         }
@@ -239,22 +232,6 @@ impl Decoder {
     /// Back to the beginning, decoding ahead again. False if the source cannot.
     pub fn rewind(&self) -> bool {
         self.pipeline.seek_simple(gst::SeekFlags::FLUSH | gst::SeekFlags::KEY_UNIT, gst::ClockTime::ZERO).is_ok()
-    }
-
-    /// As `rewind`, with the first picture decoded. What says that it can be rewound and then gives nothing cannot.
-    pub fn rewind_to_picture(&mut self) -> bool {
-        self.waiting = None;
-        if !self.rewind() {
-            return false;
-        }
-        self.waiting = (0..REWIND_WAITS)
-            .find_map(|_| match self.next(OPEN_WAIT) {
-                Ok(Step::Sample(sample)) => Some(Some(sample)),
-                Ok(Step::Waiting) => None,
-                Ok(Step::End) | Err(_) => Some(None),
-            })
-            .flatten();
-        self.waiting.is_some()
     }
 
     pub fn is_seekable(&self) -> bool {

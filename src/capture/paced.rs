@@ -226,11 +226,10 @@ impl Spare {
         let (used_tx, used_rx) = bounded::<Decoder>(1);
         let (ready_tx, ready) = bounded(1);
         let helper = std::thread::Builder::new().name("capture-rewind".into()).spawn(move || {
-            let (mut next, mut can_rewind) = (reopen(), true);
+            let mut next = reopen();
             while ready_tx.send(next).is_ok() {
-                let Ok(mut decoder) = used_rx.recv() else { break };
-                can_rewind = can_rewind && decoder.rewind_to_picture();
-                next = if can_rewind { Ok(decoder) } else { reopen() };
+                let Ok(decoder) = used_rx.recv() else { break };
+                next = if decoder.rewind() { Ok(decoder) } else { reopen() };
             }
         })?;
         Ok(Spare { used: Some(used_tx), ready, helper: Some(helper) })

@@ -244,4 +244,35 @@ mod tests {
             assert_eq!((placed.mask.width, placed.mask.height, placed.mask.ids), expected);
         }
     }
+
+    struct Offered(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+    impl FrameTap for Offered {
+        fn offer(&mut self, _: &Frame) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn an_eye_that_is_not_there_is_not_analysed() {
+        let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let mut tap = EyeTap::new(Offered(count.clone()), Stereo { packing: Packing::SideBySide, eye: Eye::Right });
+        let frame = |width| {
+            let ring = crate::frame::FrameRing::new(layout(PixelFormat::Nv12, width, 120)).unwrap();
+            ring.acquire().unwrap().publish(crate::frame::Stamps { id: FrameId(1), pts_ns: 0, capture_ns: 1 })
+        };
+        let offered = |tap: &mut EyeTap<Offered>, width| {
+            tap.offer(&frame(width));
+            count.swap(0, std::sync::atomic::Ordering::Relaxed)
+        };
+        assert_eq!(offered(&mut tap, 200), 1);
+        assert_eq!(offered(&mut tap, 202), 0, "its halves would cut through a pair of pixels");
+        let lost = |eye| SignalEvent::EyeLost { eye, reason: "unplugged".into() };
+        tap.hear(&lost(Eye::Left));
+        assert_eq!(offered(&mut tap, 200), 1, "the other eye is analysed");
+        tap.hear(&lost(Eye::Right));
+        assert_eq!(offered(&mut tap, 200), 0);
+        tap.hear(&SignalEvent::EyeBack { eye: Eye::Right, after_ms: 300 });
+        assert_eq!(offered(&mut tap, 200), 1);
+    }
 }

@@ -81,26 +81,3 @@ pub fn numbered(folder: &Path, name: &str, through: &str, count: usize) -> PathB
     numbered_at(&path, through, (64, 48), (25, 1), &stamps_ns);
     path
 }
-
-/// `count` pictures of 64×48, each grey of its own, 40 ms apart, as an animated GIF: GStreamer has no encoder for it.
-pub fn gif(path: &Path, count: usize) {
-    let mut bytes = b"GIF89a".to_vec();
-    // 64×48; a palette of 128 greys.
-    bytes.extend([64, 0, 48, 0, 0xF6, 0, 0]);
-    bytes.extend((0..128u8).flat_map(|grey| [2 * grey; 3]));
-    for n in 0..count {
-        bytes.extend([0x21, 0xF9, 4, 0, 4, 0, 0, 0]);
-        bytes.extend([0x2C, 0, 0, 0, 0, 64, 0, 48, 0, 0, 7]);
-        // LZW whose codes stay eight bits wide: its table is cleared (128) before it grows; 129 ends it.
-        let mut codes: Vec<u8> =
-            (0..64 * 48 / 96).flat_map(|_| std::iter::once(128).chain(std::iter::repeat_n(10 + 9 * n as u8, 96))).collect();
-        codes.push(129);
-        for block in codes.chunks(255) {
-            bytes.push(block.len() as u8);
-            bytes.extend(block);
-        }
-        bytes.push(0);
-    }
-    bytes.push(0x3B);
-    std::fs::write(path, bytes).unwrap();
-}
