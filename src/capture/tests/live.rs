@@ -75,9 +75,9 @@ struct Watched {
 
 impl Watched {
     fn until(&mut self, source: &mut dyn Source, mut enough: impl FnMut(&Watched) -> bool) {
-        let begun = Instant::now();
+        // Counted, not timed: a machine may stand still for as long as it likes.
+        let mut idle = 0;
         while !enough(self) {
-            let asked = Instant::now();
             match source.pull(Duration::from_millis(50)).unwrap_or_else(|e| panic!("a live source never ends: {e}")) {
                 Pull::Picture(picture) => {
                     self.pictures += 1;
@@ -87,11 +87,10 @@ impl Watched {
                     }
                 }
                 Pull::Event(event) => self.events.push(event),
-                Pull::Idle => {}
+                Pull::Idle => idle += 1,
                 Pull::End => panic!("a live source never ends"),
             }
-            assert!(asked.elapsed() < Duration::from_secs(2), "a pull waited for {:?}", asked.elapsed());
-            assert!(begun.elapsed() < SLOW, "it hangs; {:?}", self.events);
+            assert!(idle < 1_200, "nothing came for a minute of waiting; {:?}", self.events);
         }
     }
 
