@@ -6,7 +6,7 @@
 //! which is exact for all v up to 255². Where a = 0, src is 0 and the picture's bytes stay what they are.
 //! `shaders/compose.wgsl` computes the same.
 
-use crate::overlay::simd::wide;
+use crate::base::simd::wide;
 
 /// One pixel, as little-endian B, G, R, A/X in a u32; `src` is premultiplied.
 #[inline(always)]

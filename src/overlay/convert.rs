@@ -10,11 +10,11 @@
 //! SDR goes through `frame::Tone` instead (`convert_tone`). The functions here are the reference; `convert_avx2` is held
 //! to them by a property test, `shaders/compose.wgsl` by the golden pictures.
 
+use crate::base::simd::wide;
 use crate::frame::rows::{self, PIECE_PIXELS};
 use crate::frame::{Colorimetry, FrameView, Matrix, PixelFormat, Range, Tone};
 use crate::overlay::Rect;
 use crate::overlay::convert_tone::convert_tone;
-use crate::overlay::simd::wide;
 
 #[cfg(target_arch = "x86_64")]
 use crate::overlay::convert_avx2 as avx2;

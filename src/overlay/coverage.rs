@@ -1,6 +1,6 @@
 //! Which pixels of a presented picture are overlay, and which are the video's own.
 
-use crate::overlay::simd::wide;
+use crate::base::simd::wide;
 use crate::overlay::{Layer, Rect};
 use std::ops::Range;
 

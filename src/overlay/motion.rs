@@ -1,8 +1,8 @@
 //! How far the picture has moved between two frames, and whether it was cut: cheap enough for every frame.
 //! It decides whether an overlay computed from an earlier frame may still lie over the present one.
 
+use crate::base::simd::wide;
 use crate::frame::{FrameView, PixelFormat};
-use crate::overlay::simd::wide;
 
 /// Luma of a picture, box-sampled to a fixed small size.
 #[derive(Debug, Clone)]

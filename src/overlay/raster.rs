@@ -6,8 +6,8 @@
 //! every machine; nothing is allocated while drawing. (A general path stroker costs several times as much here.)
 //! What is drawn, and in which colour, is `paint`'s matter.
 
+use crate::base::simd::wide;
 use crate::overlay::blend::{over, premultiplied};
-use crate::overlay::simd::wide;
 use crate::overlay::{Layer, Rect, Tiles};
 
 pub type Point = [f32; 2];

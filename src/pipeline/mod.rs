@@ -190,7 +190,7 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
         DisplayChoice::Window => true,
         DisplayChoice::Auto => std::env::var_os("DISPLAY").or(std::env::var_os("WAYLAND_DISPLAY")).is_some_and(|name| !name.is_empty()),
     };
-    let run = Prepared { spec, clock: clock.clone(), wake, worker, engine, source, is_pulled };
+    let run = Prepared { spec, clock: clock.clone(), wake, worker, engine, source, stereo, is_pulled };
     if is_window {
         return window::run(run);
     }

@@ -119,6 +119,8 @@ impl States {
             SignalEvent::Frozen => Some("SIGNAL-FROZEN"),
             SignalEvent::Black => Some("SIGNAL-BLACK"),
             SignalEvent::Gap { .. } => Some("SIGNAL-GAP"),
+            SignalEvent::EyeLost { .. } => Some("EYE-LOST"),
+            SignalEvent::Parted { failure: Some(_) } => Some("EYES-NOT-PARTED"),
             _ => None,
         };
         match event {
