@@ -1,11 +1,13 @@
 //! Memory of scenes that nobody looks at any more, for the next ones: a scene a frame, and nothing is allocated.
 
-use super::{AnalysisTimes, ClassMask, Outline, Scene, Trust, limits};
+use super::{AnalysisTimes, ClassMask, Departed, Finding, FrameClass, Outline, Scene, Tissue, Track, Trust, limits};
 use crate::base::ids::FrameId;
 use std::sync::Arc;
 
 /// An outline's memory starts at so many points: it seldom has to grow.
 const POINTS: usize = 192;
+/// A list of outlines starts at so many.
+const OUTLINES: usize = 16;
 /// Outlines with memory for more are not kept: whoever sends such scenes gets no hold of ours.
 const MAX_POINTS: usize = 4096;
 const MAX_OUTLINES: usize = 2 * limits::OUTLINES;
@@ -14,7 +16,12 @@ const MAX_SCENES: usize = 8;
 
 #[derive(Debug, Default)]
 pub struct Spare {
-    scenes: Vec<Scene>,
+    tracks: Vec<Vec<Track>>,
+    tissues: Vec<Vec<Tissue>>,
+    departed: Vec<Vec<Departed>>,
+    findings: Vec<Vec<Finding>>,
+    frame_classes: Vec<Vec<FrameClass>>,
+    masks: Vec<Vec<u8>>,
     lists: Vec<Vec<Outline>>,
     outlines: Vec<Outline>,
 }
@@ -22,27 +29,44 @@ pub struct Spare {
 impl Spare {
     /// A scene of nothing, about no frame.
     pub fn scene(&mut self) -> Scene {
-        self.scenes.pop().unwrap_or_else(|| Scene {
+        Scene {
             frame: FrameId(0),
             pts_ns: 0,
             capture_ns: 0,
             picture: [0, 0],
             frame_state: Trust::Sure,
-            tracks: Vec::with_capacity(limits::TRACKS),
-            tissues: Vec::with_capacity(limits::TISSUES),
-            findings: Vec::with_capacity(limits::FINDINGS),
-            frame_classes: Vec::with_capacity(limits::FRAME_CLASSES),
-            departed: Vec::with_capacity(limits::DEPARTED),
+            tracks: self.tracks(),
+            tissues: self.tissues(),
+            findings: self.findings.pop().unwrap_or_else(|| Vec::with_capacity(limits::FINDINGS)),
+            frame_classes: self.frame_classes.pop().unwrap_or_else(|| Vec::with_capacity(limits::FRAME_CLASSES)),
+            departed: self.departed(),
             reset: None,
             unknown_px: 0,
-            mask: ClassMask { width: 0, height: 0, ids: Vec::new() },
+            mask: ClassMask { width: 0, height: 0, ids: self.mask() },
             times: AnalysisTimes::default(),
-        })
+        }
+    }
+
+    pub fn tracks(&mut self) -> Vec<Track> {
+        self.tracks.pop().unwrap_or_else(|| Vec::with_capacity(limits::TRACKS))
+    }
+
+    pub fn tissues(&mut self) -> Vec<Tissue> {
+        self.tissues.pop().unwrap_or_else(|| Vec::with_capacity(limits::TISSUES))
+    }
+
+    pub fn departed(&mut self) -> Vec<Departed> {
+        self.departed.pop().unwrap_or_else(|| Vec::with_capacity(limits::DEPARTED))
+    }
+
+    /// An empty mask's ids.
+    pub fn mask(&mut self) -> Vec<u8> {
+        self.masks.pop().unwrap_or_default()
     }
 
     /// An empty list of outlines.
     pub fn outlines(&mut self) -> Vec<Outline> {
-        self.lists.pop().unwrap_or_default()
+        self.lists.pop().unwrap_or_else(|| Vec::with_capacity(OUTLINES))
     }
 
     /// An outline without points.
@@ -54,13 +78,12 @@ impl Spare {
     pub fn keep(&mut self, mut scene: Scene) {
         scene.tracks.drain(..).for_each(|track| self.keep_outlines(track.outlines));
         scene.tissues.drain(..).for_each(|tissue| self.keep_outlines(tissue.outlines));
-        scene.findings.clear();
-        scene.frame_classes.clear();
-        scene.departed.clear();
-        scene.mask.ids.clear();
-        if self.scenes.len() < MAX_SCENES {
-            self.scenes.push(scene);
-        }
+        keep(&mut self.tracks, scene.tracks);
+        keep(&mut self.tissues, scene.tissues);
+        keep(&mut self.departed, scene.departed);
+        keep(&mut self.findings, scene.findings);
+        keep(&mut self.frame_classes, scene.frame_classes);
+        keep(&mut self.masks, scene.mask.ids);
     }
 
     pub fn keep_outlines(&mut self, mut outlines: Vec<Outline>) {
@@ -75,6 +98,13 @@ impl Spare {
             outline.clear();
             self.outlines.push(outline);
         }
+    }
+}
+
+fn keep<T>(kept: &mut Vec<Vec<T>>, mut list: Vec<T>) {
+    if kept.len() < MAX_SCENES && list.capacity() > 0 {
+        list.clear();
+        kept.push(list);
     }
 }
 
@@ -109,7 +139,6 @@ impl Shelf {
 mod tests {
     use super::*;
     use crate::base::ids::ClassId;
-    use crate::scene::Tissue;
 
     fn scene(spare: &mut Spare, frame: u64) -> Scene {
         let mut scene = spare.scene();

@@ -9,7 +9,7 @@ use super::look::{Look, Shown};
 use super::shrunk::Shrunk;
 use super::tracker::Tracker;
 use crate::infer::{self, Engine, FrameView, InferError, InputSpec, LockedEngine, Preprocess, Stamps};
-use crate::scene::{AnalysisTimes, Scene, Spare, Trust};
+use crate::scene::{AnalysisTimes, Scene, Trust};
 use std::time::Instant;
 
 /// An engine at work on one stream of frames.
@@ -25,7 +25,6 @@ pub struct Analyser {
     looks: Vec<Look>,
     shrunk: Shrunk,
     camera: Camera,
-    spare: Spare,
 }
 
 /// Findings and frame classes of an engine that remembers nothing itself are forgotten after this long.
@@ -41,8 +40,7 @@ impl Analyser {
         let continuity = max_gap_ms.map(|ms| Continuity::new(ms, input.clone()));
         let findings = FindingFollower::default();
         let (tracker, looks, shrunk, camera) = (Tracker::default(), Vec::new(), Shrunk::default(), Camera::default());
-        let spare = Spare::default();
-        Ok(Analyser { engine, input, preprocess, heads, continuity, findings, tracker, looks, shrunk, camera, spare })
+        Ok(Analyser { engine, input, preprocess, heads, continuity, findings, tracker, looks, shrunk, camera })
     }
 
     /// Forgets what was followed: the next frame belongs to another stream (or is a picture on its own).
@@ -55,7 +53,7 @@ impl Analyser {
 
     /// A scene that nobody needs any more: its memory serves the next one.
     pub fn keep(&mut self, scene: Scene) {
-        self.spare.keep(scene);
+        self.heads.spare().keep(scene);
     }
 
     fn forget_frames(&mut self) {
@@ -85,7 +83,7 @@ impl Analyser {
         let picture = [view.layout.width, view.layout.height];
         self.heads.expect(self.tracker.expected(stamps.capture_ns));
         let seen = self.heads.decode(&*self.engine, fit, picture);
-        let decoded = seen.decoded;
+        let mut decoded = seen.decoded;
         let findings = self.findings.step(&seen.findings);
         let picture = picture.map(|side| side as u32);
         let shown = Shown { input: self.engine.input_mut(), spec: &self.input, fit, picture };
@@ -99,9 +97,13 @@ impl Analyser {
             self.tracker.step_unknown(stamps.capture_ns, picture);
             Vec::new()
         } else {
-            let tracks = self.tracker.step_with(decoded.instruments, &self.looks, stamps.capture_ns, picture);
+            let spare = self.heads.spare();
+            let tracks = self.tracker.step_with(&mut decoded.instruments, &self.looks, stamps.capture_ns, picture, spare);
             self.tracker.refine(&Flow::new(&self.shrunk.half, &shown), &decoded.mask, picture, tracks)
         };
+        self.heads.keep(decoded.instruments);
+        let mut departed = self.heads.spare().departed();
+        self.tracker.departed(&mut departed);
         let times = AnalysisTimes {
             preprocess_ns: (preprocessed - start).as_nanos() as u64,
             infer_ns: (inferred - preprocessed).as_nanos() as u64,
@@ -117,7 +119,7 @@ impl Analyser {
             tissues: decoded.tissues,
             findings,
             frame_classes: seen.frame_classes,
-            departed: self.tracker.departed(),
+            departed,
             // Said where an engine has a memory of its own.
             reset: reset.filter(|_| self.engine.max_gap_ms().is_some()),
             unknown_px: decoded.unknown_px,

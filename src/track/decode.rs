@@ -9,7 +9,7 @@ use super::split::{Expected, Splitter};
 use super::stillness::Stillness;
 use crate::base::ids::ClassId;
 use crate::infer::{Fit, InputSpec, TensorView};
-use crate::scene::{ClassMask, Outline, Tissue, Trust, limits};
+use crate::scene::{ClassMask, Outline, Spare, Tissue, Trust, limits};
 
 /// Outlines stay this close to what was traced: pixels of the captured picture, or of one 1280 wide where it is larger. An
 /// eye that sees the whole picture sees no less, and there are fewer points to send and to draw.
@@ -67,12 +67,19 @@ pub struct Decoder {
     expected: Vec<Expected>,
     stillness: Stillness,
     shown: [bool; 256],
+    /// Regions that are instruments, the largest first; then, of each detection, its region.
+    found: Vec<usize>,
+    /// Memory of what was decoded before.
+    pub spare: Spare,
+    spare_detections: Vec<Detection>,
 }
 
 #[derive(Debug)]
 struct Line {
     region: usize,
     area: f32,
+    /// In which it was traced.
+    order: usize,
     outline: Outline,
 }
 
@@ -92,7 +99,16 @@ impl Decoder {
             expected: Vec::new(),
             stillness: Stillness::default(),
             shown: [false; 256],
+            found: Vec::new(),
+            spare: Spare::default(),
+            spare_detections: Vec::new(),
         }
+    }
+
+    /// Detections that were used up: their memory serves the next ones.
+    pub fn keep(&mut self, mut detections: Vec<Detection>) {
+        detections.drain(..).for_each(|detection| self.spare.keep_outlines(detection.outlines));
+        self.spare_detections = detections;
     }
 
     /// The next picture does not follow on the last one.
@@ -127,10 +143,12 @@ impl Decoder {
         let mut instruments = self.instruments(&mapping);
         let mut tissues = self.tissues(&mapping);
         self.draw(&mapping, &mut instruments, &mut tissues);
+        let mut ids = self.spare.mask();
+        ids.extend_from_slice(&self.maps.mask);
         Decoded {
-            instruments: instruments.into_iter().map(|(_, instrument)| instrument).collect(),
+            instruments,
             tissues,
-            mask: ClassMask { width: window.width as u32, height: window.height as u32, ids: self.maps.mask.clone() },
+            mask: ClassMask { width: window.width as u32, height: window.height as u32, ids },
             frame_state: if self.maps.certainty >= PICTURE_SURE_FROM { Trust::Sure } else { Trust::Unsure },
             unknown_px: 0,
         }
@@ -155,12 +173,22 @@ impl Decoder {
         (Window { x: from[0], y: from[1], width: to[0] - from[0], height: to[1] - from[1] }, mapping)
     }
 
-    /// Instruments with the index of their region; outlines are still missing.
-    fn instruments(&mut self, mapping: &Mapping) -> Vec<(usize, Detection)> {
-        let mut found: Vec<usize> = (0..self.regions.list.len()).filter(|&i| self.regions.list[i].label == INSTRUMENT).collect();
-        found.sort_by_key(|&i| std::cmp::Reverse(self.regions.list[i].area));
+    /// Instruments, and in `found` the region of each; outlines are still missing.
+    fn instruments(&mut self, mapping: &Mapping) -> Vec<Detection> {
+        let mut found = std::mem::take(&mut self.found);
+        found.clear();
+        found.extend((0..self.regions.list.len()).filter(|&i| self.regions.list[i].label == INSTRUMENT));
+        found.sort_unstable_by_key(|&i| (std::cmp::Reverse(self.regions.list[i].area), i));
         found.truncate(MAX_INSTRUMENTS);
-        found.into_iter().filter_map(|region| Some((region, self.instrument(region, mapping)?))).collect()
+        let mut instruments = std::mem::take(&mut self.spare_detections);
+        found.retain(|&region| {
+            let instrument = self.instrument(region, mapping);
+            let is_one = instrument.is_some();
+            instruments.extend(instrument);
+            is_one
+        });
+        self.found = found;
+        instruments
     }
 
     fn instrument(&mut self, index: usize, mapping: &Mapping) -> Option<Detection> {
@@ -183,7 +211,7 @@ impl Decoder {
             bbox: [left, top, right, bottom],
             tip: shape.tip,
             axis: shape.axis,
-            outlines: Vec::new(),
+            outlines: self.spare.outlines(),
         })
     }
 
@@ -206,7 +234,7 @@ impl Decoder {
                 probability[usize::from(self.regions.list[region].label)] += f64::from(sum);
             }
         }
-        let mut tissues = Vec::new();
+        let mut tissues = self.spare.tissues();
         for class in maps.tissue_classes.iter().filter(|class| class.0 != NOTHING) {
             let at = usize::from(class.0);
             let part = area[at] as f32 / pixels as f32;
@@ -216,15 +244,15 @@ impl Decoder {
                 let state = if confidence >= SURE_FROM { Trust::Sure } else { Trust::Unsure };
                 let most = f64::from(mapping.picture[0]) * f64::from(mapping.picture[1]);
                 let area_px = mapping.area(area[at]).min(most) as u64;
-                tissues.push(Tissue { class: *class, area_px, confidence, state, outlines: Vec::new() });
+                tissues.push(Tissue { class: *class, area_px, confidence, state, outlines: self.spare.outlines() });
             }
         }
         tissues
     }
 
     /// Traces all outlines and hands them out, instruments first, then the largest, as far as a scene may go.
-    fn draw(&mut self, mapping: &Mapping, instruments: &mut [(usize, Detection)], tissues: &mut [Tissue]) {
-        let Decoder { maps, regions, tracer, thinner, lines, mapped, .. } = self;
+    fn draw(&mut self, mapping: &Mapping, instruments: &mut [Detection], tissues: &mut [Tissue]) {
+        let Decoder { maps, regions, tracer, thinner, lines, mapped, found, spare, .. } = self;
         let smallest = MIN_LINE * regions.map.len() as f32;
         let tolerance = OUTLINE_TOLERANCE_PX * (mapping.picture[0].max(mapping.picture[1]) / OUTLINE_TOLERANCE_AT).max(1.0);
         lines.clear();
@@ -232,14 +260,19 @@ impl Decoder {
             if line.area >= smallest {
                 mapped.clear();
                 mapped.extend(line.points.iter().map(|&point| mapping.in_picture(point)));
-                let outline = thinner.thin(mapped, tolerance);
+                let mut outline = spare.outline();
+                thinner.thin(mapped, tolerance, &mut outline);
                 if outline.len() >= 3 {
-                    lines.push(Line { region: line.region, area: line.area, outline });
+                    lines.push(Line { region: line.region, area: line.area, order: lines.len(), outline });
+                } else {
+                    spare.keep_outline(outline);
                 }
             }
         });
         let is_instrument = |line: &Line| regions.list[line.region].label == INSTRUMENT;
-        lines.sort_by(|a, b| is_instrument(b).cmp(&is_instrument(a)).then(b.area.total_cmp(&a.area)));
+        let order =
+            |a: &Line, b: &Line| is_instrument(b).cmp(&is_instrument(a)).then(b.area.total_cmp(&a.area)).then(a.order.cmp(&b.order));
+        lines.sort_unstable_by(order);
         let (mut points, mut count) = (0, 0);
         for line in lines.drain(..) {
             if count + 1 > limits::OUTLINES || points + line.outline.len() > limits::POINTS {
@@ -247,13 +280,16 @@ impl Decoder {
             }
             let label = regions.list[line.region].label;
             let owner = if label == INSTRUMENT {
-                instruments.iter_mut().find(|(region, _)| *region == line.region).map(|(_, instrument)| &mut instrument.outlines)
+                found.iter().position(|&region| region == line.region).map(|index| &mut instruments[index].outlines)
             } else {
                 tissues.iter_mut().find(|tissue| tissue.class.0 == label).map(|tissue| &mut tissue.outlines)
             };
-            if let Some(owner) = owner {
-                (points, count) = (points + line.outline.len(), count + 1);
-                owner.push(line.outline);
+            match owner {
+                Some(owner) => {
+                    (points, count) = (points + line.outline.len(), count + 1);
+                    owner.push(line.outline);
+                }
+                None => spare.keep_outline(line.outline),
             }
         }
     }

@@ -6,7 +6,7 @@ use super::flow::Moved;
 use super::kalman::{Coordinate, Noise, Point};
 use super::look::Look;
 use crate::base::ids::{ClassId, TrackId};
-use crate::scene::{Outline, Track, Trust, limits};
+use crate::scene::{Outline, Spare, Track, Trust, limits};
 
 /// Detections from this confidence on are looked at first, may start tracks, and are believed in their size.
 const HIGH_SCORE: f32 = 0.6;
@@ -371,7 +371,7 @@ impl Followed {
     }
 
     /// In the first frame in which it is missed: as it was last seen, moved as it is believed to have moved, and unsure.
-    pub fn bridged(&self, id: TrackId, dt_s: f32, picture: [u32; 2]) -> Option<Track> {
+    pub fn bridged(&self, id: TrackId, dt_s: f32, picture: [u32; 2], spare: &mut Spare) -> Option<Track> {
         let class = self.class()?;
         let side = picture[0].max(picture[1]) as f32;
         let most = limits::VELOCITY_SIDES * side;
@@ -384,6 +384,12 @@ impl Followed {
         if (x1 - x0) * (y1 - y0) < 0.6 * was {
             return None;
         }
+        let mut outlines = spare.outlines();
+        for last in &self.last.outlines {
+            let mut outline = spare.outline();
+            outline.extend(last.iter().map(|&point| within(point)));
+            outlines.push(outline);
+        }
         Some(Track {
             id,
             class,
@@ -393,7 +399,7 @@ impl Followed {
             tip: self.last.tip.map(|tip| within(self.tip_position().unwrap_or(tip))).filter(|_| self.last.tip.is_some()),
             axis: self.last.axis,
             velocity_px_s: velocity,
-            outlines: self.last.outlines.iter().map(|outline| outline.iter().map(|&p| within(p)).collect()).collect(),
+            outlines,
         })
     }
 }

@@ -77,15 +77,11 @@ impl Memory {
         Some(self.lost.remove(index).id)
     }
 
-    /// Those that left the picture, the newest first.
-    pub fn departed(&self) -> Vec<Departed> {
-        let mut departed: Vec<Departed> = self
-            .lost
-            .iter()
-            .filter_map(|lost| Some(Departed { id: lost.id, class: lost.class, at: lost.left_at?, seen_ns: lost.seen_ns }))
-            .collect();
-        departed.sort_by_key(|departed| std::cmp::Reverse(departed.seen_ns));
-        departed
+    /// Writes those that left the picture into `departed`, which is empty, the newest first.
+    pub fn departed(&self, departed: &mut Vec<Departed>) {
+        let left = |lost: &Lost| Some(Departed { id: lost.id, class: lost.class, at: lost.left_at?, seen_ns: lost.seen_ns });
+        departed.extend(self.lost.iter().filter_map(left));
+        departed.sort_unstable_by_key(|departed| (std::cmp::Reverse(departed.seen_ns), departed.id.0));
     }
 }
 

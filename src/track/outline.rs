@@ -172,9 +172,10 @@ pub struct Thinner {
 }
 
 impl Thinner {
-    pub fn thin(&mut self, points: &[[f32; 2]], tolerance: f32) -> Vec<[f32; 2]> {
+    /// Writes what is left into `thin`, which is empty.
+    pub fn thin(&mut self, points: &[[f32; 2]], tolerance: f32, thin: &mut Vec<[f32; 2]>) {
         if points.len() < 4 {
-            return points.to_vec();
+            return thin.extend_from_slice(points);
         }
         self.keep.clear();
         self.keep.resize(points.len(), false);
@@ -195,7 +196,7 @@ impl Thinner {
                 self.todo.extend([(from, at), (at, to)]);
             }
         }
-        points.iter().zip(&self.keep).filter(|&(_, &keep)| keep).map(|(&point, _)| point).collect()
+        thin.extend(points.iter().zip(&self.keep).filter(|&(_, &keep)| keep).map(|(&point, _)| point));
     }
 }
 
@@ -253,7 +254,8 @@ mod tests {
             let radius = ((p[0] - 30.3).powi(2) + (p[1] - 22.7).powi(2)).sqrt();
             assert!((radius - 15.0).abs() < 0.15, "{radius}");
         }
-        let thin = Thinner::default().thin(&lines[0].1, 0.1);
+        let mut thin = Vec::new();
+        Thinner::default().thin(&lines[0].1, 0.1, &mut thin);
         assert!(thin.len() < lines[0].1.len() / 2 && thin.len() >= 12, "{} of {}", thin.len(), lines[0].1.len());
         assert!((enclosed(&thin).abs() - std::f32::consts::PI * 225.0).abs() < 15.0);
     }
@@ -283,7 +285,8 @@ mod tests {
                 let (sin, cos) = (i as f32 / count * std::f32::consts::TAU).sin_cos();
                 [r * cos, r * sin]
             }).collect();
-            let thin = Thinner::default().thin(&line, tolerance);
+            let mut thin = Vec::new();
+            Thinner::default().thin(&line, tolerance, &mut thin);
             for &p in &line {
                 let nearest = (0..thin.len()).map(|i| off(p, thin[i], thin[(i + 1) % thin.len()])).fold(f32::MAX, f32::min);
                 prop_assert!(nearest.sqrt() <= tolerance * 1.001 + 1e-4);

@@ -24,7 +24,7 @@ use super::memory::{Memory, SAME_LOOK};
 use super::split::Expected;
 use crate::base::assign::{Assigner, FORBIDDEN};
 use crate::base::ids::TrackId;
-use crate::scene::{ClassMask, Departed, Track, limits};
+use crate::scene::{ClassMask, Departed, Outline, Spare, Track, limits};
 
 /// How long something unseen is followed by its motion alone.
 const MAX_MISSED_NS: u64 = 400_000_000;
@@ -73,18 +73,41 @@ pub struct Tracker {
     last_step_s: Option<f32>,
     /// The picture's larger side, px.
     side: f32,
+    scratch: Scratch,
+}
+
+/// Of one step; kept from frame to frame, so that nothing is allocated.
+#[derive(Debug, Default)]
+struct Scratch {
+    /// The row of each detection.
+    owner: Vec<Option<usize>>,
+    /// The row of which a detection without owner is a piece.
+    pieces: Vec<Option<usize>>,
+    rows: Vec<usize>,
+    of: Vec<usize>,
+    seen: Vec<bool>,
+    owned: Vec<bool>,
+    /// Pieces to be added to their rows' tracks.
+    added: Vec<(usize, Vec<Outline>, [f32; 4])>,
 }
 
 impl Tracker {
     /// Takes the detections of the frame captured at `capture_ns` (never decreasing) of a picture of that size; returns the tracks
     /// that are seen in it, with the detections' outlines.
-    pub fn step(&mut self, detections: Vec<Detection>, capture_ns: u64, picture: [u32; 2]) -> Vec<Track> {
+    pub fn step(&mut self, mut detections: Vec<Detection>, capture_ns: u64, picture: [u32; 2]) -> Vec<Track> {
         let looks = vec![Look::default(); detections.len()];
-        self.step_with(detections, &looks, capture_ns, picture)
+        self.step_with(&mut detections, &looks, capture_ns, picture, &mut Spare::default())
     }
 
-    /// As `step`, with what each detection looks like.
-    pub fn step_with(&mut self, detections: Vec<Detection>, looks: &[Look], capture_ns: u64, picture: [u32; 2]) -> Vec<Track> {
+    /// As `step`, with what each detection looks like, and in memory of `spare`. The detections are used up.
+    pub fn step_with(
+        &mut self,
+        detections: &mut Vec<Detection>,
+        looks: &[Look],
+        capture_ns: u64,
+        picture: [u32; 2],
+        spare: &mut Spare,
+    ) -> Vec<Track> {
         let side = picture[0].max(picture[1]) as f32;
         let dt_s = self.last_ns.map_or(0.0, |last| capture_ns.saturating_sub(last) as f32 / 1e9).min(MAX_STEP_S);
         (self.last_ns, self.side) = (Some(capture_ns), side);
@@ -95,14 +118,17 @@ impl Tracker {
             track.predict(dt_s, side);
         }
 
-        let mut owner = self.associate(&detections, looks, side);
-        let pieces = self.pieces(&detections, &owner, capture_ns, side);
-        let mut tracks: Vec<Track> = Vec::with_capacity(detections.len());
-        let mut seen = vec![false; self.followed.len()];
-        let mut added = Vec::new();
-        let mut owned = vec![false; self.followed.len()];
+        let mut scratch = std::mem::take(&mut self.scratch);
+        self.associate(detections, looks, side, &mut scratch);
+        self.pieces(detections, capture_ns, side, &mut scratch);
+        let Scratch { owner, pieces, seen, owned, added, .. } = &mut scratch;
+        let mut tracks = spare.tracks();
+        for list in [&mut *seen, &mut *owned] {
+            list.clear();
+            list.resize(self.followed.len(), false);
+        }
         owner.iter().flatten().for_each(|&row| owned[row] = true);
-        for (index, mut detection) in detections.into_iter().enumerate() {
+        for (index, mut detection) in detections.drain(..).enumerate() {
             let row = match owner[index].take() {
                 Some(row) => {
                     self.take_in(row, &detection, &looks[index], capture_ns, side);
@@ -121,30 +147,37 @@ impl Tracker {
                     seen.push(true);
                     self.followed.len() - 1
                 }
-                None => continue,
+                None => {
+                    spare.keep_outlines(detection.outlines);
+                    continue;
+                }
             };
             seen[row] = true;
             self.confirm(row, &detection, capture_ns, side);
             if let Some(id) = self.followed[row].id {
                 tracks.push(self.followed[row].shown(id, detection, picture));
+            } else {
+                spare.keep_outlines(detection.outlines);
             }
         }
-        for (row, outlines, bbox) in added {
+        for (row, mut outlines, bbox) in added.drain(..) {
             if let Some(track) = tracks.iter_mut().find(|track| self.followed[row].id == Some(track.id)) {
-                track.outlines.extend(outlines);
+                track.outlines.append(&mut outlines);
                 let [x0, y0, x1, y1] = track.bbox;
                 track.bbox = [x0.min(bbox[0]), y0.min(bbox[1]), x1.max(bbox[2]), y1.max(bbox[3])];
             }
+            spare.keep_outlines(outlines);
         }
-        for (track, _) in self.followed.iter().zip(&seen).filter(|&(_, &seen)| !seen) {
+        for (track, _) in self.followed.iter().zip(&*seen).filter(|&(_, &seen)| !seen) {
             let missed_ns = capture_ns.saturating_sub(track.seen_ns);
             if let Some(id) = track.id.filter(|_| missed_ns <= BRIDGED_NS && track.hits > HITS_TO_CONFIRM) {
-                tracks.extend(track.bridged(id, dt_s, picture));
+                tracks.extend(track.bridged(id, dt_s, picture, spare));
             }
         }
         // What was seen only once and not again was noise.
-        let mut seen = seen.into_iter();
+        let mut seen = seen.iter().copied();
         self.followed.retain(|track| seen.next().unwrap_or(true) || track.id.is_some());
+        self.scratch = scratch;
         self.drop_twins(capture_ns, side);
         tracks
     }
@@ -224,13 +257,12 @@ impl Tracker {
 
     /// Instruments that left the picture in the last seconds, the newest first: where they were last seen at its rim. Where one is
     /// seen coming in at that very place nothing is said to have left.
-    pub fn departed(&self) -> Vec<Departed> {
-        let mut departed = self.memory.departed();
+    pub fn departed(&self, departed: &mut Vec<Departed>) {
+        self.memory.departed(departed);
         departed.retain(|departed| {
             let fills = |track: &Followed| track.id.is_some() && distance(track.last.foot, departed.at) <= SAME_FOOT * self.side;
             !self.followed.iter().any(fills)
         });
-        departed
     }
 
     /// What has not been seen for too long is lost.
@@ -246,11 +278,15 @@ impl Tracker {
     }
 
     /// The row of each detection: first those of much confidence, then the others for the tracks that are left.
-    fn associate(&mut self, detections: &[Detection], looks: &[Look], side: f32) -> Vec<Option<usize>> {
-        let mut owner: Vec<Option<usize>> = vec![None; detections.len()];
+    fn associate(&mut self, detections: &[Detection], looks: &[Look], side: f32, scratch: &mut Scratch) {
+        let Scratch { owner, rows, of, .. } = scratch;
+        owner.clear();
+        owner.resize(detections.len(), None);
         for is_low in [false, true] {
-            let rows: Vec<usize> = (0..self.followed.len()).filter(|row| !owner.contains(&Some(*row))).collect();
-            let of: Vec<usize> = (0..detections.len()).filter(|&at| is_high(&detections[at]) != is_low).collect();
+            rows.clear();
+            rows.extend((0..self.followed.len()).filter(|row| !owner.contains(&Some(*row))));
+            of.clear();
+            of.extend((0..detections.len()).filter(|&at| is_high(&detections[at]) != is_low));
             let followed = &self.followed;
             let cost = |row: usize, column: usize| cost(&followed[rows[row]], &detections[of[column]], &looks[of[column]], side, is_low);
             for (row, column) in self.assigner.assign(rows.len(), of.len(), cost).iter().enumerate() {
@@ -259,11 +295,11 @@ impl Tracker {
                 }
             }
         }
-        owner
     }
 
     /// The row of which a detection without owner is a piece: something lies across an instrument, and cuts it.
-    fn pieces(&self, detections: &[Detection], owner: &[Option<usize>], capture_ns: u64, side: f32) -> Vec<Option<usize>> {
+    fn pieces(&self, detections: &[Detection], capture_ns: u64, side: f32, scratch: &mut Scratch) {
+        let Scratch { owner, pieces, .. } = scratch;
         let piece_of = |detection: &Detection| {
             let [x, y, ..] = sides(detection.bbox);
             (0..self.followed.len()).find(|&row| {
@@ -276,8 +312,9 @@ impl Tracker {
                 across.abs() <= PIECE_OFF_AXIS * side && along <= PIECE_OFF_AXIS * side && along >= -length
             })
         };
-        let of = detections.iter().zip(owner);
-        of.map(|(detection, owner)| if owner.is_some() { None } else { piece_of(detection) }).collect()
+        let of = detections.iter().zip(&*owner);
+        pieces.clear();
+        pieces.extend(of.map(|(detection, owner)| if owner.is_some() { None } else { piece_of(detection) }));
     }
 
     fn confirm(&mut self, row: usize, detection: &Detection, capture_ns: u64, side: f32) {

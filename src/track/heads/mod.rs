@@ -21,7 +21,7 @@ use super::split::Expected;
 use crate::base::classes::{self, ClassKind};
 use crate::base::ids::ClassId;
 use crate::infer::{Engine, Fit, HeadKind, HeadSpec, InputSpec, OutputSpec, TensorView};
-use crate::scene::{ClassMask, FrameClass, Outline, Trust, limits};
+use crate::scene::{ClassMask, FrameClass, Outline, Spare, Trust, limits};
 use boxes::{Placement, overlap};
 pub use detector::Detector;
 use detector::MAX_DETECTIONS;
@@ -86,6 +86,16 @@ impl Heads {
         self.decoder.forget();
         self.finding_map.iter_mut().for_each(|(_, _, decoder)| decoder.forget());
         self.frames.iter_mut().for_each(FrameClassifier::forget);
+    }
+
+    /// Memory of scenes that nobody needs any more.
+    pub fn spare(&mut self) -> &mut Spare {
+        &mut self.decoder.spare
+    }
+
+    /// Detections that were used up.
+    pub fn keep(&mut self, detections: Vec<Detection>) {
+        self.decoder.keep(detections);
     }
 
     /// Where instruments are expected in the next frame.
