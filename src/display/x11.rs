@@ -8,7 +8,8 @@ use crate::base::clock::Clock;
 use crate::display::canvas::Canvas;
 use crate::display::shm::SharedMemory;
 use crate::display::vsync::{self, Vsync};
-use crate::display::{DisplayError, Output, OutputInfo, Picture, PresentedView, Refresh, Settings, Shown, Wish};
+use crate::display::x11_beside::Sides;
+use crate::display::{Beside, DisplayError, Output, OutputInfo, Picture, PresentedView, Refresh, Settings, Shown, Wish};
 use crate::overlay::placement::Placement;
 use crate::overlay::{Layer, Rect};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -30,6 +31,9 @@ pub struct X11Output {
     picture: Option<Segment>,
     /// The picture as scaled to the window, where it is.
     scaled: Option<Segment>,
+    /// What stands beside it, of the window's size.
+    sides: Sides,
+    beside: Option<Segment>,
     has_shown: bool,
 }
 
@@ -107,7 +111,7 @@ impl X11Output {
             is_stale: true,
             is_closed: false,
         };
-        Ok(X11Output { link, adapter, canvas: Canvas::new(), picture: None, scaled: None, has_shown: false })
+        Ok(X11Output { link, adapter, canvas: Canvas::new(), picture: None, scaled: None, sides: Sides::default(), beside: None, has_shown: false })
     }
 }
 
@@ -166,17 +170,32 @@ impl Link {
 
     /// Copies `rects` of a segment into the window, `at` being where the segment's origin lies; waits for the server.
     fn put(&mut self, id: shm::Seg, size: (usize, usize), rects: &[Rect], at: (usize, usize)) -> Result<(), DisplayError> {
-        let Some(last) = rects.len().checked_sub(1) else { return Ok(()) };
+        if rects.is_empty() {
+            return Ok(());
+        }
+        self.ask_to_put(id, size, rects, at, true)?;
+        self.wait_for_completion()
+    }
+
+    /// The same without waiting: what is put, and waited for, later is taken later. `is_last`: the server shall tell.
+    fn ask_to_put(
+        &self,
+        id: shm::Seg,
+        size: (usize, usize),
+        rects: &[Rect],
+        at: (usize, usize),
+        is_last: bool,
+    ) -> Result<(), DisplayError> {
         for (i, rect) in rects.iter().enumerate() {
             let [w, h, x, y] = [size.0, size.1, rect.x0, rect.y0].map(|v| v as u16);
             let (to_x, to_y) = ((at.0 + rect.x0) as i16, (at.1 + rect.y0) as i16);
             let (rw, rh, format) = (rect.width() as u16, rect.height() as u16, ImageFormat::Z_PIXMAP.into());
             // Requests are served in order: the last one's completion is that of all.
             self.connection
-                .shm_put_image(self.window, self.gc, w, h, x, y, rw, rh, to_x, to_y, self.depth, format, i == last, id, 0)
+                .shm_put_image(self.window, self.gc, w, h, x, y, rw, rh, to_x, to_y, self.depth, format, is_last && i + 1 == rects.len(), id, 0)
                 .map_err(|_| DisplayError::Closed)?;
         }
-        self.wait_for_completion()
+        Ok(())
     }
 
     /// Presents a whole segment at the monitor's next refresh, `at` being where its origin lies; waits until it was taken.
@@ -249,8 +268,25 @@ impl Output for X11Output {
         self.link.vsync.as_ref().map(Vsync::refresh)
     }
 
+    fn screen(&self) -> Option<(usize, usize)> {
+        Some(self.link.window_size)
+    }
+
+    fn set_beside(&mut self, beside: Option<Beside<'_>>) {
+        let X11Output { link, sides, beside: kept, .. } = self;
+        if !sides.differs(beside.as_ref()) {
+            return;
+        }
+        let size = beside.as_ref().map(|beside| (beside.layer.width, beside.layer.height));
+        let Some(size) = size.or(kept.as_ref().map(|kept| kept.size)) else { return };
+        // Every put before has been taken. A server that gives no memory shows black bars.
+        if let Ok(segment) = link.segment(kept, size) {
+            sides.take(beside, segment.memory.data_mut());
+        }
+    }
+
     fn show(&mut self, picture: Picture<'_>, layers: &[&Layer]) -> Result<Shown, DisplayError> {
-        let X11Output { link, canvas, .. } = self;
+        let X11Output { link, canvas, sides, .. } = self;
         let start_ns = link.clock.now_ns();
         link.note_all()?;
         self.has_shown = false;
@@ -270,6 +306,10 @@ impl Output for X11Output {
         let was_stale = std::mem::take(&mut link.is_stale);
         if was_stale {
             link.paint_borders(placement.rect)?;
+        }
+        if let (Some(beside), false) = (&self.beside, placement.rect.is_empty()) {
+            let rects = sides.to_put(link.window_size, &placement.rect, was_stale);
+            link.ask_to_put(beside.id, beside.size, &rects, (0, 0), false)?;
         }
         let whole = |size: (usize, usize)| [Rect::whole(size.0, size.1)];
         let pixmap = scaled.as_ref().map_or(segment.pixmap, |scaled| scaled.pixmap);

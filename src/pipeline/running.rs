@@ -88,7 +88,7 @@ impl Prepared {
         let language = spec.config.display.language;
         let hud = Hud::start((info.width, info.height), language, wake.clone())?;
         let engines = engine.name.clone() + &lock.words();
-        let status = status_of(&info, &engines, spec.record.is_some(), spec.hud, language);
+        let status = status_of(&info, &engines, spec.hud, language);
         let start_ns = clock.now_ns();
 
         let display = DisplayThread {
