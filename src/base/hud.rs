@@ -281,7 +281,8 @@ impl Status {
         let language = self.language;
         let ms = |ns: Option<u64>| match ns {
             None => Text::NoFigure.of(language).to_owned(),
-            Some(ns) => Text::Milliseconds.filled(language, rounded(ns as f64 / 1e6, 1, language)),
+            // Nobody reads a tenth of a long delay.
+            Some(ns) => Text::Milliseconds.filled(language, rounded(ns as f64 / 1e6, usize::from(ns < 9_950_000), language)),
         };
         let Figures { frames_per_s, video_delay_ns, annotation_delay_ns, overlay_age_ns } = self.figures;
         [
@@ -381,11 +382,13 @@ mod tests {
         let mut status = Status { figures: Figures { frames_per_s: 60, ..Figures::default() }, ..Status::default() };
         assert_eq!(status.figures(), ["60 fps", "video -", "annotation -", "overlay age -"]);
         status.figures.video_delay_ns = Some(4_949_000);
-        assert_eq!(status.figures()[1], "video 4.9 ms");
+        assert_eq!(status.figures()[1], "video 4.9\u{a0}ms");
         status.language = Language::De;
-        assert_eq!(status.figures()[1], "Video 4,9 ms");
+        assert_eq!(status.figures()[1], "Video 4,9\u{a0}ms");
+        status.figures.video_delay_ns = Some(112_700_000);
+        assert_eq!(status.figures()[1], "Video 113\u{a0}ms");
         status.source = Source { kind: SourceKind::Camera, width: 1920, height: 1080, hz: 60_000.0 / 1_001.0 };
-        assert_eq!(status.source_line(), "KAMERA 1920×1080 59,94 Hz");
+        assert_eq!(status.source_line(), "KAMERA 1920×1080 59,94\u{a0}Hz");
     }
 
     #[test]

@@ -106,10 +106,10 @@ texts! {
     /// Its age.
     PipFrozen: "FROZEN {}", "STANDBILD {}";
 
-    // Units.
-    Milliseconds: "{} ms", "{} ms";
-    Seconds: "{} s", "{} s";
-    Hertz: "{} Hz", "{} Hz";
+    // Units, which stay with their number on a line.
+    Milliseconds: "{}\u{a0}ms", "{}\u{a0}ms";
+    Seconds: "{}\u{a0}s", "{}\u{a0}s";
+    Hertz: "{}\u{a0}Hz", "{}\u{a0}Hz";
     /// Nothing measured is no zero.
     NoFigure: "-", "-";
 
@@ -129,16 +129,8 @@ texts! {
 }
 
 /// The classes that get a label.
-const CLASSES: [Text; 8] = [
-    Text::Grasper,
-    Text::LHook,
-    Text::Instrument,
-    Text::Scissors,
-    Text::ClipApplier,
-    Text::SuturingNeedle,
-    Text::Polyp,
-    Text::Lesion,
-];
+const CLASSES: [Text; 8] =
+    [Text::Grasper, Text::LHook, Text::Instrument, Text::Scissors, Text::ClipApplier, Text::SuturingNeedle, Text::Polyp, Text::Lesion];
 
 impl Text {
     /// The text of a class that gets a label, by its name in the table of classes.

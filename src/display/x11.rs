@@ -111,7 +111,16 @@ impl X11Output {
             is_stale: true,
             is_closed: false,
         };
-        Ok(X11Output { link, adapter, canvas: Canvas::new(), picture: None, scaled: None, sides: Sides::default(), beside: None, has_shown: false })
+        Ok(X11Output {
+            link,
+            adapter,
+            canvas: Canvas::new(),
+            picture: None,
+            scaled: None,
+            sides: Sides::default(),
+            beside: None,
+            has_shown: false,
+        })
     }
 }
 
@@ -192,7 +201,23 @@ impl Link {
             let (rw, rh, format) = (rect.width() as u16, rect.height() as u16, ImageFormat::Z_PIXMAP.into());
             // Requests are served in order: the last one's completion is that of all.
             self.connection
-                .shm_put_image(self.window, self.gc, w, h, x, y, rw, rh, to_x, to_y, self.depth, format, is_last && i + 1 == rects.len(), id, 0)
+                .shm_put_image(
+                    self.window,
+                    self.gc,
+                    w,
+                    h,
+                    x,
+                    y,
+                    rw,
+                    rh,
+                    to_x,
+                    to_y,
+                    self.depth,
+                    format,
+                    is_last && i + 1 == rects.len(),
+                    id,
+                    0,
+                )
                 .map_err(|_| DisplayError::Closed)?;
         }
         Ok(())

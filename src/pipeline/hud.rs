@@ -1,9 +1,7 @@
 //! What the display thread tells the status display, and when: at once when a state changes, figures twice a second.
 //! Also the picture in picture, which is shown under the status display's words only. Nothing here waits or draws.
 
-use crate::base::hud::{
-    Ai, AiTrouble, Control, Drawn, Fault, Figures, Loss, Mode, PipMode, Recording, Signal, Source, SourceKind, Status,
-};
+use crate::base::hud::{Ai, AiTrouble, Control, Drawn, Fault, Figures, Loss, Mode, PipMode, Recording, Signal, Source, SourceKind, Status};
 use crate::base::texts::Language;
 use crate::capture::SourceInfo;
 use crate::display::Beside;

@@ -14,7 +14,7 @@
 //!   └────────────────────────────────┘                   └──────┴─────────┴──────┘
 //! ```
 
-use crate::display::hud::layout::{FEWEST_ROWS, MARGIN_PART, TEXT_PART, percent};
+use crate::display::hud::layout::{FEWEST_ROWS, PAD_PART, TEXT_PART, margin_px, percent};
 use crate::overlay::Rect;
 use crate::overlay::placement::Placement;
 
@@ -54,12 +54,12 @@ impl Bars {
         if unit < FEWEST_ROWS {
             return None;
         }
-        let (ordinary, margin) = (TEXT_PART * unit, (MARGIN_PART * unit).ceil());
+        let (ordinary, margin) = (TEXT_PART * unit, margin_px(unit));
         // The upper and the lower bar, and the left and the right one, differ by a pixel at most.
         let (across, down) = (rect.x0.min(width - rect.x1), rect.y0.min(height - rect.y1));
         let is_columns = across > down;
         let (text_px, lines) = if is_columns {
-            let text_px = ordinary.min((across as f32 - 6.0 * margin) / COLUMN_LETTERS / LETTER_WIDTH);
+            let text_px = ordinary.min(across as f32 / (COLUMN_LETTERS * LETTER_WIDTH + 2.0 * PAD_PART));
             (text_px, (height as f32 / 4.0 / LINE_HEIGHT / text_px.max(1.0)) as usize)
         } else {
             let of_lines = |lines: usize| ordinary.min(((down as f32 - 2.0 * margin) / lines as f32).floor() / LINE_HEIGHT);

@@ -226,7 +226,10 @@ fn every_state_can_be_looked_at() {
     }
     for [size, (width, height)] in SHAPES {
         let picture = &self::pictures(size.0, size.1)[0].1;
-        for (name, status) in states().into_iter().filter(|(name, _)| matches!(*name, "everything" | "running" | "ai-unknown" | "recording-failed" | "signal-lost")) {
+        for (name, status) in states()
+            .into_iter()
+            .filter(|(name, _)| matches!(*name, "everything" | "running" | "ai-unknown" | "recording-failed" | "signal-lost"))
+        {
             for language in Language::ALL {
                 let data = on_screen(&status, language, picture, (width, height));
                 let name = format!("beside-{}x{}-on-{width}x{height}-{language:?}-{name}.png", size.0, size.1).to_lowercase();

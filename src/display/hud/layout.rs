@@ -5,7 +5,13 @@ use crate::overlay::Rect;
 
 /// Font size for a screen of 1 row, and its share of lines in a tenth of the picture: three.
 pub(super) const TEXT_PART: f32 = 0.026;
-pub(super) const MARGIN_PART: f32 = 0.003;
+/// Above and below text on its plate, px.
+pub(super) fn margin_px(unit: f32) -> f32 {
+    (0.003 * unit).round().max(1.0)
+}
+
+/// Left and right of it, in parts of its size.
+pub(super) const PAD_PART: f32 = 0.45;
 /// On a screen with fewer rows text would not be legible, and is left out.
 pub(super) const FEWEST_ROWS: f32 = 60.0;
 

@@ -6,7 +6,7 @@ use crate::base::hud::{Banner, PipMode, Recording, Status};
 use crate::base::texts::{Language, Text};
 use crate::display::hud::Sheet;
 use crate::display::hud::bars::Bars;
-use crate::display::hud::layout::{FEWEST_ROWS, Layout, MARGIN_PART, TEXT_PART};
+use crate::display::hud::layout::{FEWEST_ROWS, Layout, PAD_PART, TEXT_PART, margin_px};
 use crate::display::hud::mesh::Textures;
 use crate::display::hud::sign;
 use crate::overlay::{Layer, Rect};
@@ -213,7 +213,13 @@ impl Page {
         if let Some(banner @ (Banner::AiOff | Banner::AiStale | Banner::AiUnknown)) = status.banner() {
             if panels.is_columns { self.banner_column(banner, panels.banner) } else { self.banner(banner, panels.banner, 0.6) }
         }
-        self.panel(vec![line(status.source_line(), TEXT_RGB), line(status.ai_line(), TEXT_RGB)], panels, panels.top_left, Side::Left, false);
+        self.panel(
+            vec![line(status.source_line(), TEXT_RGB), line(status.ai_line(), TEXT_RGB)],
+            panels,
+            panels.top_left,
+            Side::Left,
+            false,
+        );
 
         let mut top_right = vec![line(status.mode_line(), TEXT_RGB)];
         top_right.extend(status.case.as_ref().map(|case| line(Text::Case.filled(language, case), TEXT_RGB)));
@@ -232,7 +238,7 @@ impl Page {
         let said = alarms.into_iter().take(ALARMS).map(|alarm| line(format!("{ALARM_SIGN}{}", alarm.of(language)), ALARM_RGB));
         let mut bottom_left: Vec<Line> = said.collect();
         if let Some(last) = bottom_left.last_mut().filter(|_| more > 0) {
-            last.push((format!("{GAP}+{more}"), ALARM_RGB));
+            last.push((format!("\u{a0}\u{a0}+{more}"), ALARM_RGB));
         }
         let figures = if status.has_picture() { status.figures().to_vec() } else { Vec::new() };
         if panels.is_columns {
@@ -274,8 +280,9 @@ impl Page {
 
     /// Lines in a corner of `rect`. Those that have no room are left out, the last first.
     fn panel(&mut self, lines: Vec<Line>, panels: &Panels, rect: Rect, side: Side, from_below: bool) {
-        let (size, margin) = (panels.text_px, (MARGIN_PART * self.unit).ceil());
-        let width = rect.width() as f32 - 6.0 * margin;
+        let (size, margin) = (panels.text_px, margin_px(self.unit));
+        let pad = (PAD_PART * size).floor();
+        let width = rect.width() as f32 - 2.0 * pad;
         let lines = if panels.is_columns { lines } else { folded(lines, panels.lines) };
         let wrap = if panels.is_columns { TextWrapping::wrap_at_width(width) } else { TextWrapping::truncate_at_width(width) };
         let mut galleys: Vec<_> = lines.into_iter().map(|line| self.galley(line, size, wrap.clone())).collect();
@@ -293,15 +300,15 @@ impl Page {
             return;
         }
         let high = high(&galleys);
-        let wide = ((widest + 6.0 * margin).ceil() as usize).min(rect.width());
+        let wide = ((widest + 2.0 * pad).ceil() as usize).min(rect.width());
         let (x0, y0) = (if side == Side::Left { rect.x0 } else { rect.x1 - wide }, if from_below { rect.y1 - high } else { rect.y0 });
         let plate = Rect { x0, y0, x1: x0 + wide, y1: y0 + high };
         let painter = self.plate(plate, GROUND_ALPHA);
         let mut y = plate.y0 as f32 + margin;
         for galley in galleys {
             let x = match side {
-                Side::Right if !panels.is_columns => plate.x1 as f32 - 3.0 * margin - galley.size().x,
-                Side::Left | Side::Right => plate.x0 as f32 + 3.0 * margin,
+                Side::Right if !panels.is_columns => plate.x1 as f32 - pad - galley.size().x,
+                Side::Left | Side::Right => plate.x0 as f32 + pad,
             };
             let high = galley.size().y.floor() + gap;
             painter.galley(pos2(x.round(), y), galley, Color32::PLACEHOLDER);
@@ -340,7 +347,7 @@ impl Page {
         let words = banner.text().of(self.language);
         // The sign is as high as a capital letter with its line, and stands half its width before the words.
         let sign_and_gap = |size: f32| size * 1.5;
-        let natural = self.words(words, wish, ink).size().x + sign_and_gap(wish);
+        let natural = self.words(words, wish, ink).size().x + sign_and_gap(wish) + wish * 0.5;
         let size = wish * (rect.width() as f32 * 0.94 / natural).min(1.0);
         let galley = self.words(words, size, ink);
         let (wide, high) = (galley.size().x + sign_and_gap(size) + size * 0.5, galley.size().y * 1.08);

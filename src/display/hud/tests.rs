@@ -7,7 +7,7 @@ use crate::overlay::blend::{over, premultiplied};
 use crate::overlay::testing::{COLORIMETRIES, FORMATS, Owned, report_ms, write_png};
 use std::sync::mpsc;
 
-const SIZES: [(usize, usize); 4] = [(640, 360), (1280, 720), (1920, 1080), (3840, 2160)];
+const SIZES: [(usize, usize); 6] = [(640, 360), (1280, 720), (1920, 1080), (3840, 2160), (960, 720), (720, 576)];
 
 fn check(layer: &Layer, allowed: &[Rect]) {
     let covered: usize = layer.rects.iter().map(Rect::area).sum();
