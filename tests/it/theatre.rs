@@ -269,6 +269,8 @@ fn each_device_gives_clean_video_while_the_worker_is_stopped_and_its_loss_is_an_
     let mut byte = |_: &Run| serial.write_all(b"C").unwrap();
     let inputs: [(&str, Press); 4] = [("key", &mut key), ("mouse", &mut mouse), ("footswitch", &mut foot), ("serial", &mut byte)];
     let mut spans = Vec::new();
+    // It is on at the start of a demo run.
+    run.key("Escape");
     for (name, press) in inputs {
         run.key("o");
         run.key("Return");
