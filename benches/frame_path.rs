@@ -5,6 +5,7 @@
 //! This binary is the product with a counting allocator, and the driver that starts it: each source is run for a short and
 //! for a long time, and what the long run allocated more, over the frames that it showed more, is what a frame costs.
 //! Only Rust's allocations are counted; what GStreamer and ONNX Runtime take by malloc shows in the resident memory.
+//! `--sites` says where they come from (and slows the run down).
 
 use anyhow::{Context, bail};
 use clap::Parser;
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -53,6 +54,7 @@ fn count(bytes: i64) {
     let Some(mine) = mine() else { return };
     let before = mine.count.fetch_add(1, Ordering::Relaxed);
     mine.live_bytes.fetch_add(bytes, Ordering::Relaxed);
+    sites::note(before);
     // A thread is named shortly after it has started: looked up again while it is young, without allocating.
     if before < 64 {
         let mut name = [0u8; NAME_BYTES];
@@ -95,6 +97,16 @@ const MARK: &str = "ALLOCATIONS ";
 fn main() -> ExitCode {
     let role = std::env::args().nth(1).unwrap_or_default();
     if role == "run" || role == "worker" {
+        sites::start();
+        if role == "worker" {
+            // It is killed at the end: what it tells while it runs is all there is.
+            let _ = std::thread::Builder::new().name("tell".to_owned()).spawn(|| {
+                loop {
+                    std::thread::sleep(Duration::from_millis(250));
+                    tell("worker");
+                }
+            });
+        }
         let code = keyhole::cmd::main();
         tell(&role);
         return code;
@@ -118,7 +130,65 @@ fn tell(role: &str) {
         entry.0 += counted.count.load(Ordering::Relaxed);
         entry.1 += counted.live_bytes.load(Ordering::Relaxed);
     }
-    eprintln!("{MARK}{}", json!({ "role": role, "threads": threads }));
+    eprintln!("{MARK}{}", json!({ "role": role, "threads": threads, "sites": sites::found() }));
+}
+
+/// Where allocations come from: the innermost lines of ours on the stack, of one in [`sites::ONE_IN`].
+mod sites {
+    use std::backtrace::Backtrace;
+    use std::cell::Cell;
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    pub const ONE_IN: u64 = 7;
+    /// A thread's first allocations are its start.
+    const START: u64 = 3000;
+    const LINES: usize = 3;
+
+    static IS_ON: AtomicBool = AtomicBool::new(false);
+    static FOUND: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
+
+    thread_local! {
+        static IS_LOOKING: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Symbols are read once, before a sandbox forbids it.
+    pub fn start() {
+        if std::env::var_os("KEYHOLE_BENCH_SITES").is_some() {
+            let _ = Backtrace::force_capture().to_string();
+            IS_ON.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub fn note(before: u64) {
+        if !IS_ON.load(Ordering::Relaxed) || before < START || !before.is_multiple_of(ONE_IN) {
+            return;
+        }
+        if IS_LOOKING.try_with(|looking| looking.replace(true)).unwrap_or(true) {
+            return;
+        }
+        let text = Backtrace::force_capture().to_string();
+        let mut ours: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("at ./src/")).collect();
+        if ours.is_empty() {
+            // A sandboxed process knows no lines.
+            ours = text.lines().filter(|line| line.contains("keyhole::")).filter_map(|line| line.split_once(": ")).map(|at| at.1).collect();
+        }
+        let name = std::thread::current().name().unwrap_or("?").to_owned();
+        if let Ok(mut found) = FOUND.lock() {
+            *found.entry(format!("{name}: {}", ours[..ours.len().min(LINES)].join(" < "))).or_default() += 1;
+        }
+        IS_LOOKING.set(false);
+    }
+
+    pub fn found() -> Vec<(String, u64)> {
+        let looking = IS_LOOKING.replace(true);
+        let mut found: Vec<(String, u64)> = FOUND.lock().map(|found| found.clone().into_iter().collect()).unwrap_or_default();
+        found.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        found.truncate(60);
+        IS_LOOKING.set(looking);
+        found
+    }
 }
 
 #[derive(Parser)]
@@ -128,6 +198,9 @@ struct Arguments {
     /// Length of the long run; the short one is a third of it.
     #[arg(long, default_value_t = 30.0)]
     seconds: f64,
+    /// Says where allocations come from.
+    #[arg(long)]
+    sites: bool,
     #[arg(long, default_value = "target/frame_path")]
     out: PathBuf,
     #[arg(long, hide = true)]
@@ -138,6 +211,8 @@ struct Played {
     report: Value,
     /// (role, thread) → allocations, live bytes at the end.
     threads: BTreeMap<(String, String), (u64, i64)>,
+    /// Role → where allocations come from.
+    sites: BTreeMap<String, Value>,
     /// Resident memory of both processes over time, (s, MB).
     resident: Vec<(f64, f64)>,
 }
@@ -150,21 +225,22 @@ fn drive() -> anyhow::Result<()> {
     std::fs::create_dir_all(&a.out)?;
     let mut all = Vec::new();
     for source in &a.source {
-        play(source, 1.0, &a.out)?;
-        let (short, long) = (play(source, a.seconds / 3.0, &a.out)?, play(source, a.seconds, &a.out)?);
+        play(source, 1.0, &a)?;
+        let (short, long) = (play(source, a.seconds / 3.0, &a)?, play(source, a.seconds, &a)?);
         all.push(print(source, &short, &long));
     }
     std::fs::write(a.out.join("frame_path.json"), serde_json::to_vec_pretty(&all)?)?;
     Ok(())
 }
 
-fn play(source: &str, seconds: f64, out: &Path) -> anyhow::Result<Played> {
-    let (report, errors) = (out.join("report.json"), out.join("stderr.txt"));
+fn play(source: &str, seconds: f64, a: &Arguments) -> anyhow::Result<Played> {
+    let (report, errors) = (a.out.join("report.json"), a.out.join("stderr.txt"));
     let mut child = Command::new(std::env::current_exe()?)
         .args(["run", "--source", source, "--display", "headless", "--seconds", &seconds.to_string(), "--report"])
         .arg(&report)
         .stdout(Stdio::null())
         .stderr(std::fs::File::create(&errors)?)
+        .envs(a.sites.then_some(("KEYHOLE_BENCH_SITES", "1")))
         .spawn()?;
     let (mut resident, mut elapsed_s) = (Vec::new(), 0.0);
     let status = loop {
@@ -179,15 +255,16 @@ fn play(source: &str, seconds: f64, out: &Path) -> anyhow::Result<Played> {
     if !status.success() {
         bail!("{source}: {text}");
     }
-    let mut threads = BTreeMap::new();
+    let (mut threads, mut sites) = (BTreeMap::new(), BTreeMap::new());
     for line in text.lines().filter_map(|line| line.split_once(MARK)) {
         let told: Value = serde_json::from_str(line.1)?;
         let role = told["role"].as_str().context("no role")?.to_owned();
+        sites.insert(role.clone(), told["sites"].clone());
         for (name, counts) in told["threads"].as_object().context("no threads")? {
             threads.insert((role.clone(), name.clone()), (counts[0].as_u64().unwrap_or(0), counts[1].as_i64().unwrap_or(0)));
         }
     }
-    Ok(Played { report: serde_json::from_slice(&std::fs::read(&report)?)?, threads, resident })
+    Ok(Played { report: serde_json::from_slice(&std::fs::read(&report)?)?, threads, sites, resident })
 }
 
 /// Resident memory of a process and its children, MB; shared pages count in each.
@@ -227,6 +304,14 @@ fn print(source: &str, short: &Played, long: &Played) -> Value {
             println!("    {role:6} {name:16} {a_frame:8.2}   {:+9} bytes", live - live_before);
         }
         told.insert(format!("{role}/{name}"), json!([a_frame, live - live_before]));
+    }
+    for (role, sites) in &long.sites {
+        for site in sites.as_array().into_iter().flatten() {
+            let a_frame = site[1].as_f64().unwrap_or(0.0) * sites::ONE_IN as f64 / shown(long).max(1.0);
+            if a_frame >= 0.05 {
+                println!("      {role} {a_frame:8.2}  {}", site[0]);
+            }
+        }
     }
     // The first third is start-up: engines load, buffers grow to what they need.
     let settled = &long.resident[long.resident.len() / 3..];

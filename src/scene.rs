@@ -6,6 +6,9 @@ use crate::base::classes::ClassKind;
 use crate::base::ids::{ClassId, FrameId, TrackId};
 use serde::{Deserialize, Serialize};
 
+mod spare;
+pub use spare::{Shelf, Spare};
+
 /// How far something may be trusted. `Unknown` is a state that is shown, never a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

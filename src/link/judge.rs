@@ -3,7 +3,7 @@
 use crate::base::ids::FrameId;
 use crate::link::outbox::Asked;
 use crate::link::scene_codec::decode_scene;
-use crate::scene::Scene;
+use crate::scene::{Scene, Spare};
 use std::collections::VecDeque;
 
 /// Why a message was not believed. Whoever sends such a thing is killed: an honest worker checks its scenes itself.
@@ -53,8 +53,8 @@ impl Rejection {
 
 /// The scene in `bytes`, if it is one that may be shown: about the frame that was asked for, newer than the last, possible.
 /// Returns the reason and a text for the log otherwise.
-pub(super) fn scene(asked: Option<&Asked>, last: Option<FrameId>, bytes: &[u8]) -> Result<Scene, (Rejection, String)> {
-    let scene = decode_scene(bytes).map_err(|fault| (Rejection::Malformed, fault.to_string()))?;
+pub(super) fn scene(asked: Option<&Asked>, last: Option<FrameId>, bytes: &[u8], spare: &mut Spare) -> Result<Scene, (Rejection, String)> {
+    let scene = decode_scene(bytes, spare).map_err(|fault| (Rejection::Malformed, fault.to_string()))?;
     let no = |why, text: &str| Err((why, format!("frame {}: {text}", scene.frame.0)));
     let Some(asked) = asked.filter(|asked| asked.stamps.id == scene.frame) else {
         return no(Rejection::UnknownFrame, "nobody asked about it");
@@ -143,7 +143,7 @@ pub(super) mod tests {
         change(&mut answer);
         let mut bytes = Vec::new();
         encode_scene(&answer, &mut bytes).unwrap();
-        scene(Some(&asked), last.map(FrameId), &bytes).map_err(|(why, _)| why)
+        scene(Some(&asked), last.map(FrameId), &bytes, &mut Spare::default()).map_err(|(why, _)| why)
     }
 
     #[test]
@@ -157,7 +157,7 @@ pub(super) mod tests {
         assert_eq!(judged(|_| {}, Some(7)), Err(Rejection::Stale));
         assert_eq!(judged(|s| s.tracks[0].bbox[0] = f32::NAN, None), Err(Rejection::Impossible));
         assert_eq!(judged(|s| s.mask.ids[0] = 99, None), Err(Rejection::Impossible));
-        assert_eq!(scene(None, None, &[]).map_err(|(why, _)| why), Err(Rejection::Malformed));
+        assert_eq!(scene(None, None, &[], &mut Spare::default()).map_err(|(why, _)| why), Err(Rejection::Malformed));
     }
 
     #[test]

@@ -16,7 +16,7 @@
 //! ```
 
 use crate::base::ids::{ClassId, FrameId, TrackId};
-use crate::scene::{AnalysisTimes, ClassMask, Departed, Finding, FrameClass, Outline, Reset, Scene, Tissue, Track, Trust, limits};
+use crate::scene::{AnalysisTimes, Departed, Finding, FrameClass, Outline, Reset, Scene, Spare, Tissue, Track, Trust, limits};
 
 const HAS_TIP: u8 = 1;
 const HAS_AXIS: u8 = 2;
@@ -100,93 +100,17 @@ pub fn encode_scene(scene: &Scene, out: &mut Vec<u8>) -> Result<(), SceneBytesFa
     Ok(())
 }
 
-/// The scene that `bytes` hold, to the last byte.
-pub fn decode_scene(bytes: &[u8]) -> Result<Scene, SceneBytesFault> {
-    let mut r = Reader { rest: bytes, outlines_left: limits::OUTLINES, points_left: limits::POINTS };
-    let frame = FrameId(r.u64()?);
-    let (pts_ns, capture_ns) = (r.u64()?, r.u64()?);
-    let picture = [r.u32()?, r.u32()?];
-    let frame_state = r.trust()?;
-    let unknown_px = r.u64()?;
-    let times = AnalysisTimes { preprocess_ns: r.u64()?, infer_ns: r.u64()?, track_ns: r.u64()? };
-
-    let count = r.count(limits::TRACKS, TRACK_MIN_BYTES, "tracks")?;
-    let mut tracks = Vec::with_capacity(count);
-    for _ in 0..count {
-        let id = TrackId(r.u32()?);
-        let class = ClassId(r.u8()?);
-        let state = r.trust()?;
-        let has = r.u8()?;
-        if has & !(HAS_TIP | HAS_AXIS) != 0 {
-            return Err(SceneBytesFault::Value("a track's flags"));
+/// The scene that `bytes` hold, to the last byte, in memory of `spare`.
+pub fn decode_scene(bytes: &[u8], spare: &mut Spare) -> Result<Scene, SceneBytesFault> {
+    let mut scene = spare.scene();
+    let mut reader = Reader { rest: bytes, outlines_left: limits::OUTLINES, points_left: limits::POINTS };
+    match reader.scene(&mut scene, spare) {
+        Ok(()) => Ok(scene),
+        Err(fault) => {
+            spare.keep(scene);
+            Err(fault)
         }
-        let [confidence] = r.f32s()?;
-        let bbox = r.f32s()?;
-        let tip = if has & HAS_TIP != 0 { Some(r.f32s()?) } else { None };
-        let axis = if has & HAS_AXIS != 0 { Some(r.f32s()?) } else { None };
-        let velocity_px_s = r.f32s()?;
-        let outlines = r.outlines()?;
-        tracks.push(Track { id, class, confidence, state, bbox, tip, axis, velocity_px_s, outlines });
     }
-    let count = r.count(limits::TISSUES, TISSUE_MIN_BYTES, "tissues")?;
-    let mut tissues = Vec::with_capacity(count);
-    for _ in 0..count {
-        let class = ClassId(r.u8()?);
-        let state = r.trust()?;
-        let [confidence] = r.f32s()?;
-        let area_px = r.u64()?;
-        tissues.push(Tissue { class, area_px, confidence, state, outlines: r.outlines()? });
-    }
-    let count = r.count(limits::FINDINGS, FINDING_BYTES, "findings")?;
-    let mut findings = Vec::with_capacity(count);
-    for _ in 0..count {
-        let id = TrackId(r.u32()?);
-        let class = ClassId(r.u8()?);
-        let state = r.trust()?;
-        let [confidence] = r.f32s()?;
-        findings.push(Finding { id, class, confidence, state, bbox: r.f32s()? });
-    }
-    let count = r.count(limits::FRAME_CLASSES, FRAME_CLASS_BYTES, "frame classes")?;
-    let mut frame_classes = Vec::with_capacity(count);
-    for _ in 0..count {
-        let class = ClassId(r.u8()?);
-        let state = r.trust()?;
-        let [confidence] = r.f32s()?;
-        frame_classes.push(FrameClass { class, confidence, state });
-    }
-    let count = r.count(limits::DEPARTED, DEPARTED_BYTES, "departed instruments")?;
-    let mut departed = Vec::with_capacity(count);
-    for _ in 0..count {
-        let id = TrackId(r.u32()?);
-        let class = ClassId(r.u8()?);
-        let at = r.f32s()?;
-        departed.push(Departed { id, class, at, seen_ns: r.u64()? });
-    }
-    let reset = r.reset()?;
-    let (width, height) = (r.u32()?, r.u32()?);
-    if width > limits::MASK_SIDE || height > limits::MASK_SIDE {
-        return Err(SceneBytesFault::TooMany("mask pixels"));
-    }
-    if r.rest.len() != width as usize * height as usize {
-        return Err(SceneBytesFault::Length);
-    }
-    let mask = ClassMask { width, height, ids: r.rest.to_vec() };
-    Ok(Scene {
-        frame,
-        pts_ns,
-        capture_ns,
-        picture,
-        frame_state,
-        tracks,
-        tissues,
-        findings,
-        frame_classes,
-        departed,
-        reset,
-        unknown_px,
-        mask,
-        times,
-    })
 }
 
 fn trust_byte(trust: Trust) -> u8 {
@@ -253,6 +177,70 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Into a scene of nothing.
+    fn scene(&mut self, scene: &mut Scene, spare: &mut Spare) -> Result<(), SceneBytesFault> {
+        scene.frame = FrameId(self.u64()?);
+        (scene.pts_ns, scene.capture_ns) = (self.u64()?, self.u64()?);
+        scene.picture = [self.u32()?, self.u32()?];
+        scene.frame_state = self.trust()?;
+        scene.unknown_px = self.u64()?;
+        scene.times = AnalysisTimes { preprocess_ns: self.u64()?, infer_ns: self.u64()?, track_ns: self.u64()? };
+
+        for _ in 0..self.count(limits::TRACKS, TRACK_MIN_BYTES, "tracks")? {
+            let id = TrackId(self.u32()?);
+            let class = ClassId(self.u8()?);
+            let state = self.trust()?;
+            let has = self.u8()?;
+            if has & !(HAS_TIP | HAS_AXIS) != 0 {
+                return Err(SceneBytesFault::Value("a track's flags"));
+            }
+            let [confidence] = self.f32s()?;
+            let bbox = self.f32s()?;
+            let tip = if has & HAS_TIP != 0 { Some(self.f32s()?) } else { None };
+            let axis = if has & HAS_AXIS != 0 { Some(self.f32s()?) } else { None };
+            let velocity_px_s = self.f32s()?;
+            let outlines = self.outlines(spare)?;
+            scene.tracks.push(Track { id, class, confidence, state, bbox, tip, axis, velocity_px_s, outlines });
+        }
+        for _ in 0..self.count(limits::TISSUES, TISSUE_MIN_BYTES, "tissues")? {
+            let class = ClassId(self.u8()?);
+            let state = self.trust()?;
+            let [confidence] = self.f32s()?;
+            let area_px = self.u64()?;
+            scene.tissues.push(Tissue { class, area_px, confidence, state, outlines: self.outlines(spare)? });
+        }
+        for _ in 0..self.count(limits::FINDINGS, FINDING_BYTES, "findings")? {
+            let id = TrackId(self.u32()?);
+            let class = ClassId(self.u8()?);
+            let state = self.trust()?;
+            let [confidence] = self.f32s()?;
+            scene.findings.push(Finding { id, class, confidence, state, bbox: self.f32s()? });
+        }
+        for _ in 0..self.count(limits::FRAME_CLASSES, FRAME_CLASS_BYTES, "frame classes")? {
+            let class = ClassId(self.u8()?);
+            let state = self.trust()?;
+            let [confidence] = self.f32s()?;
+            scene.frame_classes.push(FrameClass { class, confidence, state });
+        }
+        for _ in 0..self.count(limits::DEPARTED, DEPARTED_BYTES, "departed instruments")? {
+            let id = TrackId(self.u32()?);
+            let class = ClassId(self.u8()?);
+            let at = self.f32s()?;
+            scene.departed.push(Departed { id, class, at, seen_ns: self.u64()? });
+        }
+        scene.reset = self.reset()?;
+        let (width, height) = (self.u32()?, self.u32()?);
+        if width > limits::MASK_SIDE || height > limits::MASK_SIDE {
+            return Err(SceneBytesFault::TooMany("mask pixels"));
+        }
+        if self.rest.len() != width as usize * height as usize {
+            return Err(SceneBytesFault::Length);
+        }
+        (scene.mask.width, scene.mask.height) = (width, height);
+        scene.mask.ids.extend_from_slice(self.rest);
+        Ok(())
+    }
+
     fn take<const N: usize>(&mut self) -> Result<[u8; N], SceneBytesFault> {
         let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(SceneBytesFault::Length)?;
         self.rest = rest;
@@ -311,14 +299,14 @@ impl Reader<'_> {
         Ok(count)
     }
 
-    fn outlines(&mut self) -> Result<Vec<Outline>, SceneBytesFault> {
+    fn outlines(&mut self, spare: &mut Spare) -> Result<Vec<Outline>, SceneBytesFault> {
         let count = self.count(self.outlines_left, 2, "outlines")?;
         self.outlines_left -= count;
-        let mut outlines = Vec::with_capacity(count);
+        let mut outlines = spare.outlines();
         for _ in 0..count {
             let points = self.count(self.points_left, 8, "outline points")?;
             self.points_left -= points;
-            let mut outline = Vec::with_capacity(points);
+            let mut outline = spare.outline();
             for _ in 0..points {
                 outline.push(self.f32s()?);
             }
@@ -332,6 +320,7 @@ impl Reader<'_> {
 mod tests {
     use super::*;
     use crate::link::socket::MAX_PACKET_BYTES;
+    use crate::scene::ClassMask;
     use proptest::prelude::*;
 
     fn trust() -> impl Strategy<Value = Trust> {
@@ -418,7 +407,7 @@ mod tests {
         fn what_is_written_is_read_back(scene in scene()) {
             let mut bytes = Vec::new();
             encode_scene(&scene, &mut bytes).unwrap();
-            prop_assert_eq!(decode_scene(&bytes), Ok(scene));
+            prop_assert_eq!(decode_scene(&bytes, &mut Spare::default()), Ok(scene));
         }
 
         /// Cut short, lengthened or with bytes changed: refused or read, and what is read is written as it stood.
@@ -428,10 +417,10 @@ mod tests {
             encode_scene(&scene, &mut bytes).unwrap();
             let whole = bytes.clone();
             bytes.truncate(bytes.len().saturating_sub(cut));
-            prop_assert_eq!(decode_scene(&bytes).is_ok(), cut == 0);
+            prop_assert_eq!(decode_scene(&bytes, &mut Spare::default()).is_ok(), cut == 0);
             bytes = whole;
             if grow { bytes.push(with) } else { let i = at.index(bytes.len()); bytes[i] = with; }
-            if let Ok(read) = decode_scene(&bytes) {
+            if let Ok(read) = decode_scene(&bytes, &mut Spare::default()) {
                 prop_assert!(!grow);
                 let mut again = Vec::new();
                 encode_scene(&read, &mut again).unwrap();
@@ -441,7 +430,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-            let _ = decode_scene(&bytes);
+            let _ = decode_scene(&bytes, &mut Spare::default());
         }
     }
 
@@ -490,14 +479,14 @@ mod tests {
         scene.tracks[0].outlines.push(vec![[0.0; 2]]);
         let mut bytes = Vec::new();
         encode_scene(&scene, &mut bytes).unwrap();
-        assert_eq!(decode_scene(&bytes), Err(SceneBytesFault::TooMany("outlines")));
+        assert_eq!(decode_scene(&bytes, &mut Spare::default()), Err(SceneBytesFault::TooMany("outlines")));
         // 65,535 tracks are announced, and none follows.
         bytes.truncate(65);
         bytes.extend_from_slice(&[0xff, 0xff]);
-        assert_eq!(decode_scene(&bytes), Err(SceneBytesFault::TooMany("tracks")));
+        assert_eq!(decode_scene(&bytes, &mut Spare::default()), Err(SceneBytesFault::TooMany("tracks")));
         // As many as are allowed, and none follows.
         bytes.truncate(65);
         bytes.extend_from_slice(&(limits::TRACKS as u16).to_le_bytes());
-        assert_eq!(decode_scene(&bytes), Err(SceneBytesFault::Length));
+        assert_eq!(decode_scene(&bytes, &mut Spare::default()), Err(SceneBytesFault::Length));
     }
 }

@@ -35,6 +35,11 @@ pub trait Analyst {
     /// An error ends this worker; another is started.
     fn analyse(&mut self, view: FrameView<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, String>;
 
+    /// A scene that was sent: its memory may serve the next one.
+    fn keep(&mut self, scene: Scene) {
+        drop(scene);
+    }
+
     /// `input_hash` of a frame (design: pixels).
     fn input_hash(&mut self, view: FrameView<'_>) -> [u8; 32];
 }
@@ -188,7 +193,9 @@ impl Desk {
         let Some(scene) = scene else {
             return self.send(&wire::no_scene_packet(id, NoScene::Nothing));
         };
-        if !is_fit(&scene, packet) {
+        let is_fit = is_fit(&scene, packet);
+        analyst.keep(scene);
+        if !is_fit {
             return self.send(&wire::no_scene_packet(id, NoScene::Unfit));
         }
         self.send(packet)?;

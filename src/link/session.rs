@@ -9,7 +9,7 @@ use crate::link::watch::{Ended, Stopped, Vitals, watch};
 use crate::link::wire::{self, FromWorker, Introduction, Kind, NoScene};
 use crate::link::worker::{Answer, Shared, Spawn};
 use crate::link::{Hello, LinkError};
-use crate::scene::Scene;
+use crate::scene::{Scene, Shelf};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::os::fd::OwnedFd;
@@ -55,6 +55,7 @@ pub(super) struct Session<'a> {
     /// The scene whose hash is still to come.
     unhashed: Option<Arc<Scene>>,
     buffer: Vec<u8>,
+    shelf: Shelf,
 }
 
 impl<'a> Session<'a> {
@@ -107,6 +108,7 @@ impl<'a> Session<'a> {
             had_scene: false,
             unhashed: None,
             buffer: vec![0; MAX_PACKET_BYTES],
+            shelf: Shelf::default(),
         };
         // A worker that is dead already is noticed by the loop.
         let greeting = serde_json::to_vec(hello).unwrap_or_default();
@@ -318,9 +320,9 @@ impl<'a> Session<'a> {
         // While its hash is owed, the frame has been answered.
         let asked = self.shared.outbox.asked().filter(|asked| self.unhashed_frame() != Some(asked.stamps.id));
         let last = self.shared.last_scene();
-        let scene = judge::scene(asked.as_ref(), last, bytes).map_err(|(why, text)| End::Nonsense(why, text))?;
+        let scene = judge::scene(asked.as_ref(), last, bytes, &mut self.shelf.spare).map_err(|(why, text)| End::Nonsense(why, text))?;
         self.had_scene = true;
-        let scene = Arc::new(scene);
+        let scene = self.shelf.share(scene);
         self.shared.accept(&scene);
         if self.want_hash {
             self.unhashed = Some(scene);

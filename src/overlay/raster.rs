@@ -31,7 +31,7 @@ impl Pen {
     /// Premultiplied pixels by nearness.
     fn palette(&self) -> [u32; 256] {
         std::array::from_fn(|nearness| {
-            let distance = self.reach() * (1.0 - nearness as f32 / 255.0);
+            let distance = self.reach() * (1.0 - nearness as f32 / 255.0).sqrt();
             let alpha = |radius: f32, opacity: u32| ((radius + 0.5 - distance).clamp(0.0, 1.0) * opacity as f32 + 0.5) as u8;
             let opacity = u32::from(self.opacity);
             let casing = premultiplied(CASING_RGB, alpha(self.casing_radius, (opacity * CASING_PART) >> 8));
@@ -46,12 +46,17 @@ const CASING_RGB: [u8; 3] = [8, 8, 8];
 const CASING_PART: u32 = 160;
 /// Longer lines are drawn in pieces: the pixels looked at are those of the pieces' bounding boxes.
 const PIECE_PX: f32 = 12.0;
+/// Pixels that are measured and laid at a time.
+const LANES: usize = 8;
 
 #[derive(Debug)]
 pub struct Raster {
     width: usize,
     height: usize,
-    /// Of the shape being drawn: 0 out of the pen's reach … 255 on a line; all zero between shapes.
+    /// Bytes of a row of `nearness`: whole lanes. What lies beyond the width is never laid.
+    stride: usize,
+    /// Of the shape being drawn: 0 out of the pen's reach … 255 on a line, by the square of the distance (which costs no
+    /// root); all zero between shapes.
     nearness: Vec<u8>,
     tiles: Tiles,
     rects: Vec<Rect>,
@@ -62,10 +67,12 @@ pub struct Raster {
 impl Raster {
     pub fn new(width: usize, height: usize) -> Self {
         let tiles = Tiles::new(width, height);
+        let stride = width.next_multiple_of(LANES);
         Raster {
             width,
             height,
-            nearness: vec![0; width * height],
+            stride,
+            nearness: vec![0; stride * height],
             tiles,
             rects: Vec::with_capacity(256),
             crossings: Vec::with_capacity(8192),
@@ -107,34 +114,39 @@ impl Raster {
         self.tiles.mark(rect);
         let way = [b[0] - a[0], b[1] - a[1]];
         let length2 = way[0] * way[0] + way[1] * way[1];
-        let line = Line { start: a, way, inverse: if length2 > 1e-6 { 1.0 / length2 } else { 0.0 }, steps_per_px: 255.0 / reach };
+        let line =
+            Line { start: a, way, inverse: if length2 > 1e-6 { 1.0 / length2 } else { 0.0 }, steps_per_px2: 255.0 / (reach * reach) };
+        // Of a slanted line each row meets a short part of the box: all within reach lies in the strip along it.
+        let is_slanted = way[1].abs() > 1e-2;
+        let half = if is_slanted { (reach + 0.5) * length2.sqrt() / way[1].abs() } else { 0.0 };
         wide(|| {
             for y in rect.y0..rect.y1 {
-                line.row(rect.x0, y, &mut self.nearness[y * self.width + rect.x0..y * self.width + rect.x1]);
+                let (mut x0, mut x1) = (rect.x0, rect.x1);
+                if is_slanted {
+                    let middle = a[0] + (y as f32 + 0.5 - a[1]) * way[0] / way[1];
+                    (x0, x1) = (x0.max((middle - half) as usize), x1.min((middle + half) as usize + 1));
+                    if x0 >= x1 {
+                        continue;
+                    }
+                }
+                let (x0, x1) = (x0 / LANES * LANES, x1.next_multiple_of(LANES));
+                line.row(x0, y, &mut self.nearness[y * self.stride + x0..y * self.stride + x1]);
             }
         });
     }
 
     /// Lays the lines drawn since the last call over `layer`, and marks in `touched` where.
     pub fn finish(&mut self, pen: &Pen, layer: &mut Layer, touched: &mut Tiles) {
-        const EIGHT: usize = 8;
         let palette = pen.palette();
         self.tiles.write_rects(&mut self.rects);
         for rect in &self.rects {
             touched.mark(*rect);
-            for y in rect.y0..rect.y1 {
-                let nearness = &mut self.nearness[y * self.width + rect.x0..y * self.width + rect.x1];
-                let pixels = layer.row_mut(y, rect.x0, rect.x1).as_chunks_mut::<4>().0;
-                for (nearness, pixels) in nearness.chunks_mut(EIGHT).zip(pixels.chunks_mut(EIGHT)) {
-                    if *nearness == [0; EIGHT] {
-                        continue;
-                    }
-                    for (nearness, pixel) in nearness.iter_mut().zip(pixels) {
-                        let colour = palette[std::mem::take(nearness) as usize];
-                        *pixel = over(colour, u32::from_le_bytes(*pixel)).to_le_bytes();
-                    }
+            wide(|| {
+                for y in rect.y0..rect.y1 {
+                    let nearness = &mut self.nearness[y * self.stride + rect.x0..y * self.stride + rect.x1];
+                    lay(nearness, &palette, layer.row_mut(y, rect.x0, rect.x1).as_chunks_mut::<4>().0);
                 }
-            }
+            });
         }
         self.tiles.clear();
     }
@@ -166,35 +178,53 @@ impl Raster {
     }
 }
 
+/// Colours by nearness over pixels; the nearness is used up.
+#[inline(always)]
+fn lay(nearness: &mut [u8], palette: &[u32; 256], pixels: &mut [[u8; 4]]) {
+    let (eights, rest) = nearness.as_chunks_mut::<LANES>();
+    let (pixel_eights, pixel_rest) = pixels.as_chunks_mut::<LANES>();
+    for (nearness, pixels) in eights.iter_mut().zip(pixel_eights) {
+        if *nearness == [0; LANES] {
+            continue;
+        }
+        let colours: [u32; LANES] = std::array::from_fn(|lane| palette[usize::from(nearness[lane])]);
+        for (pixel, colour) in pixels.iter_mut().zip(colours) {
+            *pixel = over(colour, u32::from_le_bytes(*pixel)).to_le_bytes();
+        }
+        *nearness = [0; LANES];
+    }
+    for (nearness, pixel) in rest.iter_mut().zip(pixel_rest) {
+        let colour = palette[usize::from(std::mem::take(nearness))];
+        *pixel = over(colour, u32::from_le_bytes(*pixel)).to_le_bytes();
+    }
+}
+
 /// A piece of a line, ready to be measured against pixels.
 struct Line {
     start: Point,
     way: [f32; 2],
     /// 1 / length², 0 for a point.
     inverse: f32,
-    steps_per_px: f32,
+    steps_per_px2: f32,
 }
 
 impl Line {
-    /// Raises the nearness of the pixels of a row from (x0, y) on.
+    /// Raises the nearness of the pixels of a row from (x0, y) on; whole lanes.
     #[inline(always)]
     fn row(&self, x0: usize, y: usize, nearness: &mut [u8]) {
-        const LANES: usize = 8;
         let [dx, dy] = self.way;
         let py = y as f32 + 0.5 - self.start[1];
-        for (block, nearness) in nearness.chunks_mut(LANES).enumerate() {
+        for (block, nearness) in nearness.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
             let first = (x0 + block * LANES) as f32 + 0.5 - self.start[0];
             let found: [u8; LANES] = std::array::from_fn(|lane| {
                 let px = first + lane as f32;
                 let t = ((px * dx + py * dy) * self.inverse).clamp(0.0, 1.0);
                 let (ex, ey) = (px - t * dx, py - t * dy);
-                let near = 255.0 - (ex * ex + ey * ey).sqrt() * self.steps_per_px;
+                let near = 255.0 - (ex * ex + ey * ey) * self.steps_per_px2;
                 // The low byte of a float of this size is its integer part, rounded; cheaper than a checked cast.
                 (if near > 0.0 { near } else { 0.0 } + 8_388_608.0).to_bits() as u8
             });
-            for (nearness, found) in nearness.iter_mut().zip(found) {
-                *nearness = found.max(*nearness);
-            }
+            *nearness = std::array::from_fn(|lane| nearness[lane].max(found[lane]));
         }
     }
 }

@@ -97,7 +97,7 @@ pub struct Tiles {
 impl Tiles {
     /// Wide enough that a row of a tile is whole vectors of the converter.
     pub const WIDTH: usize = 32;
-    pub const HEIGHT: usize = 16;
+    pub const HEIGHT: usize = 8;
 
     pub fn new(width: usize, height: usize) -> Self {
         let columns = width.div_ceil(Self::WIDTH);
@@ -194,7 +194,7 @@ mod tests {
                     let at = y * 128 + x;
                     prop_assert!(is[at] <= 1 && (was[at] == 0 || is[at] == 1));
                     if is[at] == 1 {
-                        let tile = Rect { x0: x / 32 * 32, y0: y / 16 * 16, x1: x / 32 * 32 + 32, y1: y / 16 * 16 + 16 };
+                        let tile = Rect { x0: x / 32 * 32, y0: y / 8 * 8, x1: x / 32 * 32 + 32, y1: y / 8 * 8 + 8 };
                         prop_assert!(clipped.iter().any(|m| !m.intersection(&tile).is_empty()));
                     }
                 }

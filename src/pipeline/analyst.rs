@@ -108,6 +108,10 @@ impl Analyst for CpuAnalyst {
         Ok(scene.map(|scene| eyes.place(scene)))
     }
 
+    fn keep(&mut self, scene: Scene) {
+        self.analyser.keep(scene);
+    }
+
     fn input_hash(&mut self, view: FrameView<'_>) -> [u8; 32] {
         infer::input_hash(view)
     }

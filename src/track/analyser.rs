@@ -7,7 +7,7 @@ use super::heads::Heads;
 use super::look::{Look, Shown};
 use super::tracker::Tracker;
 use crate::infer::{self, Engine, FrameView, InferError, InputSpec, LockedEngine, Preprocess, Stamps};
-use crate::scene::{AnalysisTimes, Scene, Trust};
+use crate::scene::{AnalysisTimes, Scene, Spare, Trust};
 use std::time::Instant;
 
 /// An engine at work on one stream of frames.
@@ -22,6 +22,7 @@ pub struct Analyser {
     tracker: Tracker,
     looks: Vec<Look>,
     camera: Camera,
+    spare: Spare,
 }
 
 /// Findings and frame classes of an engine that remembers nothing itself are forgotten after this long.
@@ -37,7 +38,7 @@ impl Analyser {
         let continuity = max_gap_ms.map(|ms| Continuity::new(ms, input.clone()));
         let findings = FindingFollower::default();
         let (tracker, looks, camera) = (Tracker::default(), Vec::new(), Camera::default());
-        Ok(Analyser { engine, input, preprocess, heads, continuity, findings, tracker, looks, camera })
+        Ok(Analyser { engine, input, preprocess, heads, continuity, findings, tracker, looks, camera, spare: Spare::default() })
     }
 
     /// Forgets what was followed: the next frame belongs to another stream (or is a picture on its own).
@@ -46,6 +47,11 @@ impl Analyser {
         self.continuity.iter_mut().for_each(Continuity::forget);
         self.tracker = Tracker::default();
         self.camera = Camera::default();
+    }
+
+    /// A scene that nobody needs any more: its memory serves the next one.
+    pub fn keep(&mut self, scene: Scene) {
+        self.spare.keep(scene);
     }
 
     fn forget_frames(&mut self) {

@@ -92,9 +92,24 @@ impl Attended {
             assert!(self.child.try_wait().unwrap().is_none(), "the run has ended");
             std::thread::yield_now();
         }
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-        now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+        now_ns()
     }
+
+    /// Lets frames pass: keys are taken for a second at least, ten frames of [`SLOW_SIM`]. Returns the time, ns.
+    fn watch(&mut self) -> u64 {
+        let until_ns = now_ns() + 1_000_000_000;
+        loop {
+            let settled_ns = self.settle();
+            if settled_ns >= until_ns {
+                return settled_ns;
+            }
+        }
+    }
+}
+
+fn now_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 impl Drop for Attended {
@@ -126,24 +141,23 @@ fn keys_turn_the_overlay_off_at_once_and_on_by_a_second_action_only() {
     let mut run = Attended { child, display: server.display.clone(), window: String::new(), state };
     run.window = run.xdotool(&["search", "--sync", "--onlyvisible", "--name", "^keyhole$"]);
     run.xdotool(&["windowfocus", "--sync", &run.window]);
-    // Some settling takes some frames, and more.
     let began_ns = run.settle();
-    let on_until_ns = (0..60).map(|_| run.settle()).last().unwrap();
+    let on_until_ns = (0..3).map(|_| run.watch()).last().unwrap();
     run.key("Escape");
     let off_ns = run.settle();
-    let still_off_ns = (0..5).map(|_| run.settle()).last().unwrap();
+    let still_off_ns = run.watch();
     run.key("o");
     run.key("x");
     run.key("Return");
-    let not_on_ns = (0..5).map(|_| run.settle()).last().unwrap();
+    let not_on_ns = run.watch();
     for key in ["o", "Return"] {
         run.key(key);
     }
     let on_ns = run.settle();
-    let on_again_ns = (0..60).map(|_| run.settle()).last().unwrap();
+    let on_again_ns = (0..3).map(|_| run.watch()).last().unwrap();
     run.xdotool(&["mousemove", "--window", &run.window, "100", "100", "click", "1"]);
     let mouse_ns = run.settle();
-    let end_ns = (0..5).map(|_| run.settle()).last().unwrap();
+    let end_ns = run.watch();
     run.key("q");
     assert!(run.child.wait().unwrap().success());
 
