@@ -333,7 +333,7 @@ impl Output for X11Output {
             link.paint_borders(placement.rect)?;
         }
         if let (Some(beside), false) = (&self.beside, placement.rect.is_empty()) {
-            let rects = sides.to_put(link.window_size, &placement.rect, was_stale);
+            let rects = sides.due(link.window_size, &placement.rect, was_stale);
             link.ask_to_put(beside.id, beside.size, &rects, (0, 0), false)?;
         }
         let whole = |size: (usize, usize)| [Rect::whole(size.0, size.1)];

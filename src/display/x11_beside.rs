@@ -51,7 +51,7 @@ impl Sides {
 
     /// What has to be put into a window of `size` beside `picture`: what has changed, or all of it where the window `is_stale`
     /// and has just been painted black.
-    pub(super) fn to_put(&mut self, size: (usize, usize), picture: &Rect, is_stale: bool) -> Vec<Rect> {
+    pub(super) fn due(&mut self, size: (usize, usize), picture: &Rect, is_stale: bool) -> Vec<Rect> {
         let dirty = std::mem::take(&mut self.dirty);
         if size != self.size {
             return Vec::new();
@@ -81,27 +81,27 @@ mod tests {
         let (left, right) = (Rect { x0: 0, y0: 0, x1: 5, y1: 10 }, Rect { x0: 35, y0: 5, x1: 40, y1: 9 });
         let (picture, size) = (Rect { x0: 10, y0: 0, x1: 30, y1: 20 }, (40, 20));
         let (mut sides, mut pixels) = (Sides::default(), vec![0; 40 * 20 * 4]);
-        assert!(!sides.differs(None) && sides.to_put(size, &picture, true).is_empty());
+        assert!(!sides.differs(None) && sides.due(size, &picture, true).is_empty());
         let first = layer(&[left], 70);
         let beside = Beside { layer: &first, serial: 4 };
         assert!(sides.differs(Some(&beside)));
         sides.take(Some(beside), &mut pixels);
         assert!(!sides.differs(Some(&beside)) && pixels == first.data);
-        assert_eq!(sides.to_put(size, &picture, false), [left]);
-        assert!(sides.to_put(size, &picture, false).is_empty());
-        assert_eq!(sides.to_put(size, &picture, true), [left]);
+        assert_eq!(sides.due(size, &picture, false), [left]);
+        assert!(sides.due(size, &picture, false).is_empty());
+        assert_eq!(sides.due(size, &picture, true), [left]);
 
         let second = layer(&[right], 90);
         sides.take(Some(Beside { layer: &second, serial: 5 }), &mut pixels);
         assert!(pixels == second.data, "nothing of the first is left");
-        assert_eq!(sides.to_put(size, &picture, false), [left, right]);
+        assert_eq!(sides.due(size, &picture, false), [left, right]);
         sides.take(None, &mut pixels);
         assert!(!sides.differs(None) && pixels.iter().all(|&byte| byte == 0));
-        assert_eq!(sides.to_put(size, &picture, false), [right]);
+        assert_eq!(sides.due(size, &picture, false), [right]);
 
         sides.take(Some(beside), &mut pixels);
-        assert!(sides.to_put(size, &Rect::whole(40, 20), false).is_empty(), "never on the picture");
+        assert!(sides.due(size, &Rect::whole(40, 20), false).is_empty(), "never on the picture");
         sides.take(Some(Beside { layer: &second, serial: 6 }), &mut pixels);
-        assert!(sides.to_put((41, 20), &picture, true).is_empty(), "of a window of another size");
+        assert!(sides.due((41, 20), &picture, true).is_empty(), "of a window of another size");
     }
 }
