@@ -105,6 +105,9 @@ fn now_ns() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
+/// A part of what is in the window.
+type Pixels = Vec<[u8; 3]>;
+
 /// What is in the window, BGR and a byte.
 struct Picture(Vec<[u8; 4]>);
 
@@ -114,7 +117,7 @@ impl Picture {
         [b, g, r]
     }
 
-    fn part(&self, rect: &Rect) -> Vec<[u8; 3]> {
+    fn part(&self, rect: &Rect) -> Pixels {
         (rect.y0..rect.y1).flat_map(|y| (rect.x0..rect.x1).map(move |x| self.at(x, y))).collect()
     }
 }
@@ -184,8 +187,8 @@ fn keys_open_a_picture_in_picture_and_the_live_picture_goes_on_as_it_is() {
     assert_eq!(rim(&eyes.look(), &pip), Rim::None);
 
     // So many different live pictures, and what the picture in picture showed beside each.
-    let gather = |wanted: Rim| -> Vec<(Vec<[u8; 3]>, Vec<[u8; 3]>)> {
-        let mut seen: Vec<(Vec<[u8; 3]>, Vec<[u8; 3]>)> = Vec::new();
+    let gather = |wanted: Rim| -> Vec<(Pixels, Pixels)> {
+        let mut seen: Vec<(Pixels, Pixels)> = Vec::new();
         run.until(&eyes, "a live picture that goes on", |picture| {
             let both = (picture.part(&live), picture.part(&inner));
             // A look may fall between two puts of the window; what is opened and closed is whole by the next one.
