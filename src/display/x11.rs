@@ -99,6 +99,8 @@ impl X11Output {
         connection.create_gc(gc, window, &CreateGCAux::new().foreground(0xff00_0000).graphics_exposures(0)).map_err(x11)?;
         let wanted = ChangeWindowAttributesAux::new().event_mask(EventMask::STRUCTURE_NOTIFY | EventMask::EXPOSURE);
         connection.change_window_attributes(window, &wanted).map_err(x11)?.check().map_err(|_| DisplayError::Closed)?;
+        // Asked again: it may have got another size before its changes were told.
+        let geometry = connection.get_geometry(window).map_err(x11)?.reply().map_err(|_| DisplayError::Closed)?;
         let link = Link {
             clock,
             timeout_ns: u64::from(settings.present_timeout_ms) * 1_000_000,
