@@ -332,31 +332,32 @@ fn in_a_window_of_another_shape_the_status_display_stands_beside_the_picture() {
     let test = "in_a_window_of_another_shape_the_status_display_stands_beside_the_picture";
     let Some(server) = Server::start(test).filter(|_| has_xdotool(test)) else { return };
     let run = Run::start(&server, "");
-    run.xdotool(&["windowsize", "--sync", &run.window, "640", "240"]);
+    run.xdotool(&["windowsize", "--sync", &run.window, "1280", "480"]);
     let (connection, _) = x11rb::connect(Some(&run.display)).unwrap();
     let window: u32 = run.window.parse().unwrap();
     let look = || {
-        let image = connection.get_image(ImageFormat::Z_PIXMAP, window, 0, 0, 640, 240, !0).unwrap().reply().unwrap();
+        let image = connection.get_image(ImageFormat::Z_PIXMAP, window, 0, 0, 1280, 480, !0).unwrap().reply().unwrap();
         image.data.as_chunks::<4>().0.to_vec()
     };
     let bright = |pixels: &[[u8; 4]], xs: std::ops::Range<usize>| {
-        let inside = pixels.iter().enumerate().filter(|(i, _)| xs.contains(&(i % 640)));
-        inside.filter(|(_, pixel)| pixel[..3].iter().all(|&level| level > 200)).count()
+        let inside = pixels.iter().enumerate().filter(|(i, _)| xs.contains(&(i % 1280)));
+        inside.filter(|(_, pixel)| pixel[..3].iter().all(|&level| level > 120)).count()
     };
     let began = Instant::now();
     loop {
         let pixels = look();
-        // Source and figures at the left, mode and overlay at the right.
-        if bright(&pixels, 0..160) > 150 && bright(&pixels, 480..640) > 60 {
+        // Source and figures at the left, at least the mode and how the overlay is at the right.
+        let seen = (bright(&pixels, 0..320), bright(&pixels, 960..1280));
+        if seen.0 > 300 && seen.1 > 100 {
             break;
         }
-        assert!(began.elapsed() < PATIENCE, "no status display beside the picture");
+        assert!(began.elapsed() < PATIENCE, "no status display beside the picture: {seen:?} bright pixels");
         watch(Duration::from_millis(20));
     }
     // Switched off, the bars are black.
     run.key("h");
     let began = Instant::now();
-    while look().iter().enumerate().any(|(i, pixel)| !(160..480).contains(&(i % 640)) && pixel[..3] != [0; 3]) {
+    while look().iter().enumerate().any(|(i, pixel)| !(320..960).contains(&(i % 1280)) && pixel[..3] != [0; 3]) {
         assert!(began.elapsed() < PATIENCE, "it stays in the bars");
         watch(Duration::from_millis(20));
     }
