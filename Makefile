@@ -28,6 +28,7 @@ test: setup-test
 # Times of single pieces, the whole frame path with its allocations, and the tracker against the simulator's truth.
 bench: setup-test
 	cargo test --release --locked --lib -- --ignored --nocapture --test-threads=1 time
+	cargo bench --locked --bench pieces
 	cargo bench --locked --bench frame_path
 	cargo bench --locked --bench tracker
 

@@ -12,12 +12,15 @@ pub enum Mode {
     /// For looking, testing and teaching.
     #[default]
     Demo,
+    /// For operating.
+    Clinical,
 }
 
 impl Mode {
     pub fn name(self) -> &'static str {
         match self {
             Mode::Demo => "demo",
+            Mode::Clinical => "clinical",
         }
     }
 }
@@ -49,6 +52,7 @@ pub struct Config {
     pub link: link::Settings,
     pub overlay: overlay::Settings,
     pub display: display::Settings,
+    pub wiring: display::Wiring,
     pub record: record::Settings,
     pub controls: pipeline::ControlSettings,
 }
@@ -63,6 +67,7 @@ impl Default for Config {
             link: link::Settings::default(),
             overlay: overlay::Settings::default(),
             display: display::Settings::default(),
+            wiring: display::Wiring::default(),
             record: record::Settings::default(),
             controls: pipeline::ControlSettings::default(),
         }
@@ -77,6 +82,8 @@ pub enum ConfigError {
     Parse { path: PathBuf, reason: String },
     #[error("config: {0}; correct it in the file")]
     Room(String),
+    #[error("config: {0}")]
+    Clinical(String),
     #[error("config: {key} = {value} is outside {allowed}; correct it in the file")]
     Range { key: &'static str, value: String, allowed: &'static str },
 }
@@ -106,6 +113,9 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
+        if self.mode == Mode::Clinical {
+            self.wiring.check_clinical().map_err(ConfigError::Clinical)?;
+        }
         let range = |key, value: String, is_ok, allowed| if is_ok { Ok(()) } else { Err(ConfigError::Range { key, value, allowed }) };
         let lost = self.signal.lost_ms;
         range("signal.lost_ms", lost.to_string(), (50..=5_000).contains(&lost), "50 to 5000")?;
@@ -143,6 +153,30 @@ mod tests {
         let config = Config::parse("[overlay]\nmax_age_ms = 101\n").unwrap();
         assert!(config.check().unwrap_err().to_string().contains("overlay.max_age_ms"));
         Config::default().check().unwrap();
+    }
+
+    #[test]
+    fn clinical_mode_refuses_to_stand_between_scope_and_monitor_without_a_relay() {
+        let checked = |text: &str| Config::parse(text).unwrap().check().map_err(|error| error.to_string());
+        let clinical = |path: &str| checked(&format!("mode = 'clinical'\n[wiring]\npath = '{path}'\n"));
+        clinical("second-monitor").unwrap();
+        clinical("inline-with-relay").unwrap();
+        checked("[wiring]\npath = 'inline'\n").unwrap();
+        let refused = [clinical("inline").unwrap_err(), checked("mode = 'clinical'\n").unwrap_err()];
+        assert!(refused.iter().all(|text| text.contains("wiring.path") && text.contains("second-monitor")), "{refused:?}");
+        assert!(refused[0].contains("refused") && refused[1].contains("not stated"), "{refused:?}");
+        assert!(Config::parse("[wiring]\npath = 'around'\n").is_err());
+    }
+
+    #[test]
+    fn each_device_profile_states_a_wiring_that_clinical_mode_takes() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("hw/profiles");
+        let profiles: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(profiles.len() >= 2);
+        for path in profiles {
+            let profile = Config::load(Some(&path)).unwrap_or_else(|error| panic!("{error}"));
+            Config { mode: Mode::Clinical, ..profile }.check().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        }
     }
 
     proptest! {

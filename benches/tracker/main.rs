@@ -95,6 +95,10 @@ pub fn analyser() -> Analyser {
 }
 
 fn main() {
+    // `cargo test` starts benches too, and without this word: then there is nothing to measure.
+    if !std::env::args().any(|arg| arg == "--bench") {
+        return println!("`cargo bench --bench tracker` measures");
+    }
     let options = match Options::read(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(reason) => {

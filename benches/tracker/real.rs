@@ -50,6 +50,14 @@ pub fn run(options: &Options) -> serde_json::Value {
             let stamps = Stamps { id: FrameId(index), pts_ns, capture_ns: 1_000_000_000 + pts_ns };
             let view = FrameView::new(&layout, &bytes).expect("of this layout");
             let scene = analyser.analyse(view, stamps, &|| true).expect("the engine runs").expect("nothing is overwritten");
+            if options.verbose {
+                let tracks: Vec<String> = scene.tracks.iter().map(|t| format!("{} {:.2} {:.0?}", t.id.0, t.confidence, t.bbox)).collect();
+                println!(
+                    "    {} {tracks:?} departed {:?}",
+                    scene.frame.0,
+                    scene.departed.iter().map(|d| (d.id.0, d.at)).collect::<Vec<_>>()
+                );
+            }
             if let Some((earlier, _, earlier_bytes)) = &before {
                 let earlier_view = FrameView::new(&layout, earlier_bytes).expect("of this layout");
                 let age_ns = scene.capture_ns - earlier.capture_ns;
@@ -58,6 +66,16 @@ pub fn run(options: &Options) -> serde_json::Value {
                     // Behind the tip, so that more of the patch is instrument than tissue.
                     let back = PATCH * layout.width as f32;
                     let at = track.axis.map_or(tip, |axis| [0, 1].map(|i| tip[i] - back * axis[i]));
+                    if options.verbose {
+                        let ahead = track.velocity_px_s.map(|v| v * age_ns as f32 / 1e9);
+                        println!(
+                            "    {} track {} tip {tip:.0?} {:.2} predicted {ahead:.1?} registered {:.1?}",
+                            earlier.frame.0,
+                            track.id.0,
+                            track.confidence,
+                            register(&earlier_view, &view, at)
+                        );
+                    }
                     if let Some(shift) = register(&earlier_view, &view, at) {
                         moved.note(track, layout.width as u32, age_ns, at, [at[0] + shift[0], at[1] + shift[1]]);
                     }

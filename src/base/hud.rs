@@ -59,6 +59,8 @@ pub enum AiTrouble {
 pub enum Fault {
     /// Pictures were lost on their way to the recording.
     RecordingLost,
+    /// The monitor was unplugged, slept or was dark: nobody saw the picture.
+    MonitorLost,
     /// The recording has stopped by itself: no space.
     RecordingFull,
     /// The recording has stopped by itself, or could not begin.
@@ -240,6 +242,7 @@ impl Status {
             Fault::RecordingFailed => Text::RecordingFailed,
             Fault::ControlGone(Control::Footswitch) => Text::FootswitchGone,
             Fault::ControlGone(Control::Serial) => Text::SerialGone,
+            Fault::MonitorLost => Text::MonitorLost,
         });
         signal.into_iter().chain(ai).chain(faults).collect()
     }

@@ -9,6 +9,7 @@ pub mod hud;
 pub mod ids;
 pub mod rate;
 pub mod shutdown;
+pub mod simd;
 pub mod slot;
 pub mod stats;
 pub mod texts;

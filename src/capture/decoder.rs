@@ -20,6 +20,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,6 +39,8 @@ pub(super) struct Decoder {
     pub live: bool,
     /// Arrivals of packets, for what comes over a network.
     pub arrivals: Option<Arrivals>,
+    /// What its first element reads from, where that was opened for it.
+    pub reads_from: Option<OwnedFd>,
     is_file: bool,
     troubles: Troubles,
     /// decodebin has found all streams, and none of them is video.
@@ -160,7 +163,7 @@ impl Decoder {
         pipeline.iterate_recurse().into_iter().flatten().for_each(|element| prepare(&element));
         pipeline.connect_deep_element_added(move |_, _, element| prepare(element));
         let troubles = Troubles::of(&pipeline).ok_or_else(|| CaptureError::GStreamer { reason: "a pipeline has no bus".into() })?;
-        Ok(Decoder { thing, pipeline, sink, times, live: false, arrivals, is_file, troubles, no_video })
+        Ok(Decoder { thing, pipeline, sink, times, live: false, arrivals, reads_from: None, is_file, troubles, no_video })
     }
 
     /// Finds out whether the pipeline is live; it is then ready to `play`.

@@ -6,7 +6,7 @@ use crate::frame::LayoutError;
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
     #[error(
-        "unknown source '{uri}'{note}: give a video file (path or path?fps=60), sim: (the built-in simulator), v4l2:/dev/video0, decklink:0, rtsp://…, srt://…, udp://:port, rtp://:port, or gst:DESCRIPTION (a GStreamer pipeline that ends before the sink); `keyhole sources` lists what is attached"
+        "unknown source '{uri}'{note}: give a video file (path or path?fps=60), sim: (the built-in simulator), v4l2:/dev/video0, decklink:0, rtsp://…, srt://…, udp://:port, rtp://:port, gst:DESCRIPTION (a GStreamer pipeline that ends before the sink), or stereo:LEFT|RIGHT (two of these); `keyhole sources` lists what is attached"
     )]
     Unknown { uri: String, note: &'static str },
     #[error("source '{uri}': {reason}")]

@@ -1,5 +1,6 @@
 //! What a source says about its signal, beside its pictures. Each event is named and kept in the run's report.
 
+use super::stereo::Eye;
 use std::fmt;
 
 /// Something that happened to the signal.
@@ -15,6 +16,12 @@ pub enum SignalEvent {
     Format { from: String, to: String },
     /// Pictures come at another rate than was announced.
     Rate { from_fps: f64, to_fps: f64 },
+    /// Of two inputs this one is lost: its half is black, the other is shown.
+    EyeLost { eye: Eye, reason: String },
+    /// Both inputs give pictures again.
+    EyeBack { eye: Eye, after_ms: u64 },
+    /// A stereo picture can (None) or cannot be parted into its eyes, from the picture before this on.
+    Parted { failure: Option<String> },
     /// The same picture, byte for byte, for `signal.frozen_ms`.
     Frozen,
     /// It moves again.
@@ -33,6 +40,10 @@ impl fmt::Display for SignalEvent {
             SignalEvent::Gap { ms } => write!(f, "no picture came for {ms} ms"),
             SignalEvent::Format { from, to } => write!(f, "the source changed from {from} to {to}"),
             SignalEvent::Rate { from_fps, to_fps } => write!(f, "the source changed from {from_fps:.2} to {to_fps:.2} pictures a second"),
+            SignalEvent::EyeLost { eye, reason } => write!(f, "the {} eye is lost ({reason}); the other is shown", eye.name()),
+            SignalEvent::EyeBack { eye, after_ms } => write!(f, "the {} eye is back after {after_ms} ms", eye.name()),
+            SignalEvent::Parted { failure: Some(reason) } => write!(f, "{reason}: it is shown, and not analysed"),
+            SignalEvent::Parted { failure: None } => f.write_str("the picture can be parted into its eyes again"),
             SignalEvent::Frozen => f.write_str("the source repeats one picture"),
             SignalEvent::Moving => f.write_str("the picture moves again"),
             SignalEvent::Black => f.write_str("the picture is black"),

@@ -3,7 +3,7 @@
 use super::container::{self, Header};
 use super::error::CaptureError;
 use std::fs::File;
-use std::io::ErrorKind as Io;
+use std::io::{ErrorKind as Io, Read, Seek};
 use std::path::Path;
 
 /// What the file's header says, if `path` is a file with something in it that ends where its headers say.
@@ -25,6 +25,12 @@ pub(super) fn check(path: &Path) -> Result<Header, CaptureError> {
     if metadata.len() == 0 {
         return Err(CaptureError::Empty { path: name() });
     }
+    let mut kind = [0; 4];
+    if file.read(&mut kind).map_err(unreadable)? == kind.len() && kind == *b"GIF8" {
+        // GStreamer's demuxer stamps all of its pictures alike and never says that they have ended.
+        return Err(CaptureError::NotVideo { thing: name(), reason: "it is a GIF, whose pictures come without their times".into() });
+    }
+    file.rewind().map_err(unreadable)?;
     match container::find_truncation(&mut file, metadata.len()).map_err(unreadable)? {
         None => container::read_header(&mut file, metadata.len()).map_err(unreadable),
         Some(what) => Err(CaptureError::Truncated { path: name(), what }),

@@ -17,11 +17,14 @@ mod error;
 mod event;
 mod file;
 mod input;
+mod judge;
 mod live;
 mod mapping;
 mod messages;
 mod pace;
 mod paced;
+mod pair;
+mod pipe;
 mod rate;
 mod settings;
 pub mod sim;
@@ -39,7 +42,7 @@ pub use error::CaptureError;
 pub use event::SignalEvent;
 pub use pace::Lateness;
 pub use settings::Settings;
-pub use stereo::{Eye, Packing, Stereo, split as split_stereo};
+pub use stereo::{Eye, Packing, Stereo, eye_layout, split as split_stereo};
 
 use crate::base::clock::{Clock, MonotonicClock};
 use crate::frame::{Colorimetry, FrameLayout, PixelFormat};
@@ -140,8 +143,19 @@ pub trait Source: Send {
 /// Errors name the thing, the reason and the remedy: no such file, not a video, no video stream in it, truncated,
 /// corrupt, unknown scheme, GStreamer element missing.
 pub fn open(uri: &str, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box<dyn Source>, CaptureError> {
-    let (uri, _) = split_stereo(uri)?;
-    let uri = uri.as_ref();
+    if let Some(two) = pair::parse(uri)? {
+        let (left, right) = (open(two.left, settings, clock.clone())?, open(two.right, settings, clock.clone())?);
+        return Ok(Box::new(pair::PairSource::new(uri, [left, right], clock)?));
+    }
+    let (plain, stereo) = split_stereo(uri)?;
+    let source = open_one(&plain, settings, clock)?;
+    match stereo {
+        Some(stereo) => Ok(Box::new(stereo::Parted::new(uri, source, stereo.packing)?)),
+        None => Ok(source),
+    }
+}
+
+fn open_one(uri: &str, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box<dyn Source>, CaptureError> {
     let ahead = settings.decode_ahead_frames.clamp(1, 16);
     match uri::parse(uri)? {
         uri::Spec::Sim => Ok(sim::SimSource::open(uri, clock)?),
@@ -179,6 +193,7 @@ pub fn open(uri: &str, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box
             Ok(Box::new(PacedSource::new(uri, decoder, None, None, clock)?))
         }
         uri::Spec::Live(input) => open_live(input, settings),
+        uri::Spec::Pipe(path) => open_pipe(uri, path, settings),
     }
 }
 
@@ -202,6 +217,22 @@ fn open_live(input: Input, settings: &Settings) -> Result<Box<dyn Source>, Captu
     let decoder: Decoder = build().map_err(|error| device::explain(&uri, kind, error))?;
     let source = SupervisedSource::new(&uri, decoder, Box::new(build), PATIENCE, lost_ns(settings), clock);
     Ok(Box::new(source.map_err(|error| device::explain(&uri, kind, error))?))
+}
+
+fn open_pipe(uri: &str, path: std::path::PathBuf, settings: &Settings) -> Result<Box<dyn Source>, CaptureError> {
+    let clock: Arc<dyn Clock> = Arc::new(MonotonicClock);
+    messages::init()?;
+    let (keeper, building) = (pipe::open(&path)?, clock.clone());
+    let build = move || {
+        let _ = &keeper;
+        let end = pipe::open(&path)?;
+        let mut decoder = Decoder::for_input(&pipe::input(&path, &end), building.clone())?;
+        // Not prepared: that would wait for a writer.
+        (decoder.reads_from, decoder.live) = (Some(end), true);
+        Ok(decoder)
+    };
+    let decoder: Decoder = build()?;
+    Ok(Box::new(SupervisedSource::new(uri, decoder, Box::new(build), PATIENCE, lost_ns(settings), clock)?))
 }
 
 fn lost_ns(settings: &Settings) -> u64 {

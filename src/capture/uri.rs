@@ -15,6 +15,8 @@ pub(super) enum Spec {
     /// A GStreamer description that ends before the sink.
     Gst(String),
     Live(Input),
+    /// A named pipe into which somebody writes a stream.
+    Pipe(PathBuf),
     Sim,
 }
 
@@ -23,6 +25,9 @@ pub(super) fn parse(uri: &str) -> Result<Spec, CaptureError> {
     let unknown = |note| CaptureError::Unknown { uri: uri.to_owned(), note };
     if uri.is_empty() {
         return Err(unknown(""));
+    }
+    if super::pipe::is_one(Path::new(uri)) {
+        return Ok(Spec::Pipe(uri.into()));
     }
     if exists(uri) {
         return Ok(Spec::File { path: uri.into(), rate: None });

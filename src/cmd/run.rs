@@ -47,7 +47,8 @@ pub struct Arguments {
     /// GStreamer description that ends before the sink.
     #[arg(long, value_name = "S", default_value = "sim:")]
     source: String,
-    /// auto (a window where there is a display, else headless), window, headless, or decklink:N (SDI out; `decklink:0?keyer=internal`:
+    /// auto (a window where there is a display, else headless), window, headless, drm (a monitor without X or Wayland;
+    /// `drm:1`: that card's), or decklink:N (SDI out; `decklink:0?keyer=internal`:
     /// the video passes through the card, and only the overlay is sent to be laid over it).
     #[arg(long, value_name = "D", default_value = "auto")]
     display: DisplayChoice,

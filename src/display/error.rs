@@ -31,6 +31,22 @@ pub enum DisplayError {
         "SDI has no progressive mode for {width}×{height} at {fps:.2} pictures a second: give a source of 720p, 1080p or 2160p, or use another --display"
     )]
     SdiMode { width: usize, height: usize, fps: f64 },
+    #[error(
+        "no graphics card can drive a monitor ({reason}): load its kernel driver, use --display window under X or Wayland, or --display headless"
+    )]
+    NoCard { reason: String },
+    #[error("{path} cannot be opened ({source}): run as a user of the group 'video', or as root")]
+    CardRefused { path: String, source: std::io::Error },
+    #[error(
+        "{path} is not ours to use ({source}): X, Wayland or another program shows pictures through it; end that, or use --display window there"
+    )]
+    CardTaken { path: String, source: std::io::Error },
+    #[error("no monitor is connected to {path}: plug one in and switch it on, or use --display headless")]
+    NothingPluggedIn { path: String },
+    #[error("the monitor {monitor} offers no mode that its card can show: check cable and monitor, or choose another with --monitor")]
+    NoMode { monitor: String },
+    #[error("{path}: {what} failed ({source}): check the kernel's log for the card's driver, or use another --display")]
+    Kms { path: String, what: &'static str, source: std::io::Error },
     #[error("the thread '{name}' cannot be started ({source}): free memory or processes")]
     Thread { name: &'static str, source: std::io::Error },
     #[error("nothing was shown yet")]
@@ -49,6 +65,12 @@ impl DisplayError {
             | DisplayError::Sdi { .. }
             | DisplayError::SdiMode { .. }
             | DisplayError::NoMonitor { .. }
+            | DisplayError::NoCard { .. }
+            | DisplayError::CardRefused { .. }
+            | DisplayError::CardTaken { .. }
+            | DisplayError::NothingPluggedIn { .. }
+            | DisplayError::NoMode { .. }
+            | DisplayError::Kms { .. }
             | DisplayError::Memory { .. }
             | DisplayError::Thread { .. } => ErrorKind::Stop,
             DisplayError::Surface { .. } | DisplayError::Timeout { .. } => ErrorKind::Retry,

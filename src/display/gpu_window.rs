@@ -2,6 +2,7 @@
 
 use crate::base::clock::Clock;
 use crate::display::headless::upload;
+use crate::display::monitor_watch::{MonitorLink, MonitorNote};
 use crate::display::{DisplayError, Output, OutputInfo, Picture, PresentedView, Shown, WindowHandle};
 use crate::overlay::Layer;
 use crate::overlay::gpu::{Gpu, GpuCompositor};
@@ -13,6 +14,8 @@ pub struct GpuWindow {
     surface: wgpu::Surface<'static>,
     config: wgpu::SurfaceConfiguration,
     window: WindowHandle,
+    /// Where somebody watches it.
+    monitor: Option<MonitorLink>,
     read: Vec<u8>,
 }
 
@@ -54,7 +57,25 @@ impl GpuWindow {
         };
         target.configure(&gpu.device, &config);
         gpu.finish()?;
-        Ok(GpuWindow { clock, compositor: GpuCompositor::new(gpu, format), surface: target, config, window, read: Vec::new() })
+        Ok(GpuWindow {
+            clock,
+            compositor: GpuCompositor::new(gpu, format),
+            surface: target,
+            config,
+            window,
+            monitor: None,
+            read: Vec::new(),
+        })
+    }
+
+    /// While nobody can see the window, nothing is drawn to it: a driver may keep a picture for a monitor that sleeps.
+    pub(super) fn watched(mut self, monitor: Option<MonitorLink>) -> Self {
+        self.monitor = monitor;
+        self
+    }
+
+    fn is_unseen(&self) -> bool {
+        self.monitor.as_ref().is_some_and(MonitorLink::is_gone)
     }
 
     fn configure(&mut self) {
@@ -68,12 +89,16 @@ impl GpuWindow {
         if self.window.size() != (self.config.width, self.config.height) {
             self.configure();
         }
+        if self.is_unseen() {
+            return Ok(None);
+        }
         for _ in 0..2 {
             match self.surface.get_current_texture() {
                 Next::Success(texture) | Next::Suboptimal(texture) => return Ok(Some(texture)),
                 // Nobody can see it; there is nothing to wait for.
                 Next::Occluded => return Ok(None),
                 Next::Outdated | Next::Lost => self.configure(),
+                Next::Timeout if self.is_unseen() => return Ok(None),
                 Next::Timeout => return Err(surface("it has no free picture in time")),
                 Next::Validation => return Err(surface("it was refused")),
             }
@@ -85,6 +110,10 @@ impl GpuWindow {
 impl Output for GpuWindow {
     fn describe(&self) -> OutputInfo {
         OutputInfo { display: "window", adapter: self.compositor.gpu().name.clone(), compositor: "wgpu" }
+    }
+
+    fn monitor_note(&mut self) -> Option<MonitorNote> {
+        self.monitor.as_ref()?.next_note()
     }
 
     /// `compose_ns` is the upload; drawing cannot be told from presenting here. A window that nobody can see is not
@@ -104,7 +133,7 @@ impl Output for GpuWindow {
             self.compositor.gpu().finish()?;
         }
         let done_ns = self.clock.now_ns();
-        Ok(Shown { done_ns, compose_ns: composed_ns - start_ns, present_ns: done_ns - composed_ns })
+        Ok(Shown { done_ns, compose_ns: composed_ns - start_ns, present_ns: done_ns - composed_ns, flip_ns: None })
     }
 
     /// Draws the same once more into a texture that can be read: the surface's own cannot.

@@ -46,7 +46,7 @@ impl Output for Headless {
             self.clock.sleep_until_ns(refresh.next_ns(composed_ns));
         }
         let done_ns = self.clock.now_ns();
-        Ok(Shown { done_ns, compose_ns: composed_ns - start_ns, present_ns: done_ns - composed_ns })
+        Ok(Shown { done_ns, compose_ns: composed_ns - start_ns, present_ns: done_ns - composed_ns, flip_ns: None })
     }
 
     fn presented(&mut self) -> Result<PresentedView<'_>, DisplayError> {
@@ -81,7 +81,7 @@ impl Output for HeadlessGpu {
         upload(&mut self.compositor, picture, layers)?;
         self.compositor.draw_offscreen()?;
         let done_ns = self.clock.now_ns();
-        Ok(Shown { done_ns, compose_ns: done_ns - start_ns, present_ns: 0 })
+        Ok(Shown { done_ns, compose_ns: done_ns - start_ns, present_ns: 0, flip_ns: None })
     }
 
     fn presented(&mut self) -> Result<PresentedView<'_>, DisplayError> {
@@ -142,7 +142,10 @@ mod tests {
         let clock = Arc::new(ManualClock::at(5_000));
         let mut output = Headless::new(clock.clone(), None);
         assert!(matches!(output.presented(), Err(DisplayError::NothingShown)));
-        assert_eq!(output.show(Picture::Blank(32, 32), &[]).unwrap(), Shown { done_ns: 5_000, compose_ns: 0, present_ns: 0 });
+        assert_eq!(
+            output.show(Picture::Blank(32, 32), &[]).unwrap(),
+            Shown { done_ns: 5_000, compose_ns: 0, present_ns: 0, flip_ns: None }
+        );
         let wrong = Layer::new(31, 32);
         assert!(matches!(output.show(Picture::Blank(32, 32), &[&wrong]), Err(DisplayError::Overlay(_))));
         assert!(matches!(output.presented(), Err(DisplayError::NothingShown)), "what was not shown is not presented");

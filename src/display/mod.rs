@@ -5,6 +5,7 @@
 //!   window      X11, no GPU:  host compositor ─► MIT-SHM segment ─► put ─► server says it is done
 //!               GPU, Wayland: wgpu compositor ─► surface ─► present
 //!   decklink    host compositor ─► SDI card, or fill and key alone
+//!   drm         host compositor ─► KMS dumb buffers ─► page flip
 //! ```
 //! `hud` draws what is said beside the picture, `pip` fills the picture in picture.
 //! winit's loop owns the main thread (`window::run_window`); an `Output` belongs to the display thread. Which scene and
@@ -16,6 +17,8 @@ mod feed;
 mod gpu_window;
 mod headless;
 pub mod hud;
+mod kms;
+mod monitor_watch;
 mod monitors;
 pub mod pip;
 mod refresh;
@@ -24,18 +27,23 @@ mod settings;
 mod shm;
 mod vsync;
 pub mod window;
+mod wiring;
 mod x11;
 mod x11_beside;
+mod x11_monitor;
 
 pub use error::DisplayError;
 pub use feed::{CleanFeed, FeedCounts, OpenFeed};
 pub use gpu_window::GpuWindow;
 pub use headless::{Headless, HeadlessGpu};
+pub use kms::KmsOutput;
+pub use monitor_watch::{MonitorEvent, MonitorLink, MonitorNote, Trouble};
 pub use monitors::{Monitor, MonitorChoice};
 pub use refresh::Refresh;
 pub use sdi::{Keyer, SdiOutput, SdiSpec};
 pub use settings::{CleanFeed as CleanFeedChoice, Presenter, Settings, Wish};
 pub use window::{FeedOptions, Key, WindowEvent, WindowHandle, WindowOptions, Windows, open_window_output, run_window};
+pub use wiring::{Wiring, WiringPath};
 pub use x11::X11Output;
 
 use crate::frame::Frame;
@@ -49,6 +57,8 @@ pub struct Shown {
     pub done_ns: u64,
     pub compose_ns: u64,
     pub present_ns: u64,
+    /// CLOCK_MONOTONIC at which the monitor began to show it, where the display says so, ns.
+    pub flip_ns: Option<u64>,
 }
 
 /// What to show.
@@ -82,7 +92,7 @@ impl Picture<'_> {
 /// What an output is, for the report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OutputInfo {
-    /// "headless", "window" or "decklink".
+    /// "headless", "window", "decklink" or "drm".
     pub display: &'static str,
     /// What drives it.
     pub adapter: String,
@@ -133,6 +143,11 @@ pub trait Output: Send {
 
     /// What stands beside the picture from the next `show` on. None: nothing but black.
     fn set_beside(&mut self, _beside: Option<Beside<'_>>) {}
+
+    /// What has become of the monitor since it was last asked. Never waits.
+    fn monitor_note(&mut self) -> Option<MonitorNote> {
+        None
+    }
 
     /// Composes and presents; returns when the present has completed. Layers have the picture's size and are laid over
     /// it in their order.

@@ -261,7 +261,7 @@ impl Output for SdiOutput {
         self.push()?;
         self.has_shown = true;
         let done_ns = self.clock.now_ns();
-        Ok(Shown { done_ns, compose_ns: composed_ns - start_ns, present_ns: done_ns - composed_ns })
+        Ok(Shown { done_ns, compose_ns: composed_ns - start_ns, present_ns: done_ns - composed_ns, flip_ns: None })
     }
 
     fn presented(&mut self) -> Result<PresentedView<'_>, DisplayError> {

@@ -14,8 +14,12 @@ use x11rb::rust_connection::RustConnection;
 #[derive(Debug)]
 pub struct Vsync {
     rate: Rate,
+    /// The rate was given, and stays whatever the monitor says.
+    is_forced: bool,
     /// When the last picture was taken, ns of CLOCK_MONOTONIC.
     taken_ns: u64,
+    /// The same, where the server's stamp says it.
+    flip_ns: Option<u64>,
     serial: u32,
 }
 
@@ -32,16 +36,34 @@ impl Vsync {
         let rate = forced.or_else(|| monitor_rate(connection, root, window))?;
         let id = connection_id(connection)?;
         connection.present_select_input(id, window, present::EventMask::COMPLETE_NOTIFY).ok()?.check().ok()?;
-        Some(Vsync { rate, taken_ns: now_ns, serial: 0 })
+        Some(Vsync { rate, is_forced: forced.is_some(), taken_ns: now_ns, flip_ns: None, serial: 0 })
     }
 
     pub fn refresh(&self) -> Refresh {
         Refresh { rate: self.rate, origin_ns: self.taken_ns }
     }
 
+    /// When the picture that was presented last was on the screen, ns. None: it is not, or the server does not say.
+    pub fn flip_ns(&self) -> Option<u64> {
+        self.flip_ns
+    }
+
+    /// The monitor has another mode.
+    pub fn set_rate(&mut self, rate: Rate) {
+        if !self.is_forced {
+            self.rate = rate;
+        }
+    }
+
+    /// Nobody looks: what was presented last is not waited for, and a picture is due at the next refresh.
+    pub fn skip(&mut self) {
+        self.serial = self.serial.wrapping_add(1);
+        self.flip_ns = None;
+    }
+
     /// Asks the server to take `pixmap` into the window, its origin `at`, at the next refresh.
     pub fn present(&mut self, connection: &RustConnection, window: u32, pixmap: Pixmap, at: (usize, usize)) -> Result<(), DisplayError> {
-        self.serial = self.serial.wrapping_add(1);
+        self.skip();
         // Copied, not scanned out: the memory is ours again once the server says so.
         let options = u32::from(u8::from(present::Option::COPY));
         let (x, y) = (at.0 as i16, at.1 as i16);
@@ -56,7 +78,8 @@ impl Vsync {
         }
         let stamp_ns = event.ust.saturating_mul(1_000);
         let is_plausible = stamp_ns <= now_ns && now_ns - stamp_ns < 1_000_000_000;
-        self.taken_ns = if is_plausible { stamp_ns } else { now_ns };
+        self.flip_ns = is_plausible.then_some(stamp_ns);
+        self.taken_ns = self.flip_ns.unwrap_or(now_ns);
         true
     }
 }
@@ -92,9 +115,7 @@ fn monitor_rate(connection: &RustConnection, root: u32, window: u32) -> Option<R
     for crtc in resources.crtcs {
         let info = connection.randr_get_crtc_info(crtc, resources.config_timestamp).ok()?.reply().ok()?;
         let Some(mode) = resources.modes.iter().find(|mode| mode.id == info.mode) else { continue };
-        let inside =
-            |at: i16, start: i16, length: u16| i32::from(at) >= i32::from(start) && i32::from(at) < i32::from(start) + i32::from(length);
-        let holds = inside(centre.dst_x, info.x, info.width) && inside(centre.dst_y, info.y, info.height);
+        let holds = holds(&info, (centre.dst_x, centre.dst_y));
         if holds || nearest.is_none() {
             nearest = rate_of(mode);
         }
@@ -105,8 +126,15 @@ fn monitor_rate(connection: &RustConnection, root: u32, window: u32) -> Option<R
     nearest
 }
 
+/// Does this point of the desktop lie on the monitor of this CRTC?
+pub fn holds(crtc: &randr::GetCrtcInfoReply, (x, y): (i16, i16)) -> bool {
+    let inside =
+        |at: i16, start: i16, length: u16| i32::from(at) >= i32::from(start) && i32::from(at) < i32::from(start) + i32::from(length);
+    inside(x, crtc.x, crtc.width) && inside(y, crtc.y, crtc.height)
+}
+
 /// Refreshes a second of a mode. None for those of servers without a monitor, whose clock is zero.
-fn rate_of(mode: &randr::ModeInfo) -> Option<Rate> {
+pub fn rate_of(mode: &randr::ModeInfo) -> Option<Rate> {
     let mut lines = u32::from(mode.vtotal);
     if mode.mode_flags.contains(ModeFlag::DOUBLE_SCAN) {
         lines *= 2;

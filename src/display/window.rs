@@ -3,7 +3,7 @@
 
 use crate::base::clock::Clock;
 use crate::display::monitors::{self, Monitor, MonitorChoice};
-use crate::display::{DisplayError, GpuWindow, Output, Presenter, Settings, X11Output};
+use crate::display::{DisplayError, GpuWindow, Output, Presenter, Settings, X11Output, x11_monitor};
 use raw_window_handle::{HasWindowHandle, RawWindowHandle};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -100,6 +100,8 @@ pub struct Windows {
 enum Command {
     Close,
     ToggleFullscreen,
+    /// The monitor has changed: what filled it fills it again.
+    Refill,
 }
 
 #[derive(Debug, Default)]
@@ -125,6 +127,11 @@ pub struct WindowHandle {
 impl WindowHandle {
     pub(super) fn window(&self) -> Arc<Window> {
         self.window.clone()
+    }
+
+    /// The monitor has changed: a window that fills it fills it again. Does not wait.
+    pub(super) fn refill(&self) {
+        let _ = self.proxy.send_event(Command::Refill);
     }
 
     /// Width and height of the drawable area, px.
@@ -245,6 +252,16 @@ impl<Ready: FnOnce(Windows), Event: FnMut(WindowEvent)> App<Ready, Event> {
         self.is_fullscreen = !self.is_fullscreen;
     }
 
+    fn refill(&mut self) {
+        let Some(windows) = &self.windows else { return };
+        if self.is_fullscreen {
+            let _ = fill(&windows.main.window, None);
+        }
+        if let (Some(feed), Some(FeedOptions { on_monitor: true, .. })) = (&windows.feed, &self.options.feed) {
+            let _ = fill(&feed.window, None);
+        }
+    }
+
     fn open(&mut self, event_loop: &ActiveEventLoop) -> Result<Windows, DisplayError> {
         let (handles, connected) = connected(event_loop);
         let main = self.options.monitor.as_ref().map(|wanted| monitors::choose(&connected, wanted)).transpose()?;
@@ -301,6 +318,7 @@ impl<Ready: FnOnce(Windows), Event: FnMut(WindowEvent)> ApplicationHandler<Comma
         match command {
             Command::Close => event_loop.exit(),
             Command::ToggleFullscreen => self.toggle_fullscreen(),
+            Command::Refill => self.refill(),
         }
     }
 
@@ -357,16 +375,21 @@ pub fn open_window_output(window: &WindowHandle, settings: &Settings, clock: Arc
         RawWindowHandle::Xcb(handle) => Some(handle.window.get()),
         _ => None,
     };
-    let by_x11 = |id: u32, clock| Ok(Box::new(X11Output::new(None, id, settings, clock)?) as Box<dyn Output>);
+    // Where nobody can say what becomes of the monitor, pictures are shown all the same.
+    let watching = || {
+        let handle = window.clone();
+        x11_window.and_then(|id| x11_monitor::watch(None, id, clock.clone(), move || handle.refill()).ok())
+    };
+    let by_x11 = |id: u32| Ok(Box::new(X11Output::new(None, id, settings, clock.clone())?.watched(watching())) as Box<dyn Output>);
     match (settings.presenter, x11_window) {
-        (Presenter::X11, Some(id)) => return by_x11(id, clock),
+        (Presenter::X11, Some(id)) => return by_x11(id),
         (Presenter::X11, None) => return Err(DisplayError::X11 { reason: "the window is not an X11 window".into() }),
         (Presenter::Auto | Presenter::Wgpu, _) => {}
     }
     match (GpuWindow::open(window), x11_window) {
-        (Ok((_, gpu)), Some(id)) if gpu.is_software && settings.presenter == Presenter::Auto => by_x11(id, clock),
-        (Ok((surface, gpu)), _) => Ok(Box::new(GpuWindow::new(surface, gpu, window.clone(), clock)?)),
-        (Err(_), Some(id)) if settings.presenter == Presenter::Auto => by_x11(id, clock),
+        (Ok((_, gpu)), Some(id)) if gpu.is_software && settings.presenter == Presenter::Auto => by_x11(id),
+        (Ok((surface, gpu)), _) => Ok(Box::new(GpuWindow::new(surface, gpu, window.clone(), clock.clone())?.watched(watching()))),
+        (Err(_), Some(id)) if settings.presenter == Presenter::Auto => by_x11(id),
         (Err(error), None) => Err(DisplayError::WaylandWithoutVulkan { reason: error.to_string() }),
         (Err(error), Some(_)) => Err(error),
     }

@@ -4,6 +4,9 @@
 use crate::display::Beside;
 use crate::overlay::Rect;
 
+/// More than these gather only while nobody sees the window, which is painted whole when somebody does.
+const MOST_DIRTY: usize = 256;
+
 /// Pixels of the whole window, and which of them the server has yet to take.
 #[derive(Debug, Default)]
 pub(super) struct Sides {
@@ -30,6 +33,9 @@ impl Sides {
                 for y in rect.y0..rect.y1 {
                     pixels[(y * size.0 + rect.x0) * 4..(y * size.0 + rect.x1) * 4].fill(0);
                 }
+            }
+            if self.dirty.len() > MOST_DIRTY {
+                self.dirty.clear();
             }
             self.dirty.append(&mut self.plates);
         } else {

@@ -135,7 +135,7 @@ pub struct FrameRing {
 struct Shared {
     mapping: Mapping,
     fd: OwnedFd,
-    /// Per slot: 0 free, else 1 + number of living handles' owners (writer or frame).
+    /// Per slot: how many hold it, one writer or any number of frames; 0 is free.
     held: [AtomicUsize; SLOT_COUNT],
     next: AtomicUsize,
 }
@@ -183,11 +183,19 @@ impl FrameRing {
     }
 }
 
-/// Frees its slot when dropped.
+/// One of a slot's holders: a writer, or any number of frames. The last one frees the slot when it is dropped.
 #[derive(Debug)]
 struct Hold {
     shared: Arc<Shared>,
     slot: usize,
+}
+
+impl Clone for Hold {
+    fn clone(&self) -> Self {
+        // As with `Arc`: whoever clones holds the slot already, so nothing has to be ordered.
+        self.shared.held[self.slot].fetch_add(1, Ordering::Relaxed);
+        Hold { shared: self.shared.clone(), slot: self.slot }
+    }
 }
 
 impl Drop for Hold {
@@ -197,7 +205,7 @@ impl Drop for Hold {
             // A writer that was given up: the slot is readable as nothing, but no longer "being written".
             generation.fetch_add(1, Ordering::AcqRel);
         }
-        self.shared.held[self.slot].store(0, Ordering::Release);
+        self.shared.held[self.slot].fetch_sub(1, Ordering::Release);
     }
 }
 
@@ -222,52 +230,48 @@ impl FrameWriter {
 
     pub fn publish(self, stamps: Stamps) -> Frame {
         let generation = self.hold.shared.mapping.generation(self.hold.slot).fetch_add(1, Ordering::AcqRel) + 1;
-        Frame { inner: Arc::new(Published { hold: self.hold, stamps, generation }) }
+        Frame { hold: self.hold, stamps, generation }
     }
 }
 
-#[derive(Debug)]
-struct Published {
+/// A captured frame: immutable, cheap to clone; its slot is free again when the last clone is gone. It is counted in the
+/// ring itself, so that a frame costs no allocation.
+#[derive(Debug, Clone)]
+pub struct Frame {
     hold: Hold,
     stamps: Stamps,
     generation: u64,
 }
 
-/// A captured frame: immutable, cheap to clone; its slot is free again when the last clone is gone.
-#[derive(Debug, Clone)]
-pub struct Frame {
-    inner: Arc<Published>,
-}
-
 impl Frame {
     pub fn stamps(&self) -> Stamps {
-        self.inner.stamps
+        self.stamps
     }
 
     pub fn id(&self) -> FrameId {
-        self.inner.stamps.id
+        self.stamps.id
     }
 
     pub fn view(&self) -> FrameView<'_> {
-        self.inner.hold.shared.mapping.view(self.inner.hold.slot)
+        self.hold.shared.mapping.view(self.hold.slot)
     }
 
     pub fn layout(&self) -> &FrameLayout {
-        &self.inner.hold.shared.mapping.geometry.layout
+        &self.hold.shared.mapping.geometry.layout
     }
 
     /// Which ring this frame lies in.
     pub fn ring(&self) -> FrameRing {
-        FrameRing { shared: self.inner.hold.shared.clone() }
+        FrameRing { shared: self.hold.shared.clone() }
     }
 
     pub fn is_in(&self, ring: &FrameRing) -> bool {
-        Arc::ptr_eq(&self.inner.hold.shared, &ring.shared)
+        Arc::ptr_eq(&self.hold.shared, &ring.shared)
     }
 
     /// Slot and generation: what another process needs to find this frame and to know that it is still there.
     pub fn address(&self) -> (usize, u64) {
-        (self.inner.hold.slot, self.inner.generation)
+        (self.hold.slot, self.generation)
     }
 }
 
@@ -367,32 +371,36 @@ mod tests {
         Publish,
         DropWriter,
         DropFrame(usize),
+        CloneFrame(usize),
     }
 
     proptest! {
-        /// A slot never has two owners, and every slot comes back.
+        /// A slot has one writer or clones of one frame, and comes back when the last of them is gone.
         #[test]
-        fn slots_are_owned_once_and_never_leak(ops in proptest::collection::vec(
-            prop_oneof![Just(Op::Acquire), Just(Op::Publish), Just(Op::DropWriter), (0usize..8).prop_map(Op::DropFrame)], 0..120)) {
+        fn slots_are_owned_once_and_never_leak(ops in proptest::collection::vec(prop_oneof![
+            Just(Op::Acquire), Just(Op::Publish), Just(Op::DropWriter), (0usize..8).prop_map(Op::DropFrame), (0usize..8).prop_map(Op::CloneFrame)
+        ], 0..120)) {
             let ring = ring();
-            let (mut writers, mut frames, mut id) = (Vec::new(), Vec::<Frame>::new(), 0);
+            let (mut writers, mut frames, mut id) = (Vec::<FrameWriter>::new(), Vec::<Frame>::new(), 0);
             for op in ops {
+                let framed = || -> std::collections::BTreeSet<usize> { frames.iter().map(|frame| frame.address().0).collect() };
                 match op {
                     Op::Acquire => match ring.acquire() {
-                        Some(writer) => writers.push(writer),
-                        None => prop_assert_eq!(writers.len() + frames.len(), SLOT_COUNT),
+                        Some(writer) => {
+                            prop_assert!(!framed().contains(&writer.hold.slot) && writers.iter().all(|w| w.hold.slot != writer.hold.slot));
+                            writers.push(writer);
+                        }
+                        None => prop_assert_eq!(writers.len() + framed().len(), SLOT_COUNT),
                     },
                     Op::Publish => if let Some(writer) = writers.pop() { frames.push(writer.publish(stamps(id))); id += 1; },
                     Op::DropWriter => drop(writers.pop()),
                     Op::DropFrame(at) => if at < frames.len() { frames.swap_remove(at); },
+                    Op::CloneFrame(at) => if let Some(frame) = frames.get(at).cloned() { frames.push(frame); },
                 }
-                let mut slots: Vec<usize> = writers.iter().map(|w: &FrameWriter| w.hold.slot).chain(frames.iter().map(|f| f.address().0)).collect();
-                slots.sort_unstable();
-                slots.dedup();
-                prop_assert_eq!(slots.len(), writers.len() + frames.len());
                 for frame in &frames {
                     let (slot, generation) = frame.address();
                     prop_assert_eq!(ring.shared.mapping.generation(slot).load(Ordering::Relaxed), generation);
+                    prop_assert!(frames.iter().all(|other| other.address().0 != slot || other.id() == frame.id()));
                 }
             }
             drop((writers, frames));

@@ -6,7 +6,7 @@
 //! which is exact for all v up to 255². Where a = 0, src is 0 and the picture's bytes stay what they are.
 //! `shaders/compose.wgsl` computes the same.
 
-use crate::overlay::simd::wide;
+use crate::base::simd::wide;
 
 /// One pixel, as little-endian B, G, R, A/X in a u32; `src` is premultiplied.
 #[inline(always)]
@@ -21,30 +21,34 @@ pub fn over(src: u32, dst: u32) -> u32 {
     src.wrapping_add(even | odd)
 }
 
-/// A row of premultiplied BGRA over a row of BGRX of the same length.
-pub fn row_over(src: &[u8], dst: &mut [u8]) {
-    wide(|| row_over_any(src, dst));
-}
-
-#[inline(always)]
-fn row_over_any(src: &[u8], dst: &mut [u8]) {
-    const EIGHT: usize = 32;
-    let (src_eights, src_rest) = src.as_chunks::<EIGHT>();
-    let (dst_eights, dst_rest) = dst.as_chunks_mut::<EIGHT>();
-    for (src, dst) in src_eights.iter().zip(dst_eights) {
-        // An overlay is mostly nothing.
-        if *src == [0; EIGHT] {
-            continue;
+wide! {
+    /// A row of premultiplied BGRA over a row of BGRX of the same length.
+    pub fn row_over(src: &[u8], dst: &mut [u8]) {
+        const EIGHT: usize = 32;
+        let (src_eights, src_rest) = src.as_chunks::<EIGHT>();
+        let (dst_eights, dst_rest) = dst.as_chunks_mut::<EIGHT>();
+        for (src, dst) in src_eights.iter().zip(dst_eights) {
+            // An overlay is mostly nothing.
+            if *src != [0; EIGHT] {
+                eight_over(src, dst);
+            }
         }
-        pixels_over(src, dst);
+        for (src, dst) in src_rest.as_chunks::<4>().0.iter().zip(dst_rest.as_chunks_mut::<4>().0) {
+            *dst = over(u32::from_le_bytes(*src), u32::from_le_bytes(*dst)).to_le_bytes();
+        }
     }
-    pixels_over(src_rest, dst_rest);
 }
 
+/// Eight pixels, all at once.
 #[inline(always)]
-fn pixels_over(src: &[u8], dst: &mut [u8]) {
-    for (src, dst) in src.as_chunks::<4>().0.iter().zip(dst.as_chunks_mut::<4>().0) {
-        *dst = over(u32::from_le_bytes(*src), u32::from_le_bytes(*dst)).to_le_bytes();
+fn eight_over(src: &[u8; 32], dst: &mut [u8; 32]) {
+    let pixels = |bytes: &[u8; 32]| -> [u32; 8] {
+        std::array::from_fn(|i| u32::from_le_bytes([bytes[4 * i], bytes[4 * i + 1], bytes[4 * i + 2], bytes[4 * i + 3]]))
+    };
+    let (src, below) = (pixels(src), pixels(dst));
+    let out: [u32; 8] = std::array::from_fn(|i| over(src[i], below[i]));
+    for (dst, out) in dst.as_chunks_mut::<4>().0.iter_mut().zip(out) {
+        *dst = out.to_le_bytes();
     }
 }
 

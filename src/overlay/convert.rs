@@ -10,10 +10,11 @@
 //! SDR goes through `frame::Tone` instead (`convert_tone`). The functions here are the reference; `convert_avx2` is held
 //! to them by a property test, `shaders/compose.wgsl` by the golden pictures.
 
+use crate::base::simd::wide;
 use crate::frame::rows::{self, PIECE_PIXELS};
 use crate::frame::{Colorimetry, FrameView, Matrix, PixelFormat, Range, Tone};
+use crate::overlay::Rect;
 use crate::overlay::convert_tone::convert_tone;
-use crate::overlay::{Rect, simd};
 
 #[cfg(target_arch = "x86_64")]
 use crate::overlay::convert_avx2 as avx2;
@@ -85,7 +86,7 @@ pub fn convert_by(path: Path, view: &FrameView<'_>, rect: Rect, target: &mut [u8
             PixelFormat::Nv12 => span.semi_planar(first, view.row(1, y / 2), out),
             PixelFormat::I420 => span.planar(first, view.row(1, y / 2), view.row(2, y / 2), out),
             PixelFormat::Rgb => span.rgb(first, out),
-            PixelFormat::Bgrx | PixelFormat::Bgra => simd::wide(|| opaque(&first[4 * rect.x0..4 * rect.x1], out)),
+            PixelFormat::Bgrx | PixelFormat::Bgra => opaque(&first[4 * rect.x0..4 * rect.x1], out),
             PixelFormat::Yuy2 | PixelFormat::Uyvy | PixelFormat::V210 | PixelFormat::P010 => {
                 for start in pieces(rect) {
                     let pixels = match path {
@@ -106,10 +107,11 @@ pub(super) fn pieces(rect: Rect) -> impl Iterator<Item = usize> {
     (rect.x0 / rows::GROUP_PIXELS * rows::GROUP_PIXELS..rect.x1).step_by(PIECE_PIXELS)
 }
 
-#[inline(always)]
-fn opaque(bgrx: &[u8], out: &mut [u8]) {
-    for (out, &[b, g, r, _]) in out.as_chunks_mut::<4>().0.iter_mut().zip(bgrx.as_chunks::<4>().0) {
-        *out = [b, g, r, 255];
+wide! {
+    fn opaque(bgrx: &[u8], out: &mut [u8]) {
+        for (out, &[b, g, r, _]) in out.as_chunks_mut::<4>().0.iter_mut().zip(bgrx.as_chunks::<4>().0) {
+            *out = [b, g, r, 255];
+        }
     }
 }
 

@@ -1,18 +1,19 @@
 //! Which pixels of a presented picture are overlay, and which are the video's own.
 
-use crate::overlay::simd::wide;
+use crate::base::simd::wide;
 use crate::overlay::{Layer, Rect};
 use std::ops::Range;
 
 /// Pixels of a layer with any coverage.
 pub fn covered_px(layer: &Layer) -> usize {
     let rows = layer.rects.iter().flat_map(|rect| (rect.y0..rect.y1).map(move |y| layer.row(y, rect.x0, rect.x1)));
-    wide(|| rows.map(covered_in).sum())
+    rows.map(covered_in).sum()
 }
 
-#[inline(always)]
-fn covered_in(row: &[u8]) -> usize {
-    row.as_chunks::<4>().0.iter().map(|pixel| u32::from(u32::from_le_bytes(*pixel) >> 24 != 0)).sum::<u32>() as usize
+wide! {
+    fn covered_in(row: &[u8]) -> usize {
+        row.as_chunks::<4>().0.iter().map(|pixel| u32::from(u32::from_le_bytes(*pixel) >> 24 != 0)).sum::<u32>() as usize
+    }
 }
 
 /// One byte a pixel: 255 where any layer has coverage (alpha > 0) or a declared rectangle lies, else 0.

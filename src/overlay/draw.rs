@@ -198,9 +198,13 @@ impl DrawList {
     }
 }
 
-/// How far a track has moved `age_ns` after its frame, capped in time and way by the settings.
+/// Time in which a hand's velocity changes, s: an instrument is not expected to go on as it went for longer.
+const VELOCITY_HOLDS_S: f32 = 0.12;
+
+/// How far a track has moved `age_ns` after its frame if it slows down as hands do, capped in time and way by the settings.
 pub fn predicted_shift(track: &Track, age_ns: u64, picture_width: u32, settings: &Settings) -> [f32; 2] {
     let seconds = (age_ns as f32 / 1e9).min(settings.predict_at_most_ms as f32 / 1e3);
+    let seconds = VELOCITY_HOLDS_S * (1.0 - (-seconds / VELOCITY_HOLDS_S).exp());
     let [dx, dy] = track.velocity_px_s.map(|v| v * seconds);
     let way = dx.hypot(dy);
     let most = settings.predict_at_most_percent / 100.0 * picture_width as f32;
@@ -314,8 +318,9 @@ pub(crate) mod tests {
         let mut track = track(1, 5, [0.0; 2], [100.0, 100.0], 5.0);
         let settings = Settings::default();
         let shift = |track: &Track, ms: u64| predicted_shift(track, ms * 1_000_000, 1000, &settings);
-        assert!((shift(&track, 20)[0] - 2.0).abs() < 1e-4);
-        assert!((shift(&track, 500)[0] - 6.0).abs() < 1e-4, "at most 60 ms");
+        assert!((shift(&track, 1)[0] - 0.1).abs() < 1e-3, "at first as fast as it was");
+        assert!((shift(&track, 20)[0] - 1.842).abs() < 1e-3, "then slower");
+        assert_eq!(shift(&track, 500), shift(&track, 60), "at most 60 ms");
         track.velocity_px_s = [3000.0, 4000.0];
         let [dx, dy] = shift(&track, 50);
         assert!((dx.hypot(dy) - 30.0).abs() < 1e-3 && (dy / dx - 4.0 / 3.0).abs() < 1e-3, "at most 3 % of the width");

@@ -34,7 +34,6 @@ mod probe;
 mod raster;
 mod rect;
 mod settings;
-mod simd;
 pub mod style;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -1,8 +1,8 @@
 //! How far the picture has moved between two frames, and whether it was cut: cheap enough for every frame.
 //! It decides whether an overlay computed from an earlier frame may still lie over the present one.
 
+use crate::base::simd::wide;
 use crate::frame::{FrameView, PixelFormat};
-use crate::overlay::simd::wide;
 
 /// Luma of a picture, box-sampled to a fixed small size.
 #[derive(Debug, Clone)]
@@ -145,21 +145,18 @@ pub fn displacement(before: &Thumb, now: &Thumb) -> Motion {
     }
 }
 
-/// Sum of absolute differences with `now` shifted by (column − REACH, row − REACH).
-fn difference(before: &Thumb, now: &Thumb, column: usize, row: usize) -> u32 {
-    wide(|| difference_any(before, now, column, row))
-}
-
-#[inline(always)]
-fn difference_any(before: &Thumb, now: &Thumb, column: usize, row: usize) -> u32 {
-    const INNER: usize = Thumb::WIDTH - 2 * REACH;
-    let mut sum = 0;
-    for y in REACH..Thumb::HEIGHT - REACH {
-        let a: &[u8; INNER] = before.luma[y * Thumb::WIDTH + REACH..].first_chunk().expect("the inner row lies inside");
-        let b: &[u8; INNER] = now.luma[(y + row - REACH) * Thumb::WIDTH + column..].first_chunk().expect("so does the shifted one");
-        sum += a.iter().zip(b).map(|(&a, &b)| u32::from(a.abs_diff(b))).sum::<u32>();
+wide! {
+    /// Sum of absolute differences with `now` shifted by (column − REACH, row − REACH).
+    fn difference(before: &Thumb, now: &Thumb, column: usize, row: usize) -> u32 {
+        const INNER: usize = Thumb::WIDTH - 2 * REACH;
+        let mut sum = 0;
+        for y in REACH..Thumb::HEIGHT - REACH {
+            let a: &[u8; INNER] = before.luma[y * Thumb::WIDTH + REACH..].first_chunk().expect("the inner row lies inside");
+            let b: &[u8; INNER] = now.luma[(y + row - REACH) * Thumb::WIDTH + column..].first_chunk().expect("so does the shifted one");
+            sum += a.iter().zip(b).map(|(&a, &b)| u32::from(a.abs_diff(b))).sum::<u32>();
+        }
+        sum
     }
-    sum
 }
 
 /// Where between its neighbours the minimum at `i` lies, −0.5..0.5.

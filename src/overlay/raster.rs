@@ -6,8 +6,8 @@
 //! every machine; nothing is allocated while drawing. (A general path stroker costs several times as much here.)
 //! What is drawn, and in which colour, is `paint`'s matter.
 
+use crate::base::simd::wide;
 use crate::overlay::blend::{over, premultiplied};
-use crate::overlay::simd::wide;
 use crate::overlay::{Layer, Rect, Tiles};
 
 pub type Point = [f32; 2];
@@ -117,22 +117,8 @@ impl Raster {
         let line =
             Line { start: a, way, inverse: if length2 > 1e-6 { 1.0 / length2 } else { 0.0 }, steps_per_px2: 255.0 / (reach * reach) };
         // Of a slanted line each row meets a short part of the box: all within reach lies in the strip along it.
-        let is_slanted = way[1].abs() > 1e-2;
-        let half = if is_slanted { (reach + 0.5) * length2.sqrt() / way[1].abs() } else { 0.0 };
-        wide(|| {
-            for y in rect.y0..rect.y1 {
-                let (mut x0, mut x1) = (rect.x0, rect.x1);
-                if is_slanted {
-                    let middle = a[0] + (y as f32 + 0.5 - a[1]) * way[0] / way[1];
-                    (x0, x1) = (x0.max((middle - half) as usize), x1.min((middle + half) as usize + 1));
-                    if x0 >= x1 {
-                        continue;
-                    }
-                }
-                let (x0, x1) = (x0 / LANES * LANES, x1.next_multiple_of(LANES));
-                line.row(x0, y, &mut self.nearness[y * self.stride + x0..y * self.stride + x1]);
-            }
-        });
+        let half = (way[1].abs() > 1e-2).then(|| (reach + 0.5) * length2.sqrt() / way[1].abs());
+        draw(&line, half, rect, self.stride, &mut self.nearness);
     }
 
     /// Lays the lines drawn since the last call over `layer`, and marks in `touched` where.
@@ -141,12 +127,10 @@ impl Raster {
         self.tiles.write_rects(&mut self.rects);
         for rect in &self.rects {
             touched.mark(*rect);
-            wide(|| {
-                for y in rect.y0..rect.y1 {
-                    let nearness = &mut self.nearness[y * self.stride + rect.x0..y * self.stride + rect.x1];
-                    lay(nearness, &palette, layer.row_mut(y, rect.x0, rect.x1).as_chunks_mut::<4>().0);
-                }
-            });
+            for y in rect.y0..rect.y1 {
+                let nearness = &mut self.nearness[y * self.stride + rect.x0..y * self.stride + rect.x1];
+                lay(nearness, &palette, layer.row_mut(y, rect.x0, rect.x1).as_chunks_mut::<4>().0);
+            }
         }
         self.tiles.clear();
     }
@@ -178,24 +162,41 @@ impl Raster {
     }
 }
 
-/// Colours by nearness over pixels; the nearness is used up.
-#[inline(always)]
-fn lay(nearness: &mut [u8], palette: &[u32; 256], pixels: &mut [[u8; 4]]) {
-    let (eights, rest) = nearness.as_chunks_mut::<LANES>();
-    let (pixel_eights, pixel_rest) = pixels.as_chunks_mut::<LANES>();
-    for (nearness, pixels) in eights.iter_mut().zip(pixel_eights) {
-        if *nearness == [0; LANES] {
-            continue;
+wide! {
+    /// Colours by nearness over pixels; the nearness is used up.
+    fn lay(nearness: &mut [u8], palette: &[u32; 256], pixels: &mut [[u8; 4]]) {
+        let (eights, rest) = nearness.as_chunks_mut::<LANES>();
+        let (pixel_eights, pixel_rest) = pixels.as_chunks_mut::<LANES>();
+        for (nearness, pixels) in eights.iter_mut().zip(pixel_eights) {
+            if *nearness == [0; LANES] {
+                continue;
+            }
+            let colours: [u32; LANES] = std::array::from_fn(|lane| palette[usize::from(nearness[lane])]);
+            let below = pixels.map(u32::from_le_bytes);
+            let out: [u32; LANES] = std::array::from_fn(|lane| over(colours[lane], below[lane]));
+            *pixels = out.map(u32::to_le_bytes);
+            *nearness = [0; LANES];
         }
-        let colours: [u32; LANES] = std::array::from_fn(|lane| palette[usize::from(nearness[lane])]);
-        for (pixel, colour) in pixels.iter_mut().zip(colours) {
+        for (nearness, pixel) in rest.iter_mut().zip(pixel_rest) {
+            let colour = palette[usize::from(std::mem::take(nearness))];
             *pixel = over(colour, u32::from_le_bytes(*pixel)).to_le_bytes();
         }
-        *nearness = [0; LANES];
     }
-    for (nearness, pixel) in rest.iter_mut().zip(pixel_rest) {
-        let colour = palette[usize::from(std::mem::take(nearness))];
-        *pixel = over(colour, u32::from_le_bytes(*pixel)).to_le_bytes();
+
+    /// Raises the nearness of what lies in `rect`; of a slanted line within `half` px to each side of it in a row.
+    fn draw(line: &Line, half: Option<f32>, rect: Rect, stride: usize, nearness: &mut [u8]) {
+        let slant = line.way[0] / line.way[1];
+        for y in rect.y0..rect.y1 {
+            let (mut x0, mut x1) = (rect.x0, rect.x1);
+            if let Some(half) = half {
+                let middle = line.start[0] + (y as f32 + 0.5 - line.start[1]) * slant;
+                (x0, x1) = (x0.max((middle - half) as usize), x1.min((middle + half) as usize + 1));
+            }
+            if x0 < x1 {
+                let (x0, x1) = (x0 / LANES * LANES, x1.next_multiple_of(LANES));
+                line.row(x0, y, &mut nearness[y * stride + x0..y * stride + x1]);
+            }
+        }
     }
 }
 

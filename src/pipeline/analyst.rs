@@ -5,6 +5,7 @@ use crate::capture::Stereo;
 use crate::frame::{FrameView, Stamps};
 use crate::infer::{self, InferError};
 use crate::link::{Analyst, Hello};
+use crate::pipeline::scheduling;
 use crate::pipeline::stereo::Eyes;
 use crate::record::EngineLine;
 use crate::scene::Scene;
@@ -79,6 +80,7 @@ struct CpuAnalyst {
 
 /// Body of the AI process: loads the engine that the video process names, warms it up, serves. Returns the exit code.
 pub fn serve() -> i32 {
+    scheduling::leave_display_core();
     crate::link::worker_main(|hello: &Hello| match load(hello) {
         Ok(analyst) => Ok(Box::new(analyst) as Box<dyn Analyst>),
         Err(error) => Err(error.to_line()),

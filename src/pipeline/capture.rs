@@ -46,6 +46,9 @@ pub struct SignalNote {
 pub trait FrameTap: Send {
     /// Called for each frame on the capture thread: may not wait.
     fn offer(&mut self, frame: &Frame);
+
+    /// What the source said before the next frame.
+    fn hear(&mut self, _event: &SignalEvent) {}
 }
 
 /// When to stop.
@@ -110,6 +113,9 @@ impl CaptureThread {
                 Pull::Event(event) => {
                     if matches!(event, SignalEvent::Lost { .. }) {
                         self.content.forget();
+                    }
+                    if let Some(tap) = &mut self.tap {
+                        tap.hear(&event);
                     }
                     note(&self.notes, &self.wake, event, next_id);
                     continue;

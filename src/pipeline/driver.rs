@@ -47,6 +47,8 @@ pub struct DisplayCounters {
 #[derive(Default)]
 pub struct DisplayDelays {
     pub video: Delays,
+    /// Capture stamp → page flip, where the display reports one.
+    pub presentation: Delays,
     pub annotation: Delays,
     pub overlay_age: Delays,
     /// Capture stamp → taken from the slot.
@@ -135,6 +137,7 @@ struct Run {
     delays: DisplayDelays,
     first_present_ns: Option<u64>,
     record_alarm: Option<RecordAlarm>,
+    is_monitor_gone: bool,
     cadence: Option<Cadence>,
     /// When work on the present began, ns.
     turn_began_ns: u64,
@@ -160,6 +163,7 @@ impl DisplayThread {
             delays: DisplayDelays::default(),
             first_present_ns: None,
             record_alarm: None,
+            is_monitor_gone: false,
             cadence: None,
             turn_began_ns: now_ns,
             paint_ns: PAINT_NS,
@@ -168,6 +172,8 @@ impl DisplayThread {
         let mut info = OutputInfo { display: "none", adapter: String::new(), compositor: "none" };
         let error = open().and_then(|mut output| {
             info = output.describe();
+            // Not before: a graphics library starts threads when it is opened.
+            scheduling::take_display_core();
             run.cadence = output.refresh().map(|refresh| Cadence::new(refresh, self.source_fps));
             let driven = self.drive(&mut run, &mut *output);
             if let Some(on_screen) = run.on_screen.take()
@@ -209,6 +215,7 @@ impl DisplayThread {
             self.take_signals(run);
             self.note_recording(run);
             self.take_analysis();
+            self.take_monitor(run, output);
             if let Some(turn_ns) = self.turn_ns(run) {
                 if has_ended && self.frames.is_empty() {
                     return Ok(());
@@ -300,6 +307,13 @@ impl DisplayThread {
                 SignalEvent::Lost { reason } => run.lost = Some((note.before, reason)),
                 event => self.states.notice(self.clock.now_ns(), &event),
             }
+        }
+    }
+
+    /// What has become of the monitor is an event of the run; the picture goes on.
+    fn take_monitor(&mut self, run: &mut Run, output: &mut dyn Output) {
+        while let Some(note) = output.monitor_note() {
+            run.is_monitor_gone = self.states.monitor(&note, run.is_monitor_gone);
         }
     }
 
@@ -425,8 +439,7 @@ impl DisplayThread {
             return Ok(());
         }
         let (width, height) = self.hud.size();
-        self.hud.set_screen(output.screen());
-        output.set_beside(self.hud.beside(now_ns));
+        output.set_beside(self.hud.beside(output.screen(), now_ns));
         // Said even where the HUD is off or hangs: a picture that has stopped is never shown as live.
         output.show(Picture::Blank(width, height), self.hud.blank_layer(now_ns).as_slice())?;
         if let Some(feed) = &self.feed {
@@ -464,8 +477,7 @@ impl DisplayThread {
     ) -> Result<(), DisplayError> {
         let picture = if repeat { Picture::Again(frame) } else { Picture::New(frame) };
         let (overlay, now_ns) = (self.screen.layer(), self.clock.now_ns());
-        self.hud.set_screen(output.screen());
-        output.set_beside(self.hud.beside(now_ns));
+        output.set_beside(self.hud.beside(output.screen(), now_ns));
         let (hud, declared) = self.hud.layer(now_ns).map_or((None, [Rect::EMPTY; 6]), |(hud, declared)| (Some(hud), declared));
         let shown = match hud {
             Some(hud) => output.show(picture, &[overlay, hud])?,
@@ -486,6 +498,9 @@ impl DisplayThread {
             run.counters.displayed += 1;
             let video_ns = done_ns.saturating_sub(frame.stamps().capture_ns);
             run.delays.video.record_ns(video_ns);
+            if let Some(flip_ns) = shown.flip_ns {
+                run.delays.presentation.record_ns(flip_ns.saturating_sub(frame.stamps().capture_ns));
+            }
             self.hud.shown(video_ns);
             if let Some(progress) = &self.progress {
                 progress.shown(frame.id());
@@ -530,6 +545,7 @@ impl DisplayThread {
             is_armed: self.is_armed,
             recording,
             absent: self.operator.absent(),
+            is_monitor_gone: run.is_monitor_gone,
         };
         let has_come = self.hud.refresh(now_ns, &now);
         let is_hung = self.hud.is_hung(now_ns);

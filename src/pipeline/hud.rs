@@ -51,6 +51,8 @@ pub struct Now {
     pub is_armed: bool,
     pub recording: RecordingState,
     pub absent: Absent,
+    /// The monitor shows nothing; said on whatever else carries the words, and for a while after it is back.
+    pub is_monitor_gone: bool,
 }
 
 pub struct HudFeed {
@@ -64,6 +66,7 @@ pub struct HudFeed {
     recorder_lost: u64,
     fault_until_ns: u64,
     ended_until_ns: u64,
+    monitor_until_ns: u64,
     has_new_view: bool,
 }
 
@@ -91,17 +94,14 @@ impl HudFeed {
             recorder_lost: 0,
             fault_until_ns: 0,
             ended_until_ns: 0,
+            monitor_until_ns: 0,
             has_new_view: false,
         }
     }
 
-    /// The picture stands on a screen of this size, which can be painted on beside it.
-    pub fn set_screen(&mut self, screen: Option<(usize, usize)>) {
+    /// What to paint beside the picture now, on a screen of this size. None: on none.
+    pub fn beside(&mut self, screen: Option<(usize, usize)>, now_ns: u64) -> Option<Beside<'_>> {
         self.hud.set_screen(screen);
-    }
-
-    /// What to paint beside the picture now.
-    pub fn beside(&self, now_ns: u64) -> Option<Beside<'_>> {
         self.hud.beside(now_ns)
     }
 
@@ -225,7 +225,10 @@ impl HudFeed {
     }
 
     /// What is wrong besides picture and AI, the gravest first.
-    fn faults(&mut self, now_ns: u64, now: &Now) -> [Option<Fault>; 4] {
+    fn faults(&mut self, now_ns: u64, now: &Now) -> [Option<Fault>; 5] {
+        if now.is_monitor_gone {
+            self.monitor_until_ns = now_ns + FAULT_FOR_NS;
+        }
         if now.recording.lost > self.recorder_lost {
             self.fault_until_ns = now_ns + FAULT_FOR_NS;
         }
@@ -237,6 +240,7 @@ impl HudFeed {
         };
         let is_losing = stopped.is_none() && now.recording.recording && now_ns < self.fault_until_ns;
         [
+            (now_ns < self.monitor_until_ns).then_some(Fault::MonitorLost),
             now.absent.footswitch.then_some(Fault::ControlGone(Control::Footswitch)),
             now.absent.serial.then_some(Fault::ControlGone(Control::Serial)),
             stopped,
@@ -348,7 +352,18 @@ mod tests {
     fn now(signal: state::Signal, ai: state::Ai) -> Now {
         let (overlay, analysis) = (OverlayMode::Outline, Some(AiStatus::Running));
         let (recording, absent) = (RecordingState::default(), Absent::default());
-        Now { signal, ai, analysis, is_stale: false, is_unknown: false, overlay, is_armed: false, recording, absent }
+        Now {
+            signal,
+            ai,
+            analysis,
+            is_stale: false,
+            is_unknown: false,
+            overlay,
+            is_armed: false,
+            recording,
+            absent,
+            is_monitor_gone: false,
+        }
     }
 
     fn feed(is_on: bool) -> (HudFeed, Arc<Wake>) {
@@ -407,6 +422,11 @@ mod tests {
         // The next recording counts anew.
         feed.take(6_001 * MS, &losing(0));
         assert!(feed.take(6_002 * MS, &losing(1)) && feed.status.faults == [Fault::RecordingLost]);
+        feed.take(12_000 * MS, &losing(1));
+        let dark = |is_monitor_gone| Now { is_monitor_gone, ..losing(1) };
+        assert!(feed.take(17_000 * MS, &dark(true)) && feed.status.faults == [Fault::MonitorLost]);
+        assert!(!feed.take(21_999 * MS, &dark(false)), "said for a while after it is back");
+        assert!(feed.take(22_000 * MS, &dark(false)) && feed.status.faults.is_empty());
     }
 
     #[test]

@@ -44,7 +44,7 @@ use crate::base::shutdown;
 use crate::base::slot::Wake;
 use crate::capture::CaptureError;
 use crate::config::Config;
-use crate::display::{DisplayError, Headless, Output, SdiOutput, SdiSpec};
+use crate::display::{DisplayError, Headless, KmsOutput, Output, SdiOutput, SdiSpec};
 use crate::link::{Hello, LinkError, Spawn, State, Worker};
 use crate::overlay::OverlayMode;
 use crate::pipeline::capture::CaptureFailure;
@@ -60,6 +60,8 @@ pub enum DisplayChoice {
     Window,
     Headless,
     Sdi(SdiSpec),
+    /// A monitor without X or Wayland, on the card with this number; None: the first one that has a monitor.
+    Drm(Option<u8>),
 }
 
 impl std::str::FromStr for DisplayChoice {
@@ -71,9 +73,13 @@ impl std::str::FromStr for DisplayChoice {
             "auto" => Ok(DisplayChoice::Auto),
             "window" => Ok(DisplayChoice::Window),
             "headless" => Ok(DisplayChoice::Headless),
-            _ => match text.strip_prefix("decklink:") {
-                Some(rest) => rest.parse().map(DisplayChoice::Sdi),
-                None => Err(format!("'{text}' is no display: auto, window, headless or decklink:N[?keyer=internal|external]")),
+            "drm" => Ok(DisplayChoice::Drm(None)),
+            _ => match (text.strip_prefix("decklink:"), text.strip_prefix("drm:").and_then(|card| card.parse().ok())) {
+                (Some(rest), _) => rest.parse().map(DisplayChoice::Sdi),
+                (None, Some(card)) => Ok(DisplayChoice::Drm(Some(card))),
+                (None, None) => {
+                    Err(format!("'{text}' is no display: auto, window, headless, drm[:CARD] or decklink:N[?keyer=internal|external]"))
+                }
             },
         }
     }
@@ -180,11 +186,11 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
     await_worker(&worker, &wake, &*clock)?;
     scheduling::lock_memory();
     let is_window = match spec.display {
-        DisplayChoice::Headless | DisplayChoice::Sdi(_) => false,
+        DisplayChoice::Headless | DisplayChoice::Sdi(_) | DisplayChoice::Drm(_) => false,
         DisplayChoice::Window => true,
         DisplayChoice::Auto => std::env::var_os("DISPLAY").or(std::env::var_os("WAYLAND_DISPLAY")).is_some_and(|name| !name.is_empty()),
     };
-    let run = Prepared { spec, clock: clock.clone(), wake, worker, engine, source, is_pulled };
+    let run = Prepared { spec, clock: clock.clone(), wake, worker, engine, source, stereo, is_pulled };
     if is_window {
         return window::run(run);
     }
@@ -193,6 +199,11 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
         let info = run.source.info();
         let (size, fps, timeout_ms) = ((info.width, info.height), info.fps, run.spec.config.display.present_timeout_ms);
         let output = SdiOutput::new(sdi, size, fps, timeout_ms, clock)?;
+        return run.go(Box::new(move || Ok(Box::new(output) as Box<dyn Output>)), operator, None);
+    }
+    if let DisplayChoice::Drm(card) = run.spec.display {
+        let info = run.source.info();
+        let output = KmsOutput::new(card, (info.width, info.height), info.fps, &run.spec.config.display, clock)?;
         return run.go(Box::new(move || Ok(Box::new(output) as Box<dyn Output>)), operator, None);
     }
     let refresh = run.spec.config.display.refresh_hz.filter(|_| !is_pulled);

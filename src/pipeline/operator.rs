@@ -4,6 +4,7 @@
 use crate::base::clock::Clock;
 use crate::base::hud::Control;
 use crate::base::slot::Wake;
+use crate::config::Mode;
 use crate::overlay::OverlayMode;
 use crate::pipeline::Spec;
 use crate::pipeline::controls::{Choices, Controls, Errand, Start, View};
@@ -55,7 +56,9 @@ impl Operator {
         if spec.is_hud_asked {
             choices.hud = asked.hud;
         }
-        let controls = Controls::new(choices, Start::On);
+        // A clinical case starts with clean video, whatever was chosen before.
+        let start = if spec.config.mode == Mode::Clinical { Start::Off } else { Start::On };
+        let controls = Controls::new(choices, start);
         let kept = controls.choices();
         let keeper = path.map(Keeper::start).transpose()?;
         let devices = Some(Devices::start(&spec.config.controls, &hand, clock)?);

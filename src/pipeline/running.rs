@@ -1,10 +1,11 @@
 //! A run from its first thread to its last: who starts, in which order they end, what they leave behind.
 
 use crate::base::clock::Clock;
+use crate::base::hud;
 use crate::base::shutdown::{self, Shutdown};
 use crate::base::slot::{Slot, Wake};
-use crate::capture::{ContentWatch, Source, SourceInfo};
-use crate::config::Config;
+use crate::capture::{ContentWatch, Source, SourceInfo, Stereo};
+use crate::config::{Config, Mode};
 use crate::display::hud::Hud;
 use crate::display::{CleanFeed, OpenFeed};
 use crate::frame::Frame;
@@ -21,6 +22,7 @@ use crate::pipeline::screen::Screen;
 use crate::pipeline::sinks::Sinks;
 use crate::pipeline::stall::{self, Stalls};
 use crate::pipeline::state::{Ai, States};
+use crate::pipeline::stereo::EyeTap;
 use crate::pipeline::stream::{AnalysisDelays, SceneStream};
 use crate::pipeline::{LINES_DEPTH, RunError, STILLS_DEPTH, Spec, summary};
 use crate::record::{EngineLine, LineWriter, RecordError, Report, StillWriter, VideoRecorder};
@@ -37,6 +39,7 @@ pub struct Prepared {
     pub worker: Arc<Worker>,
     pub engine: EngineLine,
     pub source: Box<dyn Source>,
+    pub stereo: Option<Stereo>,
     /// The recorder pulls the run instead of the clock.
     pub is_pulled: bool,
 }
@@ -70,7 +73,7 @@ impl FrameTap for Arc<Worker> {
 impl Prepared {
     /// Runs to the end. `open` is called on the display thread, `open_feed` on the clean feed's.
     pub fn go(self, open: OpenOutput, operator: Operator, open_feed: Option<OpenFeed>) -> Result<Report, RunError> {
-        let Prepared { spec, clock, wake, worker, engine, source, is_pulled } = self;
+        let Prepared { spec, clock, wake, worker, engine, source, stereo, is_pulled } = self;
         let info = source.info().clone();
         if is_pulled {
             eprintln!("keyhole: lossless recording: the recorder pulls the run, nothing is shown at the source's pace");
@@ -88,7 +91,13 @@ impl Prepared {
         let language = spec.config.display.language;
         let hud = Hud::start((info.width, info.height), language, wake.clone())?;
         let engines = engine.name.clone() + &lock.words();
-        let status = status_of(&info, &engines, spec.hud, language);
+        if spec.config.mode == Mode::Clinical || spec.config.wiring.path.is_some() {
+            eprintln!("keyhole: {} mode, wiring: {}", spec.config.mode.name(), spec.config.wiring.name());
+        }
+        let mut status = status_of(&info, &engines, spec.hud, language);
+        if spec.config.mode == Mode::Clinical {
+            status.mode = hud::Mode::Clinical;
+        }
         let start_ns = clock.now_ns();
 
         let display = DisplayThread {
@@ -120,7 +129,10 @@ impl Prepared {
             frames: frames.clone(),
             wake: wake.clone(),
             counters: counters.clone(),
-            tap: Some(Box::new(worker.clone())),
+            tap: Some(match stereo {
+                Some(stereo) => Box::new(EyeTap::new(worker.clone(), stereo)),
+                None => Box::new(worker.clone()),
+            }),
             pulled,
             ended,
             notes,

@@ -1,6 +1,7 @@
 //! What the machine grants to the threads that a picture depends on: real-time priority, memory that stays.
 //! Nothing here is required: what was refused is said in the report.
 
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::sync::Mutex;
 
 /// Priority of the capture and display threads under SCHED_FIFO, above normal threads and below kernel threads' 50.
@@ -32,12 +33,46 @@ pub fn make_realtime(thread: &str) {
     }
 }
 
+/// On so few cores the display thread has one to itself and the AI process keeps off it. Left to itself the kernel wakes
+/// the AI process on the display's core (both cores being busy at the moment of a capture) and leaves it behind the display
+/// for 2 ms, while the other core idles; a real-time thread likewise stays where it last ran, on top of the AI process.
+/// With more cores one is idle at that moment.
+const FEW_CORES: u32 = 3;
+
+/// The display's core and the others, where there are few.
+fn divided(mut others: CpuSet) -> Option<(CpuSet, CpuSet)> {
+    if !(2..=FEW_CORES).contains(&others.count()) {
+        return None;
+    }
+    let last = (0..CpuSet::MAX_CPU).rev().find(|&core| others.is_set(core))?;
+    let mut own = CpuSet::new();
+    own.set(last);
+    others.unset(last);
+    Some((own, others))
+}
+
+/// Keeps the calling thread, the display's, to its core. Threads that it starts later would inherit that.
+pub fn take_display_core() {
+    let granted = sched_getaffinity(None).ok().and_then(divided).map(|(own, _)| sched_setaffinity(None, &own));
+    if granted.is_some_and(|result| result.is_ok()) {
+        note("display: a core of its own".into());
+    }
+}
+
+/// Keeps the calling thread, and those that it starts, off the display's core.
+pub fn leave_display_core() {
+    if let Some((_, others)) = sched_getaffinity(None).ok().and_then(divided) {
+        // Refused: it runs wherever the kernel puts it.
+        let _ = sched_setaffinity(None, &others);
+    }
+}
+
 /// Binds the calling thread to one core, where that is allowed.
 pub fn pin_to(core: usize) {
-    let mut set = rustix::thread::CpuSet::new();
+    let mut set = CpuSet::new();
     set.set(core);
     // Refused where the core is not ours: the thread then watches whichever it runs on.
-    let _ = rustix::thread::sched_setaffinity(None, &set);
+    let _ = sched_setaffinity(None, &set);
 }
 
 /// Keeps touched memory resident where that is allowed.
@@ -72,4 +107,22 @@ pub fn process_age_ns() -> u64 {
     // SAFETY: sysconf has no preconditions.
     let ticks_a_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as u64;
     ticks.map_or(0, |ticks| boot_ns.saturating_sub(ticks * (1_000_000_000 / ticks_a_second)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_cores_are_divided_without_overlap_and_many_or_one_are_not() {
+        let cores = |cores: &[usize]| {
+            let mut set = CpuSet::new();
+            cores.iter().for_each(|&core| set.set(core));
+            set
+        };
+        assert_eq!(divided(cores(&[0, 1])), Some((cores(&[1]), cores(&[0]))));
+        assert_eq!(divided(cores(&[2, 5, 9])), Some((cores(&[9]), cores(&[2, 5]))));
+        assert_eq!(divided(cores(&[3])), None, "one core is everybody's");
+        assert_eq!(divided(cores(&[0, 1, 2, 3])), None);
+    }
 }

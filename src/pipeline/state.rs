@@ -8,6 +8,7 @@
 //! ```
 
 use crate::capture::SignalEvent;
+use crate::display::{MonitorEvent, MonitorNote};
 use crate::pipeline::inputs::DeviceNote;
 use crate::record::{AlarmLine, StateLine};
 
@@ -119,6 +120,8 @@ impl States {
             SignalEvent::Frozen => Some("SIGNAL-FROZEN"),
             SignalEvent::Black => Some("SIGNAL-BLACK"),
             SignalEvent::Gap { .. } => Some("SIGNAL-GAP"),
+            SignalEvent::EyeLost { .. } => Some("EYE-LOST"),
+            SignalEvent::Parted { failure: Some(_) } => Some("EYES-NOT-PARTED"),
             _ => None,
         };
         match event {
@@ -143,6 +146,20 @@ impl States {
             Some(line) if self.signal != before => line.reason = text,
             _ => self.note(now_ns, text),
         }
+    }
+
+    /// What has become of the monitor. Returns whether it is gone, which it was before or not.
+    pub fn monitor(&mut self, note: &MonitorNote, was_gone: bool) -> bool {
+        let is_gone = match note.event {
+            MonitorEvent::Gone(_) => true,
+            MonitorEvent::Back { .. } => false,
+            MonitorEvent::OtherMode(_) | MonitorEvent::OtherModes => was_gone,
+        };
+        if matches!(note.event, MonitorEvent::Gone(_)) {
+            self.alarm(note.at_ns, "MONITOR-LOST", note.to_string());
+        }
+        self.note(note.at_ns, note.to_string());
+        is_gone
     }
 
     fn set_signal(&mut self, now_ns: u64, signal: Signal, reason: String) {
@@ -202,6 +219,7 @@ impl States {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::display::Trouble;
 
     #[test]
     fn every_loss_and_recovery_is_kept_with_its_reason() {
@@ -272,6 +290,27 @@ mod tests {
         assert!(alarms[0].text.contains("footswitch /dev/pedal") && alarms[0].text.contains("unplugged"), "{}", alarms[0].text);
         let last = history.last().unwrap();
         assert!(last.at_ms == 2.0 && last.reason.contains("/dev/pedal is there"), "{last:?}");
+    }
+
+    #[test]
+    fn a_monitor_that_is_lost_is_an_alarm_and_its_return_is_in_the_history() {
+        let mut states = States::new(0, Ai::Running, true);
+        states.picture(1);
+        let note = |at_ms: u64, event| MonitorNote { monitor: "HDMI-1".into(), at_ns: at_ms * 1_000_000, event };
+        let mut is_gone = false;
+        for (at_ms, event) in
+            [(20, MonitorEvent::Gone(Trouble::Unplugged)), (700, MonitorEvent::Back { after_ms: 680 }), (701, MonitorEvent::OtherModes)]
+        {
+            is_gone = states.monitor(&note(at_ms, event), is_gone);
+            assert_eq!(is_gone, at_ms == 20);
+        }
+        assert_eq!(states.signal(), Signal::Live, "the picture goes on");
+        let (history, alarms) = states.into_history();
+        assert_eq!(alarms.len(), 1);
+        assert_eq!((alarms[0].code, alarms[0].at_ms, alarms[0].text.as_str()), ("MONITOR-LOST", 20.0, "monitor HDMI-1: unplugged"));
+        let reasons: Vec<&str> = history[2..].iter().map(|line| line.reason.as_str()).collect();
+        let offers = "monitor HDMI-1: offers other modes than before (changed EDID)";
+        assert_eq!(reasons, ["monitor HDMI-1: unplugged", "monitor HDMI-1: back after 680 ms", offers]);
     }
 
     #[test]

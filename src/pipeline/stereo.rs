@@ -5,8 +5,9 @@
 //!   frame (both eyes) ─► Eyes::view (one eye, tight) ─► Analyser ─► scene in eye ─► Eyes::place ─► scene in picture
 //! ```
 
-use crate::capture::{Eye, Packing, Stereo};
-use crate::frame::{FrameLayout, FrameView};
+use crate::capture::{Eye, Packing, SignalEvent, Stereo, eye_layout};
+use crate::frame::{Frame, FrameLayout, FrameView};
+use crate::pipeline::capture::FrameTap;
 use crate::scene::{ClassMask, Outline, Scene};
 
 /// Copies one eye out of each frame. Allocates when the format changes.
@@ -27,7 +28,7 @@ impl Eyes {
         let whole = *frame.layout;
         if self.whole != Some(whole) {
             self.whole = Some(whole);
-            self.eye = half(&whole, self.stereo.packing);
+            self.eye = eye_layout(&whole, self.stereo.packing);
             self.bytes = vec![0; self.eye.map_or(0, |eye| eye.size)];
         }
         let cannot = || format!("a {}×{} {} picture cannot be parted into two eyes", whole.width, whole.height, whole.format.name());
@@ -76,19 +77,41 @@ impl Eyes {
     }
 }
 
-/// The layout of one eye; None where its planes are not exactly half of the whole's.
-fn half(whole: &FrameLayout, packing: Packing) -> Option<FrameLayout> {
-    let (width, height) = match packing {
-        Packing::SideBySide => (whole.width / 2, whole.height),
-        Packing::TopBottom => (whole.width, whole.height / 2),
-    };
-    let eye = FrameLayout::new(whole.format, whole.colorimetry, width, height).ok()?;
-    let is_half = |(eye, whole): (&crate::frame::PlaneLayout, &crate::frame::PlaneLayout)| match packing {
-        Packing::SideBySide => 2 * eye.row_bytes == whole.row_bytes && eye.rows == whole.rows,
-        Packing::TopBottom => eye.row_bytes == whole.row_bytes && 2 * eye.rows == whole.rows,
-    };
-    let is_even = width * 2 == whole.width || height * 2 == whole.height;
-    (is_even && eye.planes().iter().zip(whole.planes()).all(is_half)).then_some(eye)
+/// Lets a stereo picture through to the analysis only where the eye that is analysed is in it.
+pub struct EyeTap<T> {
+    inner: T,
+    stereo: Stereo,
+    layout: Option<FrameLayout>,
+    is_parted: bool,
+    is_lost: bool,
+}
+
+impl<T: FrameTap> EyeTap<T> {
+    pub fn new(inner: T, stereo: Stereo) -> Self {
+        EyeTap { inner, stereo, layout: None, is_parted: false, is_lost: false }
+    }
+}
+
+impl<T: FrameTap> FrameTap for EyeTap<T> {
+    fn offer(&mut self, frame: &Frame) {
+        if self.layout != Some(*frame.layout()) {
+            self.layout = Some(*frame.layout());
+            self.is_parted = eye_layout(frame.layout(), self.stereo.packing).is_some();
+        }
+        if self.is_parted && !self.is_lost {
+            self.inner.offer(frame);
+        }
+    }
+
+    fn hear(&mut self, event: &SignalEvent) {
+        match event {
+            SignalEvent::EyeLost { eye, .. } if *eye == self.stereo.eye => self.is_lost = true,
+            SignalEvent::EyeBack { eye, .. } if *eye == self.stereo.eye => self.is_lost = false,
+            // Both are there again.
+            SignalEvent::Back { .. } => self.is_lost = false,
+            _ => {}
+        }
+    }
 }
 
 /// The other eye's half holds nothing (0).
@@ -220,5 +243,36 @@ mod tests {
             };
             assert_eq!((placed.mask.width, placed.mask.height, placed.mask.ids), expected);
         }
+    }
+
+    struct Offered(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+    impl FrameTap for Offered {
+        fn offer(&mut self, _: &Frame) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn an_eye_that_is_not_there_is_not_analysed() {
+        let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let mut tap = EyeTap::new(Offered(count.clone()), Stereo { packing: Packing::SideBySide, eye: Eye::Right });
+        let frame = |width| {
+            let ring = crate::frame::FrameRing::new(layout(PixelFormat::Nv12, width, 120)).unwrap();
+            ring.acquire().unwrap().publish(crate::frame::Stamps { id: FrameId(1), pts_ns: 0, capture_ns: 1 })
+        };
+        let offered = |tap: &mut EyeTap<Offered>, width| {
+            tap.offer(&frame(width));
+            count.swap(0, std::sync::atomic::Ordering::Relaxed)
+        };
+        assert_eq!(offered(&mut tap, 200), 1);
+        assert_eq!(offered(&mut tap, 202), 0, "its halves would cut through a pair of pixels");
+        let lost = |eye| SignalEvent::EyeLost { eye, reason: "unplugged".into() };
+        tap.hear(&lost(Eye::Left));
+        assert_eq!(offered(&mut tap, 200), 1, "the other eye is analysed");
+        tap.hear(&lost(Eye::Right));
+        assert_eq!(offered(&mut tap, 200), 0);
+        tap.hear(&SignalEvent::EyeBack { eye: Eye::Right, after_ms: 300 });
+        assert_eq!(offered(&mut tap, 200), 1);
     }
 }

@@ -114,10 +114,14 @@ pub struct Report {
     pub adapter: String,
     pub compositor: &'static str,
     pub display: String,
+    /// How the box is wired into the theatre, as its profile states it.
+    pub wiring: &'static str,
     pub engines: Vec<EngineLine>,
     pub frames: Frames,
     pub losses: BTreeMap<String, u64>,
     pub video_delay_ms: Summary,
+    /// Capture stamp → page flip; null where the display reports none.
+    pub presentation_delay_ms: Option<Summary>,
     pub annotation_delay_ms: Summary,
     pub overlay_age_ms: Summary,
     pub machine_stall_ms: Summary,

@@ -3,8 +3,10 @@
 use super::camera::Camera;
 use super::continuity::Continuity;
 use super::findings::FindingFollower;
+use super::flow::Flow;
 use super::heads::Heads;
 use super::look::{Look, Shown};
+use super::shrunk::Shrunk;
 use super::tracker::Tracker;
 use crate::infer::{self, Engine, FrameView, InferError, InputSpec, LockedEngine, Preprocess, Stamps};
 use crate::scene::{AnalysisTimes, Scene, Spare, Trust};
@@ -21,6 +23,7 @@ pub struct Analyser {
     findings: FindingFollower,
     tracker: Tracker,
     looks: Vec<Look>,
+    shrunk: Shrunk,
     camera: Camera,
     spare: Spare,
 }
@@ -37,8 +40,9 @@ impl Analyser {
         let max_gap_ms = engine.max_gap_ms().or(heads.has_memory().then_some(MAX_GAP_MS));
         let continuity = max_gap_ms.map(|ms| Continuity::new(ms, input.clone()));
         let findings = FindingFollower::default();
-        let (tracker, looks, camera) = (Tracker::default(), Vec::new(), Camera::default());
-        Ok(Analyser { engine, input, preprocess, heads, continuity, findings, tracker, looks, camera, spare: Spare::default() })
+        let (tracker, looks, shrunk, camera) = (Tracker::default(), Vec::new(), Shrunk::default(), Camera::default());
+        let spare = Spare::default();
+        Ok(Analyser { engine, input, preprocess, heads, continuity, findings, tracker, looks, shrunk, camera, spare })
     }
 
     /// Forgets what was followed: the next frame belongs to another stream (or is a picture on its own).
@@ -46,7 +50,7 @@ impl Analyser {
         self.forget_frames();
         self.continuity.iter_mut().for_each(Continuity::forget);
         self.tracker = Tracker::default();
-        self.camera = Camera::default();
+        self.shrunk = Shrunk::default();
     }
 
     /// A scene that nobody needs any more: its memory serves the next one.
@@ -85,15 +89,18 @@ impl Analyser {
         let findings = self.findings.step(&seen.findings);
         let picture = picture.map(|side| side as u32);
         let shown = Shown { input: self.engine.input_mut(), spec: &self.input, fit, picture };
-        let camera = self.camera.shift(shown.input, &self.input, &decoded.mask);
-        self.tracker.compensate(camera.unwrap_or_default(), stamps.capture_ns, picture);
+        self.shrunk.show(shown.input, &self.input);
+        if let Some(shift) = self.camera.shift(&self.shrunk.quarter, &decoded.mask) {
+            self.tracker.compensate(shift, stamps.capture_ns, picture);
+        }
         self.looks.clear();
         self.looks.extend(decoded.instruments.iter().map(|detection| shown.look(detection, &decoded.mask)));
         let tracks = if decoded.frame_state == Trust::Unknown {
             self.tracker.step_unknown(stamps.capture_ns, picture);
             Vec::new()
         } else {
-            self.tracker.step_with(decoded.instruments, &self.looks, stamps.capture_ns, picture)
+            let tracks = self.tracker.step_with(decoded.instruments, &self.looks, stamps.capture_ns, picture);
+            self.tracker.refine(&Flow::new(&self.shrunk.half, &shown), &decoded.mask, picture, tracks)
         };
         let times = AnalysisTimes {
             preprocess_ns: (preprocessed - start).as_nanos() as u64,

@@ -1,12 +1,12 @@
 //! How the camera has moved between two frames: the shift of the background in the network's input, instruments left out.
 //! Iterated least squares on brightness (Lucas and Kanade 1981), coarse enough for every frame.
 
-use crate::infer::{InputSpec, TensorLayout};
+use super::shrunk::Pair;
 use crate::scene::ClassMask;
 
-/// Side of the blocks that are averaged to one sample, input pixels.
-const BLOCK: usize = 4;
 const ROUNDS: usize = 4;
+/// A step shorter than this needs no further one, samples.
+const SETTLED: f32 = 0.003;
 /// Largest shift that is believed, samples.
 const MOST: f32 = 4.0;
 /// Samples brighter than this (of 255) are reflections and go their own way.
@@ -16,58 +16,38 @@ const EXPLAINED: f32 = 0.25;
 /// ... and there was something to explain, levels (root mean square).
 const CHANGED: f32 = 0.4;
 
-/// Compares each frame with the one before it.
+/// Compares each frame with the one before it; its working memory is kept.
 #[derive(Debug, Default)]
 pub struct Camera {
-    width: usize,
-    height: usize,
-    before: Vec<f32>,
-    now: Vec<f32>,
     background: Vec<bool>,
+    samples: Vec<Sample>,
+}
+
+/// One of the frame before: where, how bright, and its gradient.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    at: [f32; 2],
+    value: f32,
+    gradient: [f32; 2],
 }
 
 impl Camera {
-    /// Takes in the input for a frame; `mask`, of this or the last frame, says where instruments are. Returns the shift since
-    /// the frame before, as parts of the picture's width and height; None where that cannot be told, or nothing moved.
-    pub fn shift(&mut self, input: &[f32], spec: &InputSpec, mask: &ClassMask) -> Option<[f32; 2]> {
-        let (w, h) = (spec.width as usize, spec.height as usize);
-        let (width, height) = (w / BLOCK, h / BLOCK);
-        let is_first = (self.width, self.height) != (width, height);
-        (self.width, self.height) = (width, height);
-        std::mem::swap(&mut self.before, &mut self.now);
-        self.now.clear();
-        self.now.resize(width * height, 0.0);
-        for channel in 0..3 {
-            let gain = 85.0 * spec.std[channel] / (BLOCK * BLOCK) as f32;
-            let offset = 85.0 * spec.mean[channel];
-            for (at, now) in self.now.iter_mut().enumerate() {
-                let (x, y) = (at % width * BLOCK, at / width * BLOCK);
-                let mut sum = 0.0;
-                for row in y..y + BLOCK {
-                    match spec.layout {
-                        TensorLayout::Nchw => sum += input[(channel * h + row) * w + x..][..BLOCK].iter().sum::<f32>(),
-                        TensorLayout::Nhwc => sum += (x..x + BLOCK).map(|x| input[(row * w + x) * 3 + channel]).sum::<f32>(),
-                    }
-                }
-                *now += sum * gain + offset;
-            }
-        }
-        if is_first || self.before.len() != self.now.len() {
+    /// `mask`, of this or the last frame, says where instruments are. Returns the shift since the frame before, as parts of the
+    /// picture's width and height; None where that cannot be told.
+    pub fn shift(&mut self, quarter: &Pair, mask: &ClassMask) -> Option<[f32; 2]> {
+        if quarter.before.len() != quarter.now.len() || quarter.width < 5 || quarter.height < 5 {
             return None;
         }
-        self.find_background(mask);
-        let s = self.solve();
-        if std::env::var_os("TRK_DEBUG").is_some() {
-            eprintln!("camera {s:?}");
-        }
-        s
+        self.find_background(quarter, mask);
+        self.take_samples(quarter);
+        self.solve(quarter)
     }
 
     /// Neither an instrument nor beside one, and no reflection.
-    fn find_background(&mut self, mask: &ClassMask) {
+    fn find_background(&mut self, quarter: &Pair, mask: &ClassMask) {
         let classes = crate::base::classes::table();
         let is_instrument: [bool; 256] = std::array::from_fn(|id| classes.is_instrument(crate::base::ids::ClassId(id as u8)));
-        let (width, height) = (self.width, self.height);
+        let (width, height) = (quarter.width, quarter.height);
         let (mw, mh) = (mask.width as usize, mask.height as usize);
         self.background.clear();
         self.background.resize(width * height, true);
@@ -80,35 +60,40 @@ impl Camera {
                         self.background[row * width + x.saturating_sub(2)..row * width + (x + 3).min(width)].fill(false);
                     }
                 }
-                if self.now[at] > SHINY || self.before[at] > SHINY {
+                if quarter.now[at] > SHINY || quarter.before[at] > SHINY {
                     self.background[at] = false;
                 }
             }
         }
     }
 
-    fn solve(&self) -> Option<[f32; 2]> {
-        let (width, height) = (self.width, self.height);
+    fn take_samples(&mut self, Pair { width, height, before, .. }: &Pair) {
+        self.samples.clear();
+        for y in 2..height - 2 {
+            for x in 2..width - 2 {
+                let at = y * width + x;
+                if self.background[at] {
+                    let gradient = [0.5 * (before[at + 1] - before[at - 1]), 0.5 * (before[at + width] - before[at - width])];
+                    self.samples.push(Sample { at: [x as f32, y as f32], value: before[at], gradient });
+                }
+            }
+        }
+    }
+
+    fn solve(&self, quarter: &Pair) -> Option<[f32; 2]> {
         let mut shift = [0f32; 2];
         let (mut first, mut last) = (0.0, 0.0);
+        let mut is_settled = false;
         for round in 0..=ROUNDS {
             let (mut a, mut b, mut error, mut count) = ([0f32; 3], [0f32; 2], 0f32, 0u32);
-            for y in 2..height - 2 {
-                for x in 2..width - 2 {
-                    let at = y * width + x;
-                    if !self.background[at] {
-                        continue;
-                    }
-                    let gx = 0.5 * (self.before[at + 1] - self.before[at - 1]);
-                    let gy = 0.5 * (self.before[at + width] - self.before[at - width]);
-                    // What was here is there now.
-                    let Some(value) = self.sample(x as f32 + shift[0], y as f32 + shift[1]) else { continue };
-                    let off = value - self.before[at];
-                    a = [a[0] + gx * gx, a[1] + gx * gy, a[2] + gy * gy];
-                    b = [b[0] + gx * off, b[1] + gy * off];
-                    error += off * off;
-                    count += 1;
-                }
+            for Sample { at: [x, y], value: before, gradient: [gx, gy] } in &self.samples {
+                // What was here is there now.
+                let Some(value) = between(quarter, x + shift[0], y + shift[1]) else { continue };
+                let off = value - before;
+                a = [a[0] + gx * gx, a[1] + gx * gy, a[2] + gy * gy];
+                b = [b[0] + gx * off, b[1] + gy * off];
+                error += off * off;
+                count += 1;
             }
             if count < 200 {
                 return None;
@@ -116,41 +101,57 @@ impl Camera {
             last = error / count as f32;
             if round == 0 {
                 first = last;
+                if first.sqrt() < CHANGED {
+                    return Some([0.0; 2]);
+                }
             }
-            if round == ROUNDS {
+            if round == ROUNDS || is_settled {
                 break;
             }
             let determinant = a[0] * a[2] - a[1] * a[1];
             if determinant < 1e-3 * (a[0] + a[2]).powi(2) || a[0] + a[2] < count as f32 {
                 return None;
             }
-            shift[0] -= (a[2] * b[0] - a[1] * b[1]) / determinant;
-            shift[1] -= (a[0] * b[1] - a[1] * b[0]) / determinant;
+            let step = [(a[2] * b[0] - a[1] * b[1]) / determinant, (a[0] * b[1] - a[1] * b[0]) / determinant];
+            shift = [shift[0] - step[0], shift[1] - step[1]];
+            is_settled = step[0].hypot(step[1]) < SETTLED;
             let way = shift[0].hypot(shift[1]);
             if way.is_nan() || way > MOST {
                 return None;
             }
         }
-        let has_moved = first.sqrt() >= CHANGED && last <= (1.0 - EXPLAINED) * first;
-        has_moved.then(|| [shift[0] / width as f32, shift[1] / height as f32])
+        (last <= (1.0 - EXPLAINED) * first).then(|| [shift[0] / quarter.width as f32, shift[1] / quarter.height as f32])
     }
+}
 
-    /// Between the samples of the present frame; None outside.
-    fn sample(&self, x: f32, y: f32) -> Option<f32> {
-        if x < 0.0 || y < 0.0 || x >= (self.width - 1) as f32 || y >= (self.height - 1) as f32 {
-            return None;
-        }
-        let (ix, iy) = (x as usize, y as usize);
-        let (fx, fy) = (x - ix as f32, y - iy as f32);
-        let row = |y: usize| self.now[y * self.width + ix] * (1.0 - fx) + self.now[y * self.width + ix + 1] * fx;
-        Some(row(iy) * (1.0 - fy) + row(iy + 1) * fy)
+/// Between the samples of the present frame; None outside.
+fn between(quarter: &Pair, x: f32, y: f32) -> Option<f32> {
+    if x < 0.0 || y < 0.0 || x >= (quarter.width - 1) as f32 || y >= (quarter.height - 1) as f32 {
+        return None;
     }
+    let (ix, iy) = (x as usize, y as usize);
+    let (fx, fy) = (x - ix as f32, y - iy as f32);
+    let at = iy * quarter.width + ix;
+    let (upper, lower) = (&quarter.now[at..at + 2], &quarter.now[at + quarter.width..at + quarter.width + 2]);
+    let (top, bottom) = (upper[0] + (upper[1] - upper[0]) * fx, lower[0] + (lower[1] - lower[0]) * fx);
+    Some(top + (bottom - top) * fy)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::infer::{ColourOrder, Resize};
+    use crate::infer::{ColourOrder, InputSpec, Resize, TensorLayout};
+    use crate::track::shrunk::Shrunk;
+
+    #[derive(Default)]
+    struct Watching(Camera, Shrunk);
+
+    impl Watching {
+        fn shift(&mut self, input: &[f32], mask: &ClassMask) -> Option<[f32; 2]> {
+            self.1.show(input, &spec());
+            self.0.shift(&self.1.quarter, mask)
+        }
+    }
 
     fn spec() -> InputSpec {
         let (mean, std) = ([0.4, 0.5, 0.6], [0.2, 0.25, 0.3]);
@@ -181,9 +182,9 @@ mod tests {
     #[test]
     fn the_backgrounds_shift_is_found_whatever_the_instrument_does() {
         for (dx, dy) in [(3.0, 0.0), (-2.0, 5.0), (0.8, -0.6), (9.0, 4.0)] {
-            let mut camera = Camera::default();
-            assert_eq!(camera.shift(&input(0.0, 0.0, 100), &spec(), &mask(100)), None);
-            let [x, y] = camera.shift(&input(dx, dy, 110), &spec(), &mask(110)).unwrap();
+            let mut camera = Watching::default();
+            assert_eq!(camera.shift(&input(0.0, 0.0, 100), &mask(100)), None);
+            let [x, y] = camera.shift(&input(dx, dy, 110), &mask(110)).unwrap();
             let most = 0.3 + 0.04 * f32::hypot(dx, dy);
             assert!((x * 320.0 - dx).abs() < most && (y * 192.0 - dy).abs() < most, "({dx}, {dy}): {} {}", x * 320.0, y * 192.0);
         }
@@ -191,11 +192,12 @@ mod tests {
 
     #[test]
     fn a_moving_instrument_alone_and_a_flat_picture_are_no_camera_motion() {
-        let mut camera = Camera::default();
-        camera.shift(&input(0.0, 0.0, 100), &spec(), &mask(100));
-        assert_eq!(camera.shift(&input(0.0, 0.0, 120), &spec(), &mask(110)), None);
+        let mut camera = Watching::default();
+        camera.shift(&input(0.0, 0.0, 100), &mask(100));
+        let still = |shift: Option<[f32; 2]>| shift.is_none_or(|shift| shift[0].hypot(shift[1]) < 1e-3);
+        assert!(still(camera.shift(&input(0.0, 0.0, 120), &mask(110))));
         let flat = vec![0.3; 3 * 320 * 192];
-        camera.shift(&flat, &spec(), &mask(100));
-        assert_eq!(camera.shift(&flat, &spec(), &mask(100)), None);
+        camera.shift(&flat, &mask(100));
+        assert!(still(camera.shift(&flat, &mask(100))));
     }
 }

@@ -4,15 +4,17 @@
 use super::maps::{INSTRUMENT, Maps, NOTHING, NotFinite, Window};
 use super::outline::{Mapping, Thinner, Tracer};
 use super::regions::{Noise, Regions};
-use super::shape;
+use super::shape::{self, Scratch};
 use super::split::{Expected, Splitter};
 use super::stillness::Stillness;
 use crate::base::ids::ClassId;
 use crate::infer::{Fit, InputSpec, TensorView};
 use crate::scene::{ClassMask, Outline, Tissue, Trust, limits};
 
-/// Outlines stay this close to what was traced, in pixels of the captured picture.
+/// Outlines stay this close to what was traced: pixels of the captured picture, or of one 1280 wide where it is larger. An
+/// eye that sees the whole picture sees no less, and there are fewer points to send and to draw.
 const OUTLINE_TOLERANCE_PX: f32 = 0.5;
+const OUTLINE_TOLERANCE_AT: f32 = 1280.0;
 /// A line that encloses less of the map is not drawn.
 const MIN_LINE: f32 = 0.0004;
 /// The largest instruments that are looked at: more are no operation.
@@ -58,6 +60,8 @@ pub struct Decoder {
     tracer: Tracer,
     thinner: Thinner,
     lines: Vec<Line>,
+    mapped: Vec<[f32; 2]>,
+    scratch: Scratch,
     planes: Vec<Option<usize>>,
     splitter: Splitter,
     expected: Vec<Expected>,
@@ -81,6 +85,8 @@ impl Decoder {
             tracer: Tracer::default(),
             thinner: Thinner::default(),
             lines: Vec::new(),
+            mapped: Vec::new(),
+            scratch: Scratch::default(),
             planes: Vec::new(),
             splitter: Splitter::default(),
             expected: Vec::new(),
@@ -150,14 +156,14 @@ impl Decoder {
     }
 
     /// Instruments with the index of their region; outlines are still missing.
-    fn instruments(&self, mapping: &Mapping) -> Vec<(usize, Detection)> {
+    fn instruments(&mut self, mapping: &Mapping) -> Vec<(usize, Detection)> {
         let mut found: Vec<usize> = (0..self.regions.list.len()).filter(|&i| self.regions.list[i].label == INSTRUMENT).collect();
         found.sort_by_key(|&i| std::cmp::Reverse(self.regions.list[i].area));
         found.truncate(MAX_INSTRUMENTS);
         found.into_iter().filter_map(|region| Some((region, self.instrument(region, mapping)?))).collect()
     }
 
-    fn instrument(&self, index: usize, mapping: &Mapping) -> Option<Detection> {
+    fn instrument(&mut self, index: usize, mapping: &Mapping) -> Option<Detection> {
         let region = self.regions.list[index];
         let mut votes = [0u32; 256];
         let mut probability = 0.0;
@@ -170,7 +176,7 @@ impl Decoder {
         let class = (0..=255u8).max_by_key(|&id| votes[usize::from(id)]).filter(|&id| votes[usize::from(id)] > 0)?;
         let corner = |x: u32, y: u32| mapping.in_picture([x as f32, y as f32]);
         let ([left, top], [right, bottom]) = (corner(region.bbox[0], region.bbox[1]), corner(region.bbox[2], region.bbox[3]));
-        let shape = shape::of_region(&self.maps, &self.regions, mapping, index);
+        let shape = shape::of_region(&self.maps, &self.regions, mapping, index, &self.expected, &mut self.scratch);
         Some(Detection {
             class: ClassId(class),
             confidence: ((probability / f64::from(region.area)) as f32).clamp(0.0, 1.0),
@@ -218,15 +224,15 @@ impl Decoder {
 
     /// Traces all outlines and hands them out, instruments first, then the largest, as far as a scene may go.
     fn draw(&mut self, mapping: &Mapping, instruments: &mut [(usize, Detection)], tissues: &mut [Tissue]) {
-        let Decoder { maps, regions, tracer, thinner, lines, .. } = self;
+        let Decoder { maps, regions, tracer, thinner, lines, mapped, .. } = self;
         let smallest = MIN_LINE * regions.map.len() as f32;
-        let mut mapped = Vec::new();
+        let tolerance = OUTLINE_TOLERANCE_PX * (mapping.picture[0].max(mapping.picture[1]) / OUTLINE_TOLERANCE_AT).max(1.0);
         lines.clear();
         tracer.trace(maps, regions, |line| {
             if line.area >= smallest {
                 mapped.clear();
                 mapped.extend(line.points.iter().map(|&point| mapping.in_picture(point)));
-                let outline = thinner.thin(&mapped, OUTLINE_TOLERANCE_PX);
+                let outline = thinner.thin(mapped, tolerance);
                 if outline.len() >= 3 {
                     lines.push(Line { region: line.region, area: line.area, outline });
                 }

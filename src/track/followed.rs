@@ -2,6 +2,7 @@
 //! Who is who is decided by `tracker`.
 
 use super::decode::{Detection, SURE_FROM};
+use super::flow::Moved;
 use super::kalman::{Coordinate, Noise, Point};
 use super::look::Look;
 use crate::base::ids::{ClassId, TrackId};
@@ -18,8 +19,11 @@ pub fn is_high(detection: &Detection) -> bool {
 const TIP_DOUBTED: f32 = 0.03;
 /// ... and not believed until it has kept to its new course for so long, ns.
 const TIP_DOUBT_NS: u64 = 100_000_000;
-/// Two doubted tips are one course when they lie this near, part of the larger side.
+/// Two doubted tips are one course when they lie this near, part of the larger side, or no farther than hands go meanwhile, a second.
 const TIP_COURSE: f32 = 0.03;
+const TIP_COURSE_A_SECOND: f32 = 1.8;
+/// One that was seen no more often than this has no course that a tip could leave.
+const YOUNG_HITS: u32 = 3;
 /// An axis that turns farther than this at once is another axis, rad.
 const AXIS_JUMP: f32 = 0.5;
 /// Part of its velocity that something unseen loses in a second, and so on.
@@ -53,8 +57,32 @@ fn tip_noise(side: f32) -> [Noise; 2] {
 #[derive(Debug, Clone, Copy)]
 struct Tip {
     point: Point,
-    /// The measured tips are elsewhere since then, and last here.
-    doubt: Option<(u64, [f32; 2])>,
+    /// The measured tips are elsewhere.
+    doubt: Option<Doubt>,
+    seen_ns: u64,
+}
+
+/// Tips that were measured elsewhere, the first and the last of them.
+#[derive(Debug, Clone, Copy)]
+struct Doubt {
+    first: [f32; 2],
+    first_ns: u64,
+    last: [f32; 2],
+    last_ns: u64,
+}
+
+impl Doubt {
+    /// Does a tip here go on with these?
+    fn goes_on(&self, seen: [f32; 2], seen_ns: u64, side: f32) -> bool {
+        let dt_s = seen_ns.saturating_sub(self.last_ns) as f32 / 1e9;
+        distance(self.last, seen) <= (TIP_COURSE_A_SECOND * dt_s).max(TIP_COURSE) * side
+    }
+}
+
+/// Velocity of what was here and is there, px/s.
+fn between([from, to]: [[f32; 2]; 2], from_ns: u64, to_ns: u64) -> [f32; 2] {
+    let dt_s = to_ns.saturating_sub(from_ns) as f32 / 1e9;
+    if dt_s > 0.0 { [0, 1].map(|i| (to[i] - from[i]) / dt_s) } else { [0.0; 2] }
 }
 
 #[derive(Debug)]
@@ -88,6 +116,10 @@ pub struct LastSeen {
     pub tip: Option<[f32; 2]>,
     /// The end at which the shaft comes into the picture.
     pub foot: [f32; 2],
+    /// When it was seen whole for the last time, px/s.
+    pub velocity: [f32; 2],
+    /// The box of what has been seen of it since, if that was only a piece.
+    pub piece: Option<[f32; 4]>,
     outlines: Vec<Outline>,
 }
 
@@ -121,7 +153,7 @@ impl Followed {
             whole_ns: seen_ns,
             is_fresh: true,
             bbox: sides(detection.bbox).map(|value| Coordinate::new(value, scaled(BOX, side))),
-            tip: detection.tip.map(|tip| Tip { point: Point::new(tip, tip_noise(side)), doubt: None }),
+            tip: detection.tip.map(|tip| Tip { point: Point::new(tip, tip_noise(side)), doubt: None, seen_ns }),
             angle: detection.axis.map(|axis| Coordinate::new(axis[1].atan2(axis[0]), ANGLE)),
             confidence: detection.confidence,
             votes: [0.0; 32],
@@ -134,6 +166,9 @@ impl Followed {
     }
 
     pub fn predict(&mut self, dt_s: f32, side: f32) {
+        if self.is_fresh {
+            self.last.velocity = self.velocity();
+        }
         // What nobody confirms slows down.
         let slower = (1.0 - COASTING_BRAKE * dt_s).max(0.0);
         if let Some(tip) = self.tip.as_mut().filter(|tip| !self.is_fresh || tip.doubt.is_some()) {
@@ -162,6 +197,20 @@ impl Followed {
                 tip.point.velocity[i] += gained;
             }
         }
+    }
+
+    /// The picture around its tip has moved by `flow`, px, since the frame `dt_s` before.
+    pub fn take_flow(&mut self, flow: &Moved, dt_s: f32) {
+        let axis = self.axis().unwrap_or([1.0, 0.0]);
+        let deviation = flow.deviation(axis).map(|deviation| deviation / dt_s);
+        if let Some(tip) = self.tip.as_mut().filter(|tip| tip.doubt.is_none()) {
+            tip.point.update_velocity(flow.shift.map(|v| v / dt_s), axis, deviation);
+        }
+    }
+
+    /// Was it seen whole in the frame that was taken in last?
+    pub fn is_fresh(&self) -> bool {
+        self.is_fresh
     }
 
     /// The box that is believed now.
@@ -203,6 +252,12 @@ impl Followed {
         !(is_short && self.id.is_some() && self.may_be_pieces(seen_ns) && (is_faint || is_off))
     }
 
+    /// A piece of it is seen: it is there, and nothing more is learned.
+    pub fn glimpse(&mut self, detection: &Detection, seen_ns: u64) {
+        self.seen_ns = seen_ns;
+        self.last.piece = Some(detection.bbox);
+    }
+
     pub fn update(&mut self, detection: &Detection, look: &Look, seen_ns: u64, side: f32) {
         self.hits += 1;
         self.seen_ns = seen_ns;
@@ -238,31 +293,40 @@ impl Followed {
     fn update_tip(&mut self, detection: &Detection, seen_ns: u64, side: f32) {
         let Some(seen) = detection.tip else { return };
         let noises = tip_noise(side);
-        let fresh = Tip { point: Point::new(seen, noises), doubt: None };
+        let fresh = |velocity: [f32; 2]| {
+            let mut point = Point::new(seen, noises);
+            point.velocity = velocity;
+            Tip { point, doubt: None, seen_ns }
+        };
         let axis = self.axis().unwrap_or([1.0, 0.0]);
         let Some(tip) = &mut self.tip else {
-            self.tip = Some(fresh);
+            self.tip = Some(fresh([0.0; 2]));
             return;
         };
         let off = distance(tip.point.position, seen);
         if off <= TIP_DOUBTED * side + 2.0 * tip.point.doubt() {
             tip.point.update(seen, axis, noises);
-            tip.doubt = None;
+            (tip.doubt, tip.seen_ns) = (None, seen_ns);
             return;
         }
-        match tip.doubt {
-            Some((since_ns, last)) if distance(last, seen) <= TIP_COURSE * side => {
-                tip.doubt = Some((since_ns, seen));
-                if seen_ns.saturating_sub(since_ns) >= TIP_DOUBT_NS {
-                    *tip = fresh;
+        if self.hits <= YOUNG_HITS {
+            *tip = fresh(between([tip.point.position, seen], tip.seen_ns, seen_ns));
+            return;
+        }
+        match &mut tip.doubt {
+            Some(doubt) if doubt.goes_on(seen, seen_ns, side) => {
+                (doubt.last, doubt.last_ns) = (seen, seen_ns);
+                if seen_ns.saturating_sub(doubt.first_ns) >= TIP_DOUBT_NS {
+                    *tip = fresh(between([doubt.first, seen], doubt.first_ns, seen_ns));
                 }
             }
-            _ => tip.doubt = Some((seen_ns, seen)),
+            _ => tip.doubt = Some(Doubt { first: seen, first_ns: seen_ns, last: seen, last_ns: seen_ns }),
         }
     }
 
     fn note(&mut self, detection: &Detection) {
         self.last.bbox = detection.bbox;
+        self.last.piece = None;
         self.last.axis = detection.axis;
         self.last.tip = detection.tip;
         self.last.foot = foot_of(detection);
@@ -286,8 +350,12 @@ impl Followed {
         let side = picture[0].max(picture[1]) as f32;
         let most = limits::VELOCITY_SIDES * side;
         let confidence = self.confidence.clamp(0.0, 1.0);
-        // Filtered where it is followed, but never outside the picture: then what was measured is nearer to the truth.
-        let inside = |p: &[f32; 2]| (0..2).all(|i| p[i] >= 0.0 && p[i] <= picture[i] as f32);
+        // Filtered where it is followed, but never outside the picture nor, where it was seen whole, off the instrument: then what
+        // was measured is nearer to the truth.
+        let [x0, y0, x1, y1] = detection.bbox;
+        let (low, high, reach) = ([x0, y0], [x1, y1], TIP_DOUBTED * side);
+        let in_box = |p: &[f32; 2]| (0..2).all(|i| p[i] >= low[i] - reach && p[i] <= high[i] + reach);
+        let inside = |p: &[f32; 2]| (0..2).all(|i| p[i] >= 0.0 && p[i] <= picture[i] as f32) && (!self.is_fresh || in_box(p));
         let tip = detection.tip.map(|measured| self.tip_position().filter(inside).unwrap_or(measured));
         Track {
             id,

@@ -127,6 +127,23 @@ impl Point {
         }
     }
 
+    /// Its velocity was measured by itself: `deviation` is the standard deviation along and across the axis.
+    pub fn update_velocity(&mut self, measured: [f32; 2], axis: [f32; 2], deviation: [f32; 2]) {
+        let normal = [-axis[1], axis[0]];
+        let off = [measured[0] - self.velocity[0], measured[1] - self.velocity[1]];
+        for (direction, belief, deviation) in [(axis, &mut self.along, deviation[0]), (normal, &mut self.across, deviation[1])] {
+            let surprise = off[0] * direction[0] + off[1] * direction[1];
+            let [p, c, v] = belief.covariance;
+            let total = v + deviation * deviation;
+            let (gain, velocity_gain) = (c / total, v / total);
+            belief.covariance = [p - gain * c, (1.0 - velocity_gain) * c, (1.0 - velocity_gain) * v];
+            for (i, part) in direction.into_iter().enumerate() {
+                self.position[i] += gain * surprise * part;
+                self.velocity[i] += velocity_gain * surprise * part;
+            }
+        }
+    }
+
     /// Standard deviation of the position, the larger of both directions.
     pub fn doubt(&self) -> f32 {
         self.along.covariance[0].max(self.across.covariance[0]).max(0.0).sqrt()
@@ -173,6 +190,14 @@ mod tests {
         }
         let [vx, vy] = point.velocity;
         assert!((vx + 320.0).hypot(vy - 240.0) < 80.0, "{point:?}");
+    }
+
+    #[test]
+    fn a_measured_velocity_is_taken_over_as_far_as_it_is_certain() {
+        let axis = [0.0, 1.0];
+        let mut point = Point::new([100.0, 100.0], [NOISE; 2]);
+        point.update_velocity([50.0, 80.0], axis, [5.0, 1e6]);
+        assert!((point.velocity[1] - 80.0).abs() < 1.0 && point.velocity[0].abs() < 1.0, "{point:?}");
     }
 
     proptest! {

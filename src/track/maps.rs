@@ -46,8 +46,9 @@ pub struct Maps {
     block: Block,
     /// Of what the probabilities are: with another shape nothing is averaged.
     averaged: Option<(Window, usize)>,
-    /// Of each column of the map, its column in `Stillness`.
+    /// Of each column of the map, its column in `Stillness`; and the shares of one row.
     share_column: Vec<u16>,
+    share_row: Vec<f32>,
 }
 
 impl Maps {
@@ -114,17 +115,21 @@ impl Maps {
         let mut share = [1f32; BLOCK];
         let mut certainty = [0f32; BLOCK];
         let mut block = std::mem::take(&mut self.block);
+        let mut row_of_shares = None;
         for y in 0..window.height {
+            let row = (window.y + y) * stillness.height / head.spec.height * stillness.width;
+            if !stillness.share.is_empty() && row_of_shares.replace(row) != Some(row) {
+                let shares = &stillness.share[row..row + stillness.width];
+                self.share_row.clear();
+                self.share_row.extend(self.share_column.iter().map(|&column| shares[usize::from(column)]));
+            }
             for x in (0..window.width).step_by(BLOCK) {
                 let at = y * window.width + x;
                 let count = BLOCK.min(window.width - x);
                 block.read(head, window.x + x, window.y + y, count)?;
                 block.activate(head.spec.activation);
                 if !stillness.share.is_empty() {
-                    let row = (window.y + y) * stillness.height / head.spec.height * stillness.width;
-                    for (share, &column) in share.iter_mut().zip(&self.share_column[x..x + count]) {
-                        *share = stillness.share[row + usize::from(column)];
-                    }
+                    share[..count].copy_from_slice(&self.share_row[x..x + count]);
                 }
                 if is_tissue {
                     self.label_tissue(&mut block, head, at, count, &share, &mut certainty);
@@ -184,9 +189,9 @@ impl Maps {
         let classes = best.labels(&whole, head.spec.threshold);
         let targets = self.labels[at..][..count].iter_mut().zip(&mut self.mask[at..][..count]);
         for ((label, mask), &class) in targets.zip(&classes) {
-            if class != NOTHING {
-                (*label, *mask) = (INSTRUMENT, class);
-            }
+            let is_own = class != NOTHING;
+            *label = if is_own { INSTRUMENT } else { *label };
+            *mask = if is_own { class } else { *mask };
         }
     }
 

@@ -16,6 +16,10 @@ const SAME_ENTRY: f32 = 0.2;
 /// One that was lost inside the picture is found again within this, and so much more a second.
 const SAME_PLACE: f32 = 0.08;
 const SAME_PLACE_A_SECOND: f32 = 0.15;
+/// For so long one that left may still be found again where it was, not where it left, s.
+const ON_ITS_WAY_S: f32 = 2.0;
+/// What was seen of it last was a piece at the rim, this much smaller than the whole: it went on leaving.
+const LEAVING_PIECE: f32 = 0.8;
 /// How alike it must look (Bhattacharyya coefficient).
 pub const SAME_LOOK: f32 = 0.55;
 
@@ -63,7 +67,8 @@ impl Memory {
             let likeness = lost.look.likeness(&track.look).unwrap_or(1.0);
             let by_entry = distance(lost.foot, track.last.foot) / side / SAME_ENTRY;
             let by_place = distance(lost.centre, [x, y]) / side / (SAME_PLACE + SAME_PLACE_A_SECOND * seconds).min(2.0 * SAME_ENTRY);
-            let place = if lost.left_at.is_some() { by_entry } else { by_entry.min(by_place) };
+            let has_left = lost.left_at.is_some() && seconds > ON_ITS_WAY_S;
+            let place = if has_left { by_entry } else { by_entry.min(by_place) };
             let is_same_class = track.class() == Some(lost.class);
             (likeness >= SAME_LOOK && place <= 1.0).then_some(place + 2.0 * (1.0 - likeness) + if is_same_class { 0.0 } else { 0.5 })
         };
@@ -99,8 +104,12 @@ fn left_at(track: &Followed, picture: [u32; 2]) -> Option<[f32; 2]> {
     let edges = [x0, y0, sides[0] - x1, sides[1] - y1];
     let edge = (0..4).min_by(|&a, &b| edges[a].total_cmp(&edges[b]))?;
     let outward = [[-1.0, 0.0], [0.0, -1.0], [1.0, 0.0], [0.0, 1.0]][edge];
-    let velocity = track.velocity();
-    let leaves = velocity[0] * outward[0] + velocity[1] * outward[1] > 0.0
+    let velocity = track.last.velocity;
+    let size = |b: [f32; 4]| (b[2] - b[0]).hypot(b[3] - b[1]);
+    let at_rim = |b: [f32; 4]| b[0].min(b[1]).min(sides[0] - b[2]).min(sides[1] - b[3]) <= RIM * side;
+    let shrank = track.last.piece.is_some_and(|piece| at_rim(piece) && size(piece) < LEAVING_PIECE * size(track.last.bbox));
+    let leaves = shrank
+        || velocity[0] * outward[0] + velocity[1] * outward[1] > 0.0
         || track.last.axis.is_some_and(|axis| velocity[0] * axis[0] + velocity[1] * axis[1] < 0.0);
     let mut at = [foot[0].clamp(0.0, sides[0]), foot[1].clamp(0.0, sides[1])];
     match edge {

@@ -52,7 +52,6 @@ pub struct Tracer {
     /// Whether the west side of a pixel has been passed.
     passed: Vec<bool>,
     points: Vec<[f32; 2]>,
-    spare: Vec<[f32; 2]>,
 }
 
 impl Tracer {
@@ -61,8 +60,9 @@ impl Tracer {
         let width = maps.width;
         self.passed.clear();
         self.passed.resize(regions.map.len(), false);
-        for at in 0..regions.map.len() {
-            let region = regions.map[at];
+        // A border's west side can only be where a row of one label begins.
+        for (index, row) in regions.rows() {
+            let (at, region) = (row.start, index as u16);
             let starts = at % width == 0 || regions.map[at - 1] != region;
             if !starts || self.passed[at] || regions.list[usize::from(region)].label == NOTHING {
                 continue;
@@ -121,14 +121,18 @@ impl Tracer {
 
     /// Each point becomes ¼ before + ½ itself + ¼ after. What lies straight (the picture's edge) stays.
     fn smooth(&mut self) {
-        let count = self.points.len();
+        let (Some(&first), Some(&last)) = (self.points.first(), self.points.last()) else { return };
+        let (mut first, mut last) = (first, last);
         for _ in 0..SMOOTHINGS {
-            self.spare.clear();
-            self.spare.extend((0..count).map(|i| {
-                let (before, this, after) = (self.points[(i + count - 1) % count], self.points[i], self.points[(i + 1) % count]);
-                [0, 1].map(|axis| 0.25 * before[axis] + 0.5 * this[axis] + 0.25 * after[axis])
-            }));
-            std::mem::swap(&mut self.points, &mut self.spare);
+            let mut before = last;
+            let after_last = first;
+            for i in 0..self.points.len() {
+                let this = self.points[i];
+                let after = self.points.get(i + 1).copied().unwrap_or(after_last);
+                self.points[i] = [0, 1].map(|axis| 0.25 * before[axis] + 0.5 * this[axis] + 0.25 * after[axis]);
+                before = this;
+            }
+            (first, last) = (self.points[0], self.points[self.points.len() - 1]);
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::maps::Maps;
 use super::outline::Mapping;
 use super::regions::Regions;
+use super::split::Expected;
 
 /// Long to wide from which a region has an axis (ratio of standard deviations).
 const ELONGATED: f32 = 1.6;
@@ -73,10 +74,14 @@ const SLICES: usize = 24;
 const HANGS_FROM: f32 = 1.7;
 /// The end is looked for within so many half-widths of the axis.
 const END_WITHIN: f32 = 1.3;
+/// One that is expected says which end is the tip if it points the same way (cosine) ...
+const SAME_WAY: f32 = 0.9;
+/// ... and its tip is expected within this part of the region's length of that end.
+const NEAR_END: f32 = 0.35;
 
-/// Of the region with index `region`.
-pub fn of_region(maps: &Maps, regions: &Regions, mapping: &Mapping, region: usize) -> Shape {
-    let mut scratch = Scratch::default();
+/// Of the region with index `region`. Where its own pixels leave open which end is the tip, what is `expected` says it.
+pub fn of_region(maps: &Maps, regions: &Regions, mapping: &Mapping, region: usize, expected: &[Expected], scratch: &mut Scratch) -> Shape {
+    scratch.points.clear();
     let (mut moments, mut entry) = (Moments::default(), Moments::default());
     scratch.points.reserve(regions.list[region].area as usize);
     for (x, y, at) in regions.pixels(region) {
@@ -123,7 +128,8 @@ pub fn of_region(maps: &Maps, regions: &Regions, mapping: &Mapping, region: usiz
     } else {
         from_the_rim(scratch.points.iter().copied(), centre, direction, mapping)
     };
-    let Some(towards_tip) = towards_tip else { return Shape::default() };
+    let by_expectation = || if ratio < ELONGATED { None } else { as_expected(&scratch.points, centre, direction, expected) };
+    let Some(towards_tip) = towards_tip.or_else(by_expectation) else { return Shape::default() };
 
     let along = |p: [f32; 2]| dot(minus(p, centre), towards_tip);
     let core = || scratch.points.iter().copied().filter(|&p| across(p, centre, towards_tip).abs() <= END_WITHIN * half_width);
@@ -173,6 +179,20 @@ impl Scratch {
     }
 }
 
+/// Towards the end at which the tip of one that is expected should be.
+fn as_expected(points: &[[f32; 2]], centre: [f32; 2], direction: [f32; 2], expected: &[Expected]) -> Option<[f32; 2]> {
+    let along = |p: &[f32; 2]| dot(minus(*p, centre), direction);
+    let (least, most) = points.iter().map(along).fold((f32::MAX, f32::MIN), |(least, most), v| (least.min(v), most.max(v)));
+    let fits = |expected: &Expected| {
+        let same_way = dot(expected.axis, direction);
+        let end = [0, 1].map(|i| centre[i] + direction[i] * if same_way > 0.0 { most } else { least });
+        let off = minus(expected.tip, end);
+        let way = direction.map(|v| v * same_way.signum());
+        (same_way.abs() >= SAME_WAY && dot(off, off).sqrt() <= NEAR_END * (most - least)).then_some(way)
+    };
+    expected.iter().find_map(fits)
+}
+
 /// Round pictures: instruments come from outside, so the end that lies farther from the middle is where it enters.
 fn from_the_rim(pixels: impl Iterator<Item = [f32; 2]>, centre: [f32; 2], direction: [f32; 2], mapping: &Mapping) -> Option<[f32; 2]> {
     let middle = mapping.picture.map(|side| side / 2.0);
@@ -205,6 +225,10 @@ mod tests {
 
     /// The same, and what `also` says belongs to it too.
     fn bar_with(a: [f32; 2], b: [f32; 2], also: impl Fn([f32; 2]) -> bool) -> Shape {
+        bar_as_expected(a, b, also, &[])
+    }
+
+    fn bar_as_expected(a: [f32; 2], b: [f32; 2], also: impl Fn([f32; 2]) -> bool, expected: &[Expected]) -> Shape {
         let (width, height) = (160, 96);
         let spec = OutputSpec {
             name: "instrument".to_owned(),
@@ -231,7 +255,7 @@ mod tests {
         regions.fill(&maps.labels, width, height).unwrap();
         let region = regions.list.iter().position(|r| r.label == INSTRUMENT).unwrap();
         let mapping = Mapping { scale: [8.0, 8.0], shift: [0.0, 0.0], picture: [1280.0, 768.0] };
-        of_region(&maps, &regions, &mapping, region)
+        of_region(&maps, &regions, &mapping, region, expected, &mut Scratch::default())
     }
 
     fn close(found: Option<[f32; 2]>, expected: [f32; 2], most: f32) {
@@ -262,6 +286,17 @@ mod tests {
             close(shape.tip, plain.tip.unwrap(), 14.0);
             close(shape.axis, plain.axis.unwrap(), 0.05);
         }
+    }
+
+    #[test]
+    fn where_the_end_cannot_be_told_what_was_followed_tells_it() {
+        let across = |expected: Expected| bar_as_expected([440.0, 384.0], [840.0, 384.0], |_| false, &[expected]);
+        close(across(Expected { tip: [450.0, 400.0], axis: [-0.98, 0.19] }).tip, [440.0, 384.0], 10.0);
+        close(across(Expected { tip: [850.0, 370.0], axis: [1.0, 0.0] }).tip, [840.0, 384.0], 10.0);
+        // One that points elsewhere, or whose tip is expected elsewhere, is another.
+        assert_eq!(across(Expected { tip: [450.0, 400.0], axis: [0.0, 1.0] }), Shape::default());
+        assert_eq!(across(Expected { tip: [640.0, 384.0], axis: [-1.0, 0.0] }), Shape::default());
+        assert_eq!(across(Expected { tip: [840.0, 384.0], axis: [-1.0, 0.0] }), Shape::default());
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct Stillness {
     /// Of each block, 0..255.
     now: Vec<[f32; KINDS]>,
     off: Vec<f32>,
+    /// Of each column of the input, a sum.
+    column: Vec<f32>,
     last_ns: Option<u64>,
 }
 
@@ -71,16 +73,26 @@ impl Stillness {
         self.now.resize(width * height, [0.0; KINDS]);
         for channel in 0..3 {
             let (gain, offset) = (255.0 * spec.std[channel], 255.0 * spec.mean[channel]);
-            for y in 0..h {
-                for (block, now) in self.now[y / BLOCK * width..][..width].iter_mut().enumerate() {
-                    let columns = block * BLOCK..((block + 1) * BLOCK).min(w);
-                    let rows = BLOCK.min(h - y / BLOCK * BLOCK);
-                    let part = 1.0 / (columns.len() * rows) as f32;
-                    let sum: f32 = match spec.layout {
-                        TensorLayout::Nchw => input[(channel * h + y) * w + columns.start..][..columns.len()].iter().sum(),
-                        TensorLayout::Nhwc => columns.clone().map(|x| input[(y * w + x) * 3 + channel]).sum(),
-                    };
-                    now[channel] += (sum * gain + columns.len() as f32 * offset) * part;
+            for (row, now) in self.now.chunks_exact_mut(width).enumerate() {
+                let rows = row * BLOCK..((row + 1) * BLOCK).min(h);
+                // Rows are added up first: whole ones, which goes many numbers at a time.
+                self.column.clear();
+                self.column.resize(w, 0.0);
+                for y in rows.clone() {
+                    match spec.layout {
+                        TensorLayout::Nchw => {
+                            let values = &input[(channel * h + y) * w..][..w];
+                            self.column.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+                        }
+                        TensorLayout::Nhwc => {
+                            let pixels = input[y * w * 3..][..w * 3].as_chunks::<3>().0;
+                            self.column.iter_mut().zip(pixels).for_each(|(sum, pixel)| *sum += pixel[channel]);
+                        }
+                    }
+                }
+                for (now, columns) in now.iter_mut().zip(self.column.chunks(BLOCK)) {
+                    let mean = columns.iter().sum::<f32>() / (columns.len() * rows.len()) as f32;
+                    now[channel] = mean * gain + offset;
                 }
             }
         }

@@ -17,13 +17,14 @@
 //! Time is that of the frames' capture stamps: frames that were skipped make longer steps, not misses.
 
 use super::decode::Detection;
+use super::flow::Flow;
 use super::followed::{Followed, distance, foot_of, is_high, sides};
 use super::look::Look;
 use super::memory::{Memory, SAME_LOOK};
 use super::split::Expected;
 use crate::base::assign::{Assigner, FORBIDDEN};
 use crate::base::ids::TrackId;
-use crate::scene::{Departed, Track, limits};
+use crate::scene::{ClassMask, Departed, Track, limits};
 
 /// How long something unseen is followed by its motion alone.
 const MAX_MISSED_NS: u64 = 400_000_000;
@@ -38,6 +39,9 @@ const ODD_CONFIRMED_NS: u64 = 200_000_000;
 const EXPECTED_NS: u64 = 150_000_000;
 /// Weight of the past in the camera's velocity: one frame's estimate is noisy.
 const CAMERA_MEMORY: f32 = 0.4;
+/// The patch whose flow is measured: how far behind the tip, and half its side, parts of the larger side.
+const FLOW_BEHIND: f32 = 0.02;
+const FLOW_REACH: f32 = 0.05;
 /// Longest step that a motion is predicted over.
 const MAX_STEP_S: f32 = 0.5;
 /// Gate: boxes that overlap less, and are farther apart than a part of the picture's larger side, are not the same.
@@ -65,6 +69,10 @@ pub struct Tracker {
     next_id: u32,
     /// Of the picture under the camera, px/s.
     camera_velocity: [f32; 2],
+    /// Between the last two frames.
+    last_step_s: Option<f32>,
+    /// The picture's larger side, px.
+    side: f32,
 }
 
 impl Tracker {
@@ -79,7 +87,8 @@ impl Tracker {
     pub fn step_with(&mut self, detections: Vec<Detection>, looks: &[Look], capture_ns: u64, picture: [u32; 2]) -> Vec<Track> {
         let side = picture[0].max(picture[1]) as f32;
         let dt_s = self.last_ns.map_or(0.0, |last| capture_ns.saturating_sub(last) as f32 / 1e9).min(MAX_STEP_S);
-        self.last_ns = Some(capture_ns);
+        (self.last_ns, self.side) = (Some(capture_ns), side);
+        self.last_step_s = (dt_s > 0.0 && dt_s < MAX_STEP_S).then_some(dt_s);
         self.give_up(capture_ns, picture);
         self.memory.age(capture_ns);
         for track in &mut self.followed {
@@ -140,13 +149,13 @@ impl Tracker {
         tracks
     }
 
-    /// A detection of a track. Where it shows only a piece, the track is there, and nothing more is learned.
+    /// A detection of a track.
     fn take_in(&mut self, row: usize, detection: &Detection, look: &Look, capture_ns: u64, side: f32) {
         let track = &mut self.followed[row];
         if track.is_whole(detection, capture_ns, side) {
             track.update(detection, look, capture_ns, side);
         } else {
-            track.seen_ns = capture_ns;
+            track.glimpse(detection, capture_ns);
         }
     }
 
@@ -178,6 +187,26 @@ impl Tracker {
         self.followed.iter_mut().for_each(|track| track.accelerate(gained));
     }
 
+    /// Told after `step`: how the picture itself has moved where the tips are, which is known more exactly than how masks
+    /// have. Gives the tracks their velocities anew.
+    pub fn refine(&mut self, flow: &Flow<'_>, mask: &ClassMask, picture: [u32; 2], mut tracks: Vec<Track>) -> Vec<Track> {
+        let side = picture[0].max(picture[1]) as f32;
+        for track in &mut tracks {
+            let Some(followed) = self.followed.iter_mut().find(|followed| followed.id == Some(track.id) && followed.is_fresh()) else {
+                continue;
+            };
+            let (Some(tip), Some(dt_s)) = (followed.tip_position(), self.last_step_s) else { continue };
+            let behind = followed.axis().map_or(tip, |axis| [0, 1].map(|i| tip[i] - FLOW_BEHIND * side * axis[i]));
+            let guess = followed.velocity().map(|v| v * dt_s);
+            if let Some(moved) = flow.at(behind, FLOW_REACH * side, guess, picture, mask, track.class) {
+                followed.take_flow(&moved, dt_s);
+                let most = limits::VELOCITY_SIDES * side;
+                track.velocity_px_s = followed.velocity().map(|v| v.clamp(-most, most));
+            }
+        }
+        tracks
+    }
+
     /// Nothing is known about this frame: everything that is followed is missed.
     pub fn step_unknown(&mut self, capture_ns: u64, picture: [u32; 2]) {
         self.step(Vec::new(), capture_ns, picture);
@@ -193,9 +222,15 @@ impl Tracker {
         self.followed.iter().filter(is_known).filter_map(move |track| Some(Expected { tip: track.tip_after(dt_s)?, axis: track.axis()? }))
     }
 
-    /// Instruments that left the picture in the last seconds, the newest first: where they were last seen at its rim.
+    /// Instruments that left the picture in the last seconds, the newest first: where they were last seen at its rim. Where one is
+    /// seen coming in at that very place nothing is said to have left.
     pub fn departed(&self) -> Vec<Departed> {
-        self.memory.departed()
+        let mut departed = self.memory.departed();
+        departed.retain(|departed| {
+            let fills = |track: &Followed| track.id.is_some() && distance(track.last.foot, departed.at) <= SAME_FOOT * self.side;
+            !self.followed.iter().any(fills)
+        });
+        departed
     }
 
     /// What has not been seen for too long is lost.

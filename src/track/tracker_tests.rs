@@ -78,6 +78,68 @@ fn velocity_and_tip_follow_the_motion_also_when_frames_are_skipped() {
     assert!((track.tip.unwrap()[0] - 400.0).abs() < 4.0, "{:?}", track.tip);
 }
 
+/// It came in faster than it had been believed to go, and its tip was left behind in the middle of the shaft for as long as it moved.
+#[test]
+fn the_tip_keeps_up_with_an_instrument_that_is_thrust_in() {
+    let mut tracker = Tracker::default();
+    let at = |frame: u64| if frame < 4 { 60.0 + 136.0 * frame as f32 } else { 468.0 + 80.0 * (frame - 3) as f32 };
+    for frame in 0..9 {
+        let tracks = tracker.step(vec![shaft(true, at(frame), 440.0)], frame * 40_000_000, PICTURE);
+        if let Some(track) = tracks.first() {
+            let tip = track.tip.unwrap();
+            assert!((tip[0] - at(frame)).abs() < 40.0 && (tip[1] - 440.0).abs() < 5.0, "frame {frame}: {tip:?}, it is at {}", at(frame));
+        }
+    }
+}
+
+/// At rest for long, then off at once: the tip is doubted for a moment, not for as long as it moves.
+#[test]
+fn the_tip_follows_a_sudden_start_within_a_tenth_of_a_second() {
+    let mut tracker = Tracker::default();
+    let at = |frame: u64| 200.0 + 85.0 * frame.saturating_sub(19) as f32;
+    for frame in 0..27 {
+        let tracks = tracker.step(vec![shaft(true, at(frame), 440.0)], frame * 40_000_000, PICTURE);
+        let tip = tracks.first().map(|track| track.tip.unwrap());
+        if let Some(tip) = tip.filter(|_| !(20..24).contains(&frame)) {
+            assert!((tip[0] - at(frame)).abs() < 40.0, "frame {frame}: {tip:?}, it is at {}", at(frame));
+        }
+    }
+}
+
+/// Of a grasper that left through the top rim the mask held on to pieces, and the camera followed it: no mark was set.
+#[test]
+fn one_that_leaves_in_pieces_while_the_camera_goes_with_it_is_marked_too() {
+    let mut tracker = Tracker::default();
+    let mut now = 0;
+    let mut step = |tracker: &mut Tracker, detections: Vec<Detection>, camera: f32| {
+        now += FRAME_NS;
+        tracker.compensate([camera, 0.0], now, PICTURE);
+        tracker.step(detections, now, PICTURE);
+        tracker.departed()
+    };
+    for _ in 0..40 {
+        step(&mut tracker, vec![shaft(true, 300.0, 300.0)], 0.0);
+    }
+    for frame in 0..8 {
+        let mut piece = shaft(true, 150.0 - 10.0 * frame as f32, 300.0);
+        (piece.confidence, piece.tip, piece.axis) = (0.55, None, None);
+        step(&mut tracker, vec![piece], 0.01);
+    }
+    let mut departed = Vec::new();
+    for _ in 0..16 {
+        departed = step(&mut tracker, vec![], 0.0);
+    }
+    assert_eq!(departed.iter().map(|departed| departed.id).collect::<Vec<_>>(), [TrackId(0)]);
+    // Something of another look comes in at that very place: nothing is said to have left there while it is seen.
+    let mut look = Look::default();
+    for _ in 0..3 {
+        now += FRAME_NS;
+        look = Look::of(std::iter::repeat_n([0.9, 0.1, 0.1], 40));
+        tracker.step_with(vec![shaft(true, 80.0, 310.0)], &[look], now, PICTURE);
+    }
+    assert!(look.likeness(&look).is_some() && tracker.departed().is_empty());
+}
+
 #[test]
 fn the_class_is_voted_over_frames() {
     let mut tracker = Tracker::default();

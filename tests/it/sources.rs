@@ -122,6 +122,40 @@ fn one_eye_of_a_stereo_picture_is_analysed() {
 }
 
 #[test]
+fn two_inputs_are_one_stereo_picture_and_outlive_the_loss_of_one() {
+    let eye = |rest: &str| {
+        format!("gst:videotestsrc is-live=true pattern=ball ! video/x-raw,format=NV12,width=320,height=240,framerate=30/1{rest}")
+    };
+    let source = format!("stereo:{}|{}|eye=right", eye(""), eye(" ! identity error-after=25"));
+    let run = Run::new(&["--source", &source, "--frames", "90", "--overlay", "off"]);
+    let report = run.report();
+    assert_eq!((&report["source"]["width"], &report["source"]["height"]), (&640.into(), &240.into()));
+    assert!(alarms(&report, "EYE-LOST") >= 1, "{}", report["alarms"]);
+    assert!(reasons(&report, "live").iter().any(|reason| reason.contains("the right eye is lost")), "{}", report["states"]);
+    // A machine that stands still may lose both; the picture then says so.
+    let lost: Vec<String> = reasons(&report, "lost");
+    assert!(
+        lost.iter().all(|reason| reason.contains("both eyes") || reason.contains("no picture for") || reason.contains("no frame")),
+        "{lost:?}"
+    );
+}
+
+#[test]
+fn a_stereo_picture_that_cannot_be_halved_is_refused_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("odd.avi");
+    let made = format!(
+        "-q videotestsrc num-buffers=5 ! video/x-raw,width=98,height=64,framerate=25/1 ! jpegenc ! avimux ! filesink location={}",
+        path.display()
+    );
+    assert!(Command::new("gst-launch-1.0").args(made.split(' ')).status().unwrap().success());
+    let source = format!("{}?stereo=side-by-side", path.display());
+    let output = keyhole().args(["run", "--display", "headless", "--source", &source]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && said.contains("98×64") && said.contains("cannot be parted"), "{said}");
+}
+
+#[test]
 fn what_is_attached_is_listed() {
     let output = keyhole().arg("sources").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();

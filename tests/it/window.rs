@@ -210,6 +210,14 @@ fn a_run_with_a_clean_feed_opens_two_windows_and_loses_no_frame_by_it() {
 }
 
 #[test]
+fn a_graphics_card_that_is_not_there_is_named() {
+    let output = keyhole().args(["run", "--source", SMALL_SIM, "--frames", "5", "--display", "drm:250"]).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("/dev/dri/card250 is not there") && stderr.contains("--display headless"), "{stderr}");
+}
+
+#[test]
 fn a_display_that_is_not_there_is_named() {
     let output = keyhole().env("DISPLAY", ":4711").args(["run", "--source", SMALL_SIM, "--frames", "5"]).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);

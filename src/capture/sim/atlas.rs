@@ -10,7 +10,7 @@ use super::vessels;
 #[derive(Debug)]
 pub struct Atlas {
     pub grid: Grid,
-    texels: Vec<u64>,
+    pub(super) texels: Vec<u64>,
 }
 
 /// One sample, each channel with 8 fractional bits. Normals are biased: 128·256 is upright.

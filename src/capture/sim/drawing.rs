@@ -3,6 +3,7 @@
 use super::instrument::Instrument;
 use super::noise::{Rng, smoothstep};
 use super::nv12::RgbRow;
+use crate::base::simd::wide;
 use std::ops::Range;
 
 /// Pixels of the picture and points of the picture (picture heights, origin at its centre).
@@ -95,32 +96,31 @@ impl Content {
 /// Reflections of the scope's own light: where a wet surface's normal points half way between light and camera.
 #[derive(Debug)]
 pub struct Speculars {
-    table: Vec<u16>,
-    centre: [i32; 2],
-    /// Normal units (1/2048 of a right angle's sine) a pixel, 16.16.
-    slope: i32,
+    /// 0..=256 by the squared distance of the normals, the last for all that are further.
+    pub(super) table: Box<[u32; 4096]>,
+    /// The normal (×2048) that reflects the light into the camera: for each column, and for each row.
+    pub(super) wanted_x: Vec<i32>,
+    pub(super) wanted_y: Vec<i32>,
 }
 
 impl Speculars {
     pub fn new(r: &mut Rng, width: usize, height: usize) -> Self {
-        let table = (0..4096)
-            .map(|d2| {
-                // Index: squared distance of the normals in 1/64² steps, 8 entries each.
-                let d = (d2 as f32 / 8.0).sqrt() / 64.0;
-                let core = 1.0 / (1.0 + (d / 0.055).powi(6));
-                let sheen = 0.20 * (-(d / 0.16).powi(2)).exp();
-                ((core + sheen).min(1.0) * 256.0) as u16
-            })
-            .collect();
+        // Index: squared distance of the normals in 1/64² steps, 8 entries each.
+        let table = Box::new(std::array::from_fn(|d2| {
+            let d = (d2 as f32 / 8.0).sqrt() / 64.0;
+            let core = 1.0 / (1.0 + (d / 0.055).powi(6));
+            let sheen = 0.20 * (-(d / 0.16).powi(2)).exp();
+            ((core + sheen).min(1.0) * 256.0) as u32
+        }));
         let centre = [(width as f32 * r.range(0.45, 0.55)) as i32, (height as f32 * r.range(0.38, 0.50)) as i32];
-        Speculars { table, centre, slope: (0.75 * 2048.0 * 65536.0 / height as f32) as i32 }
-    }
-
-    /// The normal (×2048) that reflects the light into the camera: by column, and for the row.
-    #[inline(always)]
-    pub fn row(&self, y: usize) -> (impl Fn(usize) -> i32 + '_, i32) {
-        let at = |pixel: i32, centre: i32| -((i64::from(pixel - centre) * i64::from(self.slope)) >> 16) as i32;
-        (move |x: usize| at(x as i32, self.centre[0]), at(y as i32, self.centre[1]))
+        // Normal units (1/2048 of a right angle's sine) a pixel, 16.16.
+        let slope = (0.75 * 2048.0 * 65536.0 / height as f32) as i32;
+        let wanted = |pixel: usize, centre: i32| -((i64::from(pixel as i32 - centre) * i64::from(slope)) >> 16) as i32;
+        Speculars {
+            table,
+            wanted_x: (0..width).map(|x| wanted(x, centre[0])).collect(),
+            wanted_y: (0..height).map(|y| wanted(y, centre[1])).collect(),
+        }
     }
 
     /// 0..=256; `normal` and `gloss` as in `atlas::Sample`.
@@ -131,22 +131,31 @@ impl Speculars {
         let dy = ((normal[1] - 128 * 256) >> 4) - wanted_y;
         let d2 = (dx * dx + dy * dy) >> 7;
         let value = self.table[(d2 as usize).min(4095)];
-        (u32::from(value) * gloss) >> 16
+        (value * gloss) >> 16
     }
 }
 
 /// The shadow that falls to the lower right, onto what lies behind.
 pub fn draw_shadow(instrument: &Instrument, place: Place, y: usize, within: Range<usize>, row: &mut RgbRow) {
-    const AWAY: [f32; 2] = [0.022, 0.034];
-    const SOFT: f32 = 0.045;
-    let span = instrument.span(place.y(y) - AWAY[1], SOFT).map(|(from, to)| (from + AWAY[0], to + AWAY[0]));
-    for x in place.columns(span, within) {
-        let distance = instrument.rod([place.x(x) - AWAY[0], place.y(y) - AWAY[1]]);
-        if distance < SOFT {
-            let keep = 256 - (110.0 * smoothstep(SOFT, -0.02, distance)) as u32;
-            for plane in [&mut row.r, &mut row.g, &mut row.b] {
-                plane[x] = ((u32::from(plane[x]) * keep) >> 8) as u8;
-            }
+    let span = instrument.span(place.y(y) - SHADOW_AWAY[1], SHADOW_SOFT).map(|(from, to)| (from + SHADOW_AWAY[0], to + SHADOW_AWAY[0]));
+    let columns = place.columns(span, within);
+    let (r, g, b) = (&mut row.r[columns.clone()], &mut row.g[columns.clone()], &mut row.b[columns.clone()]);
+    shade(instrument, place, y, columns.start, [r, g, b]);
+}
+
+const SHADOW_AWAY: [f32; 2] = [0.022, 0.034];
+const SHADOW_SOFT: f32 = 0.045;
+
+wide! {
+    /// Darkens the columns from `first` on.
+    fn shade(instrument: &Instrument, place: Place, y: usize, first: usize, planes: [&mut [u8]; 3]) {
+        let [r, g, b] = planes;
+        for (((x, r), g), b) in (first..).zip(r).zip(g).zip(b) {
+            let distance = instrument.rod([place.x(x) - SHADOW_AWAY[0], place.y(y) - SHADOW_AWAY[1]]);
+            // Whatever is further than the soft edge keeps all of its light: no branch, so that it is done many at a time.
+            let keep = 256 - (110.0 * smoothstep(SHADOW_SOFT, -0.02, distance)) as i32;
+            let shaded = |v: u8| ((i32::from(v) * keep) >> 8) as u8;
+            (*r, *g, *b) = (shaded(*r), shaded(*g), shaded(*b));
         }
     }
 }

@@ -119,7 +119,7 @@ impl Pool {
             return;
         }
         let light = content.light_row(y);
-        let (wanted_x, wanted_y) = speculars.row(y);
+        let (wanted_x, wanted_y) = (&speculars.wanted_x, speculars.wanted_y[y]);
         let swell = |p: [f32; 2], depth: f32| {
             let dome = 0.016 * (depth / 0.045).clamp(0.0, 1.0).sqrt();
             dome + 0.006 * clouds.soft.at(p[0] * 1.6, p[1] * 1.6 + 0.7) + 0.0011 * clouds.fine.at(p[0] * 2.2, p[1] * 2.2)
@@ -144,7 +144,7 @@ impl Pool {
                 let shade = (0.55 + 0.5 * up - 0.3 * slope[1] * up).clamp(0.25, 1.15);
                 let colour = [mix(0.30, 0.19, thick), mix(0.022, 0.006, thick), mix(0.024, 0.012, thick)];
                 // A film as wet as this mirrors more of the lamp than tissue does.
-                let shine = 1.3 * (speculars.shine(normal, wanted_x(x), wanted_y, 255 * 256) as f32 / 256.0 * lit.min(1.0));
+                let shine = 1.3 * (speculars.shine(normal, wanted_x[x], wanted_y, 255 * 256) as f32 / 256.0 * lit.min(1.0));
                 let alpha = smoothstep(-0.004, 0.004, depth) * mix(0.62, 0.98, smoothstep(0.0, 0.02, depth));
                 for (plane, c) in [&mut row.r, &mut row.g, &mut row.b].into_iter().zip(colour) {
                     let wet = (c * lit * shade).min(1.0);

@@ -1,4 +1,4 @@
-//! A file mapped for reading. The only unsafe code of the simulator.
+//! A file mapped for reading.
 
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 use std::fs::File;

@@ -34,6 +34,9 @@ mod script;
 mod source;
 mod spec;
 mod stage;
+mod tissue;
+#[cfg(target_arch = "x86_64")]
+mod tissue_avx2;
 mod vessels;
 
 pub use clip::Clip;

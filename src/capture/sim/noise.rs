@@ -112,11 +112,13 @@ fn split(x: f32) -> (usize, f32) {
     (x as usize, t * t * (3.0 - 2.0 * t))
 }
 
+#[inline(always)]
 pub fn mix(a: f32, b: f32, t: f32) -> f32 {
     a + (b - a) * t
 }
 
 /// 0 at `from`, 1 at `to`, smooth between.
+#[inline(always)]
 pub fn smoothstep(from: f32, to: f32, x: f32) -> f32 {
     let t = ((x - from) / (to - from)).clamp(0.0, 1.0);
     t * t * (3.0 - 2.0 * t)

@@ -1,5 +1,6 @@
 //! R'G'B' (full range, 8 bit) to NV12 (BT.709, limited range) and back, in 14-bit integers, rounded half up.
 
+use crate::base::simd::wide;
 use crate::frame::FrameView;
 
 const Y: [i32; 3] = [2991, 10063, 1016];
@@ -21,25 +22,27 @@ impl RgbRow {
     }
 }
 
-/// Luma of one row; `noise` (as wide) is the camera's, in code values.
-pub fn luma(row: &RgbRow, noise: &[i8], y: &mut [u8]) {
-    for ((((y, &r), &g), &b), &n) in y.iter_mut().zip(&row.r).zip(&row.g).zip(&row.b).zip(noise) {
-        let v = (Y[0] * i32::from(r) + Y[1] * i32::from(g) + Y[2] * i32::from(b) + HALF) >> 14;
-        *y = (v + 16 + i32::from(n)).clamp(16, 235) as u8;
+wide! {
+    /// Luma of one row; `noise` (as wide) is the camera's, in code values.
+    pub fn luma(row: &RgbRow, noise: &[i8], y: &mut [u8]) {
+        for ((((y, &r), &g), &b), &n) in y.iter_mut().zip(&row.r).zip(&row.g).zip(&row.b).zip(noise) {
+            let v = (Y[0] * i32::from(r) + Y[1] * i32::from(g) + Y[2] * i32::from(b) + HALF) >> 14;
+            *y = (v + 16 + i32::from(n)).clamp(16, 235) as u8;
+        }
     }
-}
 
-/// Chroma of two rows: each pair of samples is the mean of 2×2 pixels; an odd last column or row stands for itself.
-pub fn chroma(upper: &RgbRow, lower: &RgbRow, uv: &mut [u8]) {
-    let width = upper.r.len();
-    let quad = |a: &[u8], b: &[u8], x: usize, next: usize| i32::from(a[x]) + i32::from(a[next]) + i32::from(b[x]) + i32::from(b[next]);
-    for (i, pair) in uv.chunks_exact_mut(2).enumerate() {
-        let (x, next) = (2 * i, (2 * i + 1).min(width - 1));
-        let r = quad(&upper.r, &lower.r, x, next);
-        let g = quad(&upper.g, &lower.g, x, next);
-        let b = quad(&upper.b, &lower.b, x, next);
-        pair[0] = (((CB[0] * r + CB[1] * g + CB[2] * b + 4 * HALF) >> 16) + 128).clamp(16, 240) as u8;
-        pair[1] = (((CR[0] * r + CR[1] * g + CR[2] * b + 4 * HALF) >> 16) + 128).clamp(16, 240) as u8;
+    /// Chroma of two rows: each pair of samples is the mean of 2×2 pixels; an odd last column or row stands for itself.
+    pub fn chroma(upper: &RgbRow, lower: &RgbRow, uv: &mut [u8]) {
+        let width = upper.r.len();
+        let quad = |a: &[u8], b: &[u8], x: usize, next: usize| i32::from(a[x]) + i32::from(a[next]) + i32::from(b[x]) + i32::from(b[next]);
+        for (i, pair) in uv.chunks_exact_mut(2).enumerate() {
+            let (x, next) = (2 * i, (2 * i + 1).min(width - 1));
+            let r = quad(&upper.r, &lower.r, x, next);
+            let g = quad(&upper.g, &lower.g, x, next);
+            let b = quad(&upper.b, &lower.b, x, next);
+            pair[0] = (((CB[0] * r + CB[1] * g + CB[2] * b + 4 * HALF) >> 16) + 128).clamp(16, 240) as u8;
+            pair[1] = (((CR[0] * r + CR[1] * g + CR[2] * b + 4 * HALF) >> 16) + 128).clamp(16, 240) as u8;
+        }
     }
 }
 

@@ -79,6 +79,14 @@ fn files_that_are_not_video() {
 }
 
 #[test]
+fn an_animated_gif_is_refused_before_it_stops_in_the_middle() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), "a.gif", b"GIF89a\x40\x00\x30\x00\xf6\x00\x00");
+    let error = refused(path.to_str().unwrap(), "a.gif", &["GIF", ".mp4"]);
+    assert!(matches!(error, CaptureError::NotVideo { .. }), "{error}");
+}
+
+#[test]
 fn truncated_files() {
     let folder = tempfile::tempdir().unwrap();
     for (name, through) in [("a.mp4", clips::MP4), ("a.avi", clips::AVI), ("a.mkv", clips::MKV)] {

@@ -4,7 +4,10 @@ mod bad_input;
 mod clips;
 mod colours;
 mod live;
+mod pair;
 mod playing;
+
+pub(super) use clips::write as write_clip;
 
 use super::{CaptureError, Picture, Pull, Settings, Source, open};
 use crate::base::clock::{Clock, ManualClock};

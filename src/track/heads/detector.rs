@@ -90,19 +90,44 @@ impl Detector {
     }
 }
 
+/// Proposals that are compared together: few enough to stay in the nearest cache over all classes.
+const TILE: usize = 256;
+
 /// Rows of one class each: compared row by row, in loops that the compiler turns into SIMD.
 fn by_class(numbers: &[f32], field: Field, classes: &[ClassId], best: &mut [f32], class: &mut [u16]) -> bool {
-    let mut odd = 0;
-    for (channel, _) in classes.iter().enumerate().filter(|(_, id)| **id != ClassId::BACKGROUND) {
-        let row = &numbers[field.at(channel, 0)..][..best.len()];
-        for ((&value, best), class) in row.iter().zip(&mut *best).zip(&mut *class) {
-            odd |= u32::from(value.to_bits() & EXPONENT == EXPONENT);
-            let better = value > *best;
-            *best = if better { value } else { *best };
-            *class = if better { channel as u16 } else { *class };
-        }
+    #[cfg(target_arch = "x86_64")]
+    if std::is_x86_feature_detected!("avx2") {
+        // SAFETY: this processor has AVX2.
+        return unsafe { by_class_avx2(numbers, field, classes, best, class) };
     }
-    odd != 0
+    by_class_here(numbers, field, classes, best, class)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn by_class_avx2(numbers: &[f32], field: Field, classes: &[ClassId], best: &mut [f32], class: &mut [u16]) -> bool {
+    by_class_here(numbers, field, classes, best, class)
+}
+
+#[inline(always)]
+fn by_class_here(numbers: &[f32], field: Field, classes: &[ClassId], best: &mut [f32], class: &mut [u16]) -> bool {
+    let mut odd = [0u32; TILE];
+    for (tile, (best, class)) in best.chunks_mut(TILE).zip(class.chunks_mut(TILE)).enumerate() {
+        // As wide as the numbers, so that both are chosen in one go.
+        let (mut most, mut of) = ([f32::NEG_INFINITY; TILE], [0u32; TILE]);
+        for (channel, _) in classes.iter().enumerate().filter(|(_, id)| **id != ClassId::BACKGROUND) {
+            let row = &numbers[field.at(channel, tile * TILE)..][..best.len()];
+            for (((&value, most), of), odd) in row.iter().zip(&mut most).zip(&mut of).zip(&mut odd) {
+                *odd |= u32::from(value.to_bits() & EXPONENT == EXPONENT);
+                let better = value > *most;
+                *most = if better { value } else { *most };
+                *of = if better { channel as u32 } else { *of };
+            }
+        }
+        best.copy_from_slice(&most[..best.len()]);
+        class.iter_mut().zip(&of).for_each(|(to, &from)| *to = from as u16);
+    }
+    odd.iter().any(|&odd| odd != 0)
 }
 
 fn by_proposal(numbers: &[f32], field: Field, classes: &[ClassId], best: &mut [f32], class: &mut [u16]) -> bool {

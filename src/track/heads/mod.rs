@@ -23,7 +23,8 @@ use crate::base::ids::ClassId;
 use crate::infer::{Engine, Fit, HeadKind, HeadSpec, InputSpec, OutputSpec, TensorView};
 use crate::scene::{ClassMask, FrameClass, Outline, Trust, limits};
 use boxes::{Placement, overlap};
-use detector::{Detector, MAX_DETECTIONS};
+pub use detector::Detector;
+use detector::MAX_DETECTIONS;
 use frame_class::FrameClassifier;
 use instance::Instances;
 
