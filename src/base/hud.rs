@@ -61,6 +61,36 @@ pub enum Fault {
     RecordingLost,
     /// The monitor was unplugged, slept or was dark: nobody saw the picture.
     MonitorLost,
+    /// The recording has stopped by itself: no space.
+    RecordingFull,
+    /// The recording has stopped by itself, or could not begin.
+    RecordingFailed,
+    /// A control that this run is to have is not there.
+    ControlGone(Control),
+}
+
+/// A control besides keyboard and mouse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    Footswitch,
+    /// Contacts and buttons at a serial port.
+    Serial,
+}
+
+/// What becomes of the pictures besides being shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Recording {
+    #[default]
+    Off,
+    Running {
+        seconds: u64,
+    },
+    /// It was stopped a moment ago.
+    Ended {
+        seconds: u64,
+    },
+    /// It stopped by itself, and nobody has begun another.
+    Failed,
 }
 
 /// What keeps the surgeon from trusting, or seeing, anything; said in large letters and by a sign of its own.
@@ -169,7 +199,7 @@ pub struct Status {
     pub drawn: Drawn,
     /// The overlay is off, and one more action turns it on.
     pub is_armed: bool,
-    pub is_recording: bool,
+    pub recording: Recording,
     pub case: Option<Arc<str>>,
     pub pip: Option<PipCaption>,
 }
@@ -208,6 +238,10 @@ impl Status {
         };
         let faults = self.faults.iter().map(|fault| match fault {
             Fault::RecordingLost => Text::RecordingLost,
+            Fault::RecordingFull => Text::RecordingFull,
+            Fault::RecordingFailed => Text::RecordingFailed,
+            Fault::ControlGone(Control::Footswitch) => Text::FootswitchGone,
+            Fault::ControlGone(Control::Serial) => Text::SerialGone,
             Fault::MonitorLost => Text::MonitorLost,
         });
         signal.into_iter().chain(ai).chain(faults).collect()
@@ -245,11 +279,13 @@ impl Status {
         if self.engines.is_empty() { state.to_owned() } else { format!("{state}: {}", self.engines) }
     }
 
-    pub fn figures_line(&self) -> String {
+    /// Frame rate, video delay, annotation delay and overlay age, each with its name.
+    pub fn figures(&self) -> [String; 4] {
         let language = self.language;
         let ms = |ns: Option<u64>| match ns {
             None => Text::NoFigure.of(language).to_owned(),
-            Some(ns) => Text::Milliseconds.filled(language, rounded(ns as f64 / 1e6, 1, language)),
+            // Nobody reads a tenth of a long delay.
+            Some(ns) => Text::Milliseconds.filled(language, rounded(ns as f64 / 1e6, usize::from(ns < 9_950_000), language)),
         };
         let Figures { frames_per_s, video_delay_ns, annotation_delay_ns, overlay_age_ns } = self.figures;
         [
@@ -258,7 +294,20 @@ impl Status {
             Text::AnnotationDelay.filled(language, ms(annotation_delay_ns)),
             Text::OverlayAge.filled(language, ms(overlay_age_ns)),
         ]
-        .join("   ")
+    }
+
+    /// What is said of the recording; None: nothing.
+    pub fn recording_line(&self) -> Option<String> {
+        let filled = |text: Text, seconds: u64| {
+            let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+            Some(text.filled(self.language, format_args!("{hours}:{minutes:02}:{seconds:02}")))
+        };
+        match self.recording {
+            Recording::Off => None,
+            Recording::Running { seconds } => filled(Text::Rec, seconds),
+            Recording::Ended { seconds } => filled(Text::RecEnded, seconds),
+            Recording::Failed => Some(Text::RecFailed.of(self.language).to_owned()),
+        }
     }
 
     pub fn mode_line(&self) -> &'static str {
@@ -334,13 +383,24 @@ mod tests {
     #[test]
     fn nothing_measured_is_no_zero_and_numbers_follow_the_language() {
         let mut status = Status { figures: Figures { frames_per_s: 60, ..Figures::default() }, ..Status::default() };
-        assert_eq!(status.figures_line(), "60 fps   video -   annotation -   overlay age -");
+        assert_eq!(status.figures(), ["60 fps", "video -", "annotation -", "overlay age -"]);
         status.figures.video_delay_ns = Some(4_949_000);
-        assert!(status.figures_line().contains("video 4.9 ms"));
+        assert_eq!(status.figures()[1], "video 4.9\u{a0}ms");
         status.language = Language::De;
-        assert!(status.figures_line().contains("Video 4,9 ms"));
+        assert_eq!(status.figures()[1], "Video 4,9\u{a0}ms");
+        status.figures.video_delay_ns = Some(112_700_000);
+        assert_eq!(status.figures()[1], "Video 113\u{a0}ms");
         status.source = Source { kind: SourceKind::Camera, width: 1920, height: 1080, hz: 60_000.0 / 1_001.0 };
-        assert_eq!(status.source_line(), "KAMERA 1920×1080 59,94 Hz");
+        assert_eq!(status.source_line(), "KAMERA 1920×1080 59,94\u{a0}Hz");
+    }
+
+    #[test]
+    fn a_recording_says_how_long_it_is_and_how_it_ended() {
+        let said = |recording, language| Status { recording, language, ..Status::default() }.recording_line();
+        assert_eq!(said(Recording::Off, Language::En), None);
+        assert_eq!(said(Recording::Running { seconds: 3_727 }, Language::De).as_deref(), Some("REC 1:02:07"));
+        assert_eq!(said(Recording::Ended { seconds: 59 }, Language::De).as_deref(), Some("REC beendet 0:00:59"));
+        assert_eq!(said(Recording::Failed, Language::En).as_deref(), Some("REC FAILED"));
     }
 
     #[test]
@@ -348,10 +408,10 @@ mod tests {
         let status = Status {
             signal: Signal::Lost(Loss::Unplugged),
             ai: Ai::Degraded(AiTrouble::Hung),
-            faults: vec![Fault::RecordingLost],
+            faults: vec![Fault::ControlGone(Control::Footswitch), Fault::RecordingLost],
             ..Status::default()
         };
-        assert_eq!(status.alarms(), [Text::SourceUnplugged, Text::AiHung, Text::RecordingLost]);
+        assert_eq!(status.alarms(), [Text::SourceUnplugged, Text::AiHung, Text::FootswitchGone, Text::RecordingLost]);
         assert!(Status { signal: Signal::Live, ai: Ai::Running, ..Status::default() }.alarms().is_empty());
     }
 }

@@ -61,8 +61,13 @@ texts! {
     Clinical: "CLINICAL", "KLINISCH";
     /// The name of the case.
     Case: "Case {}", "Fall {}";
-    /// A recording is being made.
-    Rec: "● REC", "● REC";
+
+    /// A recording is being made; how long it is.
+    Rec: "REC {}", "REC {}";
+    /// It was stopped; how long it became.
+    RecEnded: "REC ended {}", "REC beendet {}";
+    /// It stopped by itself, or never began.
+    RecFailed: "REC FAILED", "REC FEHLER";
 
     // The figures' names, each followed by its value.
     FramesPerSecond: "{} fps", "{} Bilder/s";
@@ -89,6 +94,10 @@ texts! {
     AiCannotStart: "AI process cannot be started", "KI-Prozess startet nicht";
     EngineRefused: "AI engine was refused", "KI-Modell wurde abgelehnt";
     RecordingLost: "the recording loses pictures", "die Aufnahme verliert Bilder";
+    RecordingFull: "recording stopped: disk full", "Aufnahme beendet: Speicher voll";
+    RecordingFailed: "recording stopped by an error", "Aufnahme durch Fehler beendet";
+    FootswitchGone: "footswitch not connected", "Fußschalter nicht verbunden";
+    SerialGone: "camera buttons not connected", "Kameratasten nicht verbunden";
     MonitorLost: "a monitor showed no picture", "ein Monitor zeigte kein Bild";
 
     // Picture in picture.
@@ -98,15 +107,38 @@ texts! {
     /// Its age.
     PipFrozen: "FROZEN {}", "STANDBILD {}";
 
-    // Units.
-    Milliseconds: "{} ms", "{} ms";
-    Seconds: "{} s", "{} s";
-    Hertz: "{} Hz", "{} Hz";
+    // Units, which stay with their number on a line.
+    Milliseconds: "{}\u{a0}ms", "{}\u{a0}ms";
+    Seconds: "{}\u{a0}s", "{}\u{a0}s";
+    Hertz: "{}\u{a0}Hz", "{}\u{a0}Hz";
     /// Nothing measured is no zero.
     NoFigure: "-", "-";
+
+    // Drawn into the overlay. A new line is a new line there.
+    /// Whole seconds since an instrument was last seen.
+    LastSeen: "last seen\n{} s", "zuletzt\nvor {} s";
+
+    // What gets a label in the overlay; in English as in the table of classes.
+    Grasper: "grasper", "Fasszange";
+    LHook: "l-hook electrocautery", "Elektrohaken";
+    Instrument: "instrument", "Instrument";
+    Scissors: "scissors", "Schere";
+    ClipApplier: "clip applier", "Clipzange";
+    SuturingNeedle: "suturing needle", "Nadel";
+    Polyp: "polyp", "Polyp";
+    Lesion: "lesion", "Läsion";
 }
 
+/// The classes that get a label.
+const CLASSES: [Text; 8] =
+    [Text::Grasper, Text::LHook, Text::Instrument, Text::Scissors, Text::ClipApplier, Text::SuturingNeedle, Text::Polyp, Text::Lesion];
+
 impl Text {
+    /// The text of a class that gets a label, by its name in the table of classes.
+    pub fn of_class(name: &str) -> Option<Text> {
+        CLASSES.into_iter().find(|text| text.of(Language::En) == name)
+    }
+
     /// The text with `value` in the place of its `{}`.
     pub fn filled(self, language: Language, value: impl std::fmt::Display) -> String {
         match self.of(language).split_once("{}") {
@@ -132,6 +164,28 @@ mod tests {
                 assert_eq!(text.filled(language, 7).contains('7'), places(language) == 1, "{text:?} in {language:?}");
             }
         }
+    }
+
+    /// A row that was copied and not translated is found; what is the same word in both languages stands here.
+    #[test]
+    fn every_text_is_translated() {
+        use Text::*;
+        let same = [Demo, Rec, VideoDelay, AnnotationDelay, Milliseconds, Seconds, Hertz, NoFigure, PipZoom];
+        for &text in Text::ALL {
+            let [english, german] = Language::ALL.map(|language| text.of(language));
+            let is_same = english.to_lowercase() == german.to_lowercase();
+            assert_eq!(is_same, same.contains(&text) || matches!(text, Instrument | Polyp), "{text:?}: '{english}', '{german}'");
+        }
+    }
+
+    #[test]
+    fn every_class_that_gets_a_label_has_its_text_and_no_other_row_is_left() {
+        use crate::base::classes::{self, ClassKind};
+        for class in classes::table().iter().filter(|c| matches!(c.kind, ClassKind::Instrument | ClassKind::Finding)) {
+            assert!(Text::of_class(&class.name).is_some(), "{}", class.name);
+        }
+        assert!(CLASSES.iter().all(|text| classes::table().by_name(text.of(Language::En)).is_some()));
+        assert_eq!(Text::of_class("no such class"), None);
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod vsync;
 pub mod window;
 mod wiring;
 mod x11;
+mod x11_beside;
 mod x11_monitor;
 
 pub use error::DisplayError;
@@ -116,6 +117,15 @@ impl<'a> PresentedView<'a> {
     }
 }
 
+/// What stands beside the picture, where it leaves bars.
+#[derive(Debug, Clone, Copy)]
+pub struct Beside<'a> {
+    /// Of the screen's size; its rectangles lie beside the picture.
+    pub layer: &'a Layer,
+    /// Another one: something else is in it.
+    pub serial: u64,
+}
+
 /// Shows pictures. Lives on the display thread.
 pub trait Output: Send {
     fn describe(&self) -> OutputInfo;
@@ -125,6 +135,14 @@ pub trait Output: Send {
     fn refresh(&self) -> Option<Refresh> {
         None
     }
+
+    /// Width and height of the screen or window that the picture stands on, where `set_beside` is obeyed, px.
+    fn screen(&self) -> Option<(usize, usize)> {
+        None
+    }
+
+    /// What stands beside the picture from the next `show` on. None: nothing but black.
+    fn set_beside(&mut self, _beside: Option<Beside<'_>>) {}
 
     /// What has become of the monitor since it was last asked. Never waits.
     fn monitor_note(&mut self) -> Option<MonitorNote> {

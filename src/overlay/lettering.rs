@@ -1,9 +1,10 @@
 //! The few words that stand in the overlay itself: names beside instruments, "last seen" at the rim. Each word is drawn
-//! once per picture size and language and kept; a frame only copies pixels. Status texts are the HUD's matter.
+//! once per picture size and language and kept; a frame only copies pixels. What they say stands in `base::texts`; status
+//! texts are the HUD's matter.
 
 use crate::base::classes;
 use crate::base::ids::ClassId;
-use crate::base::texts::Language;
+use crate::base::texts::{Language, Text};
 use crate::overlay::blend::{over, premultiplied};
 use crate::overlay::{Layer, Rect};
 use ab_glyph::{Font, FontRef, Glyph, PxScale, ScaleFont, point};
@@ -17,28 +18,14 @@ pub enum Word {
     LastSeen(u8),
 }
 
-/// German names of what gets a label; other classes keep the table's.
-const GERMAN: [(&str, &str); 8] = [
-    ("grasper", "Fasszange"),
-    ("l-hook electrocautery", "Elektrohaken"),
-    ("instrument", "Instrument"),
-    ("scissors", "Schere"),
-    ("clip applier", "Clipzange"),
-    ("suturing needle", "Nadel"),
-    ("polyp", "Polyp"),
-    ("lesion", "Läsion"),
-];
-
-/// The text of a word, lines divided by '\n'. The one place where the overlay's language is decided.
+/// The text of a word, lines divided by '\n'. Classes that get no label keep the name of their table.
 pub fn label_text(word: Word, language: Language) -> Cow<'static, str> {
-    match (word, language) {
-        (Word::Class(id), Language::En) => Cow::Borrowed(classes::table().name(id)),
-        (Word::Class(id), Language::De) => {
+    match word {
+        Word::Class(id) => {
             let name = classes::table().name(id);
-            Cow::Borrowed(GERMAN.iter().find(|(english, _)| *english == name).map_or(name, |(_, german)| german))
+            Cow::Borrowed(Text::of_class(name).map_or(name, |text| text.of(language)))
         }
-        (Word::LastSeen(seconds), Language::En) => Cow::Owned(format!("last seen\n{seconds} s")),
-        (Word::LastSeen(seconds), Language::De) => Cow::Owned(format!("zuletzt\nvor {seconds} s")),
+        Word::LastSeen(seconds) => Cow::Owned(Text::LastSeen.filled(language, seconds)),
     }
 }
 
@@ -148,13 +135,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_labelled_class_has_a_german_name_and_no_word_holds_a_percentage() {
-        use crate::base::classes::ClassKind;
-        for class in classes::table().iter().filter(|c| matches!(c.kind, ClassKind::Instrument | ClassKind::Finding)) {
-            assert!(GERMAN.iter().any(|(english, _)| *english == class.name), "{}", class.name);
-            assert!(!label_text(Word::Class(class.id), Language::De).contains('%'));
-        }
-        assert!(GERMAN.iter().all(|(english, _)| classes::table().by_name(english).is_some()));
+    fn words_are_those_of_the_text_table() {
+        let class = |name: &str, language| label_text(Word::Class(classes::table().by_name(name).unwrap().id), language);
+        assert_eq!((class("scissors", Language::En), class("scissors", Language::De)), ("scissors".into(), "Schere".into()));
+        assert_eq!(class("liver", Language::De), "liver", "tissues get no label");
         assert_eq!(label_text(Word::LastSeen(3), Language::En), "last seen\n3 s");
         assert_eq!(label_text(Word::LastSeen(3), Language::De), "zuletzt\nvor 3 s");
     }

@@ -275,6 +275,9 @@ impl DisplayThread {
 
     fn take_controls(&mut self, run: &mut Run) {
         let now_ns = self.clock.now_ns();
+        while let Some(note) = self.operator.next_note() {
+            self.states.control(now_ns, &note);
+        }
         while let Some(errand) = self.operator.next_errand(now_ns) {
             match errand {
                 Errand::Quit => self.stop.request(),
@@ -436,6 +439,7 @@ impl DisplayThread {
             return Ok(());
         }
         let (width, height) = self.hud.size();
+        output.set_beside(self.hud.beside(output.screen(), now_ns));
         // Said even where the HUD is off or hangs: a picture that has stopped is never shown as live.
         output.show(Picture::Blank(width, height), self.hud.blank_layer(now_ns).as_slice())?;
         if let Some(feed) = &self.feed {
@@ -472,8 +476,9 @@ impl DisplayThread {
         repeat: bool,
     ) -> Result<(), DisplayError> {
         let picture = if repeat { Picture::Again(frame) } else { Picture::New(frame) };
-        let overlay = self.screen.layer();
-        let (hud, declared) = self.hud.layer(self.clock.now_ns()).map_or((None, [Rect::EMPTY; 6]), |(hud, declared)| (Some(hud), declared));
+        let (overlay, now_ns) = (self.screen.layer(), self.clock.now_ns());
+        output.set_beside(self.hud.beside(output.screen(), now_ns));
+        let (hud, declared) = self.hud.layer(now_ns).map_or((None, [Rect::EMPTY; 6]), |(hud, declared)| (Some(hud), declared));
         let shown = match hud {
             Some(hud) => output.show(picture, &[overlay, hud])?,
             None => output.show(picture, &[overlay])?,
@@ -538,8 +543,8 @@ impl DisplayThread {
             is_unknown: held.is_some_and(|scene| scene.frame_state == Trust::Unknown),
             overlay: self.screen.mode(),
             is_armed: self.is_armed,
-            is_recording: recording.recording,
-            recorder_lost: recording.lost,
+            recording,
+            absent: self.operator.absent(),
             is_monitor_gone: run.is_monitor_gone,
         };
         let has_come = self.hud.refresh(now_ns, &now);

@@ -81,6 +81,10 @@ struct Theatre {
 
 impl Theatre {
     fn open(choices: Choices) -> Theatre {
+        Theatre::with(choices, |wake| Hud::start(SIZE, Language::En, wake).unwrap())
+    }
+
+    fn with(choices: Choices, hud: impl FnOnce(Arc<Wake>) -> Hud) -> Theatre {
         let clock = Arc::new(ManualClock::at(NOW_NS));
         let wake = Arc::new(Wake::default());
         let frames = Arc::new(Slot::new(2, wake.clone()));
@@ -98,7 +102,7 @@ impl Theatre {
             feed: None,
             screen: Screen::new(Default::default(), mode),
             signals: crossbeam_channel::bounded(1).1,
-            hud: HudFeed::new(Hud::start(SIZE, Language::En, wake.clone()).unwrap(), Status { is_on: false, ..Status::default() }),
+            hud: HudFeed::new(hud(wake.clone()), Status { is_on: false, ..Status::default() }),
             is_armed: false,
             lock: FrameLock::new(0),
             source_fps: 30.0,
@@ -121,12 +125,12 @@ impl Theatre {
     fn frame(&self, id: u64) {
         let mut writer = self.ring.acquire().unwrap();
         writer.data_mut().fill(120);
-        assert!(self.frames.push(writer.publish(Stamps { id: FrameId(id), pts_ns: 0, capture_ns: NOW_NS })).is_none());
+        assert!(self.frames.push(writer.publish(Stamps { id: FrameId(id), pts_ns: 0, capture_ns: self.clock.now_ns() })).is_none());
     }
 
     fn scene_of(&self, id: u64) {
         let mut scene = scene(SIZE.0 as u32, SIZE.1 as u32);
-        (scene.frame, scene.capture_ns) = (FrameId(id), NOW_NS);
+        (scene.frame, scene.capture_ns) = (FrameId(id), self.clock.now_ns());
         *self.analysis.0.lock().unwrap() = Some(Arc::new(scene));
         self.wake.ring();
     }
@@ -156,27 +160,53 @@ impl Drop for Theatre {
     }
 }
 
+/// What keys, mouse, footswitches, contacts and serial bytes become; which becomes what is held in `window` and `inputs`.
+const CLEAN: [Input; 7] = [
+    Input::Act(Action::Clean),
+    Input::Act(Action::Overlay),
+    Input::Act(Action::Confirm),
+    Input::Down(Switch(0)),
+    Input::Down(Switch(1)),
+    Input::Down(Switch(3)),
+    Input::Lost,
+];
+
 /// The analysis hangs, no new frame comes: the very next present is the same frame without overlay.
 #[test]
 fn any_one_input_gives_clean_video_at_the_next_present_even_with_the_analysis_hung() {
-    let inputs = [
-        Input::Act(Action::Clean),
-        Input::Act(Action::Overlay),
-        Input::Act(Action::Confirm),
-        Input::Down(Switch(0)),
-        Input::Down(Switch(1)),
-        Input::Down(Switch(3)),
-        Input::Lost,
-    ];
-    for input in inputs {
-        let theatre = Theatre::open(choices());
-        theatre.frame_with_overlay(0);
+    gives_clean_video(&Theatre::open);
+}
+
+/// The status display has never answered, and an alarm says so; the same again.
+#[test]
+fn any_one_input_gives_clean_video_at_the_next_present_even_with_the_status_display_hung() {
+    let open = |choices| {
+        let theatre = Theatre::with(choices, |wake| crate::display::hud::hung(SIZE, wake));
+        theatre.frame(0);
+        assert!(theatre.next().is_new, "the first that is said to it");
+        theatre.clock.advance_ns(crate::display::hud::LATE_NS + 1);
+        theatre
+    };
+    gives_clean_video(&open);
+    let mut theatre = open(choices());
+    theatre.frame(1);
+    assert!(theatre.next().is_new);
+    theatre.ended.store(true, Ordering::Release);
+    theatre.wake.ring();
+    let (_, alarms) = theatre.thread.take().unwrap().join().unwrap().states.into_history();
+    assert!(alarms.iter().any(|alarm| alarm.code == "HUD-HUNG"), "{alarms:?}");
+}
+
+fn gives_clean_video(open: &dyn Fn(Choices) -> Theatre) {
+    for input in CLEAN {
+        let theatre = open(choices());
+        theatre.frame_with_overlay(1);
         theatre.hand.put(input);
-        assert_eq!(theatre.next(), Seen { is_new: false, frame: 0, covered_px: 0 }, "{input:?}");
+        assert_eq!(theatre.next(), Seen { is_new: false, frame: 1, covered_px: 0 }, "{input:?}");
         // And it stays so, whatever the analysis says.
-        theatre.scene_of(0);
-        theatre.frame(1);
-        assert_eq!(theatre.next(), Seen { is_new: true, frame: 1, covered_px: 0 }, "{input:?}");
+        theatre.scene_of(1);
+        theatre.frame(2);
+        assert_eq!(theatre.next(), Seen { is_new: true, frame: 2, covered_px: 0 }, "{input:?}");
     }
 }
 

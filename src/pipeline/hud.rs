@@ -1,16 +1,19 @@
 //! What the display thread tells the status display, and when: at once when a state changes, figures twice a second.
 //! Also the picture in picture, which is shown under the status display's words only. Nothing here waits or draws.
 
-use crate::base::hud::{Ai, AiTrouble, Drawn, Fault, Figures, Loss, Mode, PipMode, Signal, Source, SourceKind, Status};
+use crate::base::hud::{Ai, AiTrouble, Control, Drawn, Fault, Figures, Loss, Mode, PipMode, Recording, Signal, Source, SourceKind, Status};
 use crate::base::texts::Language;
 use crate::capture::SourceInfo;
+use crate::display::Beside;
 use crate::display::hud::Hud;
 use crate::display::pip::Pip;
 use crate::frame::Frame;
 use crate::link::Reason;
 use crate::overlay::{Layer, OverlayMode, Rect};
 use crate::pipeline::ai::AiStatus;
+use crate::pipeline::operator::Absent;
 use crate::pipeline::state;
+use crate::record::{RecordAlarm, RecordingState};
 
 /// Figures are refreshed so often.
 const FIGURES_EVERY_NS: u64 = 500_000_000;
@@ -18,6 +21,8 @@ const FIGURES_EVERY_NS: u64 = 500_000_000;
 const SAID_FOR_NS: u64 = 500_000_000;
 /// A fault of the recording is said for so long after it happened.
 const FAULT_FOR_NS: u64 = 5_000_000_000;
+/// That a recording was ended is said for so long.
+const ENDED_FOR_NS: u64 = 5_000_000_000;
 
 /// What the operator asks of the picture in picture. The same again closes it; so does any other control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,9 +49,8 @@ pub struct Now {
     pub overlay: OverlayMode,
     /// One more action turns the overlay on.
     pub is_armed: bool,
-    pub is_recording: bool,
-    /// Pictures that the recorder could not take so far.
-    pub recorder_lost: u64,
+    pub recording: RecordingState,
+    pub absent: Absent,
     /// The monitor shows nothing; said on whatever else carries the words, and for a while after it is back.
     pub is_monitor_gone: bool,
 }
@@ -61,6 +65,7 @@ pub struct HudFeed {
     ai_held_until_ns: u64,
     recorder_lost: u64,
     fault_until_ns: u64,
+    ended_until_ns: u64,
     monitor_until_ns: u64,
     has_new_view: bool,
 }
@@ -88,9 +93,16 @@ impl HudFeed {
             ai_held_until_ns: 0,
             recorder_lost: 0,
             fault_until_ns: 0,
+            ended_until_ns: 0,
             monitor_until_ns: 0,
             has_new_view: false,
         }
+    }
+
+    /// What to paint beside the picture now, on a screen of this size. None: on none.
+    pub fn beside(&mut self, screen: Option<(usize, usize)>, now_ns: u64) -> Option<Beside<'_>> {
+        self.hud.set_screen(screen);
+        self.hud.beside(now_ns)
     }
 
     /// What the operator wants to see of it, and in which words.
@@ -174,29 +186,66 @@ impl HudFeed {
         } else if now_ns < self.ai_held_until_ns {
             ai = self.status.ai;
         }
-        if now.recorder_lost > self.recorder_lost {
-            (self.recorder_lost, self.fault_until_ns) = (now.recorder_lost, now_ns + FAULT_FOR_NS);
-        }
         let drawn = match now.overlay {
             OverlayMode::Off => Drawn::Off,
             OverlayMode::Outline => Drawn::Outline,
             OverlayMode::Fill => Drawn::Fill,
         };
-        if now.is_monitor_gone {
-            self.monitor_until_ns = now_ns + FAULT_FOR_NS;
-        }
-        let faults = [(Fault::MonitorLost, self.monitor_until_ns), (Fault::RecordingLost, self.fault_until_ns)];
-        let faults = || faults.iter().filter(|(_, until_ns)| now_ns < *until_ns).map(|(fault, _)| *fault);
-        let mut has_changed = !faults().eq(self.status.faults.iter().copied());
-        if has_changed {
-            self.status.faults = faults().collect();
+        let recording = self.recording(now_ns, &now.recording);
+        let mut has_changed = replace(&mut self.status.recording, recording);
+        let faults = self.faults(now_ns, now);
+        if !faults.iter().flatten().eq(&self.status.faults) {
+            self.status.faults.clear();
+            self.status.faults.extend(faults.into_iter().flatten());
+            has_changed = true;
         }
         has_changed |= replace(&mut self.status.signal, signal);
         has_changed |= replace(&mut self.status.ai, ai);
         has_changed |= replace(&mut self.status.drawn, drawn);
         has_changed |= replace(&mut self.status.is_armed, now.is_armed);
-        has_changed |= replace(&mut self.status.is_recording, now.is_recording);
         has_changed
+    }
+
+    /// What is said of the recording: also, for a while, that it was ended.
+    fn recording(&mut self, now_ns: u64, now: &RecordingState) -> Recording {
+        if now.recording {
+            return Recording::Running { seconds: now.seconds as u64 };
+        }
+        if now.alarm.is_some() {
+            return Recording::Failed;
+        }
+        match self.status.recording {
+            Recording::Running { seconds } => {
+                self.ended_until_ns = now_ns + ENDED_FOR_NS;
+                Recording::Ended { seconds }
+            }
+            ended @ Recording::Ended { .. } if now_ns < self.ended_until_ns => ended,
+            _ => Recording::Off,
+        }
+    }
+
+    /// What is wrong besides picture and AI, the gravest first.
+    fn faults(&mut self, now_ns: u64, now: &Now) -> [Option<Fault>; 5] {
+        if now.is_monitor_gone {
+            self.monitor_until_ns = now_ns + FAULT_FOR_NS;
+        }
+        if now.recording.lost > self.recorder_lost {
+            self.fault_until_ns = now_ns + FAULT_FOR_NS;
+        }
+        self.recorder_lost = now.recording.lost;
+        let stopped = match now.recording.alarm {
+            Some(RecordAlarm::DiskFull) => Some(Fault::RecordingFull),
+            Some(RecordAlarm::Failed) => Some(Fault::RecordingFailed),
+            Some(RecordAlarm::Slow) | None => None,
+        };
+        let is_losing = stopped.is_none() && now.recording.recording && now_ns < self.fault_until_ns;
+        [
+            (now_ns < self.monitor_until_ns).then_some(Fault::MonitorLost),
+            now.absent.footswitch.then_some(Fault::ControlGone(Control::Footswitch)),
+            now.absent.serial.then_some(Fault::ControlGone(Control::Serial)),
+            stopped,
+            is_losing.then_some(Fault::RecordingLost),
+        ]
     }
 
     fn figures(&mut self, now_ns: u64) -> Figures {
@@ -236,7 +285,7 @@ impl HudFeed {
 }
 
 /// What is known of a run before it begins.
-pub fn status_of(info: &SourceInfo, engine: &str, is_recording: bool, is_on: bool, language: Language) -> Status {
+pub fn status_of(info: &SourceInfo, engine: &str, is_on: bool, language: Language) -> Status {
     let kind = if info.uri.starts_with("sim:") {
         SourceKind::Simulated
     } else if info.live {
@@ -250,7 +299,6 @@ pub fn status_of(info: &SourceInfo, engine: &str, is_recording: bool, is_on: boo
         source: Source { kind, width: info.width, height: info.height, hz: info.fps },
         engines: engine.into(),
         mode: Mode::Demo,
-        is_recording,
         ..Status::default()
     }
 }
@@ -294,6 +342,7 @@ mod tests {
     use super::*;
     use crate::base::hud::Banner;
     use crate::base::slot::Wake;
+    use crate::base::texts::Text;
     use crate::overlay::testing::{COLORIMETRIES, FORMATS, Owned};
     use std::sync::Arc;
     use std::time::Duration;
@@ -302,6 +351,7 @@ mod tests {
 
     fn now(signal: state::Signal, ai: state::Ai) -> Now {
         let (overlay, analysis) = (OverlayMode::Outline, Some(AiStatus::Running));
+        let (recording, absent) = (RecordingState::default(), Absent::default());
         Now {
             signal,
             ai,
@@ -310,8 +360,8 @@ mod tests {
             is_unknown: false,
             overlay,
             is_armed: false,
-            is_recording: false,
-            recorder_lost: 0,
+            recording,
+            absent,
             is_monitor_gone: false,
         }
     }
@@ -364,14 +414,52 @@ mod tests {
     fn a_recording_that_loses_pictures_is_said_for_a_while() {
         let (mut feed, _) = feed(true);
         let live = now(state::Signal::Live, state::Ai::Running);
-        feed.take(0, &live);
-        assert!(feed.take(1_000 * MS, &Now { recorder_lost: 3, ..live }) && feed.status.faults == [Fault::RecordingLost]);
-        assert!(!feed.take(5_999 * MS, &Now { recorder_lost: 3, ..live }));
-        assert!(feed.take(6_000 * MS, &Now { recorder_lost: 3, ..live }) && feed.status.faults.is_empty());
-        let dark = Now { recorder_lost: 3, is_monitor_gone: true, ..live };
-        assert!(feed.take(7_000 * MS, &dark) && feed.status.faults == [Fault::MonitorLost]);
-        assert!(!feed.take(11_999 * MS, &Now { is_monitor_gone: false, ..dark }), "said for a while after it is back");
-        assert!(feed.take(12_000 * MS, &Now { is_monitor_gone: false, ..dark }) && feed.status.faults.is_empty());
+        let losing = |lost| Now { recording: RecordingState { recording: true, lost, ..RecordingState::default() }, ..live };
+        feed.take(0, &losing(0));
+        assert!(feed.take(1_000 * MS, &losing(3)) && feed.status.faults == [Fault::RecordingLost]);
+        assert!(!feed.take(5_999 * MS, &losing(3)));
+        assert!(feed.take(6_000 * MS, &losing(3)) && feed.status.faults.is_empty());
+        // The next recording counts anew.
+        feed.take(6_001 * MS, &losing(0));
+        assert!(feed.take(6_002 * MS, &losing(1)) && feed.status.faults == [Fault::RecordingLost]);
+        feed.take(12_000 * MS, &losing(1));
+        let dark = |is_monitor_gone| Now { is_monitor_gone, ..losing(1) };
+        assert!(feed.take(17_000 * MS, &dark(true)) && feed.status.faults == [Fault::MonitorLost]);
+        assert!(!feed.take(21_999 * MS, &dark(false)), "said for a while after it is back");
+        assert!(feed.take(22_000 * MS, &dark(false)) && feed.status.faults.is_empty());
+    }
+
+    #[test]
+    fn a_recording_says_its_length_that_it_was_ended_and_that_it_failed() {
+        let (mut feed, _) = feed(true);
+        let live = now(state::Signal::Live, state::Ai::Running);
+        let with = |recording, seconds, alarm| Now { recording: RecordingState { recording, seconds, alarm, lost: 0 }, ..live };
+        let mut said = |at_ms: u64, now: Now| {
+            feed.take(at_ms * MS, &now);
+            (feed.status.recording, feed.status.faults.first().copied())
+        };
+        assert_eq!(said(0, live), (Recording::Off, None));
+        assert_eq!(said(1, with(true, 61.9, None)), (Recording::Running { seconds: 61 }, None));
+        assert_eq!(said(2, live), (Recording::Ended { seconds: 61 }, None));
+        assert_eq!(said(5_001, live), (Recording::Ended { seconds: 61 }, None));
+        assert_eq!(said(5_002, live), (Recording::Off, None));
+        let full = Some(RecordAlarm::DiskFull);
+        assert_eq!(said(6_000, with(true, 1.0, full)), (Recording::Running { seconds: 1 }, Some(Fault::RecordingFull)), "one of two");
+        assert_eq!(said(6_001, with(false, 0.0, full)), (Recording::Failed, Some(Fault::RecordingFull)));
+        assert_eq!(said(600_000, with(false, 0.0, full)).0, Recording::Failed, "until the next one begins");
+        assert_eq!(said(600_001, with(true, 0.0, None)), (Recording::Running { seconds: 0 }, None));
+        let failed = Some(RecordAlarm::Failed);
+        assert_eq!(said(600_002, with(false, 0.0, failed)), (Recording::Failed, Some(Fault::RecordingFailed)));
+    }
+
+    #[test]
+    fn a_control_that_is_not_there_is_said_as_long_as_it_is_not() {
+        let (mut feed, _) = feed(true);
+        let live = now(state::Signal::Live, state::Ai::Running);
+        let gone = Now { absent: Absent { footswitch: true, serial: true }, ..live };
+        assert!(feed.take(0, &gone) && feed.status.alarms() == [Text::FootswitchGone, Text::SerialGone]);
+        assert!(!feed.take(60_000 * MS, &gone));
+        assert!(feed.take(60_001 * MS, &live) && feed.status.alarms().is_empty());
     }
 
     #[test]

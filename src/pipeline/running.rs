@@ -94,7 +94,7 @@ impl Prepared {
         if spec.config.mode == Mode::Clinical || spec.config.wiring.path.is_some() {
             eprintln!("keyhole: {} mode, wiring: {}", spec.config.mode.name(), spec.config.wiring.name());
         }
-        let mut status = status_of(&info, &engines, spec.record.is_some(), spec.hud, language);
+        let mut status = status_of(&info, &engines, spec.hud, language);
         if spec.config.mode == Mode::Clinical {
             status.mode = hud::Mode::Clinical;
         }

@@ -9,6 +9,7 @@
 
 use crate::capture::SignalEvent;
 use crate::display::{MonitorEvent, MonitorNote};
+use crate::pipeline::inputs::DeviceNote;
 use crate::record::{AlarmLine, StateLine};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,6 +202,15 @@ impl States {
         }
     }
 
+    /// A control has gone, or is back.
+    pub fn control(&mut self, now_ns: u64, note: &DeviceNote) {
+        if note.is_there {
+            self.note(now_ns, note.to_string());
+        } else {
+            self.alarm(now_ns, "CONTROL-LOST", note.to_string());
+        }
+    }
+
     fn at_ms(&self, now_ns: u64) -> f64 {
         now_ns.saturating_sub(self.start_ns) as f64 / 1e6
     }
@@ -266,6 +276,20 @@ mod tests {
         assert_eq!(recording.signal(), Signal::Live);
         let (history, alarms) = recording.into_history();
         assert!(alarms.is_empty() && history.last().unwrap().reason.contains("repeats one picture"));
+    }
+
+    #[test]
+    fn a_control_that_goes_is_an_alarm_and_its_return_a_line_of_the_history() {
+        use crate::base::hud::Control;
+        let note = |is_there| DeviceNote { control: Control::Footswitch, name: "/dev/pedal".into(), is_there, reason: "unplugged".into() };
+        let mut states = States::new(0, Ai::Running, true);
+        states.control(1_000_000, &note(false));
+        states.control(2_000_000, &note(true));
+        let (history, alarms) = states.into_history();
+        assert_eq!((alarms.len(), alarms[0].code, alarms[0].at_ms), (1, "CONTROL-LOST", 1.0));
+        assert!(alarms[0].text.contains("footswitch /dev/pedal") && alarms[0].text.contains("unplugged"), "{}", alarms[0].text);
+        let last = history.last().unwrap();
+        assert!(last.at_ms == 2.0 && last.reason.contains("/dev/pedal is there"), "{last:?}");
     }
 
     #[test]

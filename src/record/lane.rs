@@ -151,24 +151,34 @@ impl Disk {
 
     fn write(&mut self) -> io::Result<()> {
         loop {
+            let marks = self.take_marks();
             let has_news = match self.units.recv_timeout(LOOK_AROUND) {
                 Ok(unit) => self.segments.take(unit)?,
                 Err(RecvTimeoutError::Timeout) if self.is_complete.load(Ordering::Acquire) && self.units.is_empty() => break,
                 Err(RecvTimeoutError::Timeout) => false,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            let marks = self.sidecar.markers.len();
-            self.sidecar.markers.extend(self.marks.try_iter());
-            if has_news || marks != self.sidecar.markers.len() {
+            if has_news || marks > 0 {
                 self.note();
             }
         }
+        self.take_marks();
         self.segments.finish()
+    }
+
+    /// Marks that were set since; how many. Taken before the pictures that they mark, which are coded meanwhile.
+    fn take_marks(&mut self) -> usize {
+        let before = self.sidecar.markers.len();
+        for marker in self.marks.try_iter() {
+            self.segments.mark(marker.number, (marker.at_ms * 1e6).round() as u64);
+            self.sidecar.markers.push(marker);
+        }
+        self.sidecar.markers.len() - before
     }
 
     /// Brings the sidecar up to date. A disk that is too full for it ends the recording soon enough.
     fn note(&mut self) {
-        self.sidecar.markers.extend(self.marks.try_iter());
+        self.take_marks();
         self.sidecar.segments = self.segments.lines();
         if self.sidecar.segments.is_empty() {
             return;

@@ -98,8 +98,17 @@ fn u32s(out: &mut Vec<u8>, values: &[u32]) {
 
 const UNITY: [u32; 9] = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000];
 
-/// The start of a file, and where in it the whole duration may be put at the end (`duration_atom`).
-pub fn header(codec: &Codec, id: RecordingId) -> (Vec<u8>, u64) {
+/// Places in a file's start that are filled in later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Places {
+    /// Of the whole duration (`duration_atom`).
+    pub duration_at: u64,
+    /// Of the number of chapters, one byte, behind which the chapters stand (`chapter`).
+    pub chapters_at: u64,
+}
+
+/// The start of a file, and what in it is filled in later.
+pub fn header(codec: &Codec, id: RecordingId) -> (Vec<u8>, Places) {
     let mut out = Vec::with_capacity(1024);
     atom(&mut out, b"ftyp", |out| {
         out.extend(b"isom");
@@ -110,7 +119,7 @@ pub fn header(codec: &Codec, id: RecordingId) -> (Vec<u8>, u64) {
         out.extend(OWNER);
         out.extend(id.0);
     });
-    let mut duration_at = 0;
+    let mut places = Places { duration_at: 0, chapters_at: 0 };
     atom(&mut out, b"moov", |out| {
         full_atom(out, b"mvhd", 0, 0, |out| {
             u32s(out, &[0, 0, TIMESCALE, 0, 0x1_0000]);
@@ -120,13 +129,39 @@ pub fn header(codec: &Codec, id: RecordingId) -> (Vec<u8>, u64) {
         });
         atom(out, b"trak", |out| track(out, codec));
         atom(out, b"mvex", |out| {
-            duration_at = out.len() as u64;
+            places.duration_at = out.len() as u64;
             // Room for the duration, which nobody knows yet.
             atom(out, b"free", |out| out.extend([0; 12]));
             full_atom(out, b"trex", 0, 0, |out| u32s(out, &[TRACK, 1, 0, 0, 0]));
         });
+        atom(out, b"udta", |out| {
+            // Nero's chapter list, which players of fragmented files read where a chapter track would need the samples of the
+            // whole file. It has its full size from the start: a chapter more is bytes that nobody reads yet, then one that counts.
+            full_atom(out, b"chpl", 1, 0, |out| {
+                u32s(out, &[0]);
+                places.chapters_at = out.len() as u64;
+                out.extend([0; 1 + MOST_CHAPTERS * CHAPTER_BYTES]);
+            });
+        });
     });
-    (out, duration_at)
+    (out, places)
+}
+
+/// A file names no more chapters; the sidecar has all marks.
+pub const MOST_CHAPTERS: usize = 255;
+/// Time, length of the name, and the name.
+pub const CHAPTER_BYTES: usize = 8 + 1 + CHAPTER_NAME_BYTES;
+const CHAPTER_NAME_BYTES: usize = 12;
+
+/// A chapter that begins so long after the file's start, called by the mark's number.
+pub fn chapter(at_ns: u64, number: u32) -> [u8; CHAPTER_BYTES] {
+    let name = format!("mark {number}");
+    let mut out = [b' '; CHAPTER_BYTES];
+    out[..8].copy_from_slice(&(at_ns / 100).to_be_bytes());
+    out[8] = CHAPTER_NAME_BYTES as u8;
+    let name = &name.as_bytes()[..name.len().min(CHAPTER_NAME_BYTES)];
+    out[9..9 + name.len()].copy_from_slice(name);
+    out
 }
 
 /// Goes where `header` left room for it.
@@ -278,13 +313,25 @@ mod tests {
     #[test]
     fn the_header_names_its_owner_and_leaves_room_for_the_duration() {
         let id = RecordingId(*b"0123456789abcdef");
-        let (bytes, at) = header(&codec(), id);
+        let (bytes, places) = header(&codec(), id);
         assert_eq!(owner(&bytes[..OWNER_BYTES]), Some(id));
         assert_eq!(RecordingId::parse(&id.to_string()), Some(id));
         let names: Vec<_> = atoms(&bytes).into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["ftyp", "uuid", "moov"]);
-        let room = &bytes[at as usize..];
+        let room = &bytes[places.duration_at as usize..];
         assert_eq!((&room[4..8], duration_atom(7).len()), (&b"free"[..], u32::from_be_bytes(room[..4].try_into().unwrap()) as usize));
+    }
+
+    #[test]
+    fn a_chapter_has_a_place_of_its_own_in_a_list_that_never_grows() {
+        let (bytes, places) = header(&codec(), RecordingId([1; 16]));
+        let at = places.chapters_at as usize;
+        assert_eq!((&bytes[at - 12..at - 8], bytes[at]), (&b"chpl"[..], 0));
+        let size = u32::from_be_bytes(bytes[at - 16..at - 12].try_into().unwrap()) as usize;
+        assert_eq!((at - 16 + size, size), (bytes.len(), 17 + MOST_CHAPTERS * CHAPTER_BYTES));
+        let one = chapter(1_500_000_000, 7);
+        assert_eq!((u64::from_be_bytes(one[..8].try_into().unwrap()), one[8], &one[9..]), (15_000_000, 12, &b"mark 7      "[..]));
+        assert_eq!(&chapter(0, u32::MAX)[9..], b"mark 4294967");
     }
 
     #[test]

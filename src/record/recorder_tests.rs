@@ -48,6 +48,22 @@ fn assert_grey(pixels: &[u8], expected: u8) {
     assert!(pixels[middle].abs_diff(expected) <= 7, "{} for {expected}", pixels[middle]);
 }
 
+/// Start in s and name of each chapter, as players see them. None where there is no ffprobe.
+fn chapters(path: &Path, test: &str) -> Option<Vec<(f64, String)>> {
+    let ran = std::process::Command::new("ffprobe").args(["-v", "error", "-show_chapters", "-of", "json"]).arg(path).output();
+    let Ok(output) = ran else {
+        println!("SKIPPED the chapters of {test}: ffprobe is not installed");
+        return None;
+    };
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let read = |chapter: &serde_json::Value| {
+        let start_s: f64 = chapter["start_time"].as_str().unwrap().parse().unwrap();
+        (start_s, chapter["tags"]["title"].as_str().unwrap().trim_end().to_owned())
+    };
+    Some(json["chapters"].as_array().unwrap().iter().map(read).collect())
+}
+
 #[test]
 fn order_times_and_greys_are_kept_and_odd_sizes_work() {
     let folder = tempfile::tempdir().unwrap();
@@ -79,6 +95,9 @@ fn order_times_and_greys_are_kept_and_odd_sizes_work() {
         (Stream::Overlay, "2026-11-22T04:19:54Z", Some(7_000_000_000))
     );
     assert_eq!(sidecar.markers, [Marker { number: 1, at_ms: 2_700.0, frame: 39 }]);
+    if let Some(found) = chapters(&path, "order_times_and_greys_are_kept_and_odd_sizes_work") {
+        assert_eq!(found, [(2.7, "mark 1".to_owned())]);
+    }
     assert_eq!((sidecar.segments.len(), sidecar.segments[0].pictures, sidecar.segments[0].last_frame), (1, 40, 39));
     assert!(sidecar.is_finished && sidecar.trouble.is_none());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);

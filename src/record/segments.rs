@@ -72,6 +72,8 @@ pub struct Segments {
     file: Option<Open>,
     closed: Vec<SegmentLine>,
     bytes: Vec<u8>,
+    /// Marks that are in no file yet: number, and time in the recording.
+    marks: Vec<(u32, u64)>,
 }
 
 struct Open {
@@ -83,7 +85,8 @@ struct Open {
     start_ns: u64,
     fragments: u32,
     index: Vec<mp4::Entry>,
-    duration_at: u64,
+    places: mp4::Places,
+    chapters: u8,
 }
 
 impl Segments {
@@ -101,6 +104,7 @@ impl Segments {
             file: None,
             closed: Vec::new(),
             bytes: Vec::new(),
+            marks: Vec::new(),
         }
     }
 
@@ -128,6 +132,11 @@ impl Segments {
         }
         self.pending = Some(unit);
         Ok(before != (self.closed.len(), self.file.as_ref().is_some_and(|open| open.is_named)))
+    }
+
+    /// A mark becomes a chapter of the file that holds its time, as soon as that time has been written.
+    pub fn mark(&mut self, number: u32, at_ns: u64) {
+        self.marks.push((number, at_ns));
     }
 
     fn is_next_file(&self, last: &Unit, unit: &Unit) -> bool {
@@ -168,6 +177,7 @@ impl Segments {
         let Some((last, last_duration)) = self.gathered.last() else { return Ok(()) };
         let end = ticks(last.at_ns) + u64::from(*last_duration) - ticks(open.start_ns);
         let (last_frame, pictures) = (last.frame, self.gathered.len() as u64);
+        let (last_at_ns, last_duration) = (last.at_ns, *last_duration);
         drop(samples);
         drop(maps);
 
@@ -182,7 +192,11 @@ impl Segments {
         open.line.last_frame = last_frame;
         open.line.pictures += pictures;
         open.line.seconds = end as f64 / f64::from(mp4::TIMESCALE);
+        let end_ns = last_at_ns + u64::from(last_duration) * 1_000_000_000 / u64::from(mp4::TIMESCALE);
         self.gathered.clear();
+        for (number, at_ns) in self.marks.extract_if(.., |(_, at_ns)| *at_ns < end_ns) {
+            open.name_chapter(number, at_ns)?;
+        }
         if !open.is_named {
             std::fs::rename(&open.part, &open.path)?;
             open.is_named = true;
@@ -200,7 +214,7 @@ impl Segments {
         let path = self.naming.file(self.closed.len() as u32 + 1);
         let part = crate::record::report::part_path(&path);
         let file = (self.open)(&part)?;
-        let (header, duration_at) = mp4::header(codec, self.id);
+        let (header, places) = mp4::header(codec, self.id);
         self.bytes.extend(header);
         let line = SegmentLine {
             file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -211,7 +225,7 @@ impl Segments {
             seconds: 0.0,
             bytes: 0,
         };
-        self.file = Some(Open { file, part, path, is_named: false, line, start_ns, fragments: 0, index: Vec::new(), duration_at });
+        self.file = Some(Open { file, part, path, is_named: false, line, start_ns, fragments: 0, index: Vec::new(), places, chapters: 0 });
         Ok(())
     }
 
@@ -229,7 +243,7 @@ impl Segments {
             open.line.bytes += index.len() as u64;
             if open.file.metadata()?.is_file() {
                 let whole = mp4::duration_atom((open.line.seconds * f64::from(mp4::TIMESCALE)).round() as u64);
-                open.file.write_all_at(&whole, open.duration_at)?;
+                open.file.write_all_at(&whole, open.places.duration_at)?;
             }
             sync(&open.file)
         };
@@ -258,6 +272,22 @@ impl Segments {
         self.pending = None;
         self.gathered.clear();
         self.close()
+    }
+}
+
+impl Open {
+    /// Names a chapter in the file's start. A cut in between leaves the list as it was.
+    fn name_chapter(&mut self, number: u32, at_ns: u64) -> io::Result<()> {
+        if usize::from(self.chapters) >= mp4::MOST_CHAPTERS || !self.file.metadata()?.is_file() {
+            return Ok(());
+        }
+        let chapter = mp4::chapter(at_ns.saturating_sub(self.start_ns), number);
+        let at = self.places.chapters_at;
+        self.file.write_all_at(&chapter, at + 1 + u64::from(self.chapters) * mp4::CHAPTER_BYTES as u64)?;
+        sync(&self.file)?;
+        self.chapters += 1;
+        self.file.write_all_at(&[self.chapters], at)?;
+        sync(&self.file)
     }
 }
 

@@ -64,6 +64,57 @@ fn names_are_numbered_where_there_are_segments() {
     assert_eq!(naming(true).file(12_345), Path::new("/r/case.7-12345.mp4"));
 }
 
+/// Number, time (100 ns) and name of each chapter that a file's start names.
+fn chapters(bytes: &[u8]) -> Vec<(u64, String)> {
+    let at = bytes.windows(4).position(|name| name == b"chpl").unwrap() + 12;
+    let entries = bytes[at + 1..].chunks_exact(mp4::CHAPTER_BYTES).take(usize::from(bytes[at]));
+    let read = |entry: &[u8]| {
+        let time = u64::from_be_bytes(entry[..8].try_into().unwrap());
+        (time, String::from_utf8(entry[9..9 + usize::from(entry[8])].to_vec()).unwrap().trim_end().to_owned())
+    };
+    entries.map(read).collect()
+}
+
+/// Marks come before the pictures that they mark have been coded; each goes into the file that shows its moment.
+#[test]
+fn marks_are_chapters_of_the_file_that_holds_their_moment_as_soon_as_it_is_written() {
+    gst::init().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut segments = segments(folder.path(), 2_000_000_000, create());
+    let codec = codec(64);
+    for (number, at_ms) in [(1, 0), (2, 1_040), (3, 1_990), (4, 2_000), (5, 3_960), (6, 9_000)] {
+        segments.mark(number, at_ms * 1_000_000);
+    }
+    let file = |n: u32| std::fs::read(folder.path().join(format!("x-{n:04}.mp4"))).unwrap();
+    for n in 0..100 {
+        segments.take(unit(n, n * 40_000_000, n % 25 == 0, &codec)).unwrap();
+        if n == 20 {
+            assert_eq!(chapters(&file(1)), [(0, "mark 1".to_owned())], "while it is being written");
+        }
+    }
+    segments.finish().unwrap();
+    let of = |list: &[(u64, u32)]| list.iter().map(|(ms, number)| (ms * 10_000, format!("mark {number}"))).collect::<Vec<_>>();
+    assert_eq!(chapters(&file(1)), of(&[(0, 1), (1_040, 2), (1_990, 3)]));
+    assert_eq!(chapters(&file(2)), of(&[(0, 4), (1_960, 5)]));
+    assert_eq!(fragments(&file(1)).iter().map(|(_, samples)| samples.len()).sum::<usize>(), 50);
+}
+
+#[test]
+fn a_file_has_so_many_chapters_and_no_more() {
+    gst::init().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut segments = segments(folder.path(), 0, create());
+    (0..400).for_each(|n| segments.mark(n + 1, u64::from(n) * 1_000_000));
+    let codec = codec(64);
+    for n in 0..20 {
+        segments.take(unit(n, n * 40_000_000, n == 0, &codec)).unwrap();
+    }
+    segments.finish().unwrap();
+    let bytes = std::fs::read(folder.path().join("x.mp4")).unwrap();
+    assert_eq!((chapters(&bytes).len(), chapters(&bytes)[254].1.as_str()), (255, "mark 255"));
+    assert_eq!(fragments(&bytes).iter().map(|(_, samples)| samples.len()).sum::<usize>(), 20);
+}
+
 #[test]
 fn another_codec_begins_another_file() {
     gst::init().unwrap();

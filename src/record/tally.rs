@@ -167,8 +167,11 @@ impl Tally {
         }
     }
 
+    /// Pictures that were lost on the way. Those that came while the encoder was being opened are before the recording.
     pub fn lost(&self) -> u64 {
-        self.streams.iter().flat_map(|counts| &counts.left_out).map(|count| count.load(Ordering::Relaxed)).sum()
+        let lost = LeftOut::ALL.into_iter().filter(|why| *why != LeftOut::Opening);
+        let of = |why: LeftOut| self.streams.iter().map(move |counts| counts.left_out[why as usize].load(Ordering::Relaxed)).sum::<u64>();
+        lost.map(of).sum()
     }
 
     pub fn seconds(&self) -> f64 {

@@ -5,6 +5,7 @@ mod licences;
 mod readme;
 mod requirements;
 mod rooms;
+mod words;
 
 use std::path::{Path, PathBuf};
 

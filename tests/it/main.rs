@@ -12,6 +12,7 @@ mod run;
 mod sim_script;
 mod sources;
 mod support;
+mod theatre;
 mod window;
 mod worker;
 

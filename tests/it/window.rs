@@ -4,14 +4,14 @@ use crate::support::{SMALL_SIM, assert_balanced, keyhole};
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
 
-struct Server {
+pub struct Server {
     child: Child,
-    display: String,
+    pub display: String,
 }
 
 impl Server {
     /// None (and a line that says so) where there is no Xvfb.
-    fn start(test: &str) -> Option<Server> {
+    pub fn start(test: &str) -> Option<Server> {
         let spawned = Command::new("Xvfb")
             .args(["-displayfd", "1", "-screen", "0", "1280x800x24", "-nolisten", "tcp"])
             .stdout(Stdio::piped())

@@ -1,14 +1,17 @@
 //! Every state of the screen as a picture to look at: `cargo test --release --lib hud::gallery -- --ignored` leaves them
 //! in `target/screens/`. Also the states that the other tests of this room go through.
 
-use crate::base::hud::{Ai, AiTrouble, Drawn, Fault, Figures, Loss, Mode, PipCaption, PipMode, Signal, Source, SourceKind, Status};
+use crate::base::hud::{
+    Ai, AiTrouble, Control, Drawn, Fault, Figures, Loss, Mode, PipCaption, PipMode, Recording, Signal, Source, SourceKind, Status,
+};
 use crate::base::texts::Language;
-use crate::display::hud::Layout;
 use crate::display::hud::screen::Screen;
+use crate::display::hud::{Layout, Sheet, Sizes};
 use crate::display::pip::Pip;
 use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range, Transfer};
 use crate::overlay::Layer;
 use crate::overlay::host::{Target, compose_blank, compose_full};
+use crate::overlay::placement::Placement;
 use crate::overlay::testing::{Owned, write_png};
 use std::path::Path;
 
@@ -64,22 +67,31 @@ pub(super) fn states() -> Vec<(&'static str, Status)> {
         (
             "clinical",
             state(&|s| {
-                (s.mode, s.is_recording, s.source.kind) = (Mode::Clinical, true, SourceKind::Simulated);
+                (s.mode, s.recording, s.source.kind) = (Mode::Clinical, Recording::Running { seconds: 65 }, SourceKind::Simulated);
                 s.case = Some("2026-11-21/OR3/0007".into());
             }),
         ),
         (
             "everything",
             state(&|s| {
-                (s.mode, s.is_recording, s.source.kind, s.is_armed, s.drawn) =
-                    (Mode::Clinical, true, SourceKind::Playback, true, Drawn::Off);
+                (s.mode, s.recording, s.is_armed, s.drawn) = (Mode::Clinical, Recording::Running { seconds: 35_999 }, true, Drawn::Off);
                 s.source = Source { kind: SourceKind::Simulated, width: 3840, height: 2160, hz: 59.94 };
                 s.case = Some("2026-11-21/OR3/0007".into());
-                (s.ai, s.faults) = (Ai::Degraded(AiTrouble::Nonsense), vec![Fault::RecordingLost]);
+                s.ai = Ai::Degraded(AiTrouble::Nonsense);
+                s.faults = vec![Fault::ControlGone(Control::Serial), Fault::ControlGone(Control::Footswitch), Fault::RecordingLost];
                 s.pip = Some(PipCaption { mode: PipMode::Clean, age_s: 0 });
             }),
         ),
     ];
+    let recordings = [
+        ("recording", Recording::Running { seconds: 754 }, vec![]),
+        ("recording-ended", Recording::Ended { seconds: 4_354 }, vec![]),
+        ("recording-failed", Recording::Failed, vec![Fault::RecordingFull]),
+        ("controls-gone", Recording::Off, vec![Fault::ControlGone(Control::Footswitch), Fault::ControlGone(Control::Serial)]),
+    ];
+    for (name, recording, faults) in recordings {
+        states.push((name, state(&|s| (s.recording, s.faults) = (recording, faults.clone()))));
+    }
     let troubles = [
         ("ai-ended", AiTrouble::Ended),
         ("ai-stopped", AiTrouble::Stopped),
@@ -93,11 +105,16 @@ pub(super) fn states() -> Vec<(&'static str, Status)> {
     states
 }
 
-/// A status painted as the thread would paint it.
+/// A status painted as the thread would paint it: on a picture, and where there is a screen, beside it.
+pub(super) fn painted_on(status: &Status, language: Language, picture: (usize, usize), screen: Option<(usize, usize)>) -> (Sheet, bool) {
+    let mut sheet = Sheet::new(Sizes { picture, screen });
+    let has_room = Screen::new().paint(&Status { language, ..status.clone() }, &mut sheet);
+    (sheet, has_room)
+}
+
 pub(super) fn painted(status: &Status, language: Language, width: usize, height: usize) -> (Layer, bool) {
-    let mut layer = Layer::new(width, height);
-    let has_room = Screen::new().paint(&Status { language, ..status.clone() }, &mut layer);
-    (layer, has_room)
+    let (sheet, has_room) = painted_on(status, language, (width, height), None);
+    (sheet.over, has_room)
 }
 
 const RGB: Colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Full, transfer: Transfer::Sdr };
@@ -137,9 +154,8 @@ fn pictures(width: usize, height: usize) -> Vec<(&'static str, Owned)> {
 }
 
 /// Status, picture in picture and picture put together as on the screen: BGRX.
-fn screen(status: &Status, language: Language, picture: &Owned) -> Vec<u8> {
+fn composed(status: &Status, mut layer: Layer, picture: &Owned) -> Vec<u8> {
     let (width, height) = (picture.layout.width, picture.layout.height);
-    let (mut layer, _) = painted(status, language, width, height);
     if let Some(caption) = status.pip {
         let rect = Layout::of(width, height).pip.picture;
         let mut pip = Pip::default();
@@ -160,6 +176,36 @@ fn screen(status: &Status, language: Language, picture: &Owned) -> Vec<u8> {
     data
 }
 
+fn screen(status: &Status, language: Language, picture: &Owned) -> Vec<u8> {
+    let (layer, _) = painted(status, language, picture.layout.width, picture.layout.height);
+    composed(status, layer, picture)
+}
+
+/// The same on a screen of another size, as a window shows it.
+fn on_screen(status: &Status, language: Language, picture: &Owned, (width, height): (usize, usize)) -> Vec<u8> {
+    let size = (picture.layout.width, picture.layout.height);
+    let (sheet, _) = painted_on(status, language, size, Some((width, height)));
+    let mut data = if sheet.bars.is_some() { sheet.beside.data } else { vec![0; 4 * width * height] };
+    let inner = composed(status, sheet.over, picture);
+    let placement = Placement::fit(size, (width, height));
+    let rect = placement.rect;
+    for (x, y) in (rect.y0..rect.y1).flat_map(|y| (rect.x0..rect.x1).map(move |x| (x, y))) {
+        let from = 4 * (placement.source_y(y) * size.0 + placement.source_x(x));
+        data[4 * (y * width + x)..][..4].copy_from_slice(&inner[from..from + 4]);
+    }
+    data
+}
+
+/// Pictures on screens of another shape, all of which have room for text beside the picture.
+pub(super) const SHAPES: [[(usize, usize); 2]; 6] = [
+    [(1280, 720), (1280, 800)],
+    [(1920, 1080), (2560, 1080)],
+    [(1440, 1080), (1920, 1080)],
+    [(1920, 1080), (1600, 1200)],
+    [(720, 576), (1280, 720)],
+    [(1280, 720), (1024, 768)],
+];
+
 #[test]
 #[ignore = "leaves pictures to look at"]
 fn every_state_can_be_looked_at() {
@@ -178,7 +224,20 @@ fn every_state_can_be_looked_at() {
             write_png(&folder.join(format!("on-{ground}-{name}.png")), &data, width, height);
         }
     }
-    for (width, height) in [(640, 360), (720, 576), (1920, 1080)] {
+    for [size, (width, height)] in SHAPES {
+        let picture = &self::pictures(size.0, size.1)[0].1;
+        for (name, status) in states()
+            .into_iter()
+            .filter(|(name, _)| matches!(*name, "everything" | "running" | "ai-unknown" | "recording-failed" | "signal-lost"))
+        {
+            for language in Language::ALL {
+                let data = on_screen(&status, language, picture, (width, height));
+                let name = format!("beside-{}x{}-on-{width}x{height}-{language:?}-{name}.png", size.0, size.1).to_lowercase();
+                write_png(&folder.join(name), &data, width, height);
+            }
+        }
+    }
+    for (width, height) in [(640, 360), (720, 576), (1920, 1080), (3840, 2160)] {
         let picture = &self::pictures(width, height)[0].1;
         let (_, everything) = states().into_iter().find(|(name, _)| *name == "everything").unwrap();
         write_png(&folder.join(format!("at-{width}x{height}.png")), &screen(&everything, Language::De, picture), width, height);

@@ -3,6 +3,22 @@
 
 use crate::overlay::Rect;
 
+/// Font size for a screen of 1 row, and its share of lines in a tenth of the picture: three.
+pub(super) const TEXT_PART: f32 = 0.026;
+/// Above and below text on its plate, px.
+pub(super) fn margin_px(unit: f32) -> f32 {
+    (0.003 * unit).round().max(1.0)
+}
+
+/// Left and right of it, in parts of its size.
+pub(super) const PAD_PART: f32 = 0.45;
+/// On a screen with fewer rows text would not be legible, and is left out.
+pub(super) const FEWEST_ROWS: f32 = 60.0;
+
+pub(super) fn percent(of: usize, part: usize) -> usize {
+    of * part / 100
+}
+
 /// What the status display is made of. Rectangles do not overlap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
@@ -33,7 +49,6 @@ impl Layout {
     /// For a picture of so many pixels.
     pub fn of(width: usize, height: usize) -> Self {
         let band = height / 10;
-        let percent = |of: usize, part: usize| of * part / 100;
         let (top, bottom) = ((0, band), (height - band, height));
         let rect = |x0: usize, x1: usize, (y0, y1): (usize, usize)| Rect { x0: percent(width, x0), y0, x1: percent(width, x1), y1 };
         // Not wider than a quarter of the picture, and of its shape; even, as chroma is.

@@ -10,6 +10,7 @@
 //! ```
 //! What is to be said is decided in `pipeline`; which words say it stands in `base::texts`.
 
+mod bars;
 #[cfg(test)]
 mod gallery;
 mod layout;
@@ -19,13 +20,14 @@ mod sign;
 #[cfg(test)]
 mod tests;
 
+pub use bars::Bars;
 pub use layout::{Layout, PipLayout};
 
 use crate::base::hud::{PipMode, Status};
 use crate::base::slot::{Slot, Wake};
 use crate::base::texts::Language;
-use crate::display::DisplayError;
 use crate::display::pip::Pip;
+use crate::display::{Beside, DisplayError};
 use crate::overlay::{Layer, Rect};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,29 +38,54 @@ pub const LATE_NS: u64 = 1_000_000_000;
 /// The thread looks around so often for its end.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// The sizes that it is painted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sizes {
+    picture: (usize, usize),
+    /// Of the screen, where it can be painted beside the picture.
+    screen: Option<(usize, usize)>,
+}
+
+/// What is painted for a status: over the picture, and beside it.
+struct Sheet {
+    sizes: Sizes,
+    over: Layer,
+    /// Of the screen's size, where the picture leaves bars; else of none.
+    beside: Layer,
+    bars: Option<Bars>,
+}
+
+impl Sheet {
+    fn new(sizes: Sizes) -> Self {
+        let bars = sizes.screen.and_then(|screen| Bars::of(sizes.picture, screen));
+        let (width, height) = bars.map_or((0, 0), |bars| bars.screen);
+        Sheet { sizes, over: Layer::new(sizes.picture.0, sizes.picture.1), beside: Layer::new(width, height), bars }
+    }
+}
+
 /// What the thread is asked to paint.
 struct Order {
     serial: u64,
-    size: (usize, usize),
+    sizes: Sizes,
     status: Status,
 }
 
 /// What it has painted.
 struct Bitmap {
     serial: u64,
-    layer: Layer,
+    sheet: Sheet,
     pip: Option<PipMode>,
 }
 
-/// Paints a status on a layer; replaced in tests by one that hangs.
-type Paint = Box<dyn FnMut(&Status, &mut Layer) + Send>;
+/// Paints a status on a sheet; replaced in tests by one that hangs.
+type Paint = Box<dyn FnMut(&Status, &mut Sheet) + Send>;
 
 struct Channels {
     orders: Slot<Order>,
     bitmaps: Slot<Bitmap>,
     /// Layers with nothing but NO SIGNAL, one for each new size.
     blanks: Slot<Layer>,
-    used: Slot<Layer>,
+    used: Slot<Sheet>,
     wake: Arc<Wake>,
     is_over: AtomicBool,
 }
@@ -66,9 +93,9 @@ struct Channels {
 /// The status display as the display thread holds it.
 pub struct Hud {
     channels: Arc<Channels>,
-    size: (usize, usize),
+    sizes: Sizes,
     layout: Layout,
-    asked_size: (usize, usize),
+    asked: Sizes,
     serial: u64,
     /// When the oldest thing was said that is not painted yet.
     waiting_since_ns: Option<u64>,
@@ -86,9 +113,9 @@ impl Hud {
             size,
             language,
             answer,
-            Box::new(move |status, layer| {
+            Box::new(move |status, sheet| {
                 // What has no room is cut with an ellipsis; tests hold that nothing of ours has to be.
-                let _has_room = screen.paint(status, layer);
+                let _has_room = screen.paint(status, sheet);
             }),
         )
     }
@@ -105,18 +132,19 @@ impl Hud {
             is_over: AtomicBool::new(false),
         });
         // NO SIGNAL is there before the first picture, whatever becomes of the thread.
+        let sizes = Sizes { picture: size, screen: None };
         let blank = no_signal(size, language, &mut paint);
         let thread = channels.clone();
         std::thread::Builder::new()
             .name("hud".into())
             .spawn(move || thread.serve(size, language, paint))
             .map_err(|source| DisplayError::Thread { name: "hud", source })?;
-        let front = Bitmap { serial: 0, layer: Layer::new(size.0, size.1), pip: None };
+        let front = Bitmap { serial: 0, sheet: Sheet::new(sizes), pip: None };
         Ok(Hud {
             channels,
-            size,
+            sizes,
             layout: Layout::of(size.0, size.1),
-            asked_size: size,
+            asked: sizes,
             serial: 0,
             waiting_since_ns: None,
             front,
@@ -127,7 +155,7 @@ impl Hud {
 
     /// Of the pictures that it is painted for.
     pub fn size(&self) -> (usize, usize) {
-        self.size
+        self.sizes.picture
     }
 
     pub fn layout(&self) -> &Layout {
@@ -136,23 +164,28 @@ impl Hud {
 
     /// The pictures have another size from now on: what was painted does not fit them.
     pub fn resize(&mut self, size: (usize, usize)) {
-        if self.size != size {
-            (self.size, self.layout) = (size, Layout::of(size.0, size.1));
+        if self.sizes.picture != size {
+            (self.sizes.picture, self.layout) = (size, Layout::of(size.0, size.1));
         }
     }
 
-    /// What was asked for last was for pictures of another size.
+    /// The picture stands on a screen of this size, which can be painted on beside it. None: it cannot.
+    pub fn set_screen(&mut self, screen: Option<(usize, usize)>) {
+        self.sizes.screen = screen;
+    }
+
+    /// What was asked for last was for a picture or a screen of another size.
     pub fn is_of_another_size(&self) -> bool {
-        self.asked_size != self.size
+        self.asked != self.sizes
     }
 
     /// Asks for `status` to be painted.
     pub fn say(&mut self, now_ns: u64, status: Status) {
         self.serial += 1;
-        self.asked_size = self.size;
+        self.asked = self.sizes;
         self.waiting_since_ns.get_or_insert(now_ns);
         // What it replaces was never painted, and nobody misses it.
-        drop(self.channels.orders.push(Order { serial: self.serial, size: self.size, status }));
+        drop(self.channels.orders.push(Order { serial: self.serial, sizes: self.sizes, status }));
     }
 
     /// Takes what was painted since; returns whether anything was.
@@ -164,7 +197,7 @@ impl Hud {
         self.waiting_since_ns = (bitmap.serial < self.serial).then_some(now_ns);
         self.unstamp();
         let old = std::mem::replace(&mut self.front, bitmap);
-        drop(self.channels.used.push(old.layer));
+        drop(self.channels.used.push(old.sheet));
         true
     }
 
@@ -173,15 +206,26 @@ impl Hud {
         self.waiting_since_ns.is_some_and(|since_ns| now_ns.saturating_sub(since_ns) > LATE_NS)
     }
 
+    fn fits(&self) -> bool {
+        self.front.sheet.sizes.picture == self.sizes.picture
+    }
+
     /// What to lay over the picture now.
     pub fn layer(&self, now_ns: u64) -> Option<&Layer> {
-        let fits = (self.front.layer.width, self.front.layer.height) == self.size;
-        (fits && !self.is_late(now_ns) && !self.front.layer.is_empty()).then_some(&self.front.layer)
+        let layer = &self.front.sheet.over;
+        (self.fits() && !self.is_late(now_ns) && !layer.is_empty()).then_some(layer)
+    }
+
+    /// What to paint beside the picture now.
+    pub fn beside(&self, now_ns: u64) -> Option<Beside<'_>> {
+        let Sheet { sizes, beside, .. } = &self.front.sheet;
+        let is_there = *sizes == self.sizes && !self.is_late(now_ns) && !beside.is_empty();
+        is_there.then_some(Beside { layer: beside, serial: self.front.serial })
     }
 
     /// NO SIGNAL and nothing else; painted beforehand. None for the moments after a change of format.
     pub fn blank(&self) -> Option<&Layer> {
-        ((self.blank.width, self.blank.height) == self.size).then_some(&self.blank)
+        ((self.blank.width, self.blank.height) == self.sizes.picture).then_some(&self.blank)
     }
 
     /// What was painted last answers what was said last.
@@ -193,8 +237,7 @@ impl Hud {
     /// one, is shown without saying what it is. Returns whether it was put there.
     pub fn stamp(&mut self, pip: &Pip, now_ns: u64) -> bool {
         let rect = self.layout.pip.picture;
-        let fits = (self.front.layer.width, self.front.layer.height) == self.size;
-        if !fits
+        if !self.fits()
             || self.is_late(now_ns)
             || pip.mode().is_none()
             || pip.mode() != self.front.pip
@@ -204,10 +247,10 @@ impl Hud {
             return false;
         }
         for (y, row) in (rect.y0..rect.y1).zip(pip.rows()) {
-            self.front.layer.row_mut(y, rect.x0, rect.x1).copy_from_slice(row);
+            self.front.sheet.over.row_mut(y, rect.x0, rect.x1).copy_from_slice(row);
         }
         if self.stamped != rect {
-            self.front.layer.rects.push(rect);
+            self.front.sheet.over.rects.push(rect);
             self.stamped = rect;
         }
         true
@@ -219,9 +262,9 @@ impl Hud {
             return;
         }
         for y in rect.y0..rect.y1 {
-            self.front.layer.row_mut(y, rect.x0, rect.x1).fill(0);
+            self.front.sheet.over.row_mut(y, rect.x0, rect.x1).fill(0);
         }
-        self.front.layer.rects.retain(|other| *other != rect);
+        self.front.sheet.over.rects.retain(|other| *other != rect);
     }
 }
 
@@ -236,28 +279,41 @@ impl Drop for Hud {
 impl Channels {
     /// The thread's life.
     fn serve(&self, mut size: (usize, usize), mut language: Language, mut paint: Paint) {
-        let mut spare: Option<Layer> = None;
+        let mut spare: Option<Sheet> = None;
         while !self.is_over.load(Ordering::Acquire) {
             let Some(order) = self.orders.pop() else {
                 self.wake.wait(IDLE);
                 continue;
             };
-            if (order.size, order.status.language) != (size, language) {
-                (size, language) = (order.size, order.status.language);
+            if (order.sizes.picture, order.status.language) != (size, language) {
+                (size, language) = (order.sizes.picture, order.status.language);
                 drop(self.blanks.push(no_signal(size, language, &mut paint)));
             }
-            let fitting = |layer: &Layer| (layer.width, layer.height) == size;
-            let mut layer = spare.take().or_else(|| self.used.pop()).filter(fitting).unwrap_or_else(|| Layer::new(size.0, size.1));
-            paint(&order.status, &mut layer);
+            let fitting = |sheet: &Sheet| sheet.sizes == order.sizes;
+            let mut sheet = spare.take().or_else(|| self.used.pop()).filter(fitting).unwrap_or_else(|| Sheet::new(order.sizes));
+            paint(&order.status, &mut sheet);
             let pip = order.status.pip.map(|caption| caption.mode).filter(|_| order.status.has_picture());
             // What nobody has looked at is painted over next.
-            spare = self.bitmaps.push(Bitmap { serial: order.serial, layer, pip }).map(|replaced| replaced.layer);
+            spare = self.bitmaps.push(Bitmap { serial: order.serial, sheet, pip }).map(|replaced| replaced.sheet);
         }
     }
 }
 
-fn no_signal(size: (usize, usize), language: Language, paint: &mut Paint) -> Layer {
-    let mut layer = Layer::new(size.0, size.1);
-    paint(&Status { language, ..Status::default() }, &mut layer);
-    layer
+fn no_signal(picture: (usize, usize), language: Language, paint: &mut Paint) -> Layer {
+    let mut sheet = Sheet::new(Sizes { picture, screen: None });
+    paint(&Status { language, ..Status::default() }, &mut sheet);
+    sheet.over
+}
+
+/// A status display that never answers: for tests of those who must not mind.
+#[cfg(test)]
+pub(crate) fn hung(size: (usize, usize), answer: Arc<Wake>) -> Hud {
+    let mut is_first = true;
+    let paint: Paint = Box::new(move |_, _| {
+        // The first is NO SIGNAL, painted before the thread begins.
+        while !std::mem::take(&mut is_first) {
+            std::thread::park();
+        }
+    });
+    Hud::start_with(size, Language::En, answer, paint).expect("a thread")
 }

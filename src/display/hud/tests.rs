@@ -1,4 +1,4 @@
-use super::gallery::{painted, states};
+use super::gallery::{SHAPES, painted, painted_on, states};
 use super::*;
 use crate::base::hud::{Banner, PipCaption, Signal};
 use crate::base::texts::Text;
@@ -7,7 +7,7 @@ use crate::overlay::blend::{over, premultiplied};
 use crate::overlay::testing::{COLORIMETRIES, FORMATS, Owned, report_ms, write_png};
 use std::sync::mpsc;
 
-const SIZES: [(usize, usize); 4] = [(640, 360), (1280, 720), (1920, 1080), (3840, 2160)];
+const SIZES: [(usize, usize); 6] = [(640, 360), (1280, 720), (1920, 1080), (3840, 2160), (960, 720), (720, 576)];
 
 fn check(layer: &Layer, allowed: &[Rect]) {
     let covered: usize = layer.rects.iter().map(Rect::area).sum();
@@ -26,10 +26,11 @@ fn every_state_fits_its_rectangles_in_every_language_and_size() {
         let layout = Layout::of(width, height);
         for language in Language::ALL {
             let mut screen = screen::Screen::new();
-            let mut layer = Layer::new(width, height);
+            let mut sheet = Sheet::new(Sizes { picture: (width, height), screen: None });
             for (name, mut status) in states() {
                 status.language = language;
-                let has_room = screen.paint(&status, &mut layer);
+                let has_room = screen.paint(&status, &mut sheet);
+                let layer = &sheet.over;
                 assert!(has_room, "{name} is cut at {width}×{height} in {language:?}");
                 let mut allowed = layout.declared(status.pip.is_some()).to_vec();
                 if !status.has_picture() {
@@ -37,12 +38,80 @@ fn every_state_fits_its_rectangles_in_every_language_and_size() {
                 }
                 // Every pixel of the two small sizes; the others differ in scale alone.
                 if width < 1900 {
-                    check(&layer, &allowed);
+                    check(layer, &allowed);
                 }
                 assert_eq!(layer.is_empty(), name == "hud-off", "{name}");
             }
         }
     }
+}
+
+/// Nothing but what is wrong with the picture, and a picture in picture's words, stands over a picture that leaves bars.
+#[test]
+fn every_state_stands_beside_a_picture_that_leaves_bars() {
+    for [picture, screen] in SHAPES {
+        for language in Language::ALL {
+            for (name, status) in states() {
+                let (sheet, has_room) = painted_on(&status, language, picture, Some(screen));
+                assert!(has_room, "{name} is cut beside {picture:?} on {screen:?} in {language:?}");
+                let bars = sheet.bars.unwrap();
+                assert!(sheet.beside.rects.iter().all(|rect| rect.intersection(&bars.picture).is_empty()));
+                assert_eq!(sheet.beside.is_empty(), !status.is_on, "{name}");
+                check(&sheet.beside, &bars.panels());
+                let layout = Layout::of(picture.0, picture.1);
+                let mut allowed = vec![layout.pip.caption];
+                match status.banner() {
+                    Some(Banner::NoSignal) => allowed.push(layout.no_signal),
+                    Some(Banner::FrozenPicture | Banner::BlackPicture) => allowed.push(layout.banner),
+                    _ => {}
+                }
+                check(&sheet.over, &allowed);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_screen_of_the_pictures_shape_has_the_panels_over_its_rim_and_a_hung_display_leaves_black_bars() {
+    let (mut hud, go, answer) = held((640, 360));
+    hud.set_screen(Some((640, 360)));
+    assert!(hud.is_of_another_size());
+    hud.say(0, live());
+    go.send(()).unwrap();
+    await_answer(&mut hud, &answer, 0);
+    assert!(!hud.is_of_another_size() && hud.beside(0).is_none());
+
+    let answer = Arc::new(Wake::default());
+    let mut hud = Hud::start((640, 360), Language::En, answer.clone()).unwrap();
+    let running = states().remove(0).1;
+    hud.set_screen(Some((640, 480)));
+    hud.say(0, running.clone());
+    await_answer(&mut hud, &answer, 0);
+    let first = hud.beside(0).unwrap();
+    assert_eq!((first.layer.width, first.layer.height, first.serial), (640, 480, 1));
+    hud.say(5, running.clone());
+    assert!(hud.beside(LATE_NS + 6).is_none(), "what it shows may be wrong by now");
+    await_answer(&mut hud, &answer, LATE_NS + 6);
+    assert_eq!(hud.beside(LATE_NS + 6).unwrap().serial, 2);
+    hud.set_screen(Some((700, 480)));
+    assert!(hud.beside(LATE_NS + 6).is_none(), "of a window of another size");
+    hud.set_screen(None);
+    hud.say(LATE_NS + 7, running);
+    await_answer(&mut hud, &answer, LATE_NS + 7);
+    assert!(hud.beside(LATE_NS + 7).is_none() && hud.layer(LATE_NS + 7).unwrap().rects.len() > 3);
+}
+
+#[test]
+fn alarms_that_have_no_room_are_counted() {
+    let (_, everything) = states().into_iter().find(|(name, _)| *name == "everything").unwrap();
+    assert!(everything.alarms().len() > 3);
+    let fewer = Status { faults: everything.faults[..1].to_vec(), ..everything.clone() };
+    let wide = |status: &Status| {
+        let (layer, _) = painted(status, Language::En, 1280, 720);
+        layer.rects.iter().filter(|rect| rect.x0 == 0 && rect.y1 == 720).map(Rect::area).sum::<usize>()
+    };
+    let (all, two) = (painted(&everything, Language::En, 1280, 720).0, painted(&fewer, Language::En, 1280, 720).0);
+    assert!(all.data != two.data && wide(&everything) >= wide(&fewer), "the number of the others is said");
 }
 
 #[test]
@@ -66,7 +135,8 @@ fn every_text_has_its_glyphs() {
         for &text in Text::ALL {
             for language in Language::ALL {
                 let words = text.of(language);
-                if !context.fonts_mut(|fonts| fonts.has_glyphs(&font, words)) {
+                let has_glyphs = |line: &str| context.fonts_mut(|fonts| fonts.has_glyphs(&font, line));
+                if !words.lines().all(has_glyphs) {
                     missing.push(words);
                 }
             }
@@ -153,7 +223,7 @@ fn contrast(a: [u8; 3], b: [u8; 3]) -> f64 {
 
 #[test]
 fn text_stands_out_from_its_plate_on_any_picture() {
-    let inks = [screen::TEXT_RGB, screen::ALARM_RGB].into_iter().chain(Banner::ALL.map(sign::ink));
+    let inks = [screen::TEXT_RGB, screen::ALARM_RGB, screen::REC_RGB].into_iter().chain(Banner::ALL.map(sign::ink));
     let plate = premultiplied(screen::GROUND_RGB, screen::GROUND_ALPHA);
     let mut worst = f64::MAX;
     for ink in inks {
@@ -173,7 +243,7 @@ fn the_screen_says_no_percentage() {
     for (name, mut status) in states() {
         for language in Language::ALL {
             status.language = language;
-            let lines = [status.source_line(), status.ai_line(), status.figures_line()];
+            let lines = [status.source_line(), status.ai_line(), status.figures().concat(), status.recording_line().unwrap_or_default()];
             assert!(lines.iter().all(|line| !line.contains('%')), "{name}: {lines:?}");
         }
     }
@@ -184,7 +254,8 @@ fn held(size: (usize, usize)) -> (Hud, mpsc::Sender<()>, Arc<Wake>) {
     let (go, told) = mpsc::channel();
     let answer = Arc::new(Wake::default());
     let mut is_first = true;
-    let paint: Paint = Box::new(move |status, layer| {
+    let paint: Paint = Box::new(move |status, sheet| {
+        let layer = &mut sheet.over;
         // The first is NO SIGNAL, painted before the thread begins.
         if !std::mem::take(&mut is_first) {
             let _ = told.recv();
@@ -293,8 +364,8 @@ fn time_of_a_status() {
     let (_, status) = states().into_iter().find(|(name, _)| *name == "everything").unwrap();
     for (width, height) in SIZES {
         let mut screen = screen::Screen::new();
-        let mut layer = Layer::new(width, height);
-        report_ms(&format!("status display {width}×{height}"), || assert!(screen.paint(&status, &mut layer)));
+        let mut sheet = Sheet::new(Sizes { picture: (width, height), screen: None });
+        report_ms(&format!("status display {width}×{height}"), || assert!(screen.paint(&status, &mut sheet)));
     }
     let mut hud = Hud::start((1920, 1080), Language::De, Arc::default()).unwrap();
     report_ms("what saying it costs the display thread", || hud.say(0, status.clone()));

@@ -1,6 +1,7 @@
 //! A footswitch as a kernel input device (`/dev/input/event…`): taken for ourselves, so that what it types goes nowhere
 //! else. Any of its keys is the switch.
 
+use crate::base::hud::Control;
 use crate::pipeline::controls::Input;
 use crate::pipeline::inputs::{EVDEV_SWITCH, Hand, LOOK_MS, Presence, REOPEN_MS, pause};
 use evdev::raw_stream::RawDevice;
@@ -71,12 +72,11 @@ impl Reader {
     }
 
     pub fn run(self) {
-        let name = self.path.display().to_string();
-        let mut presence = Presence::default();
+        let mut presence = Presence::new(Control::Footswitch, &self.path, &self.hand);
         while !self.stop.load(Ordering::Acquire) {
             let gone = match self.open() {
                 Ok(opened) => {
-                    presence.is(true, "footswitch", &name, &"");
+                    presence.is(true, &"");
                     let ended = self.read(&opened);
                     // What it held down is let go.
                     self.hand.put(Input::Gone(EVDEV_SWITCH));
@@ -87,7 +87,7 @@ impl Reader {
             if self.stop.load(Ordering::Acquire) {
                 return;
             }
-            presence.is(false, "footswitch", &name, &gone);
+            presence.is(false, &gone);
             pause(REOPEN_MS, &self.stop);
         }
     }
@@ -206,6 +206,9 @@ mod tests {
             drop(pipe);
             assert_eq!(next(&inbox, &wake), Input::Gone(EVDEV_SWITCH));
         }
+        // Missing at first perhaps, gone three times, and back in between; the last loss is told before the reader ends.
+        let told: Vec<bool> = std::iter::from_fn(|| inbox.take_note()).map(|note| note.is_there).collect();
+        assert!(told.windows(2).all(|pair| pair[0] != pair[1]) && told.iter().filter(|is_there| **is_there).count() >= 2, "{told:?}");
         stop.store(true, Ordering::Release);
         thread.join().unwrap();
     }

@@ -10,9 +10,12 @@ mod tty;
 pub use settings::Settings;
 
 use crate::base::clock::Clock;
+use crate::base::hud::Control;
 use crate::base::slot::Wake;
 use crate::pipeline::controls::{Input, Switch};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
+use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -23,10 +26,37 @@ const EVDEV_SWITCH: Switch = Switch(1);
 /// The first of a serial port's lines.
 const LINE_SWITCHES: u8 = 2;
 
+/// A control has gone, or is back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceNote {
+    pub control: Control,
+    /// As it is configured.
+    pub name: Arc<str>,
+    pub is_there: bool,
+    /// Why it is not there.
+    pub reason: String,
+}
+
+impl fmt::Display for DeviceNote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.control {
+            Control::Footswitch => "footswitch",
+            Control::Serial => "serial port",
+        };
+        let DeviceNote { name, reason, .. } = self;
+        if self.is_there {
+            write!(f, "the {kind} {name} is there")
+        } else {
+            write!(f, "the {kind} {name} is not there ({reason}): plug it in, or correct [controls]")
+        }
+    }
+}
+
 /// Inputs on their way to whoever obeys them.
 #[derive(Debug)]
 pub struct Inbox {
     inputs: Receiver<Input>,
+    notes: Receiver<DeviceNote>,
     has_lost: Arc<AtomicBool>,
 }
 
@@ -34,6 +64,7 @@ pub struct Inbox {
 #[derive(Clone)]
 pub struct Hand {
     inputs: Sender<Input>,
+    notes: Sender<DeviceNote>,
     has_lost: Arc<AtomicBool>,
     wake: Arc<Wake>,
 }
@@ -41,8 +72,10 @@ pub struct Hand {
 /// An inbox, and a hand that puts into it. `wake` is rung for each input.
 pub fn inbox(wake: Arc<Wake>) -> (Hand, Inbox) {
     let (sender, receiver) = crossbeam_channel::bounded(64);
+    // Two devices that are looked for twice a second: no more than a few wait here.
+    let (teller, notes) = crossbeam_channel::unbounded();
     let has_lost = Arc::new(AtomicBool::new(false));
-    (Hand { inputs: sender, has_lost: has_lost.clone(), wake }, Inbox { inputs: receiver, has_lost })
+    (Hand { inputs: sender, notes: teller, has_lost: has_lost.clone(), wake }, Inbox { inputs: receiver, notes, has_lost })
 }
 
 impl Hand {
@@ -53,9 +86,20 @@ impl Hand {
         }
         self.wake.ring();
     }
+
+    fn tell(&self, note: DeviceNote) {
+        // Fails only where the run has ended.
+        let _ = self.notes.send(note);
+        self.wake.ring();
+    }
 }
 
 impl Inbox {
+    /// The next control that has gone or come.
+    pub fn take_note(&self) -> Option<DeviceNote> {
+        self.notes.try_recv().ok()
+    }
+
     /// The next input; `Input::Lost` once after inputs were lost.
     pub fn take(&self) -> Option<Input> {
         self.inputs.try_recv().ok().or_else(|| self.has_lost.swap(false, Ordering::AcqRel).then_some(Input::Lost))
@@ -92,21 +136,26 @@ impl Drop for Devices {
     }
 }
 
-/// Tells people, once each time, that a device has come or gone.
-#[derive(Debug, Default)]
+/// Tells people and the run, once each time, that a device has gone or come back.
 struct Presence {
+    control: Control,
+    name: Arc<str>,
+    hand: Hand,
     is_there: Option<bool>,
 }
 
 impl Presence {
-    fn is(&mut self, is_there: bool, kind: &str, name: &str, reason: &dyn std::fmt::Display) {
+    fn new(control: Control, path: &Path, hand: &Hand) -> Self {
+        Presence { control, name: path.display().to_string().into(), hand: hand.clone(), is_there: None }
+    }
+
+    fn is(&mut self, is_there: bool, reason: &dyn fmt::Display) {
         let was = self.is_there.replace(is_there);
-        match (was, is_there) {
-            (None | Some(true), false) => {
-                eprintln!("keyhole: the {kind} {name} is not there ({reason}): plug it in, or correct [controls]")
-            }
-            (Some(false), true) => eprintln!("keyhole: the {kind} {name} is there"),
-            _ => {}
+        // That it is there from the start is nothing to tell.
+        if was != Some(is_there) && !(was.is_none() && is_there) {
+            let note = DeviceNote { control: self.control, name: self.name.clone(), is_there, reason: reason.to_string() };
+            eprintln!("keyhole: {note}");
+            self.hand.tell(note);
         }
     }
 }
@@ -129,6 +178,20 @@ fn pause(ms: i64, stop: &AtomicBool) {
 mod tests {
     use super::*;
     use crate::pipeline::controls::Action;
+
+    #[test]
+    fn a_device_that_goes_and_comes_is_told_once_each_time() {
+        let (hand, inbox) = inbox(Arc::new(Wake::default()));
+        let mut presence = Presence::new(Control::Serial, Path::new("/dev/ttyHEAD"), &hand);
+        for is_there in [true, true, false, false, true, false] {
+            presence.is(is_there, &"unplugged");
+        }
+        let told: Vec<_> = std::iter::from_fn(|| inbox.take_note()).map(|note| (note.control, note.is_there)).collect();
+        assert_eq!(told, [false, true, false].map(|is_there| (Control::Serial, is_there)));
+        Presence::new(Control::Serial, Path::new("/dev/ttyHEAD"), &hand).is(false, &"no such file");
+        let missing = inbox.take_note().unwrap();
+        assert!(missing.to_string().contains("/dev/ttyHEAD is not there (no such file)"), "{missing}");
+    }
 
     #[test]
     fn inputs_that_do_not_fit_are_one_lost_input() {

@@ -2,6 +2,7 @@
 //! head. A contact that bounces is one press: closing counts at once, opening only when it lasts.
 
 use crate::base::clock::Clock;
+use crate::base::hud::Control;
 use crate::pipeline::controls::{Action, Input, Switch};
 use crate::pipeline::inputs::settings::{Contact, Line, Settings};
 use crate::pipeline::inputs::tty::{self, LineBits, ModemLines, PortLines};
@@ -72,12 +73,11 @@ impl Reader {
     }
 
     pub fn run(mut self) {
-        let name = self.path.display().to_string();
-        let mut presence = Presence::default();
+        let mut presence = Presence::new(Control::Serial, &self.path, &self.hand);
         while !self.stop.load(Ordering::Acquire) {
             let gone = match tty::open(&self.path, self.baud) {
                 Ok(port) => {
-                    presence.is(true, "serial port", &name, &"");
+                    presence.is(true, &"");
                     let ended = self.read(&port);
                     for line in self.contacts.keys() {
                         self.hand.put(Input::Gone(Switch(LINE_SWITCHES + *line as u8)));
@@ -89,7 +89,7 @@ impl Reader {
             if self.stop.load(Ordering::Acquire) {
                 return;
             }
-            presence.is(false, "serial port", &name, &gone);
+            presence.is(false, &gone);
             pause(REOPEN_MS, &self.stop);
         }
     }
