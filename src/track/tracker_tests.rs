@@ -121,7 +121,7 @@ fn one_that_leaves_in_pieces_while_the_camera_goes_with_it_is_marked_too() {
         now += FRAME_NS;
         tracker.compensate([camera, 0.0], now, PICTURE);
         tracker.step(detections, now, PICTURE);
-        those_departed(&tracker)
+        those_departed(tracker)
     };
     for _ in 0..40 {
         step(&mut tracker, vec![shaft(true, 300.0, 300.0)], 0.0);
@@ -172,7 +172,7 @@ fn an_instrument_that_comes_back_where_it_left_is_known_again() {
     let mut now = 0;
     let mut step = |tracker: &mut Tracker, detections: Vec<Detection>| {
         now += FRAME_NS;
-        (ids(&tracker.step(detections, now, PICTURE)), those_departed(&tracker))
+        (ids(&tracker.step(detections, now, PICTURE)), those_departed(tracker))
     };
     for frame in 0..40 {
         step(&mut tracker, vec![shaft(true, 500.0 - 12.0 * frame as f32, 300.0)]);

@@ -220,12 +220,13 @@ proptest! {
             scripts[at].lock().unwrap().push_back(if is_loss { Step::Lost } else { Step::Picture(stamp_ns) });
             lost[at] = is_loss;
             let mut named = [None; 2];
-            for _ in 0..8 {
+            // Each pull says one thing; what was held back may be many.
+            for _ in 0..4 * (n + 3) {
                 match source.pull(Duration::from_millis(1)).unwrap() {
                     Pull::Event(SignalEvent::EyeLost { eye, .. }) => named[usize::from(eye == Eye::Right)] = Some(true),
                     Pull::Event(SignalEvent::EyeBack { eye, .. }) => named[usize::from(eye == Eye::Right)] = Some(false),
-                    Pull::Event(SignalEvent::Lost { .. }) => { prop_assert!(!said_lost); said_lost = true; }
-                    Pull::Event(SignalEvent::Back { .. }) => { prop_assert!(said_lost); said_lost = false; }
+                    Pull::Event(SignalEvent::Lost { .. }) => { prop_assert!(!said_lost); (said_lost, named) = (true, [Some(true); 2]); }
+                    Pull::Event(SignalEvent::Back { .. }) => { prop_assert!(said_lost); (said_lost, named) = (false, [Some(false); 2]); }
                     _ => {}
                 }
             }
