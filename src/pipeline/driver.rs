@@ -11,18 +11,18 @@ use crate::base::clock::Clock;
 use crate::base::ids::FrameId;
 use crate::base::shutdown::Shutdown;
 use crate::base::slot::{Slot, Wake};
-use crate::base::stats::Delays;
 use crate::capture::SignalEvent;
-use crate::display::{CleanFeed, DisplayError, FeedCounts, Output, OutputInfo, Picture};
+use crate::display::{CleanFeed, DisplayError, Output, OutputInfo, Picture};
 use crate::frame::Frame;
 use crate::overlay::{OverlayMode, Rect};
 use crate::pipeline::ai::{AiStatus, Analysis};
-use crate::pipeline::cadence::{Cadence, CadenceCounts};
+use crate::pipeline::cadence::Cadence;
 use crate::pipeline::capture::SignalNote;
 use crate::pipeline::controls::Errand;
 use crate::pipeline::frame_lock::FrameLock;
 use crate::pipeline::hud::{HudFeed, Now, PipRequest};
 use crate::pipeline::operator::Operator;
+use crate::pipeline::outcome::{CadenceOutcome, DisplayCounters, DisplayDelays, DisplayOutcome};
 use crate::pipeline::scheduling;
 use crate::pipeline::screen::{Hidden, Screen};
 use crate::pipeline::sinks::{Present, Sinks};
@@ -32,53 +32,6 @@ use crate::scene::{Scene, Trust};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-/// Counted by the display thread.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct DisplayCounters {
-    pub displayed: u64,
-    pub repeated: u64,
-    /// Frames that could not be shown because the output failed.
-    pub failed: u64,
-    pub scenes_stale_hidden: u64,
-    pub scenes_moved_hidden: u64,
-}
-
-#[derive(Default)]
-pub struct DisplayDelays {
-    pub video: Delays,
-    /// Capture stamp → page flip, where the display reports one.
-    pub presentation: Delays,
-    pub annotation: Delays,
-    pub overlay_age: Delays,
-    /// Capture stamp → taken from the slot.
-    pub handover: Delays,
-    /// Motion, choice of the scene, painting, HUD.
-    pub overlay: Delays,
-    pub compose: Delays,
-    pub present: Delays,
-}
-
-pub struct DisplayOutcome {
-    pub output: OutputInfo,
-    pub counters: DisplayCounters,
-    pub delays: DisplayDelays,
-    pub states: States,
-    pub first_present_ns: Option<u64>,
-    /// Where the output has a rate of its own.
-    pub cadence: Option<CadenceOutcome>,
-    pub feed: Option<FeedCounts>,
-    pub error: Option<DisplayError>,
-    pub sinks: Sinks,
-}
-
-/// How the source's rate fell on the output's.
-pub struct CadenceOutcome {
-    pub refresh_hz: f64,
-    pub counts: CadenceCounts,
-    /// Capture stamp → the refresh that showed it: a sawtooth where the rates differ.
-    pub wait: Delays,
-}
 
 /// Makes the output, on the display thread.
 pub type OpenOutput = Box<dyn FnOnce() -> Result<Box<dyn Output>, DisplayError> + Send>;
@@ -121,6 +74,8 @@ struct OnScreen {
 const IDLE_WAIT: Duration = Duration::from_millis(20);
 /// Painting takes this at first, until it has been measured.
 const PAINT_NS: u64 = 2_000_000;
+/// A present is not believed to take longer: a stall is no habit.
+const MOST_PRESENT_NS: u64 = 20_000_000;
 /// A run that is pulled waits so long for a frame's own scene.
 const PULLED_SCENE_WAIT_NS: u64 = 2_000_000_000;
 
@@ -143,6 +98,10 @@ struct Run {
     turn_began_ns: u64,
     /// What painting ahead took, slowly forgotten, ns.
     paint_ns: u64,
+    /// From the choice of an overlay to the end of its present, slowly forgotten, ns: it is as old then.
+    present_ns: u64,
+    /// When the overlay that is on its way was chosen, ns.
+    chosen_ns: u64,
     /// The frame after which the next one's overlay was painted ahead, and the scene in it.
     ahead: Option<(FrameId, FrameId)>,
 }
@@ -167,6 +126,8 @@ impl DisplayThread {
             cadence: None,
             turn_began_ns: now_ns,
             paint_ns: PAINT_NS,
+            present_ns: 0,
+            chosen_ns: now_ns,
             ahead: None,
         };
         let mut info = OutputInfo { display: "none", adapter: String::new(), compositor: "none" };
@@ -451,7 +412,8 @@ impl DisplayThread {
 
     fn choose(&mut self, run: &mut Run, frame: &Frame, now_ns: u64) -> Option<Arc<Scene>> {
         let held = self.screen.held().map(|scene| scene.frame);
-        match self.screen.choose(frame, now_ns, self.is_ai_up() && self.states.signal() == Signal::Live) {
+        run.chosen_ns = now_ns;
+        match self.screen.choose(frame, now_ns + run.present_ns, self.is_ai_up() && self.states.signal() == Signal::Live) {
             Ok(scene) => scene,
             Err(hidden) => {
                 if held.is_some() && run.stale_counted != held {
@@ -484,6 +446,8 @@ impl DisplayThread {
             None => output.show(picture, &[overlay])?,
         };
         let done_ns = shown.done_ns;
+        let took_ns = done_ns.saturating_sub(run.chosen_ns).min(MOST_PRESENT_NS);
+        run.present_ns = took_ns.max(run.present_ns - run.present_ns / 64);
         if let Some(cadence) = &mut run.cadence {
             let worked_ns = done_ns.saturating_sub(shown.present_ns + run.turn_began_ns);
             cadence.refresh = output.refresh().unwrap_or(cadence.refresh);
@@ -561,7 +525,7 @@ impl DisplayThread {
         let now_ns = self.clock.now_ns();
         let mut deadline_ns = (run.last_frame_ns + self.lost_ns).min(self.operator.due_ns().unwrap_or(u64::MAX));
         if let (Some(OnScreen { scene: Some(_), .. }), Some(held)) = (&run.on_screen, self.screen.held()) {
-            deadline_ns = deadline_ns.min(held.capture_ns + self.screen.max_age_ns());
+            deadline_ns = deadline_ns.min((held.capture_ns + self.screen.max_age_ns()).saturating_sub(run.present_ns));
         }
         Duration::from_nanos(deadline_ns.saturating_sub(now_ns).max(100_000)).min(IDLE_WAIT)
     }

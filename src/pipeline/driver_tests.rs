@@ -15,6 +15,7 @@ use crate::overlay::draw::tests::scene;
 use crate::pipeline::controls::tests::choices;
 use crate::pipeline::controls::{Action, Choices, Input, Switch};
 use crate::pipeline::inputs::{Hand, inbox};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, mpsc};
 
 const SIZE: (usize, usize) = (320, 180);
@@ -49,6 +50,8 @@ struct Seen {
 struct Watched {
     inner: Headless,
     seen: mpsc::Sender<Seen>,
+    clock: Arc<ManualClock>,
+    takes_ns: Arc<AtomicU64>,
 }
 
 impl Output for Watched {
@@ -58,6 +61,7 @@ impl Output for Watched {
 
     fn show(&mut self, picture: Picture<'_>, layers: &[&Layer]) -> Result<Shown, DisplayError> {
         let frame = picture.frame().map_or(u64::MAX, |frame| frame.id().0);
+        self.clock.advance_ns(self.takes_ns.load(Ordering::Relaxed));
         let _ = self.seen.send(Seen { is_new: matches!(picture, Picture::New(_)), frame, covered_px: covered_px(layers[0]) });
         self.inner.show(picture, layers)
     }
@@ -76,6 +80,8 @@ struct Theatre {
     seen: mpsc::Receiver<Seen>,
     ended: Arc<AtomicBool>,
     clock: Arc<ManualClock>,
+    /// What each present takes.
+    takes_ns: Arc<AtomicU64>,
     thread: Option<std::thread::JoinHandle<DisplayOutcome>>,
 }
 
@@ -114,12 +120,16 @@ impl Theatre {
             progress: None,
         };
         let (tell, seen) = mpsc::channel();
-        let output_clock = clock.clone();
-        let open = move || Ok(Box::new(Watched { inner: Headless::new(output_clock, None), seen: tell }) as Box<dyn Output>);
+        let (output_clock, takes_ns) = (clock.clone(), Arc::new(AtomicU64::new(0)));
+        let takes = takes_ns.clone();
+        let open = move || {
+            let inner = Headless::new(output_clock.clone(), None);
+            Ok(Box::new(Watched { inner, seen: tell, clock: output_clock, takes_ns: takes }) as Box<dyn Output>)
+        };
         let thread = Some(std::thread::spawn(move || display.run(Box::new(open))));
         let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Limited, transfer: Default::default() };
         let ring = FrameRing::new(FrameLayout::new(PixelFormat::Nv12, colorimetry, SIZE.0, SIZE.1).unwrap()).unwrap();
-        Theatre { ring, frames, analysis, wake, hand, seen, ended, clock, thread }
+        Theatre { ring, frames, analysis, wake, hand, seen, ended, clock, takes_ns, thread }
     }
 
     fn frame(&self, id: u64) {
@@ -245,4 +255,16 @@ fn the_overlay_comes_back_by_a_second_action_only() {
     theatre.wake.ring();
     let seen = theatre.next();
     assert!(seen.frame == 3 && seen.covered_px > 500, "{seen:?}");
+}
+
+/// An overlay would pass its limit (100 ms) while it is being presented: it goes before.
+#[test]
+fn an_overlay_is_not_too_old_when_its_present_has_ended() {
+    let theatre = Theatre::open(choices());
+    theatre.takes_ns.store(10_000_000, Ordering::Relaxed);
+    theatre.frame_with_overlay(1);
+    // 10 ms old at the end of its present; at 85 ms one more would end in time, at 95 ms not.
+    theatre.clock.advance_ns(85_000_000);
+    theatre.wake.ring();
+    assert_eq!(theatre.next(), Seen { is_new: false, frame: 1, covered_px: 0 });
 }

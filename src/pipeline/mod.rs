@@ -19,6 +19,7 @@ mod frame_lock;
 mod hud;
 mod inputs;
 mod operator;
+mod outcome;
 mod prefs;
 mod probe;
 mod progress;
