@@ -249,7 +249,8 @@ fn play(source: &str, seconds: f64, a: &Arguments) -> anyhow::Result<Played> {
         }
         std::thread::sleep(Duration::from_millis(250));
         elapsed_s += 0.25;
-        resident.push((elapsed_s, resident_mb(child.id())));
+        // Nothing is resident of a process that has just ended.
+        resident.extend(Some((elapsed_s, resident_mb(child.id()))).filter(|(_, mb)| *mb > 0.0));
     };
     let text = std::fs::read_to_string(&errors)?;
     if !status.success() {
