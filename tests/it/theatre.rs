@@ -1,7 +1,7 @@
 //! The surgeon's hands on a run in a real window: picture in picture, clean video from every device, recording by key.
 
 use crate::support::keyhole;
-use crate::window::Server;
+use crate::window::{Server, now_ns, xdotool};
 use keyhole::display::hud::Layout;
 use keyhole::overlay::Rect;
 use serde_json::Value;
@@ -51,9 +51,7 @@ impl Run {
     }
 
     fn xdotool(&self, arguments: &[&str]) -> String {
-        let output = Command::new("xdotool").env("DISPLAY", &self.display).args(arguments).output().unwrap();
-        assert!(output.status.success(), "xdotool {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        xdotool(&self.display, arguments)
     }
 
     fn key(&self, key: &str) {
@@ -98,11 +96,6 @@ fn watch(time: Duration) {
     while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
         std::thread::park_timeout(left);
     }
-}
-
-fn now_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 /// A part of what is in the window.

@@ -68,9 +68,7 @@ struct Attended {
 
 impl Attended {
     fn xdotool(&self, arguments: &[&str]) -> String {
-        let output = Command::new("xdotool").env("DISPLAY", &self.display).args(arguments).output().unwrap();
-        assert!(output.status.success(), "xdotool {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        xdotool(&self.display, arguments)
     }
 
     fn key(&self, key: &str) {
@@ -107,7 +105,15 @@ impl Attended {
     }
 }
 
-fn now_ns() -> u64 {
+/// What `xdotool` says; it must go well.
+pub fn xdotool(display: &str, arguments: &[&str]) -> String {
+    let output = Command::new("xdotool").env("DISPLAY", display).args(arguments).output().unwrap();
+    assert!(output.status.success(), "xdotool {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// CLOCK_MONOTONIC.
+pub fn now_ns() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
