@@ -55,10 +55,13 @@ clip-25() {
 }
 
 cold-start() {
-    rm -rf "$out/cache"
-    XDG_CACHE_HOME="$out/cache" run cold-start --source "$sim1080" --display headless --seconds 30
+    # A cache folder that is not given as a whole path would be passed over for the user's own, which is warm.
+    cache=$(realpath -m "$out/cache")
+    rm -rf "$cache"
+    XDG_CACHE_HOME="$cache" run cold-start --source "$sim1080" --display headless --seconds 30
+    [ -n "$(ls -A "$cache" 2>/dev/null)" ] || { echo "nothing was rendered into $cache"; return 1; }
+    rm -rf "$cache"
     show "$out/cold-start.json" --at-most first_picture_ms=2000
-    rm -rf "$out/cache"
 }
 
 overlay-off-identity() {
