@@ -64,14 +64,14 @@ pub(super) enum Step {
 }
 
 impl Decoder {
-    /// A pipeline that decodes the first video stream of the file at `path`, at most `ahead` pictures ahead.
-    pub fn for_file(path: &Path, header: Header, ahead: u32, clock: Arc<dyn Clock>) -> Result<Self, CaptureError> {
+    /// A pipeline that decodes the first video stream of the file at `path`.
+    pub fn for_file(path: &Path, header: Header, clock: Arc<dyn Clock>) -> Result<Self, CaptureError> {
         let pipeline = gst::Pipeline::new();
         let source = element("filesrc")?;
         source.set_property("location", path);
         let demux = element("decodebin")?;
         let convert = element("videoconvert")?;
-        let sink = app_sink(ahead);
+        let sink = app_sink(1);
         let build = |e: gst::glib::BoolError| CaptureError::GStreamer { reason: e.to_string() };
         pipeline.add_many([&source, &demux, &convert, sink.upcast_ref()]).map_err(build)?;
         source.link(&demux).map_err(build)?;
@@ -120,7 +120,7 @@ impl Decoder {
         let parsed = parsed.map_err(|e| refuse(e.to_string().replace("keyhole-in", "the picture's input")))?;
         let pipeline = parsed.downcast::<gst::Pipeline>().map_err(|_| refuse("it is not a pipeline".to_owned()))?;
         let convert = pipeline.by_name("keyhole-in").ok_or_else(|| refuse("it has no end".to_owned()))?;
-        let sink = app_sink(ahead);
+        let sink = app_sink(held_of(ahead));
         let linked = pipeline.add(&sink).and_then(|()| convert.link(&sink));
         linked.map_err(|e| refuse(e.to_string()))?;
         Self::finish(format!("gst:{description}"), pipeline, sink, clock, Arc::default(), Kin::Description)
@@ -210,6 +210,15 @@ impl Decoder {
         Err(self.no_picture("none came within 4 s"))
     }
 
+    /// Decodes one picture further ahead than it did, up to `ahead`. A file's new or rewound decoder begins with two:
+    /// while it stands by it takes no core from whoever is at work.
+    pub fn reach_further(&self, ahead: u32) {
+        let held = self.sink.max_buffers();
+        if held < held_of(ahead) {
+            self.sink.set_max_buffers(held + 1);
+        }
+    }
+
     /// The next decoded picture; waits at most `wait`.
     pub fn next(&mut self, wait: Duration) -> Result<Step, CaptureError> {
         if let Some(sample) = self.sink.try_pull_sample(gst::ClockTime::try_from(wait).unwrap_or(gst::ClockTime::SECOND)) {
@@ -231,6 +240,7 @@ impl Decoder {
 
     /// Back to the beginning, decoding ahead again. False if the source cannot.
     pub fn rewind(&self) -> bool {
+        self.sink.set_max_buffers(1);
         self.pipeline.seek_simple(gst::SeekFlags::FLUSH | gst::SeekFlags::KEY_UNIT, gst::ClockTime::ZERO).is_ok()
     }
 
@@ -268,17 +278,16 @@ pub(super) fn element(name: &str) -> Result<gst::Element, CaptureError> {
         .map_err(|_| CaptureError::GStreamer { reason: format!("its element '{name}' is not installed") })
 }
 
-/// The end of every pipeline. Beside the pictures in its queue one waits in the decoder's thread: together `ahead`.
-pub(super) fn app_sink(ahead: u32) -> gst_app::AppSink {
+/// Of `ahead` pictures one waits in the decoder's thread.
+fn held_of(ahead: u32) -> u32 {
+    ahead.saturating_sub(1).max(1)
+}
+
+/// The end of every pipeline; it holds so many pictures.
+pub(super) fn app_sink(held: u32) -> gst_app::AppSink {
     let formats = PixelFormat::ALL.map(|format| gst_video::VideoFormat::from_string(format.name()));
     let caps = gst_video::VideoCapsBuilder::new().format_list(formats).build();
-    let sink = gst_app::AppSink::builder()
-        .caps(&caps)
-        .sync(false)
-        .drop(false)
-        .max_buffers(ahead.saturating_sub(1).max(1))
-        .enable_last_sample(false)
-        .build();
+    let sink = gst_app::AppSink::builder().caps(&caps).sync(false).drop(false).max_buffers(held).enable_last_sample(false).build();
     // With GstVideoMeta accepted, decoders hand out their own padded pictures instead of copying them tight.
     if let Some(pad) = sink.static_pad("sink") {
         pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, |_, info| {

@@ -165,13 +165,13 @@ fn open_one(uri: &str, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box
             let reopen: paced::Reopen = {
                 let clock = clock.clone();
                 Box::new(move || {
-                    let mut decoder = Decoder::for_file(&path, header, ahead, clock.clone())?;
+                    let mut decoder = Decoder::for_file(&path, header, clock.clone())?;
                     decoder.play()?;
                     Ok(decoder)
                 })
             };
             let decoder = reopen()?;
-            Ok(Box::new(PacedSource::new(uri, decoder, rate, Some(reopen), clock)?))
+            Ok(Box::new(PacedSource::new(uri, decoder, ahead, rate, Some(reopen), clock)?))
         }
         uri::Spec::Gst(description) => {
             messages::init()?;
@@ -190,7 +190,7 @@ fn open_one(uri: &str, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box
                 return Ok(Box::new(SupervisedSource::new(uri, decoder, Box::new(build), patience, lost_ns(settings), clock)?));
             }
             decoder.play()?;
-            Ok(Box::new(PacedSource::new(uri, decoder, None, None, clock)?))
+            Ok(Box::new(PacedSource::new(uri, decoder, ahead, None, None, clock)?))
         }
         uri::Spec::Live(input) => open_live(input, settings),
         uri::Spec::Pipe(path) => open_pipe(uri, path, settings),

@@ -108,6 +108,10 @@ impl Schedule {
         Schedule { rate, fixed, start_ns: None, count: 0, slipped: 0, lateness: Lateness::new(rate.period_ns()) }
     }
 
+    pub fn period_ns(&self) -> u64 {
+        self.rate.period_ns()
+    }
+
     /// When the next picture, at `position_ns`, is due; the first one ever is due `now_ns`.
     pub fn next_due_ns(&mut self, now_ns: u64, position_ns: u64) -> u64 {
         self.start_ns.get_or_insert(now_ns);

@@ -25,6 +25,10 @@ use std::time::{Duration, Instant};
 /// A file's decoder that gives nothing for so long has stopped.
 const SILENCE: Duration = Duration::from_secs(5);
 
+/// As soon as a picture is taken the decoder makes the next one. It does so when this part (1/n) of a period has passed since the
+/// last was due: until then its core is needed for the analysis of that one.
+const CALM_AFTER: u64 = 2;
+
 /// Builds and starts another decoder of the same file.
 pub(super) type Reopen = Box<dyn Fn() -> Result<Decoder, CaptureError> + Send>;
 
@@ -40,6 +44,8 @@ pub(super) struct PacedSource {
     opened_with: VecDeque<gst::Sample>,
     held: Option<Mapped>,
     pictures_in_pass: u64,
+    ahead: u32,
+    last_due_ns: u64,
     /// Since when nothing has come, in the machine's own time: it is the decoder that is waited for.
     waiting_since: Option<Instant>,
 }
@@ -51,10 +57,11 @@ enum Looping {
 }
 
 impl PacedSource {
-    /// `decoder` plays. With `reopen` the source loops without a gap, by a second decoder.
+    /// `decoder` plays; it decodes up to `ahead` pictures ahead. With `reopen` the source loops without a gap, by a second decoder.
     pub fn new(
         uri: &str,
         mut decoder: Decoder,
+        ahead: u32,
         fixed_rate: Option<Rate>,
         reopen: Option<Reopen>,
         clock: Arc<dyn Clock>,
@@ -100,6 +107,8 @@ impl PacedSource {
             opened_with,
             held: None,
             pictures_in_pass: 0,
+            ahead,
+            last_due_ns: 0,
             waiting_since: None,
         })
     }
@@ -137,6 +146,15 @@ impl PacedSource {
 }
 
 impl PacedSource {
+    /// Whoever takes pictures before they are due is not held up.
+    fn wait_for_calm(&self, at_most: Duration) {
+        let now_ns = self.clock.now_ns();
+        if now_ns > self.last_due_ns {
+            let calm_from_ns = self.last_due_ns.saturating_add(self.schedule.period_ns() / CALM_AFTER);
+            self.clock.sleep_until_ns(calm_from_ns.min(now_ns.saturating_add(at_most.as_nanos() as u64)));
+        }
+    }
+
     /// Nothing to show yet. A decoder that stays silent has stopped in the middle without saying so.
     fn idle(&mut self) -> Result<Pull<'_>, CaptureError> {
         if self.waiting_since.get_or_insert_with(Instant::now).elapsed() > SILENCE {
@@ -159,6 +177,7 @@ impl Source for PacedSource {
 
     fn pull(&mut self, at_most: Duration) -> Result<Pull<'_>, CaptureError> {
         self.held = None;
+        self.wait_for_calm(at_most);
         let mut sample = loop {
             match self.next_sample(at_most)? {
                 Step::Sample(sample) => break sample,
@@ -171,6 +190,7 @@ impl Source for PacedSource {
             }
         };
         self.waiting_since = None;
+        self.decoder.reach_further(self.ahead);
         let now_ns = self.clock.now_ns();
         let mut skipped = 0u64;
         let (position_ns, due_ns) = loop {
@@ -193,6 +213,7 @@ impl Source for PacedSource {
                 }
             }
         };
+        self.last_due_ns = due_ns;
         let decode_ns = sample.buffer().and_then(|b| b.pts()).and_then(|pts| self.decoder.times.take(pts.nseconds()));
         let mapped = Mapped::new(&self.decoder.thing, &sample, &mut self.format)?;
         let skipped = u32::try_from(skipped).unwrap_or(u32::MAX);

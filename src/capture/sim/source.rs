@@ -123,7 +123,7 @@ impl Source for SimSource {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::clock::ManualClock;
+    use crate::base::clock::{JumpingClock, ManualClock};
     use proptest::prelude::*;
 
     fn source(fps: u32, clock: &Arc<ManualClock>) -> SimSource {
@@ -156,22 +156,9 @@ mod tests {
         assert_ne!(pulled[0].3, pulled[1].3);
     }
 
-    /// Whoever sleeps on it finds the time gone.
-    struct Jumping(ManualClock);
-
-    impl Clock for Jumping {
-        fn now_ns(&self) -> u64 {
-            self.0.now_ns()
-        }
-
-        fn sleep_until_ns(&self, deadline_ns: u64) {
-            self.0.advance_ns(deadline_ns.saturating_sub(self.0.now_ns()));
-        }
-    }
-
     #[test]
     fn a_script_takes_the_signal_away_and_gives_it_back_in_time() {
-        let clock = Arc::new(Jumping(ManualClock::at(500)));
+        let clock = Arc::new(JumpingClock(ManualClock::at(500)));
         let mut spec = Spec::parse("sim:?width=32&height=32&fps=10").unwrap();
         let text = "seconds = 1.0\n[[event]]\nkind = 'loss'\nat_s = 0.3\nfor_s = 0.4";
         spec.play(Arc::new(crate::capture::sim::Script::parse("test", text).unwrap()));

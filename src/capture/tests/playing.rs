@@ -2,7 +2,7 @@
 
 use super::clips::{self, number_of};
 use super::{START_NS, Seen, manual, next, next_or_end, open_at};
-use crate::base::clock::{Clock, MonotonicClock};
+use crate::base::clock::{Clock, JumpingClock, ManualClock, MonotonicClock};
 use crate::base::error::ErrorKind;
 use crate::capture::{Pull, SignalEvent};
 use crate::frame::{Matrix, PixelFormat};
@@ -104,12 +104,12 @@ fn sound_beside_the_picture_does_not_matter() {
 fn every_tick_of_a_stall_is_a_picture_or_counted_as_skipped() {
     let folder = tempfile::tempdir().unwrap();
     let path = clips::numbered(folder.path(), "c.mp4", clips::MP4, 25);
-    let clock = manual();
+    let clock = Arc::new(JumpingClock(ManualClock::at(START_NS)));
     let mut source = open_at(uri(&path), clock.clone());
     assert_eq!(next(&mut *source).due_ns, Some(START_NS));
     let (mut ticks, mut skipped) = (0u64, 0);
     for stall_ms in [80, 400, 0, 1_000, 121, 79] {
-        clock.advance_ns(stall_ms * 1_000_000);
+        clock.0.advance_ns(stall_ms * 1_000_000);
         let seen = next(&mut *source);
         ticks += 1 + u64::from(seen.skipped);
         skipped += u64::from(seen.skipped);
@@ -125,13 +125,13 @@ fn a_stall_of_up_to_100_ms_skips_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = clips::numbered(folder.path(), "c.mp4", clips::MP4, 25);
     for source in [uri(&path).to_owned(), format!("{}?fps=60", uri(&path)), "sim:?width=64&height=48&fps=60&seconds=1".into()] {
-        let clock = manual();
+        let clock = Arc::new(JumpingClock(ManualClock::at(START_NS)));
         let mut source = open_at(&source, clock.clone());
         let period_ns = (1e9 / source.info().fps) as u64;
         for stall_ms in [0, 80, 0, 95, 40, 0, 99] {
             let late_ns = stall_ms * 1_000_000;
             let due_ns = next(&mut *source).due_ns.unwrap();
-            clock.advance_ns((due_ns + late_ns).saturating_sub(clock.now_ns()));
+            clock.0.advance_ns((due_ns + late_ns).saturating_sub(clock.now_ns()));
             // Pictures that were due meanwhile come one by one, none left out.
             for n in 1..=late_ns / period_ns {
                 let seen = next(&mut *source);
