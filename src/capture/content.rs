@@ -397,6 +397,22 @@ mod tests {
         assert_eq!(during(&mut watch, &odd, 800), [SignalEvent::Frozen]);
     }
 
+    /// A row's last group may end in whatever was in the memory.
+    #[test]
+    fn what_the_source_leaves_unwritten_neither_moves_nor_shines() {
+        for (format, width, value) in [(PixelFormat::Yuy2, 201, 18), (PixelFormat::Uyvy, 201, 18), (PixelFormat::V210, 200, 0)] {
+            let mut still = Still::of_size(format, Range::Limited, value, (width, 100));
+            let mut watch = ContentWatch::new(500 * MS, None);
+            let plane = still.layout.planes()[0];
+            let mut said = Vec::new();
+            for n in 0..100u64 {
+                (0..plane.rows).for_each(|row| still.bytes[row * plane.stride + plane.row_bytes - 1] = 100 + n as u8);
+                said.extend(still.look(&mut watch, n * 20));
+            }
+            assert_eq!(said, [SignalEvent::Frozen, SignalEvent::Black], "{format:?}");
+        }
+    }
+
     #[test]
     #[ignore = "prints a time"]
     fn time_of_a_look_at_1080p() {

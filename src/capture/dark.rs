@@ -27,12 +27,16 @@ impl BlackLevel {
     }
 
     fn brightest(self, row: &[u8]) -> u8 {
+        let at = |is_light: fn(usize) -> bool| {
+            let places = brightest_by_place(row).into_iter().enumerate();
+            places.filter(|(place, _)| is_light(*place)).fold(0, |most, (_, byte)| most.max(byte))
+        };
         match self.format {
-            PixelFormat::Nv12 | PixelFormat::I420 | PixelFormat::Rgb => row.iter().fold(0, |most, &byte| most.max(byte)),
-            PixelFormat::Yuy2 => row.as_chunks::<2>().0.iter().fold(0, |most, pixel| most.max(pixel[0])),
+            PixelFormat::Nv12 | PixelFormat::I420 | PixelFormat::Rgb => at(|_| true),
+            PixelFormat::Yuy2 => at(|place| place % 2 == 0),
             // Of ten bits in sixteen the upper eight.
-            PixelFormat::Uyvy | PixelFormat::P010 => row.as_chunks::<2>().0.iter().fold(0, |most, pixel| most.max(pixel[1])),
-            PixelFormat::Bgrx | PixelFormat::Bgra => row.as_chunks::<4>().0.iter().fold(0, |most, &[b, g, r, _]| most.max(b).max(g).max(r)),
+            PixelFormat::Uyvy | PixelFormat::P010 => at(|place| place % 2 == 1),
+            PixelFormat::Bgrx | PixelFormat::Bgra => at(|place| place % 4 != 3),
             // Words of three samples of ten bits: Cb Y Cr, Y Cb Y, Cr Y Cb, Y Cr Y.
             PixelFormat::V210 => row.as_chunks::<8>().0.iter().fold(0, |most, words| {
                 let [first, second] = [0, 4].map(|at| u32::from_le_bytes([words[at], words[at + 1], words[at + 2], words[at + 3]]));
@@ -40,6 +44,18 @@ impl BlackLevel {
             }),
         }
     }
+}
+
+/// Bytes that are looked at side by side: a multiple of every format's period.
+const PLACES: usize = 32;
+
+fn brightest_by_place(row: &[u8]) -> [u8; PLACES] {
+    let (chunks, rest) = row.as_chunks::<PLACES>();
+    let mut most = [0; PLACES];
+    for bytes in chunks.iter().map(|chunk| &chunk[..]).chain([rest]) {
+        most.iter_mut().zip(bytes).for_each(|(most, &byte)| *most = byte.max(*most));
+    }
+    most
 }
 
 #[cfg(test)]
