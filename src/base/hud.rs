@@ -67,6 +67,18 @@ pub enum Fault {
     RecordingFailed,
     /// A control that this run is to have is not there.
     ControlGone(Control),
+    LeftEye(EyeTrouble),
+    RightEye(EyeTrouble),
+}
+
+/// What is wrong with one eye of a stereo picture while the other one is well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EyeTrouble {
+    /// No picture comes for it.
+    Absent,
+    /// It repeats one picture.
+    Frozen,
+    Black,
 }
 
 /// A control besides keyboard and mouse.
@@ -220,6 +232,14 @@ impl Status {
         let signal = match self.signal {
             Signal::Lost(Loss::NoPicture) => Some(Text::NoPictureComes),
             Signal::Lost(Loss::Unplugged) => Some(Text::SourceUnplugged),
+            Signal::Frozen
+                if self
+                    .faults
+                    .iter()
+                    .any(|fault| matches!(fault, Fault::LeftEye(EyeTrouble::Frozen) | Fault::RightEye(EyeTrouble::Frozen))) =>
+            {
+                None
+            }
             Signal::Frozen => Some(Text::PictureStands),
             Signal::Black => Some(Text::PictureIsBlack),
             Signal::Waiting | Signal::Live => None,
@@ -243,6 +263,12 @@ impl Status {
             Fault::ControlGone(Control::Footswitch) => Text::FootswitchGone,
             Fault::ControlGone(Control::Serial) => Text::SerialGone,
             Fault::MonitorLost => Text::MonitorLost,
+            Fault::LeftEye(EyeTrouble::Absent) => Text::LeftEyeGone,
+            Fault::LeftEye(EyeTrouble::Frozen) => Text::LeftEyeStands,
+            Fault::LeftEye(EyeTrouble::Black) => Text::LeftEyeBlack,
+            Fault::RightEye(EyeTrouble::Absent) => Text::RightEyeGone,
+            Fault::RightEye(EyeTrouble::Frozen) => Text::RightEyeStands,
+            Fault::RightEye(EyeTrouble::Black) => Text::RightEyeBlack,
         });
         signal.into_iter().chain(ai).chain(faults).collect()
     }

@@ -86,6 +86,12 @@ texts! {
     SourceUnplugged: "source unplugged", "Quelle getrennt";
     PictureStands: "the picture has not changed", "das Bild ändert sich nicht";
     PictureIsBlack: "the picture is black", "das Bild ist schwarz";
+    LeftEyeGone: "left eye: no picture", "linkes Auge: kein Bild";
+    LeftEyeStands: "left eye: picture frozen", "linkes Auge: Bild steht";
+    LeftEyeBlack: "left eye: picture black", "linkes Auge: Bild schwarz";
+    RightEyeGone: "right eye: no picture", "rechtes Auge: kein Bild";
+    RightEyeStands: "right eye: picture frozen", "rechtes Auge: Bild steht";
+    RightEyeBlack: "right eye: picture black", "rechtes Auge: Bild schwarz";
     AiEnded: "AI process ended", "KI-Prozess wurde beendet";
     AiStopped: "AI process was stopped", "KI-Prozess wurde angehalten";
     AiHung: "AI process did not answer", "KI-Prozess antwortet nicht";

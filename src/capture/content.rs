@@ -1,36 +1,149 @@
 //! Does the picture live? A camera's noise makes two equal pictures impossible, so equal bytes mean that somebody before
-//! us repeats one: FROZEN. A picture without light: BLACK. Looks at sampled rows (about 0.03 ms at 1080p); what is said
-//! to the surgeon is decided elsewhere.
+//! us repeats one: FROZEN. A picture without light: BLACK. Of a stereo picture each eye is watched for itself. Looks at
+//! sampled rows (about 0.02 ms at 1080p); what is said to the surgeon is decided elsewhere.
 //!
 //! ```text
 //!   sampled rows equal ─► remember all bytes ─ frozen_ns ─► all bytes still equal? ─► Frozen ─ a difference ─► Moving
 //!   every sampled luma ≤ black ─ BLACK_NS ─► Black ─ anything brighter ─► Lit
+//!   both eyes at once: said of the picture; one eye: EyeFrozen, EyeMoving, EyeBlack, EyeLit
 //! ```
 
+use super::dark::BlackLevel;
+use super::stereo::{Eye, Packing, eye_layout};
 use super::{Picture, SignalEvent};
-use crate::frame::{PixelFormat, Range};
+use crate::frame::{FrameLayout, PixelFormat};
 use std::hash::Hasher;
 use xxhash_rust::xxh3::Xxh3Default;
 
 /// Black for so long is said.
 const BLACK_NS: u64 = 1_000_000_000;
-/// Rows that are looked at in each picture.
+/// Rows that are looked at in each picture, or in each eye.
 const SAMPLED_ROWS: usize = 64;
 /// Of a frozen picture's whole bytes, each n-th is compared: what moves may lie between the sampled rows.
 const WHOLE_EVERY: u32 = 8;
-/// Above the format's black by so much (of 255) is light: sensor noise in the dark stays below.
-const BLACK_ABOVE: u8 = 12;
 
 /// Watches the pictures of one source.
 #[derive(Debug)]
 pub struct ContentWatch {
     frozen_ns: u64,
+    packing: Option<Packing>,
+    /// Without stereo, the first is the picture's.
+    areas: [AreaWatch; 2],
+}
+
+impl ContentWatch {
+    /// `frozen_ns`: equal for so long is frozen. `packing`: how the pictures hold two eyes, if they do.
+    pub fn new(frozen_ns: u64, packing: Option<Packing>) -> Self {
+        ContentWatch { frozen_ns, packing, areas: Default::default() }
+    }
+
+    /// Looks at a picture, captured at `now_ns`. What is said of frost comes before what is said of light.
+    pub fn look(&mut self, picture: &Picture<'_>, now_ns: u64) -> [Option<SignalEvent>; 4] {
+        let Some(packing) = self.packing else {
+            let change = self.areas[0].look(picture, Area::Whole, self.frozen_ns, now_ns);
+            return [change.frozen.map(of_frost), None, change.black.map(of_light), None];
+        };
+        // What cannot be parted is watched as one picture, by both.
+        let is_parted = eye_layout(&picture.layout, packing).is_some();
+        let [left, right] = EYES.map(|eye| {
+            let area = if is_parted { Area::Half(packing, eye) } else { Area::Whole };
+            self.areas[eye as usize].look(picture, area, self.frozen_ns, now_ns)
+        });
+        let [a, b] = of_both([left.frozen, right.frozen], of_frost, of_eyes_frost);
+        let [c, d] = of_both([left.black, right.black], of_light, of_eyes_light);
+        [a, b, c, d]
+    }
+
+    /// What was before an interruption says nothing about what comes; an eye that is lost is black because we say so.
+    pub fn hear(&mut self, event: &SignalEvent) {
+        match event {
+            SignalEvent::Lost { .. } => self.areas = Default::default(),
+            SignalEvent::EyeLost { eye, .. } => self.areas[*eye as usize] = AreaWatch { is_absent: true, ..AreaWatch::default() },
+            SignalEvent::EyeBack { .. } | SignalEvent::Back { .. } => self.areas.iter_mut().for_each(|area| area.is_absent = false),
+            _ => {}
+        }
+    }
+}
+
+const EYES: [Eye; 2] = [Eye::Left, Eye::Right];
+
+fn of_frost(is_frozen: bool) -> SignalEvent {
+    if is_frozen { SignalEvent::Frozen } else { SignalEvent::Moving }
+}
+
+fn of_eyes_frost(eye: Eye, is_frozen: bool) -> SignalEvent {
+    if is_frozen { SignalEvent::EyeFrozen { eye } } else { SignalEvent::EyeMoving { eye } }
+}
+
+fn of_light(is_black: bool) -> SignalEvent {
+    if is_black { SignalEvent::Black } else { SignalEvent::Lit }
+}
+
+fn of_eyes_light(eye: Eye, is_black: bool) -> SignalEvent {
+    if is_black { SignalEvent::EyeBlack { eye } } else { SignalEvent::EyeLit { eye } }
+}
+
+/// What both eyes do at once is the picture's.
+fn of_both(
+    changes: [Option<bool>; 2],
+    of_picture: fn(bool) -> SignalEvent,
+    of_eye: fn(Eye, bool) -> SignalEvent,
+) -> [Option<SignalEvent>; 2] {
+    match changes {
+        [Some(left), Some(right)] if left == right => [Some(of_picture(left)), None],
+        [left, right] => [left.map(|is| of_eye(Eye::Left, is)), right.map(|is| of_eye(Eye::Right, is))],
+    }
+}
+
+/// The part of a picture that is watched.
+#[derive(Debug, Clone, Copy)]
+enum Area {
+    Whole,
+    Half(Packing, Eye),
+}
+
+impl Area {
+    fn rows(self, layout: &FrameLayout, plane: usize) -> usize {
+        match self {
+            Area::Half(Packing::TopBottom, _) => layout.planes()[plane].rows / 2,
+            Area::Whole | Area::Half(Packing::SideBySide, _) => layout.planes()[plane].rows,
+        }
+    }
+
+    /// Row `y` of this part, without what the source leaves unwritten.
+    fn row<'a>(self, picture: &Picture<'a>, plane: usize, y: usize) -> &'a [u8] {
+        let from = &picture.planes[plane];
+        let written = written_bytes(&picture.layout, plane);
+        let (y, begin, end) = match self {
+            Area::Whole => (y, 0, written),
+            Area::Half(Packing::SideBySide, Eye::Left) => (y, 0, written / 2),
+            Area::Half(Packing::SideBySide, Eye::Right) => (y, written / 2, written),
+            Area::Half(Packing::TopBottom, Eye::Left) => (y, 0, written),
+            Area::Half(Packing::TopBottom, Eye::Right) => (y + self.rows(&picture.layout, plane), 0, written),
+        };
+        from.data.get(y * from.stride..).and_then(|rest| rest.get(begin..end)).unwrap_or(&[])
+    }
+}
+
+/// Packed pixels come in groups of which the last one of a row may be filled by whatever was in the memory.
+fn written_bytes(layout: &FrameLayout, plane: usize) -> usize {
+    match layout.format {
+        PixelFormat::V210 => layout.width / 6 * 16,
+        PixelFormat::Yuy2 | PixelFormat::Uyvy => layout.width / 2 * 4,
+        _ => layout.planes()[plane].row_bytes,
+    }
+}
+
+#[derive(Debug, Default)]
+struct AreaWatch {
     sample: Option<u64>,
-    /// Since when the samples are equal, and the whole picture's digest then.
+    /// Since when the samples are equal, and the whole area's digest then.
     equal: Option<Equal>,
     frozen: bool,
     dark_since_ns: Option<u64>,
     black: bool,
+    /// It is not the source that fills this area.
+    is_absent: bool,
 }
 
 #[derive(Debug)]
@@ -40,112 +153,82 @@ struct Equal {
     looks: u32,
 }
 
-impl ContentWatch {
-    /// `frozen_ns`: equal for so long is frozen.
-    pub fn new(frozen_ns: u64) -> Self {
-        ContentWatch { frozen_ns, sample: None, equal: None, frozen: false, dark_since_ns: None, black: false }
+/// What has become of an area: None where that is what it was.
+#[derive(Debug, Default)]
+struct Change {
+    frozen: Option<bool>,
+    black: Option<bool>,
+}
+
+impl AreaWatch {
+    fn look(&mut self, picture: &Picture<'_>, area: Area, frozen_ns: u64, now_ns: u64) -> Change {
+        if self.is_absent {
+            return Change::default();
+        }
+        let (sample, is_dark) = look_at(picture, area);
+        Change { frozen: self.look_for_frost(picture, area, sample, frozen_ns, now_ns), black: self.look_for_light(is_dark, now_ns) }
     }
 
-    /// Looks at a picture, captured at `now_ns`. At most one event of each kind, the frozen kind first.
-    pub fn look(&mut self, picture: &Picture<'_>, now_ns: u64) -> [Option<SignalEvent>; 2] {
-        let (sample, is_dark) = look_at(picture);
-        [self.look_for_frost(picture, sample, now_ns), self.look_for_light(is_dark, now_ns)]
-    }
-
-    /// The source was interrupted: what was before says nothing about what comes.
-    pub fn forget(&mut self) {
-        self.sample = None;
-    }
-
-    fn look_for_frost(&mut self, picture: &Picture<'_>, sample: u64, now_ns: u64) -> Option<SignalEvent> {
+    fn look_for_frost(&mut self, picture: &Picture<'_>, area: Area, sample: u64, frozen_ns: u64, now_ns: u64) -> Option<bool> {
         let is_equal = self.sample.replace(sample) == Some(sample);
         if !is_equal {
             self.equal = None;
         } else if let Some(equal) = &mut self.equal {
             equal.looks += 1;
-            let is_time = if self.frozen { equal.looks >= WHOLE_EVERY } else { now_ns.saturating_sub(equal.since_ns) >= self.frozen_ns };
+            let is_time = if self.frozen { equal.looks >= WHOLE_EVERY } else { now_ns.saturating_sub(equal.since_ns) >= frozen_ns };
             if is_time {
-                let whole = whole_digest(picture);
+                let whole = whole_digest(picture, area);
                 if whole == equal.whole {
                     equal.looks = 0;
-                    return (!std::mem::replace(&mut self.frozen, true)).then_some(SignalEvent::Frozen);
+                    return (!std::mem::replace(&mut self.frozen, true)).then_some(true);
                 }
                 *equal = Equal { since_ns: now_ns, whole, looks: 0 };
-                return std::mem::take(&mut self.frozen).then_some(SignalEvent::Moving);
+                return std::mem::take(&mut self.frozen).then_some(false);
             }
         } else {
-            self.equal = Some(Equal { since_ns: now_ns, whole: whole_digest(picture), looks: 0 });
+            self.equal = Some(Equal { since_ns: now_ns, whole: whole_digest(picture, area), looks: 0 });
         }
-        (!is_equal && std::mem::take(&mut self.frozen)).then_some(SignalEvent::Moving)
+        (!is_equal && std::mem::take(&mut self.frozen)).then_some(false)
     }
 
-    fn look_for_light(&mut self, is_dark: bool, now_ns: u64) -> Option<SignalEvent> {
+    fn look_for_light(&mut self, is_dark: bool, now_ns: u64) -> Option<bool> {
         if !is_dark {
             self.dark_since_ns = None;
-            return std::mem::take(&mut self.black).then_some(SignalEvent::Lit);
+            return std::mem::take(&mut self.black).then_some(false);
         }
         let since_ns = *self.dark_since_ns.get_or_insert(now_ns);
         let is_time = !self.black && now_ns.saturating_sub(since_ns) >= BLACK_NS;
         self.black |= is_time;
-        is_time.then_some(SignalEvent::Black)
+        is_time.then_some(true)
     }
 }
 
 /// Digest of the sampled rows of the first plane, and whether all of them are black.
-fn look_at(picture: &Picture<'_>) -> (u64, bool) {
+fn look_at(picture: &Picture<'_>, area: Area) -> (u64, bool) {
     let mut hasher = Xxh3Default::new();
-    let black = black_level(picture);
-    let mut is_dark = black.is_some();
-    if let (Some(to), from) = (picture.layout.planes().first(), &picture.planes[0]) {
-        let count = to.rows.min(SAMPLED_ROWS);
-        for i in 0..count {
-            let row = (2 * i + 1) * to.rows / (2 * count);
-            let bytes = from.data.get(row * from.stride..).and_then(|rest| rest.get(..to.row_bytes)).unwrap_or(&[]);
-            hasher.write(bytes);
-            if let (true, Some(black)) = (is_dark, black) {
-                is_dark = black.is_dark(bytes);
-            }
-        }
+    let (black, rows) = (BlackLevel::of(&picture.layout), area.rows(&picture.layout, 0));
+    let (mut is_dark, count) = (true, rows.min(SAMPLED_ROWS));
+    for i in 0..count {
+        let bytes = area.row(picture, 0, (2 * i + 1) * rows / (2 * count));
+        hasher.write(bytes);
+        is_dark = is_dark && black.is_dark(bytes);
     }
     (hasher.finish(), is_dark)
 }
 
-fn whole_digest(picture: &Picture<'_>) -> u64 {
+fn whole_digest(picture: &Picture<'_>, area: Area) -> u64 {
     let mut hasher = Xxh3Default::new();
-    for (to, from) in picture.layout.planes().iter().zip(&picture.planes) {
-        for row in 0..to.rows {
-            hasher.write(from.data.get(row * from.stride..).and_then(|rest| rest.get(..to.row_bytes)).unwrap_or(&[]));
-        }
+    for plane in 0..picture.layout.planes().len() {
+        (0..area.rows(&picture.layout, plane)).for_each(|y| hasher.write(area.row(picture, plane, y)));
     }
     hasher.finish()
-}
-
-/// How a row of the first plane says black.
-#[derive(Debug, Clone, Copy)]
-struct BlackLevel {
-    at_most: u8,
-}
-
-impl BlackLevel {
-    fn is_dark(self, row: &[u8]) -> bool {
-        row.iter().fold(0, |most, &b| most.max(b)) <= self.at_most
-    }
-}
-
-/// None where this room does not know how the format says black.
-fn black_level(picture: &Picture<'_>) -> Option<BlackLevel> {
-    let floor = match (picture.layout.format, picture.layout.colorimetry.range) {
-        (PixelFormat::Rgb, _) | (_, Range::Full) => 0,
-        (_, Range::Limited) => 16,
-    };
-    Some(BlackLevel { at_most: floor + BLACK_ABOVE })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::capture::PlaneRef;
-    use crate::frame::{Colorimetry, FrameLayout, Matrix};
+    use crate::frame::{Colorimetry, FrameLayout, Matrix, Range};
     use proptest::prelude::*;
 
     const MS: u64 = 1_000_000;
@@ -157,8 +240,11 @@ mod tests {
 
     impl Still {
         fn new(format: PixelFormat, range: Range, value: u8) -> Self {
-            let layout =
-                FrameLayout::new(format, Colorimetry { matrix: Matrix::Bt709, range, transfer: Default::default() }, 200, 300).unwrap();
+            Still::of_size(format, range, value, (200, 300))
+        }
+
+        fn of_size(format: PixelFormat, range: Range, value: u8, (width, height): (usize, usize)) -> Self {
+            let layout = FrameLayout::new(format, Colorimetry::sdr(Matrix::Bt709, range), width, height).unwrap();
             Still { layout, bytes: vec![value; layout.size] }
         }
 
@@ -175,7 +261,7 @@ mod tests {
     #[test]
     fn a_repeated_picture_is_frozen_and_one_pixel_of_noise_is_not() {
         let mut still = Still::new(PixelFormat::Nv12, Range::Limited, 120);
-        let mut watch = ContentWatch::new(500 * MS);
+        let mut watch = ContentWatch::new(500 * MS, None);
         let frozen_at: Vec<u64> = (0..60).map(|n| n * 20).filter(|&at| still.look(&mut watch, at) == [SignalEvent::Frozen]).collect();
         // The second picture is the first that repeats one.
         assert_eq!(frozen_at, [520]);
@@ -189,7 +275,7 @@ mod tests {
             let moved = (0..9).find(|n| still.look(&mut watch, at + 800 + n * 20) == [SignalEvent::Moving]);
             assert!(moved.is_some(), "byte {byte}");
         }
-        let mut watch = ContentWatch::new(500 * MS);
+        let mut watch = ContentWatch::new(500 * MS, None);
         for n in 0..200u64 {
             still.bytes[(n * 7919) as usize % 200] ^= 1;
             assert_eq!(still.look(&mut watch, n * 20), [], "noise is life");
@@ -199,7 +285,7 @@ mod tests {
     #[test]
     fn what_moves_between_the_sampled_rows_is_no_frozen_picture() {
         let mut still = Still::new(PixelFormat::I420, Range::Limited, 90);
-        let mut watch = ContentWatch::new(300 * MS);
+        let mut watch = ContentWatch::new(300 * MS, None);
         let chroma = still.layout.planes()[2].offset;
         for n in 0..100u64 {
             still.bytes[chroma + (n % 50) as usize] ^= 3;
@@ -212,7 +298,7 @@ mod tests {
         for (format, range, black, light) in
             [(PixelFormat::Nv12, Range::Limited, 20, 40), (PixelFormat::I420, Range::Full, 8, 16), (PixelFormat::Rgb, Range::Full, 8, 16)]
         {
-            let mut watch = ContentWatch::new(u64::MAX);
+            let mut watch = ContentWatch::new(u64::MAX, None);
             let dark = Still::new(format, range, black);
             let said: Vec<u64> = (0..100).map(|n| n * 25).filter(|&at| dark.look(&mut watch, at) == [SignalEvent::Black]).collect();
             assert_eq!(said, [1_000], "{format:?}");
@@ -228,7 +314,7 @@ mod tests {
         /// Frozen and Moving alternate, Black and Lit too, whatever comes.
         #[test]
         fn events_alternate(values in proptest::collection::vec((0u8..4, 1u64..400), 1..200)) {
-            let mut watch = ContentWatch::new(500 * MS);
+            let mut watch = ContentWatch::new(500 * MS, None);
             let (mut frozen, mut black, mut at) = (false, false, 0);
             for (value, step) in values {
                 at += step;
@@ -245,17 +331,123 @@ mod tests {
         }
     }
 
+    /// Both halves in every format and packing: one eye stands, the other has noise.
+    #[test]
+    fn an_eye_that_stands_is_named_while_the_other_one_moves() {
+        for (packing, format) in [Packing::SideBySide, Packing::TopBottom].into_iter().flat_map(|p| PixelFormat::ALL.map(|f| (p, f))) {
+            let mut still = Still::of_size(format, Range::Limited, 120, (240, 300));
+            for eye in EYES {
+                let mut watch = ContentWatch::new(500 * MS, Some(packing));
+                let other = if eye == Eye::Left { Eye::Right } else { Eye::Left };
+                let plane = still.layout.planes()[0];
+                let (x, y) = match (packing, other) {
+                    (_, Eye::Left) => (0, 0),
+                    (Packing::SideBySide, Eye::Right) => (plane.row_bytes / 2, 0),
+                    (Packing::TopBottom, Eye::Right) => (0, plane.rows / 2),
+                };
+                let noise = plane.offset + (y + 7) * plane.stride + x;
+                let mut said = Vec::new();
+                for n in 0..60u64 {
+                    // The eye that stands moves once again, at 1 s.
+                    let moving = plane.offset
+                        + (if y == 0 { plane.rows - 8 } else { 7 }) * plane.stride
+                        + if x == 0 { plane.row_bytes - 1 } else { 0 };
+                    still.bytes[moving] = if n < 50 { 1 } else { 2 };
+                    (0..plane.rows / 2 - 8).for_each(|row| still.bytes[noise + row * plane.stride] = n as u8);
+                    said.extend(still.look(&mut watch, n * 20).into_iter().map(|event| (n * 20, event)));
+                }
+                assert_eq!(said[0], (520, SignalEvent::EyeFrozen { eye }), "{packing:?} {format:?}");
+                assert!(
+                    said.len() == 2 && said[1].1 == SignalEvent::EyeMoving { eye } && said[1].0 < 1_000 + 9 * 20,
+                    "{packing:?} {format:?} {said:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_both_eyes_do_is_the_picture_s_and_a_lost_eye_is_not_watched() {
+        let mut still = Still::new(PixelFormat::Nv12, Range::Limited, 16);
+        let mut watch = ContentWatch::new(500 * MS, Some(Packing::SideBySide));
+        let mut at_ms = 0;
+        let mut during = |watch: &mut ContentWatch, still: &Still, ms: u64| -> Vec<SignalEvent> {
+            let end_ms = at_ms + ms;
+            let mut said = Vec::new();
+            while at_ms < end_ms {
+                at_ms += 20;
+                said.extend(still.look(watch, at_ms));
+            }
+            said
+        };
+        assert_eq!(during(&mut watch, &still, 2_000), [SignalEvent::Frozen, SignalEvent::Black]);
+        let lost = |eye| SignalEvent::EyeLost { eye, reason: "unplugged".into() };
+        watch.hear(&lost(Eye::Right));
+        assert_eq!(during(&mut watch, &still, 2_000), [], "black because we made it so");
+        still.bytes[..200 * 300].fill(90);
+        assert_eq!(during(&mut watch, &still, 20), [SignalEvent::EyeMoving { eye: Eye::Left }, SignalEvent::EyeLit { eye: Eye::Left }]);
+        watch.hear(&SignalEvent::EyeBack { eye: Eye::Right, after_ms: 9 });
+        still.bytes.fill(16);
+        assert_eq!(during(&mut watch, &still, 1_700), [SignalEvent::Frozen, SignalEvent::Black]);
+        // After a loss everything that still holds is said anew.
+        watch.hear(&SignalEvent::Lost { reason: "unplugged".into() });
+        assert_eq!(during(&mut watch, &still, 2_000), [SignalEvent::Frozen, SignalEvent::Black]);
+        // What cannot be parted is watched as it is.
+        let odd = Still::of_size(PixelFormat::V210, Range::Limited, 120, (200, 100));
+        let mut watch = ContentWatch::new(500 * MS, Some(Packing::SideBySide));
+        assert_eq!(during(&mut watch, &odd, 800), [SignalEvent::Frozen]);
+    }
+
+    /// A row's last group may end in whatever was in the memory.
+    #[test]
+    fn what_the_source_leaves_unwritten_neither_moves_nor_shines() {
+        for (format, width, value) in [(PixelFormat::Yuy2, 201, 18), (PixelFormat::Uyvy, 201, 18), (PixelFormat::V210, 200, 0)] {
+            let mut still = Still::of_size(format, Range::Limited, value, (width, 100));
+            let mut watch = ContentWatch::new(500 * MS, None);
+            let plane = still.layout.planes()[0];
+            let mut said = Vec::new();
+            for n in 0..100u64 {
+                (0..plane.rows).for_each(|row| still.bytes[row * plane.stride + plane.row_bytes - 1] = 100 + n as u8);
+                said.extend(still.look(&mut watch, n * 20));
+            }
+            assert_eq!(said, [SignalEvent::Frozen, SignalEvent::Black], "{format:?}");
+        }
+    }
+
     #[test]
     #[ignore = "prints a time"]
     fn time_of_a_look_at_1080p() {
-        let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Limited, transfer: Default::default() };
-        let layout = FrameLayout::new(PixelFormat::Nv12, colorimetry, 1920, 1080).unwrap();
-        let still = Still { layout, bytes: vec![7; layout.size] };
-        let mut watch = ContentWatch::new(u64::MAX);
-        let begun = std::time::Instant::now();
-        for n in 0..1_000 {
-            still.look(&mut watch, n);
+        use std::time::Instant;
+        for (format, packing, value, moves) in [
+            (PixelFormat::Nv12, None, 90, true),
+            (PixelFormat::Nv12, None, 16, true),
+            (PixelFormat::Yuy2, None, 16, true),
+            (PixelFormat::V210, None, 16, true),
+            (PixelFormat::Bgrx, None, 9, true),
+            (PixelFormat::Nv12, Some(Packing::SideBySide), 16, true),
+            (PixelFormat::Nv12, None, 90, false),
+            (PixelFormat::Bgrx, None, 90, false),
+        ] {
+            // More than the caches hold, as the decoder's pictures are.
+            let mut stills: Vec<Still> = (0..8).map(|_| Still::of_size(format, Range::Limited, value, (1920, 1080))).collect();
+            let mut watch = ContentWatch::new(500 * MS, packing);
+            let mut times: Vec<f64> = (0..1_000u64)
+                .map(|n| {
+                    let still = &mut stills[n as usize % 8];
+                    if moves {
+                        let middle = still.bytes.len() / 3;
+                        still.bytes[..middle].iter_mut().step_by(1_000).for_each(|byte| *byte = value & 0xf0 | n as u8 & 7);
+                    }
+                    let begun = Instant::now();
+                    still.look(&mut watch, n * 17);
+                    begun.elapsed().as_secs_f64() * 1e6
+                })
+                .collect();
+            times.sort_by(f64::total_cmp);
+            let mean = times.iter().sum::<f64>() / 1e3;
+            println!(
+                "1080p {format:?} {packing:?} of {value}, moves {moves}: mean {mean:.0}, p50 {:.0}, p99 {:.0}, max {:.0} µs",
+                times[500], times[990], times[999]
+            );
         }
-        println!("a look at 1080p: {:.1} µs", begun.elapsed().as_secs_f64() * 1e3);
     }
 }

@@ -2,12 +2,12 @@
 //! Asks GStreamer's device monitor and looks at /dev; opens no stream.
 
 use super::error::CaptureError;
-use super::messages;
+use super::{messages, node};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A device that gives video.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -15,6 +15,8 @@ pub struct Device {
     pub name: String,
     /// What to write after `--source`: the device as it comes.
     pub source: String,
+    /// The same by a name that lasts when its number changes, where it has one.
+    pub lasting_source: Option<String>,
     pub modes: Vec<DeviceMode>,
     /// Why nothing is known of its modes.
     pub note: Option<String>,
@@ -46,6 +48,7 @@ pub fn find() -> Result<Vec<Device>, CaptureError> {
         let source = format!("v4l2:{}", path.display());
         found.entry(source.clone()).or_insert_with(|| Device {
             name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            lasting_source: lasting(&path),
             source,
             modes: Vec::new(),
             note: Some("it offers no video to capture, or may not be opened (group 'video')".into()),
@@ -73,13 +76,18 @@ fn describe(device: &gst::Device) -> Option<Device> {
     let properties = device.properties()?;
     let text = |key: &str| properties.get::<String>(key).ok();
     let path = text("device.path").or_else(|| text("api.v4l2.path"));
+    let lasting_source = path.as_ref().and_then(|path| lasting(Path::new(path)));
     let source = match path {
         Some(path) if path.starts_with("/dev/video") => format!("v4l2:{path}"),
         _ => format!("decklink:{}", properties.get::<i32>("device-number").ok().or_else(|| element_number(device))?),
     };
     let modes = device.caps().map_or_else(Vec::new, |caps| modes(&source, &caps));
     let note = modes.is_empty().then(|| "it does not say what it offers".to_owned());
-    Some(Device { name: device.display_name().to_string(), source, modes, note })
+    Some(Device { name: device.display_name().to_string(), source, lasting_source, modes, note })
+}
+
+fn lasting(node: &Path) -> Option<String> {
+    node::lasting_name(Path::new("/dev"), node).map(|name| format!("v4l2:{}", name.display()))
 }
 
 /// A card's number, where only the element that it would make knows it.

@@ -20,6 +20,14 @@ pub enum SignalEvent {
     EyeLost { eye: Eye, reason: String },
     /// Both inputs give pictures again.
     EyeBack { eye: Eye, after_ms: u64 },
+    /// One eye shows the same picture, byte for byte, for `signal.frozen_ms`, while the other one moves.
+    EyeFrozen { eye: Eye },
+    /// It moves again.
+    EyeMoving { eye: Eye },
+    /// One eye shows nothing but black for a second, the other one does not.
+    EyeBlack { eye: Eye },
+    /// There is something to see in it again.
+    EyeLit { eye: Eye },
     /// A stereo picture can (None) or cannot be parted into its eyes, from the picture before this on.
     Parted { failure: Option<String> },
     /// The same picture, byte for byte, for `signal.frozen_ms`.
@@ -42,6 +50,10 @@ impl fmt::Display for SignalEvent {
             SignalEvent::Rate { from_fps, to_fps } => write!(f, "the source changed from {from_fps:.2} to {to_fps:.2} pictures a second"),
             SignalEvent::EyeLost { eye, reason } => write!(f, "the {} eye is lost ({reason}); the other is shown", eye.name()),
             SignalEvent::EyeBack { eye, after_ms } => write!(f, "the {} eye is back after {after_ms} ms", eye.name()),
+            SignalEvent::EyeFrozen { eye } => write!(f, "the {} eye repeats one picture; the other one moves", eye.name()),
+            SignalEvent::EyeMoving { eye } => write!(f, "the {} eye moves again", eye.name()),
+            SignalEvent::EyeBlack { eye } => write!(f, "the {} eye is black; the other one is not", eye.name()),
+            SignalEvent::EyeLit { eye } => write!(f, "the {} eye is no longer black", eye.name()),
             SignalEvent::Parted { failure: Some(reason) } => write!(f, "{reason}: it is shown, and not analysed"),
             SignalEvent::Parted { failure: None } => f.write_str("the picture can be parted into its eyes again"),
             SignalEvent::Frozen => f.write_str("the source repeats one picture"),

@@ -28,7 +28,10 @@ pub(super) fn check(path: &Path) -> Result<Header, CaptureError> {
     let mut kind = [0; 4];
     if file.read(&mut kind).map_err(unreadable)? == kind.len() && kind == *b"GIF8" {
         // GStreamer's demuxer stamps all of its pictures alike and never says that they have ended.
-        return Err(CaptureError::NotVideo { thing: name(), reason: "it is a GIF, whose pictures come without their times".into() });
+        return Err(CaptureError::NotVideo {
+            thing: name(),
+            reason: "it is a GIF, whose pictures come without their times: make a video of it first (ffmpeg -i in.gif out.mp4)".into(),
+        });
     }
     file.rewind().map_err(unreadable)?;
     match container::find_truncation(&mut file, metadata.len()).map_err(unreadable)? {

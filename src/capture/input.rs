@@ -4,7 +4,7 @@
 //!
 //! | URI | elements | stamp |
 //! | --- | --- | --- |
-//! | `v4l2:/dev/video0?size=1920x1080&fps=60&format=YUY2` | v4l2src | the driver's |
+//! | `v4l2:/dev/video0?size=1920x1080&fps=60&format=YUY2`, `v4l2:/dev/v4l/by-id/…` | v4l2src | the driver's |
 //! | `decklink:0?mode=1080p60&connection=sdi` | decklinkvideosrc | the card's, on our clock |
 //! | `rtsp://…`, `rtsps://…` `?transport=tcp&latency=0` | rtspsrc | last packet before decoding |
 //! | `srt://host:port?…` (MPEG-TS) | srtsrc | last packet |
@@ -30,6 +30,8 @@ pub(super) struct Input {
     /// In a row; the last one's pads carry the video.
     pub stages: Vec<Stage>,
     pub kind: Kind,
+    /// Property of the first stage that holds the path of a device.
+    pub node: Option<&'static str>,
     /// Interlaced pictures are made progressive, one from each field.
     pub deinterlace: bool,
 }
@@ -89,7 +91,8 @@ fn read(uri: &str, kind: Kind, known: &[&str], make: Make) -> Result<Input, Stri
         Some("off") => false,
         Some(other) => return Err(format!("deinterlace={other}: write auto or off")),
     };
-    Ok(Input { uri: uri.to_owned(), stages: make(&mut options)?, kind, deinterlace })
+    let node = uri.starts_with("v4l2:").then_some("device");
+    Ok(Input { uri: uri.to_owned(), stages: make(&mut options)?, kind, node, deinterlace })
 }
 
 fn scheme_keeps_its_query(uri: &str) -> bool {

@@ -9,6 +9,7 @@ mod arrivals;
 mod build;
 mod container;
 mod content;
+mod dark;
 mod decode_time;
 mod decoder;
 mod device;
@@ -21,6 +22,7 @@ mod judge;
 mod live;
 mod mapping;
 mod messages;
+mod node;
 mod pace;
 mod paced;
 mod pair;
@@ -192,7 +194,7 @@ fn open_one(uri: &str, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box
             decoder.play()?;
             Ok(Box::new(PacedSource::new(uri, decoder, ahead, None, None, clock)?))
         }
-        uri::Spec::Live(input) => open_live(input, settings),
+        uri::Spec::Live(input) => open_live(input, settings, node::Places::default()),
         uri::Spec::Pipe(path) => open_pipe(uri, path, settings),
     }
 }
@@ -202,15 +204,17 @@ fn open_one(uri: &str, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box
 const PATIENCE: Patience = Patience { at_most: Duration::from_secs(10), without_data: Duration::from_secs(1) };
 
 /// What is live is stamped by the machine's clock, also where nothing else is timed by it.
-fn open_live(input: Input, settings: &Settings) -> Result<Box<dyn Source>, CaptureError> {
+fn open_live(input: Input, settings: &Settings, places: node::Places) -> Result<Box<dyn Source>, CaptureError> {
     let clock: Arc<dyn Clock> = Arc::new(MonotonicClock);
     messages::init()?;
     device::check(&input)?;
     let uri = input.uri.clone();
     let kind = input.kind;
     let building = clock.clone();
+    let node = node::Node::of(&input, places);
     let build = move || {
-        let mut decoder = Decoder::for_input(&input, building.clone())?;
+        let followed = node.as_ref().map(|node| node.follow(&input)).transpose()?;
+        let mut decoder = Decoder::for_input(followed.as_ref().unwrap_or(&input), building.clone())?;
         decoder.prepare()?;
         Ok(decoder)
     };

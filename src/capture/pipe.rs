@@ -22,5 +22,5 @@ pub(super) fn open(path: &Path) -> Result<OwnedFd, CaptureError> {
 /// What reads from `end`, which is kept open beside it.
 pub(super) fn input(path: &Path, end: &OwnedFd) -> Input {
     let stage = Stage { element: "fdsrc", properties: vec![("fd", end.as_raw_fd().to_string())] };
-    Input { uri: path.display().to_string(), stages: vec![stage], kind: Kind::Network, deinterlace: true }
+    Input { uri: path.display().to_string(), stages: vec![stage], kind: Kind::Network, node: None, deinterlace: true }
 }

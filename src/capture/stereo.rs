@@ -2,7 +2,7 @@
 
 use super::error::CaptureError;
 use super::{Pull, SignalEvent, Source, SourceInfo};
-use crate::frame::{FrameLayout, PlaneLayout};
+use crate::frame::{FrameLayout, PixelFormat, PlaneLayout};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::time::Duration;
@@ -85,7 +85,9 @@ pub fn eye_layout(whole: &FrameLayout, packing: Packing) -> Option<FrameLayout> 
         Packing::TopBottom => eye.row_bytes == whole.row_bytes && 2 * eye.rows == whole.rows,
     };
     let is_even = width * 2 == whole.width || height * 2 == whole.height;
-    (is_even && eye.planes().iter().zip(whole.planes()).all(is_half)).then_some(eye)
+    // Six pixels of v210 are one group, whatever the lengths of its rows are rounded up to.
+    let is_between_groups = whole.format != PixelFormat::V210 || packing == Packing::TopBottom || width.is_multiple_of(6);
+    (is_even && is_between_groups && eye.planes().iter().zip(whole.planes()).all(is_half)).then_some(eye)
 }
 
 /// Why a picture cannot be parted, and what can be done.

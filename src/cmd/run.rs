@@ -76,6 +76,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     engines: Option<PathBuf>,
     /// Record what is shown: .mp4 (H.264, never slows the picture) or .mkv (lossless FFV1: the recorder pulls the run instead of the clock).
+    /// What the status display says beside the picture, in a window of another shape, is not in it.
     #[arg(long, value_name = "F")]
     record: Option<PathBuf>,
     /// Record the captured picture besides, nothing drawn over it (.mp4).

@@ -50,6 +50,8 @@ fn listing(devices: &[Device]) -> String {
     let mut text = String::new();
     for device in devices {
         text += &format!("{}\n  --source '{}'\n", device.name, device.source);
+        text +=
+            &device.lasting_source.as_ref().map_or_else(String::new, |source| format!("  --source '{source}'   (whatever its number)\n"));
         for mode in &device.modes {
             let rates = if mode.rates.is_empty() { "any rate".to_owned() } else { format!("{} a second", mode.rates.join(", ")) };
             text += &format!("    {:>5}×{:<5} {:<6} {rates}   --source '{}'\n", mode.width, mode.height, mode.format, mode.source);
@@ -78,10 +80,17 @@ mod tests {
             rates: vec!["60".into(), "30".into()],
             source: "v4l2:/dev/video0?size=1920x1080&format=YUY2&fps=60".into(),
         };
-        let camera = Device { name: "Grabber".into(), source: "v4l2:/dev/video0".into(), modes: vec![mode], note: None };
+        let camera = Device {
+            name: "Grabber".into(),
+            source: "v4l2:/dev/video0".into(),
+            lasting_source: Some("v4l2:/dev/v4l/by-id/usb-Grabber_A1".into()),
+            modes: vec![mode],
+            note: None,
+        };
         let text = listing(&[camera]);
         assert!(text.contains("Grabber\n  --source 'v4l2:/dev/video0'\n"), "{text}");
         assert!(text.contains("60, 30 a second   --source 'v4l2:/dev/video0?size=1920x1080&format=YUY2&fps=60'"), "{text}");
+        assert!(text.contains("  --source 'v4l2:/dev/v4l/by-id/usb-Grabber_A1'   (whatever its number)\n"), "{text}");
         assert!(!text.contains("No camera") && text.contains("rtsp://"));
         let text = listing(&[]);
         assert!(text.contains("Looked for") && text.contains("/dev/video*") && text.contains("DeckLink") && text.contains("Plug one in"));

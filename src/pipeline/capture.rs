@@ -111,9 +111,7 @@ impl CaptureThread {
             let picture = match self.source.pull(PULL_WAIT)? {
                 Pull::Picture(picture) => picture,
                 Pull::Event(event) => {
-                    if matches!(event, SignalEvent::Lost { .. }) {
-                        self.content.forget();
-                    }
+                    self.content.hear(&event);
                     if let Some(tap) = &mut self.tap {
                         tap.hear(&event);
                     }
@@ -140,6 +138,9 @@ impl CaptureThread {
                 wait_until_taken(ready, &self.stop);
             } else {
                 for event in self.content.look(&picture, stamp_ns).into_iter().flatten() {
+                    if let Some(tap) = &mut self.tap {
+                        tap.hear(&event);
+                    }
                     note(&self.notes, &self.wake, event, id.0);
                 }
                 if let Some(due_ns) = picture.due_ns {
@@ -324,7 +325,7 @@ mod tests {
             pulled: None,
             ended: ended.clone(),
             notes,
-            content: ContentWatch::new(u64::MAX),
+            content: ContentWatch::new(u64::MAX, None),
         };
         let thread = std::thread::spawn(move || capture.run());
         let ids = Mutex::new(Vec::new());

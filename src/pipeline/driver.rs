@@ -265,7 +265,10 @@ impl DisplayThread {
     fn take_signals(&mut self, run: &mut Run) {
         for note in self.signals.try_iter() {
             match note.event {
-                SignalEvent::Lost { reason } => run.lost = Some((note.before, reason)),
+                SignalEvent::Lost { reason } => {
+                    self.states.interrupted();
+                    run.lost = Some((note.before, reason));
+                }
                 event => self.states.notice(self.clock.now_ns(), &event),
             }
         }
@@ -510,6 +513,7 @@ impl DisplayThread {
             recording,
             absent: self.operator.absent(),
             is_monitor_gone: run.is_monitor_gone,
+            eyes: self.states.eyes(),
         };
         let has_come = self.hud.refresh(now_ns, &now);
         let is_hung = self.hud.is_hung(now_ns);

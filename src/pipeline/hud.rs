@@ -1,7 +1,9 @@
 //! What the display thread tells the status display, and when: at once when a state changes, figures twice a second.
 //! Also the picture in picture, which is shown under the status display's words only. Nothing here waits or draws.
 
-use crate::base::hud::{Ai, AiTrouble, Control, Drawn, Fault, Figures, Loss, Mode, PipMode, Recording, Signal, Source, SourceKind, Status};
+use crate::base::hud::{
+    Ai, AiTrouble, Control, Drawn, EyeTrouble, Fault, Figures, Loss, Mode, PipMode, Recording, Signal, Source, SourceKind, Status,
+};
 use crate::base::texts::Language;
 use crate::capture::SourceInfo;
 use crate::display::Beside;
@@ -53,6 +55,8 @@ pub struct Now {
     pub absent: Absent,
     /// The monitor shows nothing; said on whatever else carries the words, and for a while after it is back.
     pub is_monitor_gone: bool,
+    /// What is wrong with the left and the right eye of a stereo picture.
+    pub eyes: [Option<EyeTrouble>; 2],
 }
 
 pub struct HudFeed {
@@ -225,7 +229,7 @@ impl HudFeed {
     }
 
     /// What is wrong besides picture and AI, the gravest first.
-    fn faults(&mut self, now_ns: u64, now: &Now) -> [Option<Fault>; 5] {
+    fn faults(&mut self, now_ns: u64, now: &Now) -> [Option<Fault>; 7] {
         if now.is_monitor_gone {
             self.monitor_until_ns = now_ns + FAULT_FOR_NS;
         }
@@ -240,6 +244,8 @@ impl HudFeed {
         };
         let is_losing = stopped.is_none() && now.recording.recording && now_ns < self.fault_until_ns;
         [
+            now.eyes[0].map(Fault::LeftEye),
+            now.eyes[1].map(Fault::RightEye),
             (now_ns < self.monitor_until_ns).then_some(Fault::MonitorLost),
             now.absent.footswitch.then_some(Fault::ControlGone(Control::Footswitch)),
             now.absent.serial.then_some(Fault::ControlGone(Control::Serial)),
@@ -363,6 +369,7 @@ mod tests {
             recording,
             absent,
             is_monitor_gone: false,
+            eyes: [None; 2],
         }
     }
 
@@ -450,6 +457,21 @@ mod tests {
         assert_eq!(said(600_001, with(true, 0.0, None)), (Recording::Running { seconds: 0 }, None));
         let failed = Some(RecordAlarm::Failed);
         assert_eq!(said(600_002, with(false, 0.0, failed)), (Recording::Failed, Some(Fault::RecordingFailed)));
+    }
+
+    #[test]
+    fn an_eye_that_is_not_well_is_named_and_a_frozen_one_takes_the_picture_s_trust() {
+        let (mut feed, _) = feed(true);
+        let live = now(state::Signal::Live, state::Ai::Running);
+        let with = |signal, eyes| Now { signal, eyes, ..live };
+        feed.take(0, &with(state::Signal::Frozen, [None, Some(EyeTrouble::Frozen)]));
+        assert_eq!((feed.status.banner(), feed.status.alarms()), (Some(Banner::FrozenPicture), vec![Text::RightEyeStands]));
+        feed.take(1, &with(state::Signal::Frozen, [None; 2]));
+        assert_eq!(feed.status.alarms(), [Text::PictureStands]);
+        feed.take(2, &with(state::Signal::Live, [Some(EyeTrouble::Black), None]));
+        assert_eq!((feed.status.banner(), feed.status.alarms()), (None, vec![Text::LeftEyeBlack]));
+        feed.take(3, &with(state::Signal::Live, [Some(EyeTrouble::Absent), None]));
+        assert_eq!(feed.status.alarms(), [Text::LeftEyeGone]);
     }
 
     #[test]

@@ -87,6 +87,40 @@ mod tests {
         check(&info(1920, 1080, 60.0), &MonotonicClock).unwrap();
     }
 
+    /// Each look at it is `step_ns` later than the one before: what lies between two looks takes so long.
+    struct Stepping {
+        step_ns: u64,
+        looks: std::sync::atomic::AtomicU64,
+    }
+
+    impl Clock for Stepping {
+        fn now_ns(&self) -> u64 {
+            self.step_ns * self.looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+        }
+
+        fn sleep_until_ns(&self, _: u64) {}
+    }
+
+    #[test]
+    fn ultra_high_definition_is_passed_at_its_rate_or_refused_with_what_to_do() {
+        use crate::capture::{Settings, open};
+        for (uri, fps) in [
+            ("gst:videotestsrc is-live=true ! video/x-raw,format=UYVY,width=3840,height=2160,framerate=60/1", 60.0),
+            ("sim:?width=3840&height=2160&fps=16&seconds=0.5", 16.0),
+        ] {
+            let source = open(uri, &Settings::default(), std::sync::Arc::new(MonotonicClock)).unwrap_or_else(|e| panic!("{e}"));
+            let info = source.info();
+            assert_eq!((info.width, info.height, info.fps), (3840, 2160, fps));
+            let taking = |part: f64| check(info, &Stepping { step_ns: (part * 1e9 / fps) as u64, looks: Default::default() });
+            taking(0.79).unwrap();
+            let text = taking(0.81).unwrap_err().to_string();
+            let needs = format!("{:.1} ms of the {:.1} ms", 810.0 / fps, 1000.0 / fps);
+            for word in [uri, "3840×2160", &needs, "smaller picture or a lower rate"] {
+                assert!(text.contains(word), "'{word}' is not in: {text}");
+            }
+        }
+    }
+
     #[test]
     fn a_larger_picture_costs_more() {
         let cost = |info: SourceInfo| {

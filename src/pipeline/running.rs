@@ -137,7 +137,7 @@ impl Prepared {
             pulled,
             ended,
             notes,
-            content: ContentWatch::new(spec.config.signal.frozen_ms * 1_000_000),
+            content: ContentWatch::new(spec.config.signal.frozen_ms * 1_000_000, stereo.map(|stereo| stereo.packing)),
         };
         let stall = stall::start(clock.clone(), stop.clone())?;
         let display = std::thread::Builder::new().name("display".into()).spawn(move || display.run(open))?;

@@ -53,6 +53,7 @@ pub struct Sinks {
     /// The frame on the screen was handed to the recorder.
     is_recorded: bool,
     lossless_lost: u64,
+    lossless_trouble: Option<String>,
     /// Stills by key: where they go, and how many were asked for.
     pub still_folder: Option<PathBuf>,
     still_wanted: bool,
@@ -204,9 +205,10 @@ impl Sinks {
         self.is_recorded = true;
         if let Some(lossless) = &self.lossless {
             // In pulled runs the stamp is the source's own rate, not the time that encoding took.
-            if lossless.push_blocking(frame.stamps().pts_ns, fill).is_err() {
-                // What went wrong is told by `finish`; the picture goes on.
+            if let Err(error) = lossless.push_blocking(frame.stamps().pts_ns, fill) {
+                // The picture goes on.
                 self.lossless_lost += 1;
+                self.lossless_trouble.get_or_insert_with(|| error.to_string());
             }
         }
         if let Some(recorder) = &mut self.recorder {
@@ -262,12 +264,13 @@ impl Sinks {
 
     /// For the HUD and the alarms.
     pub fn recording(&self) -> RecordingState {
-        self.recorder.as_ref().map(Recorder::state).unwrap_or_default()
+        let lossless = self.lossless.as_ref().map(|lossless| lossless.state(self.lossless_lost));
+        lossless.or_else(|| self.recorder.as_ref().map(Recorder::state)).unwrap_or_default()
     }
 
     /// Why recording has stopped by itself, in words.
     pub fn recording_trouble(&self) -> String {
-        self.recorder.as_ref().and_then(Recorder::trouble).unwrap_or_default()
+        self.lossless_trouble.clone().or_else(|| self.recorder.as_ref().and_then(Recorder::trouble)).unwrap_or_default()
     }
 
     /// Writes what is still to be written and gives every file its name. Returns losses by reason.
@@ -337,6 +340,29 @@ fn tight(pixels: PresentedView<'_>) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::frame::{Colorimetry, FrameRing, Matrix, PixelFormat, Range, Stamps};
+
+    #[test]
+    fn every_recording_is_said_the_lossless_one_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sinks = Sinks::new(SnapshotPlan::default(), true);
+        assert!(!sinks.recording().recording);
+        sinks.lossless = Some(VideoRecorder::start(&folder.path().join("x.mkv"), 64, 48, 50.0).unwrap());
+        let colorimetry = Colorimetry::sdr(Matrix::Bt709, Range::Full);
+        let ring = FrameRing::new(FrameLayout::new(PixelFormat::Nv12, colorimetry, 64, 48).unwrap()).unwrap();
+        let screen = vec![200; 64 * 48 * 4];
+        let pixels = PresentedView { data: &screen, stride: 64 * 4, width: 64, height: 48 };
+        for n in 0..=100u64 {
+            let frame = ring.acquire().unwrap().publish(Stamps { id: FrameId(n), pts_ns: n * 20_000_000, capture_ns: 5 });
+            sinks.before_next(&frame, pixels);
+            sinks.is_recorded = false;
+        }
+        let state = sinks.recording();
+        assert_eq!((state.recording, state.lost, state.seconds, state.alarm), (true, 0, 2.0, None));
+        sinks.lossless_lost = 1;
+        assert!(!sinks.recording().recording && sinks.recording().alarm.is_some(), "what has failed is no recording");
+        sinks.lossless_lost = 0;
+        sinks.finish().1.unwrap();
+    }
 
     #[test]
     fn a_still_by_key_is_the_screen_and_the_clean_picture_with_their_frame_in_the_name() {

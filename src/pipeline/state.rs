@@ -7,6 +7,7 @@
 //!            Starting ─engine refused─► Blocked
 //! ```
 
+use crate::base::hud::EyeTrouble;
 use crate::capture::SignalEvent;
 use crate::display::{MonitorEvent, MonitorNote};
 use crate::pipeline::inputs::DeviceNote;
@@ -66,8 +67,11 @@ pub struct States {
     signal: Signal,
     /// A recording may hold a still picture: that is reported, and shown as it is.
     is_live: bool,
-    is_frozen: bool,
-    is_black: bool,
+    /// Of the left and the right eye; of a picture that is one both are the same.
+    frozen: [bool; 2],
+    black: [bool; 2],
+    /// Its half is black, because no picture comes for it.
+    absent: [bool; 2],
     /// What the source said of its return, before the first picture was shown.
     back: Option<String>,
     ai: Ai,
@@ -78,8 +82,9 @@ pub struct States {
 impl States {
     pub fn new(start_ns: u64, ai: Ai, is_live: bool) -> Self {
         let (history, alarms) = (Vec::new(), Vec::new());
+        let (signal, nothing) = (Signal::Waiting, [false; 2]);
         let mut states =
-            States { start_ns, signal: Signal::Waiting, is_live, is_frozen: false, is_black: false, back: None, ai, history, alarms };
+            States { start_ns, signal, is_live, frozen: nothing, black: nothing, absent: nothing, back: None, ai, history, alarms };
         states.note(start_ns, String::new());
         states
     }
@@ -94,19 +99,35 @@ impl States {
 
     /// A picture is shown.
     pub fn picture(&mut self, now_ns: u64) {
-        // Of a black picture it does not matter whether it is also a frozen one.
-        let signal = match (self.is_black, self.is_frozen) {
-            (true, _) => Signal::Black,
-            (false, true) => Signal::Frozen,
-            (false, false) => Signal::Live,
+        // Of what is black it does not matter whether it is also frozen. An eye that is black is seen to be; one that is frozen is
+        // not, and with it nobody can trust the picture.
+        let is_frozen = |eye: &usize| self.frozen[*eye] && !self.black[*eye];
+        let signal = match self.black {
+            [true, true] => Signal::Black,
+            _ if [0, 1].iter().any(is_frozen) => Signal::Frozen,
+            _ => Signal::Live,
         };
         let reason = self.back.take().unwrap_or_default();
         self.set_signal(now_ns, signal, reason);
     }
 
+    /// The source was interrupted: what was said of its pictures is said anew where it still holds.
+    pub fn interrupted(&mut self) {
+        (self.frozen, self.black, self.absent) = Default::default();
+    }
+
+    /// What is wrong with one eye while the other one is well.
+    pub fn eyes(&self) -> [Option<EyeTrouble>; 2] {
+        [0, 1].map(|eye| match (self.absent[eye], self.black[eye], self.frozen[eye]) {
+            (true, ..) => Some(EyeTrouble::Absent),
+            (_, true, _) if !self.black[1 - eye] => Some(EyeTrouble::Black),
+            (_, false, true) if !self.frozen[1 - eye] => Some(EyeTrouble::Frozen),
+            _ => None,
+        })
+    }
+
     /// No picture comes.
     pub fn lose(&mut self, now_ns: u64, reason: &str) {
-        (self.is_frozen, self.is_black) = (false, false);
         if self.signal != Signal::Lost {
             self.alarm(now_ns, "SIGNAL-LOST", reason.to_owned());
             self.set_signal(now_ns, Signal::Lost, reason.to_owned());
@@ -121,14 +142,26 @@ impl States {
             SignalEvent::Black => Some("SIGNAL-BLACK"),
             SignalEvent::Gap { .. } => Some("SIGNAL-GAP"),
             SignalEvent::EyeLost { .. } => Some("EYE-LOST"),
+            SignalEvent::EyeFrozen { .. } => Some("EYE-FROZEN"),
+            SignalEvent::EyeBlack { .. } => Some("EYE-BLACK"),
             SignalEvent::Parted { failure: Some(_) } => Some("EYES-NOT-PARTED"),
             _ => None,
         };
         match event {
-            SignalEvent::Frozen => self.is_frozen = self.is_live,
-            SignalEvent::Moving => self.is_frozen = false,
-            SignalEvent::Black => self.is_black = self.is_live,
-            SignalEvent::Lit => self.is_black = false,
+            SignalEvent::Frozen => self.frozen = [self.is_live; 2],
+            SignalEvent::Moving => self.frozen = [false; 2],
+            SignalEvent::Black => self.black = [self.is_live; 2],
+            SignalEvent::Lit => self.black = [false; 2],
+            SignalEvent::EyeFrozen { eye } => self.frozen[*eye as usize] = self.is_live,
+            SignalEvent::EyeMoving { eye } => self.frozen[*eye as usize] = false,
+            SignalEvent::EyeBlack { eye } => self.black[*eye as usize] = self.is_live,
+            SignalEvent::EyeLit { eye } => self.black[*eye as usize] = false,
+            SignalEvent::EyeLost { eye, .. } => {
+                let eye = *eye as usize;
+                (self.frozen[eye], self.black[eye], self.absent[eye]) = (false, false, true);
+            }
+            SignalEvent::EyeBack { eye, .. } => self.absent[*eye as usize] = false,
+            SignalEvent::Back { .. } => self.absent = [false; 2],
             _ => {}
         }
         if let (Some(code), true) = (alarm, self.is_live) {
@@ -267,6 +300,10 @@ mod tests {
             assert_eq!(states.signal(), signal, "{event:?}");
         }
         states.notice(4, &SignalEvent::Frozen);
+        states.lose(4, "the display stood still");
+        states.picture(4);
+        assert_eq!(states.signal(), Signal::Frozen, "the source has not said that it moves");
+        states.interrupted();
         states.lose(5, "unplugged");
         states.picture(6);
         assert_eq!(states.signal(), Signal::Live, "what froze is gone with the signal");
@@ -276,6 +313,33 @@ mod tests {
         assert_eq!(recording.signal(), Signal::Live);
         let (history, alarms) = recording.into_history();
         assert!(alarms.is_empty() && history.last().unwrap().reason.contains("repeats one picture"));
+    }
+
+    #[test]
+    fn an_eye_that_does_not_live_is_named_and_only_what_can_be_taken_for_live_takes_the_picture_s_trust() {
+        use crate::capture::Eye::{Left, Right};
+        let mut states = States::new(0, Ai::Running, true);
+        states.picture(1);
+        let mut said = |event: SignalEvent| {
+            states.notice(2, &event);
+            states.picture(3);
+            (states.signal(), states.eyes())
+        };
+        assert_eq!(said(SignalEvent::EyeFrozen { eye: Right }), (Signal::Frozen, [None, Some(EyeTrouble::Frozen)]));
+        assert_eq!(said(SignalEvent::EyeBlack { eye: Right }), (Signal::Live, [None, Some(EyeTrouble::Black)]), "seen to be black");
+        assert_eq!(said(SignalEvent::EyeBlack { eye: Left }), (Signal::Black, [None, None]), "that is the whole picture");
+        assert_eq!(said(SignalEvent::EyeLit { eye: Left }), (Signal::Live, [None, Some(EyeTrouble::Black)]));
+        assert_eq!(said(SignalEvent::EyeLost { eye: Right, reason: "unplugged".into() }), (Signal::Live, [None, Some(EyeTrouble::Absent)]));
+        assert_eq!(said(SignalEvent::EyeBack { eye: Right, after_ms: 9 }), (Signal::Live, [None, None]), "said anew where it holds");
+        assert_eq!(said(SignalEvent::Frozen), (Signal::Frozen, [None, None]));
+        assert_eq!(said(SignalEvent::EyeMoving { eye: Left }), (Signal::Frozen, [None, Some(EyeTrouble::Frozen)]));
+        assert_eq!(said(SignalEvent::EyeMoving { eye: Right }), (Signal::Live, [None, None]));
+        let (_, alarms) = states.into_history();
+        assert_eq!(
+            alarms.iter().map(|alarm| alarm.code).collect::<Vec<_>>(),
+            ["EYE-FROZEN", "EYE-BLACK", "EYE-BLACK", "EYE-LOST", "SIGNAL-FROZEN"]
+        );
+        assert!(alarms[0].text.contains("right eye") && alarms[2].text.contains("left eye"), "{alarms:?}");
     }
 
     #[test]

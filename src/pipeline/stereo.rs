@@ -84,11 +84,12 @@ pub struct EyeTap<T> {
     layout: Option<FrameLayout>,
     is_parted: bool,
     is_lost: bool,
+    is_black: bool,
 }
 
 impl<T: FrameTap> EyeTap<T> {
     pub fn new(inner: T, stereo: Stereo) -> Self {
-        EyeTap { inner, stereo, layout: None, is_parted: false, is_lost: false }
+        EyeTap { inner, stereo, layout: None, is_parted: false, is_lost: false, is_black: false }
     }
 }
 
@@ -98,15 +99,18 @@ impl<T: FrameTap> FrameTap for EyeTap<T> {
             self.layout = Some(*frame.layout());
             self.is_parted = eye_layout(frame.layout(), self.stereo.packing).is_some();
         }
-        if self.is_parted && !self.is_lost {
+        if self.is_parted && !self.is_lost && !self.is_black {
             self.inner.offer(frame);
         }
     }
 
     fn hear(&mut self, event: &SignalEvent) {
         match event {
-            SignalEvent::EyeLost { eye, .. } if *eye == self.stereo.eye => self.is_lost = true,
+            SignalEvent::EyeLost { eye, .. } if *eye == self.stereo.eye => (self.is_lost, self.is_black) = (true, false),
             SignalEvent::EyeBack { eye, .. } if *eye == self.stereo.eye => self.is_lost = false,
+            SignalEvent::EyeBlack { eye } if *eye == self.stereo.eye => self.is_black = true,
+            SignalEvent::EyeLit { eye } if *eye == self.stereo.eye => self.is_black = false,
+            SignalEvent::Lost { .. } | SignalEvent::Lit => self.is_black = false,
             // Both are there again.
             SignalEvent::Back { .. } => self.is_lost = false,
             _ => {}
@@ -274,5 +278,13 @@ mod tests {
         assert_eq!(offered(&mut tap, 200), 0);
         tap.hear(&SignalEvent::EyeBack { eye: Eye::Right, after_ms: 300 });
         assert_eq!(offered(&mut tap, 200), 1);
+        tap.hear(&SignalEvent::EyeBlack { eye: Eye::Left });
+        assert_eq!(offered(&mut tap, 200), 1);
+        for end in [SignalEvent::EyeLit { eye: Eye::Right }, SignalEvent::Lit, SignalEvent::Lost { reason: "unplugged".into() }] {
+            tap.hear(&SignalEvent::EyeBlack { eye: Eye::Right });
+            assert_eq!(offered(&mut tap, 200), 0, "black is not analysed");
+            tap.hear(&end);
+            assert_eq!(offered(&mut tap, 200), 1, "{end:?}");
+        }
     }
 }

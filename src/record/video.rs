@@ -5,8 +5,8 @@
 //! ```
 //! All encoding is done in GStreamer's threads at a lower priority. What plays in real time and may leave pictures out is `recorder`.
 
-use crate::record::RecordError;
 use crate::record::encoder::NICENESS;
+use crate::record::{RecordAlarm, RecordError, RecordingState};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
@@ -162,6 +162,13 @@ impl VideoRecorder {
                 return Err(self.fail(&reason_of(&message)));
             }
         }
+    }
+
+    /// For the screen and the report. `lost`: pictures that it did not take.
+    pub fn state(&self, lost: u64) -> RecordingState {
+        let last_ns = self.times.lock().unwrap_or_else(PoisonError::into_inner).last_ns;
+        let alarm = (lost > 0).then_some(RecordAlarm::Failed);
+        RecordingState { recording: lost == 0, lost, seconds: last_ns.unwrap_or(0) as f64 / 1e9, alarm }
     }
 
     /// What has gone wrong since the start, once.

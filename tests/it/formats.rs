@@ -20,8 +20,11 @@ struct Seen {
 
 impl Seen {
     fn of(description: &str) -> Seen {
-        let uri = format!("gst:{description}");
-        let mut source = open(&uri, &Settings::default(), Arc::new(MonotonicClock)).unwrap_or_else(|error| panic!("{uri}: {error}"));
+        Seen::from(&format!("gst:{description}"))
+    }
+
+    fn from(uri: &str) -> Seen {
+        let mut source = open(uri, &Settings::default(), Arc::new(MonotonicClock)).unwrap_or_else(|error| panic!("{uri}: {error}"));
         for _ in 0..100 {
             if let Pull::Picture(picture) = source.pull(Duration::from_millis(50)).unwrap() {
                 let mut data = vec![0; picture.layout.size];
@@ -179,6 +182,47 @@ fn high_dynamic_range_says_so_and_is_brought_to_the_screen() {
     }
 }
 
+/// Colours are told by the stream and its container, as a recorder writes them, not by caps: ten bits in H.265 and VP9.
+#[test]
+fn high_dynamic_range_and_wide_gamut_come_through_real_containers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tagged");
+    let make = |source: &str, said: &str, through: &str| {
+        let pipeline = format!(
+            "{source} ! video/x-raw,format=I420_10LE,colorimetry=(string){said} ! {through} ! filesink location={}",
+            path.display()
+        );
+        let made = std::process::Command::new("gst-launch-1.0").arg("-q").args(pipeline.split_whitespace()).status();
+        assert!(made.unwrap().success(), "{pipeline}");
+        Seen::from(path.to_str().unwrap())
+    };
+    let limited = |transfer| Colorimetry { matrix: Matrix::Bt2020, range: Range::Limited, transfer };
+    for through in [
+        "x265enc speed-preset=ultrafast ! h265parse ! mp4mux",
+        "x265enc speed-preset=ultrafast ! h265parse ! matroskamux",
+        "vp9enc deadline=1 ! webmmux",
+    ] {
+        for (said, transfer) in [("bt2100-pq", Transfer::Pq), ("bt2100-hlg", Transfer::Hlg)] {
+            let gradient = rgb("gradient num-buffers=3", 320, 180);
+            let seen = make(&gradient, said, through);
+            assert_eq!((seen.layout.colorimetry, seen.layout.format.is_ten_bit()), (limited(transfer), true), "{through} {said}");
+            let shown = seen.shown();
+            let grey: Vec<u8> = (0..180).map(|y| shown.rgb(160, y)[1]).collect();
+            let (low, high) = (*grey.iter().min().unwrap(), *grey.iter().max().unwrap());
+            assert!(low < 20 && high > 235 && grey[0].abs_diff(grey[179]) > 200, "{through} {said}: {grey:?}");
+        }
+        let [r, g, b] = [0xb4, 0x46, 0x32];
+        let flat = format!(
+            "videotestsrc num-buffers=3 pattern=solid-color foreground-color=0xff{r:02x}{g:02x}{b:02x} ! video/x-raw,format=BGRx,width=320,height=180,framerate=30/1,colorimetry=1:1:5:1 ! videoconvert dither=none gamma-mode=remap primaries-mode=fast"
+        );
+        let seen = make(&flat, "bt2020-10", through);
+        assert_eq!((seen.layout.colorimetry, seen.layout.format.is_ten_bit()), (limited(Transfer::Sdr), true), "{through}");
+        let shown = seen.shown().rgb(160, 90);
+        let off = shown.iter().zip([r, g, b]).map(|(a, b)| a.abs_diff(b)).max().unwrap();
+        assert!(off <= 10, "{through}: {r} {g} {b} became {shown:?}");
+    }
+}
+
 /// A model sees what is shown: preprocessing a source's own planes, and preprocessing the picture made of them.
 #[test]
 fn preprocessing_a_source_equals_preprocessing_its_picture() {
@@ -281,6 +325,17 @@ fn every_format_runs_end_to_end() {
             let off = pixels[at..at + 3].iter().zip(expected).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
             assert!(off <= 3, "{}: bar {i} is {:?}, not {expected:?}", format.name(), &pixels[at..at + 3]);
         }
+    }
+}
+
+/// 4K faster than any machine copies it: refused before anything is made, with what it needs and what to do.
+#[test]
+fn ultra_high_definition_that_no_machine_passes_is_refused_at_the_start() {
+    let source = "gst:videotestsrc pattern=black ! video/x-raw,format=NV12,width=3840,height=2160,framerate=1000/1";
+    let run = Run::new(&["--source", source, "--frames", "5", "--record", "{}/x.mp4"]);
+    assert_eq!((run.output.status.code(), run.left().len()), (Some(2), 0), "{}", run.stderr());
+    for word in [source, "3840×2160 at 1000.00", "of the 1.0 ms", "smaller picture or a lower rate"] {
+        assert!(run.stderr().contains(word), "'{word}' is not in: {}", run.stderr());
     }
 }
 

@@ -1,8 +1,10 @@
 //! Recordings of the program as it is shipped: beside the picture, through cuts, full disks and disks that hang.
 
 use crate::support::{Run, SMALL_SIM, keyhole};
+use crate::theatre::pty;
 use gstreamer::prelude::*;
 use keyhole::record::Sidecar;
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -197,6 +199,73 @@ fn a_disk_that_fills_up_stops_the_recording_and_not_the_picture() {
     assert_stopped_by_a_full_disk(run.output.status.code(), &run.stderr(), run.folder.path(), &recording);
     assert!(run.stderr().contains("min_free_mb"), "{}", run.stderr());
     assert!(recording.metadata().unwrap().len() <= 2 << 20);
+}
+
+/// The camera head's buttons on a run without a window: recording in segments, marks and stills, within the disk budget.
+#[test]
+fn buttons_record_mark_and_take_stills_in_segments_within_the_budget() {
+    const BUDGET_MB: u64 = 16;
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let (mut buttons, _port) = pty(&at("head"));
+    let config = format!(
+        "preferences = false\n[controls]\nserial = '{}'\nserial_bytes = {{ '0x52' = 'record', '0x4d' = 'mark', '0x53' = 'still' }}\n\
+         [record]\ndir = '{}'\nstreams = ['overlay', 'clean']\nsegment_s = 2\nquality = 10\ndisk_budget_mb = {BUDGET_MB}\nmin_free_mb = 0\n",
+        at("head").display(),
+        at("recordings").display()
+    );
+    std::fs::write(at("config.toml"), config).unwrap();
+    let mut command = keyhole();
+    command.args(["run", "--display", "headless", "--source", SNOW, "--seconds", "300", "--overlay", "off"]);
+    for (flag, name) in [("--config", "config.toml"), ("--report", "report.json")] {
+        command.arg(flag).arg(at(name));
+    }
+    let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let files = |ends: &str| -> Vec<PathBuf> {
+        let all = std::fs::read_dir(at("recordings")).into_iter().flatten().map(|entry| entry.unwrap().path());
+        let mut files: Vec<PathBuf> = all.filter(|path| path.to_str().unwrap().ends_with(ends)).collect();
+        files.sort();
+        files
+    };
+    let until = |what: &str, is_so: &dyn Fn() -> bool| {
+        let begun = Instant::now();
+        while !is_so() {
+            assert!(begun.elapsed() < PATIENCE, "{what}: {:?}", files(""));
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    };
+    // A still may be asked for again and again until somebody listens.
+    let asking = std::cell::RefCell::new((buttons.try_clone().unwrap(), Instant::now()));
+    until("stills of screen and clean picture", &|| {
+        let (port, asked) = &mut *asking.borrow_mut();
+        if asked.elapsed() > Duration::from_millis(300) {
+            port.write_all(b"S").unwrap();
+            *asked = Instant::now();
+        }
+        !files("-overlay.png").is_empty() && !files("-clean.png").is_empty()
+    });
+    buttons.write_all(b"R").unwrap();
+    until("both streams are recorded in segments", &|| files("overlay-0002.mp4").len() == 1 && files("clean-0002.mp4").len() == 1);
+    buttons.write_all(b"M").unwrap();
+    until("the oldest segments make room", &|| files("overlay-0001.mp4").is_empty() && files("clean-0001.mp4").is_empty());
+    buttons.write_all(b"MR").unwrap();
+    let sidecars = || files(".recording.json").iter().filter_map(|path| Sidecar::load(path).ok()).collect::<Vec<_>>();
+    until("the recording is closed", &|| sidecars().iter().filter(|sidecar| sidecar.is_finished).count() == 2);
+    let bytes: u64 = files(".mp4").iter().map(|path| path.metadata().unwrap().len()).sum();
+    assert!(bytes <= BUDGET_MB << 20, "{bytes}: {:?}", files(".mp4"));
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
+    assert!(child.wait().unwrap().success());
+    for sidecar in sidecars() {
+        assert_eq!(sidecar.markers.iter().map(|mark| mark.number).collect::<Vec<_>>(), [1, 2]);
+        assert!(sidecar.markers[0].at_ms < sidecar.markers[1].at_ms && sidecar.trouble.is_none(), "{sidecar:?}");
+        let left: Vec<_> = sidecar.segments.iter().filter(|segment| at("recordings").join(&segment.file).exists()).collect();
+        assert!(!left.is_empty() && left.len() < sidecar.segments.len(), "{sidecar:?}");
+        for segment in left {
+            assert_eq!(pictures(&at("recordings").join(&segment.file)).len() as u64, segment.pictures, "{}", segment.file);
+        }
+    }
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(at("report.json")).unwrap()).unwrap();
+    crate::support::assert_balanced(&report);
 }
 
 #[test]

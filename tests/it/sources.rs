@@ -28,9 +28,11 @@ impl Drop for Server {
 }
 
 /// An RTSP server and its port; None where it is not installed.
-fn rtsp(test: &str, port: u16) -> Option<(Server, u16)> {
-    let description = "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=320,height=240,framerate=30/1 ! \
-        x264enc tune=zerolatency speed-preset=ultrafast threads=1 key-int-max=30 ! rtph264pay name=pay0 config-interval=-1";
+fn rtsp(test: &str, port: u16, picture: &str) -> Option<(Server, u16)> {
+    let description = &format!(
+        "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,{picture} ! \
+        x264enc tune=zerolatency speed-preset=ultrafast threads=1 key-int-max=30 ! rtph264pay name=pay0 config-interval=-1"
+    );
     let script = root().join("tests/servers/rtsp.py");
     let mut child =
         Command::new("/usr/bin/python3").arg(script).args([&port.to_string(), description]).stdout(Stdio::piped()).spawn().unwrap();
@@ -55,8 +57,9 @@ fn alarms(report: &Value, code: &str) -> usize {
 }
 
 #[test]
-fn a_camera_that_is_unplugged_is_lost_and_comes_back_without_a_restart() {
-    let Some((mut server, port)) = rtsp("a_camera_that_is_unplugged", 0) else { return };
+fn a_camera_that_is_unplugged_is_lost_and_comes_back_as_it_is_then_without_a_restart() {
+    let test = "a_camera_that_is_unplugged";
+    let Some((mut server, port)) = rtsp(test, 0, "width=320,height=240,framerate=30/1") else { return };
     let folder = tempfile::tempdir().unwrap();
     let report = folder.path().join("report.json");
     let uri = format!("rtsp://127.0.0.1:{port}/scope");
@@ -67,7 +70,7 @@ fn a_camera_that_is_unplugged_is_lost_and_comes_back_without_a_restart() {
     // A second or so of pictures, out of the eight that the run asks for.
     std::thread::park_timeout(Duration::from_secs(1));
     drop(server);
-    let (_server, _) = rtsp("a_camera_that_is_unplugged", port).unwrap();
+    let (_server, _) = rtsp(test, port, "width=640,height=360,framerate=50/1").unwrap();
     assert!(run.wait().unwrap().success());
     let report: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
     assert_balanced(&report);
@@ -76,6 +79,49 @@ fn a_camera_that_is_unplugged_is_lost_and_comes_back_without_a_restart() {
     assert!(lost.iter().any(|reason| reason.contains(&uri) || reason.contains("no picture for")), "{}", report["states"]);
     assert!(reasons(&report, "live").iter().any(|reason| reason.contains("is back after")), "{}", report["states"]);
     assert!(alarms(&report, "SIGNAL-LOST") >= 1, "{}", report["alarms"]);
+    // Another format is said with its first picture, before that is shown: while the signal still counts as lost.
+    let all = [reasons(&report, "lost"), reasons(&report, "live")].concat();
+    let changed = |words: [&str; 2]| all.iter().any(|reason| words.iter().all(|word| reason.contains(word)));
+    assert!(changed(["320×240", "640×360"]) && changed(["30.00", "pictures a second"]), "{}", report["states"]);
+}
+
+/// Pictures 17 to 120 ms apart: each is shown at its own time, and the unevenness is no loss.
+#[test]
+fn a_recording_of_variable_rate_is_shown_picture_by_picture_at_its_own_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("variable.mp4");
+    let at_ms = |n: u64| n / 4 * 220 + [0, 17, 60, 180][n as usize % 4];
+    let filter = "settb=1/1000,setpts='floor(N/4)*220+eq(mod(N,4),1)*17+eq(mod(N,4),2)*60+eq(mod(N,4),3)*180'";
+    let made = Command::new("ffmpeg")
+        .args(["-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=30", "-vf", filter, "-vsync", "vfr"])
+        .args(["-frames:v", "60", "-c:v", "libx264", "-preset", "ultrafast", "-enc_time_base", "1:1000", "-video_track_timescale", "1000"])
+        .arg(&path)
+        .status();
+    assert!(made.expect("ffmpeg (hw/install.sh test installs it)").success());
+    let mut seen = String::new();
+    // A machine that stands still for too long drops pictures, but not three times.
+    for _ in 0..3 {
+        let run = Run::new(&["--source", path.to_str().unwrap(), "--frames", "60", "--overlay", "off", "--timeline", "{}/t.jsonl"]);
+        let report = run.report();
+        let lines: Vec<Value> = run.lines("t.jsonl").into_iter().filter(|line| line["repeat"] == false).collect();
+        let of = |line: &Value, key: &str| line[key].as_u64().unwrap();
+        let origin_ns = of(&lines[0], "capture_ns") - at_ms(of(&lines[0], "frame")) * 1_000_000;
+        for line in &lines {
+            let due_ns = origin_ns + at_ms(of(line, "frame")) * 1_000_000;
+            assert!(of(line, "capture_ns").abs_diff(due_ns) <= 1, "{line}");
+            assert!(of(line, "present_ns") >= due_ns, "never early: {line}");
+        }
+        // The delays are those of the presents, from each picture's own time.
+        let worst_ms = lines.iter().map(|line| of(line, "present_ns") - of(line, "capture_ns")).max().unwrap() as f64 / 1e6;
+        let said_ms = report["video_delay_ms"]["max"].as_f64().unwrap();
+        assert!((worst_ms - said_ms).abs() < 0.01 * worst_ms + 0.01, "{worst_ms} {said_ms}");
+        assert_eq!((&report["frames"]["captured"], &report["video_delay_ms"]["count"]), (&60.into(), &report["frames"]["displayed"]));
+        if report["frames"]["displayed"] == 60 && reasons(&report, "lost").is_empty() {
+            return;
+        }
+        seen = format!("{} {} {}", report["frames"], report["losses"], report["states"]);
+    }
+    panic!("pictures are missing: {seen}");
 }
 
 #[test]
@@ -97,28 +143,54 @@ fn a_picture_that_does_not_live_is_said_and_carries_no_overlay() {
 #[test]
 fn black_is_named() {
     // Noise in the dark: it lives, and shows nothing.
-    let black = "gst:videotestsrc is-live=true pattern=snow ! video/x-raw,format=I420 ! videobalance brightness=-1 contrast=0.05 ! \
-        videoconvert ! video/x-raw,format=NV12,width=320,height=240,framerate=30/1";
-    let report = Run::new(&["--source", black, "--frames", "60", "--overlay", "off"]).report();
-    assert!(reasons(&report, "black").iter().any(|reason| reason.contains("black")), "{}", report["states"]);
-    assert_eq!(alarms(&report, "SIGNAL-BLACK"), 1);
+    for format in ["NV12", "UYVY", "v210"] {
+        let report = Run::new(&["--source", &format!("gst:{DARK},format={format}"), "--frames", "60", "--overlay", "off"]).report();
+        assert!(reasons(&report, "black").iter().any(|reason| reason.contains("black")), "{format}: {}", report["states"]);
+        assert_eq!(alarms(&report, "SIGNAL-BLACK"), 1, "{format}");
+    }
+}
+
+const DARK: &str = "videotestsrc is-live=true pattern=snow ! video/x-raw,format=I420 ! videobalance brightness=-1 contrast=0.05 ! \
+    videoconvert ! video/x-raw,width=320,height=240,framerate=30/1";
+
+/// A picture that stands for two seconds of four, and moves again: a ball that comes and goes.
+const NOW_AND_THEN: &str = "videotestsrc is-live=true pattern=ball background-color=0xff406080 ! video/x-raw,format=NV12,width=640,height=240,framerate=50/1 ! \
+    videocrop right=320 ! video/x-raw,format=NV12";
+
+#[test]
+fn one_eye_that_freezes_or_goes_black_is_named_and_recovers() {
+    let lively = "gst:videotestsrc is-live=true pattern=snow ! video/x-raw,format=NV12,width=320,height=240";
+    let source = format!("stereo:{lively},framerate=50/1|gst:{NOW_AND_THEN}");
+    let run = Run::new(&["--source", &source, "--frames", "300", "--timeline", "{}/t.jsonl"]);
+    let report = run.report();
+    let said = |report: &Value, signal: &str, words: &str| reasons(report, signal).iter().any(|reason| reason.contains(words));
+    assert!(alarms(&report, "EYE-FROZEN") >= 1 && alarms(&report, "SIGNAL-FROZEN") == 0, "{}", report["alarms"]);
+    assert!(said(&report, "frozen", "the right eye repeats one picture"), "{}", report["states"]);
+    assert!(said(&report, "live", "the right eye moves again"), "{}", report["states"]);
+    // An eye that is black does not take the other one's picture.
+    let source = format!("stereo:gst:{DARK},format=NV12|{lively},framerate=30/1|eye=right");
+    let report = Run::new(&["--source", &source, "--frames", "60"]).report();
+    assert_eq!((alarms(&report, "EYE-BLACK"), alarms(&report, "SIGNAL-BLACK")), (1, 0), "{}", report["alarms"]);
+    assert!(said(&report, "live", "the left eye is black"), "{}", report["states"]);
 }
 
 #[test]
 fn one_eye_of_a_stereo_picture_is_analysed() {
     let Some(clip) = shared("one_eye_of_a_stereo_picture_is_analysed", "clips/laparoscopy-720p25.mp4") else { return };
     // Two wide views stand in for the scope's two eyes.
-    let source = format!("{}?stereo=side-by-side&eye=right", clip.to_str().unwrap());
-    let run = Run::new(&["--source", &source, "--frames", "60", "--scenes", "{}/s.jsonl"]);
-    let report = run.report();
-    assert_eq!((&report["source"]["width"], &report["frames"]["dropped_capture"]), (&1280.into(), &0.into()));
-    let scenes = run.lines("s.jsonl");
-    assert!(scenes.len() > 10);
-    let boxes: Vec<f64> =
-        scenes.iter().flat_map(|scene| scene["tracks"].as_array().unwrap().iter().map(|track| track["box"][0].as_f64().unwrap())).collect();
-    assert!(boxes.iter().all(|&x0| x0 >= 600.0), "{boxes:?}");
-    let found = scenes.iter().filter(|scene| !scene["tissues"].as_array().unwrap().is_empty()).count();
-    assert!(found > scenes.len() / 2, "nothing was analysed");
+    for (packing, side, from) in [("side-by-side", 0, 600.0), ("top-bottom", 1, 340.0)] {
+        let source = format!("{}?stereo={packing}&eye=right", clip.to_str().unwrap());
+        let run = Run::new(&["--source", &source, "--frames", "60", "--scenes", "{}/s.jsonl"]);
+        let report = run.report();
+        assert_eq!((&report["source"]["width"], &report["source"]["height"]), (&1280.into(), &720.into()), "both are shown");
+        let scenes = run.lines("s.jsonl");
+        assert!(scenes.len() > 10);
+        let tracks = scenes.iter().flat_map(|scene| scene["tracks"].as_array().unwrap());
+        let begins: Vec<f64> = tracks.map(|track| track["box"][side].as_f64().unwrap()).collect();
+        assert!(begins.iter().all(|&begin| begin >= from), "{packing}: {begins:?}");
+        let found = scenes.iter().filter(|scene| !scene["tissues"].as_array().unwrap().is_empty()).count();
+        assert!(found > scenes.len() / 2, "{packing}: nothing was analysed");
+    }
 }
 
 #[test]

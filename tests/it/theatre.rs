@@ -306,7 +306,7 @@ fn each_device_gives_clean_video_while_the_worker_is_stopped_and_its_loss_is_an_
 }
 
 /// A pseudo terminal whose port is called `name`: our end, and the port's, which must stay open.
-fn pty(name: &Path) -> (std::fs::File, std::fs::File) {
+pub fn pty(name: &Path) -> (std::fs::File, std::fs::File) {
     let (mut master, mut slave) = (0, 0);
     let null = std::ptr::null_mut();
     // SAFETY: writes two descriptors; the name, settings and size are not asked for.

@@ -81,8 +81,13 @@ fn files_that_are_not_video() {
 #[test]
 fn an_animated_gif_is_refused_before_it_stops_in_the_middle() {
     let folder = tempfile::tempdir().unwrap();
-    let path = file(folder.path(), "a.gif", b"GIF89a\x40\x00\x30\x00\xf6\x00\x00");
-    let error = refused(path.to_str().unwrap(), "a.gif", &["GIF", ".mp4"]);
+    let path = folder.path().join("a.gif");
+    let made = std::process::Command::new("ffmpeg")
+        .args(["-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=size=64x48:rate=10", "-frames:v", "10"])
+        .arg(&path)
+        .status();
+    assert!(made.expect("ffmpeg (hw/install.sh test installs it)").success());
+    let error = refused(path.to_str().unwrap(), "a.gif", &["GIF", "ffmpeg -i in.gif out.mp4"]);
     assert!(matches!(error, CaptureError::NotVideo { .. }), "{error}");
 }
 

@@ -2,7 +2,8 @@
 //! in `target/screens/`. Also the states that the other tests of this room go through.
 
 use crate::base::hud::{
-    Ai, AiTrouble, Control, Drawn, Fault, Figures, Loss, Mode, PipCaption, PipMode, Recording, Signal, Source, SourceKind, Status,
+    Ai, AiTrouble, Control, Drawn, EyeTrouble, Fault, Figures, Loss, Mode, PipCaption, PipMode, Recording, Signal, Source, SourceKind,
+    Status,
 };
 use crate::base::texts::Language;
 use crate::display::hud::screen::Screen;
@@ -87,6 +88,7 @@ pub(super) fn states() -> Vec<(&'static str, Status)> {
         ("recording", Recording::Running { seconds: 754 }, vec![]),
         ("recording-ended", Recording::Ended { seconds: 4_354 }, vec![]),
         ("recording-failed", Recording::Failed, vec![Fault::RecordingFull]),
+        ("right-eye-black", Recording::Off, vec![Fault::RightEye(EyeTrouble::Black)]),
         ("controls-gone", Recording::Off, vec![Fault::ControlGone(Control::Footswitch), Fault::ControlGone(Control::Serial)]),
     ];
     for (name, recording, faults) in recordings {
@@ -101,6 +103,8 @@ pub(super) fn states() -> Vec<(&'static str, Status)> {
         ("ai-cannot-start", AiTrouble::CannotStart),
     ];
     states.extend(troubles.map(|(name, trouble)| (name, with_ai(Ai::Degraded(trouble)))));
+    let eye = vec![Fault::RightEye(EyeTrouble::Frozen)];
+    states.push(("right-eye-frozen", state(&|s| (s.signal, s.faults) = (Signal::Frozen, eye.clone()))));
     states.push(("ai-blocked", with_ai(Ai::Blocked(AiTrouble::EngineRefused))));
     states
 }
