@@ -1,7 +1,7 @@
 //! Two inputs as one stereo picture: real pipelines, and the pairing itself by hand-made stamps.
 
 use super::{Seen, clips, next, open_at};
-use crate::base::clock::{Clock, ManualClock, MonotonicClock};
+use crate::base::clock::{Clock, JumpingClock, ManualClock, MonotonicClock};
 use crate::capture::pair::{PairSource, Two, parse};
 use crate::capture::{CaptureError, Eye, Picture, PlaneRef, Pull, Settings, SignalEvent, Source, SourceInfo, open};
 use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range};
@@ -46,7 +46,7 @@ fn halves(seen: &Seen) -> (u8, u8) {
 fn two_recordings_play_side_by_side_picture_by_picture() {
     let folder = tempfile::tempdir().unwrap();
     let name = |name: &str| clips::numbered(folder.path(), name, clips::MKV, 10).display().to_string();
-    let clock = Arc::new(ManualClock::at(5));
+    let clock = Arc::new(JumpingClock(ManualClock::at(5)));
     let mut source = open_at(&format!("stereo:{}|{}", name("left.mkv"), name("right.mkv")), clock.clone());
     assert_eq!((source.info().width, source.info().height, source.info().fps, source.info().live), (128, 48, 25.0, false));
     for n in 0..25 {
@@ -54,18 +54,7 @@ fn two_recordings_play_side_by_side_picture_by_picture() {
         let number = n % 10;
         assert_eq!(halves(&seen), (clips::luma(number), clips::luma(number)), "picture {n}");
         assert_eq!(seen.skipped, 0);
-        clock.sleep_until_ns_by_hand(seen.due_ns.unwrap());
-    }
-}
-
-/// Moves a manual clock on to a moment.
-trait Jump {
-    fn sleep_until_ns_by_hand(&self, at_ns: u64);
-}
-
-impl Jump for ManualClock {
-    fn sleep_until_ns_by_hand(&self, at_ns: u64) {
-        self.advance_ns(at_ns.saturating_sub(self.now_ns()));
+        clock.sleep_until_ns(seen.due_ns.unwrap());
     }
 }
 
