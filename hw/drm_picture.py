@@ -10,20 +10,23 @@ import zlib
 from pathlib import Path
 
 
-def screendump(monitor, path):
-    """Asks QEMU's monitor for the picture that the card scans out."""
+def tell(monitor, command):
+    """Gives QEMU's monitor a command; a screendump has been written when this returns."""
     with socket.socket(socket.AF_UNIX) as link:
         link.connect(monitor)
         link.settimeout(5)
-        link.sendall(f"screendump {path}\n".encode())
+        link.sendall(f"{command}\n".encode())
         said = b""
         while said.count(b"(qemu)") < 2:
             said += link.recv(4096)
+    if b"Error" in said:
+        sys.exit(f"drm-check: {command}: {said!r}")
+    words = command.split()
     for _ in range(50):
-        if Path(path).exists():
+        if words[0] != "screendump" or Path(words[1]).exists():
             return
         time.sleep(0.1)
-    sys.exit(f"drm-check: no screendump {path}: {said!r}")
+    sys.exit(f"drm-check: no {command}: {said!r}")
 
 
 def read_ppm(path):
@@ -98,6 +101,67 @@ def shown_frame(dump, stills):
     return None
 
 
+def lit_beside(dump, width):
+    """Pixels that are not black, left and right of a picture of this width in the middle."""
+    x0, x1 = (dump[0] - width) // 2, (dump[0] + width) // 2
+    sides = (row[:3 * x0] + row[3 * x1:] for row in dump[2])
+    return sum(any(side[i:i + 3]) for side in sides for i in range(0, len(side), 3))
+
+
+def judge_keys(folder, check, text):
+    """What was typed, and what became of the overlay and of the console."""
+    report = json.loads(text("keys.json") or "{}")
+    if not report:
+        return check("the report of 'keys'", False, text("keys.txt"))
+    check("Q ends the run", text("keys.exit") == "0", text("keys.exit"))
+    check("the console gets what is typed before and after a run, and nothing of it meanwhile", text("typed") == "abc", text("typed"))
+    presents = [json.loads(line) for line in text("keys.jsonl").splitlines()]
+    presents = [(line["present_ns"] / 1e9, line["scene_frame"] is not None) for line in presents]
+    strokes = [line.split() for line in text("strokes").splitlines()]
+    strokes = [(what, float(earliest), float(latest)) for what, earliest, latest in strokes]
+    for i, (what, earliest, latest) in enumerate(strokes):
+        since = max([at for _, _, at in strokes[:i]], default=0)
+        until = strokes[i + 1][1] if i + 1 < len(strokes) else presents[-1][0] + 1
+        if what == "clean":
+            before = [has for at, has in presents if since < at < earliest]
+            after = [has for at, has in presents if latest < at < until]
+            is_good = sum(before) > 0 and before[-1] and sum(after[1:]) == 0 and len(after) > 2
+            seen = f"{sum(before)} of {len(before)} pictures had one before, {sum(after)} of {len(after)} after"
+            check("a key takes the overlay off within one picture", is_good, seen)
+        elif what == "on" and strokes[i - 1][0] == "on":
+            after = [has for at, has in presents if latest < at < until]
+            check("two keys bring the overlay back", sum(after) > 0 and after[-1], f"{sum(after)} of {len(after)} pictures have one")
+    base_s = report["start_ns"] / 1e9
+    there = [line["at_ms"] / 1e3 + base_s for line in report["states"] if "keyboard" in line["reason"] and "is there" in line["reason"]]
+    gone = [alarm for alarm in report["alarms"] if alarm["code"] == "CONTROL-LOST" and "keyboard" in alarm["text"]]
+    check("a keyboard that is plugged in is told", len(there) == 1, [f"{at - float(text('keyboard-plugged')):.2f} s" for at in there])
+    check("a keyboard that is pulled is an alarm", len(gone) == 1, gone)
+    for name in ("keys", "pulled"):
+        dump = read_ppm(folder / f"{name}.ppm")
+        lit = lit_beside(dump, 400 * dump[1] // 400)
+        check(f"the status display stands beside the picture ('{name}')", lit > 500, f"{lit} pixels")
+
+
+def judge_x11(check, text):
+    """A window on X, whose monitor slept twice."""
+    report = json.loads(text("x11.json") or "{}")
+    if not report:
+        return check("the report of 'x11'", False, text("x11.txt"))
+    check("X puts the monitor to sleep (DPMS)", "DPMS is Enabled" in text("xset.txt"), text("xset.txt").splitlines()[-2:])
+    at = {"asleep": [], "back": []}
+    for line in report["states"]:
+        word = line["reason"].split(": ")[-1].split(" ")[0]
+        if line["reason"].startswith("monitor") and word in at:
+            at[word].append(line["at_ms"] / 1e3 + report["start_ns"] / 1e9)
+    check("each sleep is named, and each return", [len(times) for times in at.values()] == [2, 2], [line["reason"] for line in report["states"]])
+    for words, limit_s, done in (("asleep", 0.2, "asleep"), ("back", 1, "awake")):
+        late = [seen - float(text(f"{done}-{n + 1}")) for n, seen in enumerate(at[words])]
+        # The card does it a moment before or after the server says so; /proc/uptime counts in hundredths.
+        check(f"it is named within {limit_s} s ('{words}')", all(-0.1 <= s <= limit_s + 0.02 for s in late), [f"{1e3 * s:.0f} ms" for s in late])
+    counts = report["frames"]
+    check("no picture waits for it", counts["captured"] == counts["displayed"] + counts["rate_slip"], counts)
+
+
 def judge(folder):
     share, failures = folder / "share", []
 
@@ -146,6 +210,15 @@ def judge(folder):
                 # /proc/uptime counts in hundredths.
                 check("it is named within 200 ms", -0.02 <= lost <= 0.22, f"{1e3 * lost:.0f} ms")
                 check("the picture is back within 1 s", -0.02 <= back <= 1.02, f"{1e3 * back:.0f} ms")
+    check("a monitor that was asleep at the start is lit", text("dpms").split() == ["Off", "On"], text("dpms").split())
+    for name, word, other in (("faster", "repeated", "rate_slip"), ("slower", "rate_slip", "repeated")):
+        report = json.loads(text(f"{name}.json") or "{}")
+        counts, cadence = report.get("frames", {}), report.get("cadence")
+        # 10 s of 5 pictures a second at 6 or 4 refreshes; the emulator's own stalls are repeats, too.
+        is_good = cadence and 5 <= counts[word] <= 20 and (other == "repeated" or counts[other] == 0)
+        check(f"a refresh that is {name} than the source is counted as {word}", is_good, (counts, cadence) or text(f"{name}.txt"))
+    judge_keys(folder, check, text)
+    judge_x11(check, text)
     for name, words in (("taken.txt", "is not ours to use"), ("monitor.txt", "there is no monitor HDMI-9")):
         said = text(name)
         check(f"{name} names the trouble, exit code 2", words in said and said.endswith("\n2"), said)
@@ -153,7 +226,7 @@ def judge(folder):
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "screendump":
-        screendump(*sys.argv[2:])
+    if sys.argv[1] == "tell":
+        tell(*sys.argv[2:])
     else:
         judge(Path(sys.argv[2]))

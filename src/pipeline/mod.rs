@@ -49,6 +49,7 @@ use crate::display::{DisplayError, Headless, KmsOutput, Output, SdiOutput, SdiSp
 use crate::link::{Hello, LinkError, Spawn, State, Worker};
 use crate::overlay::OverlayMode;
 use crate::pipeline::capture::CaptureFailure;
+use crate::pipeline::operator::{Operator, Seat};
 use crate::pipeline::running::Prepared;
 use crate::record::{RecordError, RecordMode, Report, sidecar_path};
 use std::path::PathBuf;
@@ -195,7 +196,8 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
     if is_window {
         return window::run(run);
     }
-    let (_, operator) = operator::Operator::of(&run.spec, false, run.wake.clone(), &run.clock)?;
+    let seat = if matches!(run.spec.display, DisplayChoice::Drm(_)) { Seat::Console } else { Seat::Nowhere };
+    let (_, operator) = Operator::of(&run.spec, seat, run.wake.clone(), &run.clock)?;
     if let DisplayChoice::Sdi(sdi) = run.spec.display {
         let info = run.source.info();
         let (size, fps, timeout_ms) = ((info.width, info.height), info.fps, run.spec.config.display.present_timeout_ms);
