@@ -3,7 +3,7 @@
 # virtio-gpu card, runs keyhole there on the console, and compares what the card scans out (QEMU's screendump) with
 # keyhole's own stills; also an unplugged monitor, one that was asleep, a card that is taken, the console given back, the
 # status display beside a narrow picture, keyboards (typed on by QEMU, plugged and pulled), a refresh that is not the
-# source's, and a window on a real X server whose monitor sleeps (DPMS). Judges pixels, counts and events, not speed.
+# source's, a clean feed on a second monitor, and a window on a real X server whose monitor sleeps (DPMS). Judges pixels, counts and events, not speed.
 # Installs QEMU, a kernel image and Xorg; no part of `make test`. Takes about 6 minutes.
 #   hw/drm-check.sh [FOLDER]     leaves its pictures and reports in FOLDER (target/drm-check)
 set -euo pipefail
@@ -30,11 +30,12 @@ rm -rf "$out"
 mkdir -p "$out"/{root/bin,root/modules,share}
 share=$out/share
 # Rendered here, played there: rendering takes long in emulation.
+export XDG_CACHE_HOME=$share/cache
 scaled='sim:?width=320&height=180&fps=5&seconds=4&seed=7'
 whole='sim:?width=640&height=480&fps=5&seconds=4&seed=7'
 square='sim:?width=400&height=400&fps=5&seconds=4&seed=7'
 for source in "$scaled" "$whole" "$square"; do
-    XDG_CACHE_HOME=$share/cache "$keyhole" run --display headless --overlay off --source "$source" --seconds 4 >/dev/null 2>&1
+    "$keyhole" run --display headless --overlay off --source "$source" --seconds 4 >/dev/null 2>&1
 done
 
 # An initramfs that mounts this machine's own tree, read only, under a layer in memory.
@@ -82,6 +83,11 @@ Section "Device"
   Option "AccelMethod" "none"
 EndSection
 CONF
+"$keyhole" run --display headless --overlay off --hud off --source "$scaled" --frames 20 --snapshot "$share/clean.png" \
+    --snapshot-at "$(seq -s, 0 19)" >/dev/null 2>&1
+printf '[display]\nclean_feed = "monitor"\n' >"$share/feed.toml"
+# Analysis takes seconds in emulation.
+printf '[link]\nkill_after_ms = 10000\n' >"$share/patient.toml"
 printf '[display]\nrefresh_hz = "6"\n' >"$share/faster.toml"
 printf '[display]\nrefresh_hz = "4"\n' >"$share/slower.toml"
 
@@ -96,13 +102,13 @@ cp -r cache /tmp/
 ask() { name=$1; shift; echo "$*" >"asking"; mv asking "want-$name"; until [ -e "have-$name" ]; do sleep 0.1; done; }
 # For a picture of the screen.
 picture() { ask "$1" screendump; }
-up() { cut -d' ' -f1 /proc/uptime; }
+up() { read -r now _ </proc/uptime; echo "$now"; }
 # For a key; notes when at the earliest and at the latest it was pressed.
 strokes=0
 key() { strokes=$((strokes + 1)); from=$(up); ask "key-$strokes" "sendkey $2"; echo "$1 $from $(up)" >>strokes; }
 run() { timeout 150 "$keyhole" run --display drm --overlay off "$@"; }
 for i in $(seq 100); do [ -e /dev/dri/card0 ] && break; sleep 0.1; done
-status=$(echo /sys/class/drm/card0-*/status)
+status=/sys/class/drm/card0-Virtual-1/status
 dpms=${status%status}dpms
 sort -u ${status%status}modes >modes
 echo 0 >/sys/class/graphics/fbcon/cursor_blink
@@ -135,16 +141,28 @@ for rate in faster slower; do
     run --config $rate.toml --source "$scaled" --frames 50 --report $rate.json >$rate.txt 2>&1
 done
 
+# A second monitor.
+run --config feed.toml --source "$scaled" --frames 3 >alone.txt 2>&1; echo $? >>alone.txt
+echo on >/sys/class/drm/card0-Virtual-2/status
+sleep 1
+run --config feed.toml --source "$scaled" --frames 100 --report feed.json --snapshot feed.png --snapshot-at $(seq -s, 99) >feed.txt 2>&1 &
+sleep 14
+picture feed
+ask clean screendump card 1
+wait; echo $? >feed.exit
+echo detect >/sys/class/drm/card0-Virtual-2/status
+
 # What is typed reaches the console before and after a run, and nothing of it meanwhile.
-stty -F /dev/tty1 raw -echo
-cat /dev/tty1 >typed &
+exec 9<>/dev/tty1
+stty raw -echo <&9
+cat <&9 >typed &
 console=$!
 key before a
 sleep 0.5
-timeout 240 "$keyhole" run --display drm --overlay outline --source "$square" --frames 2000 --report keys.json --timeline keys.jsonl \
+timeout 240 "$keyhole" run --display drm --config patient.toml --overlay outline --source "$square" --frames 2000 --report keys.json --timeline keys.jsonl \
     --record /tmp/keys.mkv --snapshot keys.png >keys.txt 2>&1 &
 keys=$!
-sleep 25
+sleep 40
 picture keys
 key clean esc
 sleep 5
@@ -189,9 +207,11 @@ mkfifo /tmp/never
 sleep 12
 for n in 1 2; do
     await Off asleep-$n & waits=$!
+    up >asleep-at-the-earliest-$n
     xset dpms force off
     wait $waits; sleep 2
     await On awake-$n & waits=$!
+    up >awake-at-the-earliest-$n
     xset dpms force on
     wait $waits; sleep 2
 done
@@ -202,7 +222,7 @@ JOB
 machine() {
     timeout 900 nice qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 2048 -nodefaults -no-reboot \
         -kernel "$kernel" -initrd "$out/initrd" -append "console=ttyS0 quiet panic=-1" \
-        -display none -serial "file:$out/serial.txt" -monitor "unix:$out/monitor,server,nowait" -device virtio-gpu-pci,xres=640,yres=400 -device qemu-xhci \
+        -display none -serial "file:$out/serial.txt" -monitor "unix:$out/monitor,server,nowait" -device virtio-gpu-pci,id=card,max_outputs=2,xres=640,yres=400 -device qemu-xhci \
         -fsdev "local,id=tree,path=/,security_model=none,readonly=on,multidevs=remap" -device virtio-9p-pci,fsdev=tree,mount_tag=tree \
         -fsdev "local,id=repo,path=$repo,security_model=none,readonly=on,multidevs=remap" -device virtio-9p-pci,fsdev=repo,mount_tag=repo \
         -fsdev "local,id=share,path=$share,security_model=none" -device virtio-9p-pci,fsdev=share,mount_tag=share
@@ -215,7 +235,7 @@ while kill -0 "$qemu" 2>/dev/null; do
         name=${wanted##*/want-}
         if [ -e "$wanted" ] && [ ! -e "$share/have-$name" ]; then
             command=$(cat "$wanted")
-            [ "$command" != screendump ] || command="screendump $out/$name.ppm"
+            [ "${command%% *}" != screendump ] || command="screendump $out/$name.ppm${command#screendump}"
             python3 hw/drm_picture.py tell "$out/monitor" "$command"
             touch "$share/have-$name"
         fi

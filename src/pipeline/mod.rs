@@ -45,7 +45,7 @@ use crate::base::shutdown;
 use crate::base::slot::Wake;
 use crate::capture::CaptureError;
 use crate::config::Config;
-use crate::display::{DisplayError, Headless, KmsOutput, Output, SdiOutput, SdiSpec};
+use crate::display::{DisplayError, Headless, KmsOutput, OpenFeed, Output, SdiOutput, SdiSpec};
 use crate::link::{Hello, LinkError, Spawn, State, Worker};
 use crate::overlay::OverlayMode;
 use crate::pipeline::capture::CaptureFailure;
@@ -205,9 +205,12 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
         return run.go(Box::new(move || Ok(Box::new(output) as Box<dyn Output>)), operator, None);
     }
     if let DisplayChoice::Drm(card) = run.spec.display {
-        let info = run.source.info();
-        let output = KmsOutput::new(card, (info.width, info.height), info.fps, &run.spec.config.display, clock)?;
-        return run.go(Box::new(move || Ok(Box::new(output) as Box<dyn Output>)), operator, None);
+        let (info, settings) = (run.source.info(), &run.spec.config.display);
+        let (size, fps) = ((info.width, info.height), info.fps);
+        let output = KmsOutput::new(card, size, fps, settings, clock.clone())?;
+        let opened = |output: KmsOutput| Box::new(move || Ok(Box::new(output) as Box<dyn Output>));
+        let feed = output.feed(size, fps, settings, clock)?.map(|feed| opened(feed) as OpenFeed);
+        return run.go(opened(output), operator, feed);
     }
     let refresh = run.spec.config.display.refresh_hz.filter(|_| !is_pulled);
     run.go(Box::new(move || Ok(Box::new(Headless::new(clock, refresh)) as Box<dyn Output>)), operator, None)

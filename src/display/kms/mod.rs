@@ -18,10 +18,11 @@ pub use keys::KeyLabels;
 
 use crate::base::clock::Clock;
 use crate::display::canvas::Canvas;
-use crate::display::kms::card::{Card, Console, Wanted};
+use crate::display::kms::card::{Card, Console, Plan, Wanted};
 use crate::display::kms::keeper::{Handover, Keeper};
 use crate::display::kms::scanout::{Composed, Flip, Scanout};
 use crate::display::monitor_watch::{MonitorLink, MonitorNote};
+use crate::display::settings::CleanFeed;
 use crate::display::x11_beside::Sides;
 use crate::display::{Beside, DisplayError, Output, OutputInfo, Picture, PresentedView, Refresh, Settings, Shown};
 use crate::overlay::Layer;
@@ -61,7 +62,22 @@ impl KmsOutput {
     pub fn new(card: Option<u8>, size: (usize, usize), fps: f64, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Self, DisplayError> {
         let wanted = Wanted { monitor: settings.monitor.clone(), size, fps };
         let (card, plan) = Card::find(card, &wanted)?;
-        let card = Arc::new(card);
+        Self::on(Arc::new(card), plan, wanted, settings, clock)
+    }
+
+    /// The clean feed's output: another monitor of the same card, lent to it, so that neither waits for the other. None: no
+    /// clean feed is wanted. To be asked before pictures are shown.
+    pub fn feed(&self, size: (usize, usize), fps: f64, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Option<Self>, DisplayError> {
+        if settings.clean_feed == CleanFeed::Off {
+            return Ok(None);
+        }
+        let wanted = Wanted { monitor: settings.clean_feed_monitor.clone(), size, fps };
+        let (card, plan) = self.card.lend(&self.scanout.plan, &wanted)?;
+        // Of what was lent there is one.
+        Self::on(Arc::new(card), plan, Wanted { monitor: None, ..wanted }, settings, clock).map(Some)
+    }
+
+    fn on(card: Arc<Card>, plan: Plan, wanted: Wanted, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Self, DisplayError> {
         let console = card.console(&plan);
         let scanout = Scanout::light(&card, plan.clone())?;
         let said = settings.refresh_hz.map(|rate| Refresh { rate, origin_ns: clock.now_ns() });
