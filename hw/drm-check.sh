@@ -86,7 +86,11 @@ CONF
 "$keyhole" run --display headless --overlay off --hud off --source "$scaled" --frames 20 --snapshot "$share/clean.png" \
     --snapshot-at "$(seq -s, 0 19)" >/dev/null 2>&1
 printf '[display]\nclean_feed = "monitor"\n' >"$share/feed.toml"
-# Analysis takes seconds in emulation.
+# The shipped engine takes longer in emulation than any worker may.
+cargo build --release --quiet --example small-engine
+target/release/examples/small-engine "$share/engines/small"
+# Plugins are looked at here: that takes a minute there.
+"$keyhole" run --display headless --overlay off --source "$square" --frames 5 --record "$out/registry.mkv" >/dev/null 2>&1
 printf '[link]\nkill_after_ms = 10000\n' >"$share/patient.toml"
 printf '[display]\nrefresh_hz = "6"\n' >"$share/faster.toml"
 printf '[display]\nrefresh_hz = "4"\n' >"$share/slower.toml"
@@ -159,10 +163,10 @@ cat <&9 >typed &
 console=$!
 key before a
 sleep 0.5
-timeout 240 "$keyhole" run --display drm --config patient.toml --overlay outline --source "$square" --frames 2000 --report keys.json --timeline keys.jsonl \
+timeout 240 "$keyhole" run --display drm --config patient.toml --engines engines --overlay outline --source "$square" --frames 2000 --report keys.json --timeline keys.jsonl \
     --record /tmp/keys.mkv --snapshot keys.png >keys.txt 2>&1 &
 keys=$!
-sleep 40
+sleep 30
 picture keys
 key clean esc
 sleep 5
