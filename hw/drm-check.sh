@@ -88,7 +88,7 @@ CONF
 printf '[display]\nclean_feed = "monitor"\n' >"$share/feed.toml"
 # The shipped engine takes longer in emulation than any worker may.
 cargo build --release --quiet --example small-engine
-target/release/examples/small-engine "$share/engines/small"
+target/release/examples/small-engine "$share/engines/test-cpu"
 # Plugins are looked at here: that takes a minute there.
 "$keyhole" run --display headless --overlay off --source "$square" --frames 5 --record "$out/registry.mkv" >/dev/null 2>&1
 printf '[link]\nkill_after_ms = 10000\n' >"$share/patient.toml"
@@ -107,9 +107,14 @@ ask() { name=$1; shift; echo "$*" >"asking"; mv asking "want-$name"; until [ -e 
 # For a picture of the screen.
 picture() { ask "$1" screendump; }
 up() { read -r now _ </proc/uptime; echo "$now"; }
-# For a key; notes when at the earliest and at the latest it was pressed.
+# For keys; notes when at the earliest and at the latest they were pressed.
 strokes=0
-key() { strokes=$((strokes + 1)); from=$(up); ask "key-$strokes" "sendkey $2"; echo "$1 $from $(up)" >>strokes; }
+key() {
+    what=$1 strokes=$((strokes + 1)) from=$(up)
+    shift
+    ask "key-$strokes" "$(printf 'sendkey %s;' "$@")"
+    echo "$what $from $(up)" >>strokes
+}
 run() { timeout 150 "$keyhole" run --display drm --overlay off "$@"; }
 for i in $(seq 100); do [ -e /dev/dri/card0 ] && break; sleep 0.1; done
 status=/sys/class/drm/card0-Virtual-1/status
@@ -166,18 +171,20 @@ sleep 0.5
 timeout 240 "$keyhole" run --display drm --config patient.toml --engines engines --overlay outline --source "$square" --frames 2000 --report keys.json --timeline keys.jsonl \
     --record /tmp/keys.mkv --snapshot keys.png >keys.txt 2>&1 &
 keys=$!
-sleep 30
+# The recorder takes its time to begin.
+until [ -s /tmp/keys.mkv.part ] || [ -s /tmp/keys.mkv ] || ! kill -0 $keys; do sleep 1; done
+sleep 8
 picture keys
 key clean esc
 sleep 5
-key on o; key on o
+key on o o
 sleep 8
 up >keyboard-plugged
 ask plug device_add usb-kbd,id=typist
 sleep 4
 key clean x
 sleep 5
-key on o; key on ret
+key on o ret
 sleep 8
 up >keyboard-pulled
 ask pull device_del typist
