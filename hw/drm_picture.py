@@ -10,20 +10,24 @@ import zlib
 from pathlib import Path
 
 
-def screendump(monitor, path):
-    """Asks QEMU's monitor for the picture that the card scans out."""
+def tell(monitor, commands):
+    """Gives QEMU's monitor commands, parted by semicolons; a screendump has been written when this returns."""
+    commands = [command for command in commands.split(";") if command]
     with socket.socket(socket.AF_UNIX) as link:
         link.connect(monitor)
         link.settimeout(5)
-        link.sendall(f"screendump {path}\n".encode())
+        link.sendall("".join(f"{command}\n" for command in commands).encode())
         said = b""
-        while said.count(b"(qemu)") < 2:
+        while said.count(b"(qemu)") < 1 + len(commands):
             said += link.recv(4096)
+    if b"Error" in said:
+        sys.exit(f"drm-check: {commands}: {said!r}")
+    what, *words = commands[0].split()
     for _ in range(50):
-        if Path(path).exists():
+        if what != "screendump" or Path(words[0]).exists():
             return
         time.sleep(0.1)
-    sys.exit(f"drm-check: no screendump {path}: {said!r}")
+    sys.exit(f"drm-check: no {commands[0]}: {said!r}")
 
 
 def read_ppm(path):
@@ -70,32 +74,96 @@ def read_png(path):
     return width, height, rows
 
 
-def placed(picture, target):
-    """A picture as it lies on a screen: as large as fits, nearest samples, black around it (overlay/placement.rs)."""
-    (pw, ph, rows), (tw, th) = picture, target
+def place(size, target):
+    """Where a picture lies on a screen, x, y, width and height: as large as fits, in the middle (overlay/placement.rs)."""
+    (pw, ph), (tw, th) = size, target
     w, h = (tw, max(ph * tw // pw, 1)) if tw * ph <= th * pw else (max(pw * th // ph, 1), th)
-    x0, y0 = (tw - w) // 2, (th - h) // 2
+    return (tw - w) // 2, (th - h) // 2, w, h
+
+
+def scaled(picture, size):
+    """Rows of a picture scaled to a size by nearest samples."""
+    (pw, ph, rows), (w, h) = picture, size
     columns = [(2 * x + 1) * pw // (2 * w) for x in range(w)]
-    black, out, kept = bytes(3 * tw), [], {}
-    for y in range(th):
-        if not y0 <= y < y0 + h:
-            out.append(black)
-            continue
-        source = (2 * (y - y0) + 1) * ph // (2 * h)
+    out, kept = [], {}
+    for y in range(h):
+        source = (2 * y + 1) * ph // (2 * h)
         if source not in kept:
             row = rows[source]
-            kept[source] = bytes(3 * x0) + b"".join(row[3 * x:3 * x + 3] for x in columns) + bytes(3 * (tw - x0 - w))
+            kept[source] = b"".join(row[3 * x:3 * x + 3] for x in columns)
         out.append(kept[source])
     return out
 
 
 def shown_frame(dump, stills):
-    """Which still is on the screen, pixel for pixel."""
+    """Which still is on the screen, pixel for pixel; beside it stands what does not belong to the picture."""
     width, height, rows = dump
     for still in stills:
-        if placed(read_png(still), (width, height)) == rows:
+        picture = read_png(still)
+        x, y, w, h = place(picture[:2], (width, height))
+        if scaled(picture, (w, h)) == [row[3 * x:3 * (x + w)] for row in rows[y:y + h]]:
             return still.stem
     return None
+
+
+def lit_beside(dump, width):
+    """Pixels that are not black, left and right of a picture of this width in the middle."""
+    x0, x1 = (dump[0] - width) // 2, (dump[0] + width) // 2
+    sides = (row[:3 * x0] + row[3 * x1:] for row in dump[2])
+    return sum(any(side[i:i + 3]) for side in sides for i in range(0, len(side), 3))
+
+
+def judge_keys(folder, check, text):
+    """What was typed, and what became of the overlay and of the console."""
+    report = json.loads(text("keys.json") or "{}")
+    if not report:
+        return check("the report of 'keys'", False, text("keys.txt"))
+    check("Q ends the run", text("keys.exit") == "0", text("keys.exit"))
+    check("the console gets what is typed before and after a run, and nothing of it meanwhile", text("typed") == "abc", text("typed"))
+    presents = [json.loads(line) for line in text("keys.jsonl").splitlines()]
+    presents = [(line["present_ns"] / 1e9, line["scene_frame"] is not None) for line in presents]
+    strokes = [line.split() for line in text("strokes").splitlines()]
+    strokes = [(what, float(earliest), float(latest)) for what, earliest, latest in strokes]
+    for i, (what, earliest, latest) in enumerate(strokes):
+        since = max([at for _, _, at in strokes[:i]], default=0)
+        until = strokes[i + 1][1] if i + 1 < len(strokes) else presents[-1][0] + 1
+        if what == "clean":
+            before = [has for at, has in presents if since < at < earliest]
+            after = [has for at, has in presents if latest < at < until]
+            is_good = sum(before) > 0 and before[-1] and sum(after[1:]) == 0 and len(after) > 2
+            seen = f"{sum(before)} of {len(before)} pictures had one before, {sum(after)} of {len(after)} after"
+            check("a key takes the overlay off within one picture", is_good, seen)
+        elif what == "on":
+            after = [has for at, has in presents if latest < at < until]
+            check("two keys bring the overlay back", sum(after) > 0 and after[-1], f"{sum(after)} of {len(after)} pictures have one")
+    base_s = report["start_ns"] / 1e9
+    there = [line["at_ms"] / 1e3 + base_s for line in report["states"] if "keyboard" in line["reason"] and "is there" in line["reason"]]
+    gone = [alarm for alarm in report["alarms"] if alarm["code"] == "CONTROL-LOST" and "keyboard" in alarm["text"]]
+    check("a keyboard that is plugged in is told", len(there) == 1, [f"{at - float(text('keyboard-plugged')):.2f} s" for at in there])
+    check("a keyboard that is pulled is an alarm", len(gone) == 1, gone)
+
+
+def judge_x11(check, text):
+    """A window on X, whose monitor slept twice."""
+    report = json.loads(text("x11.json") or "{}")
+    if not report:
+        return check("the report of 'x11'", False, text("x11.txt"))
+    check("X puts the monitor to sleep (DPMS)", "DPMS is Enabled" in text("xset.txt"), text("xset.txt").splitlines()[-2:])
+    at = {"asleep": [], "back": []}
+    for line in report["states"]:
+        word = line["reason"].split(": ")[-1].split(" ")[0]
+        if line["reason"].startswith("monitor") and word in at:
+            at[word].append(line["at_ms"] / 1e3 + report["start_ns"] / 1e9)
+    check("each sleep is named, and each return", [len(times) for times in at.values()] == [2, 2], [line["reason"] for line in report["states"]])
+    for words, limit_s, done in (("asleep", 0.2, "asleep"), ("back", 1, "awake")):
+        spans = [(float(text(f"{done}-at-the-earliest-{n + 1}")), seen, float(text(f"{done}-{n + 1}"))) for n, seen in enumerate(at[words])]
+        # Between the command and the card's own word for it; /proc/uptime counts in hundredths.
+        is_good = all(earliest - 0.02 <= seen <= latest + limit_s + 0.02 for earliest, seen, latest in spans)
+        said = [f"{1e3 * (seen - latest):.0f} ms, {1e3 * (seen - earliest):.0f} ms after the command" for earliest, seen, latest in spans]
+        check(f"it is named within {limit_s} s of the card's doing it ('{words}')", is_good, said)
+    counts = report["frames"]
+    total = counts["displayed"] + counts["rate_slip"] + counts["dropped_capture"] + counts["dropped_display"]
+    check("the frames are accounted for", counts["captured"] == total == 150, counts)
 
 
 def judge(folder):
@@ -110,14 +178,16 @@ def judge(folder):
         path = share / name
         return path.read_text().strip() if path.exists() else ""
 
-    for name in ("scaled", "back", "whole"):
+    for name in ("scaled", "back", "whole", "beside", "feed", "clean"):
         dump = folder / f"{name}.ppm"
         if not dump.exists():
             check(f"a screendump '{name}'", False, "there is none")
             continue
-        dump, run = read_ppm(dump), "whole" if name == "whole" else "scaled"
+        dump, run = read_ppm(dump), "scaled" if name == "back" else name
         found = shown_frame(dump, sorted(share.glob(f"{run}-*.png")))
         check(f"the screen '{name}', {dump[0]}x{dump[1]}, is one of the stills, pixel for pixel", found is not None, found)
+    lit = lit_beside(read_ppm(folder / "beside.ppm"), 400)
+    check("the status display stands beside a narrow picture", lit > 500, f"{lit} pixels")
     before = read_ppm(folder / "console-before.ppm")
     lit = sum(row.count(b"\xaa\xaa\xaa") for row in before[2])
     check("there was a console to give back", lit > 50, f"{lit} grey pixels")
@@ -146,14 +216,28 @@ def judge(folder):
                 # /proc/uptime counts in hundredths.
                 check("it is named within 200 ms", -0.02 <= lost <= 0.22, f"{1e3 * lost:.0f} ms")
                 check("the picture is back within 1 s", -0.02 <= back <= 1.02, f"{1e3 * back:.0f} ms")
-    for name, words in (("taken.txt", "is not ours to use"), ("monitor.txt", "there is no monitor HDMI-9")):
+    check("a monitor that was asleep at the start is lit", text("dpms").split() == ["Off", "On"], text("dpms").split())
+    for name, word, other in (("faster", "repeated", "rate_slip"), ("slower", "rate_slip", "repeated")):
+        report = json.loads(text(f"{name}.json") or "{}")
+        counts, cadence = report.get("frames", {}), report.get("cadence")
+        # 10 s of 5 pictures a second at 6 or 4 refreshes; the emulator's own stalls are repeats and slips, too.
+        is_good = cadence and 5 <= counts[word] <= 20 and counts[other] < counts[word]
+        check(f"a refresh that is {name} than the source is counted as {word}", is_good, (counts, cadence) or text(f"{name}.txt"))
+    feed = json.loads(text("feed.json") or "{}")
+    check("a run with a clean feed ends well", text("feed.exit") == "0" and feed, text("feed.txt")[-200:])
+    if feed:
+        counts, lost = feed["frames"], feed.get("losses", {}).get("clean_feed", 0)
+        check("the clean feed delays no picture", counts["displayed"] + counts["rate_slip"] == counts["captured"], (counts, lost))
+    judge_keys(folder, check, text)
+    judge_x11(check, text)
+    for name, words in (("taken.txt", "is not ours to use"), ("monitor.txt", "there is no monitor HDMI-9"), ("alone.txt", "a second one, for the clean feed")):
         said = text(name)
         check(f"{name} names the trouble, exit code 2", words in said and said.endswith("\n2"), said)
     sys.exit(f"drm-check: {len(failures)} of the checks failed" if failures else 0)
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "screendump":
-        screendump(*sys.argv[2:])
+    if sys.argv[1] == "tell":
+        tell(*sys.argv[2:])
     else:
         judge(Path(sys.argv[2]))

@@ -81,12 +81,14 @@ pub enum EyeTrouble {
     Black,
 }
 
-/// A control besides keyboard and mouse.
+/// A control that may be plugged in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control {
     Footswitch,
     /// Contacts and buttons at a serial port.
     Serial,
+    /// Where there is no window; in one, keyboards are the window system's.
+    Keyboard,
 }
 
 /// What becomes of the pictures besides being shown.
@@ -262,6 +264,7 @@ impl Status {
             Fault::RecordingFailed => Text::RecordingFailed,
             Fault::ControlGone(Control::Footswitch) => Text::FootswitchGone,
             Fault::ControlGone(Control::Serial) => Text::SerialGone,
+            Fault::ControlGone(Control::Keyboard) => Text::KeyboardGone,
             Fault::MonitorLost => Text::MonitorLost,
             Fault::LeftEye(EyeTrouble::Absent) => Text::LeftEyeGone,
             Fault::LeftEye(EyeTrouble::Frozen) => Text::LeftEyeStands,

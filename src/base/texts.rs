@@ -104,6 +104,7 @@ texts! {
     RecordingFailed: "recording stopped by an error", "Aufnahme durch Fehler beendet";
     FootswitchGone: "footswitch not connected", "Fußschalter nicht verbunden";
     SerialGone: "camera buttons not connected", "Kameratasten nicht verbunden";
+    KeyboardGone: "keyboard not connected", "Tastatur nicht verbunden";
     MonitorLost: "a monitor showed no picture", "ein Monitor zeigte kein Bild";
 
     // Picture in picture.

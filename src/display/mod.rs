@@ -36,7 +36,7 @@ pub use error::DisplayError;
 pub use feed::{CleanFeed, FeedCounts, OpenFeed};
 pub use gpu_window::GpuWindow;
 pub use headless::{Headless, HeadlessGpu};
-pub use kms::KmsOutput;
+pub use kms::{KeyLabels, KmsOutput};
 pub use monitor_watch::{MonitorEvent, MonitorLink, MonitorNote, Trouble};
 pub use monitors::{Monitor, MonitorChoice};
 pub use refresh::Refresh;

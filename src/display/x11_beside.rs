@@ -1,4 +1,4 @@
-//! What stands beside the picture in an X11 window: kept in shared memory of the window's size, and put there when it
+//! What stands beside the picture in an X11 window, or on a monitor: kept in memory of its size, and put there when it
 //! changes. It is never put where the picture lies.
 
 use crate::display::Beside;
@@ -55,6 +55,12 @@ impl Sides {
         self.dirty.extend(&beside.layer.rects);
     }
 
+    /// All that is not black on a screen of `size`, where `picture` does not lie.
+    pub(super) fn plates<'a>(&'a self, size: (usize, usize), picture: &'a Rect) -> impl Iterator<Item = &'a Rect> {
+        let is_of_it = size == self.size;
+        self.plates.iter().filter(move |rect| is_of_it && rect.intersection(picture).is_empty())
+    }
+
     /// What has to be put into a window of `size` beside `picture`: what has changed, or all of it where the window `is_stale`
     /// and has just been painted black.
     pub(super) fn due(&mut self, size: (usize, usize), picture: &Rect, is_stale: bool) -> Vec<Rect> {
@@ -96,6 +102,7 @@ mod tests {
         assert_eq!(sides.due(size, &picture, false), [left]);
         assert!(sides.due(size, &picture, false).is_empty());
         assert_eq!(sides.due(size, &picture, true), [left]);
+        assert!(sides.plates(size, &picture).eq([&left]) && sides.plates((41, 20), &picture).next().is_none());
 
         let second = layer(&[right], 90);
         sides.take(Some(Beside { layer: &second, serial: 5 }), &mut pixels);
@@ -107,6 +114,7 @@ mod tests {
 
         sides.take(Some(beside), &mut pixels);
         assert!(sides.due(size, &Rect::whole(40, 20), false).is_empty(), "never on the picture");
+        assert!(sides.plates(size, &Rect::whole(40, 20)).next().is_none());
         sides.take(Some(Beside { layer: &second, serial: 6 }), &mut pixels);
         assert!(sides.due((41, 20), &picture, true).is_empty(), "of a window of another size");
     }

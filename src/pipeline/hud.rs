@@ -229,7 +229,7 @@ impl HudFeed {
     }
 
     /// What is wrong besides picture and AI, the gravest first.
-    fn faults(&mut self, now_ns: u64, now: &Now) -> [Option<Fault>; 7] {
+    fn faults(&mut self, now_ns: u64, now: &Now) -> [Option<Fault>; 8] {
         if now.is_monitor_gone {
             self.monitor_until_ns = now_ns + FAULT_FOR_NS;
         }
@@ -249,6 +249,7 @@ impl HudFeed {
             (now_ns < self.monitor_until_ns).then_some(Fault::MonitorLost),
             now.absent.footswitch.then_some(Fault::ControlGone(Control::Footswitch)),
             now.absent.serial.then_some(Fault::ControlGone(Control::Serial)),
+            now.absent.keyboard.then_some(Fault::ControlGone(Control::Keyboard)),
             stopped,
             is_losing.then_some(Fault::RecordingLost),
         ]
@@ -478,8 +479,8 @@ mod tests {
     fn a_control_that_is_not_there_is_said_as_long_as_it_is_not() {
         let (mut feed, _) = feed(true);
         let live = now(state::Signal::Live, state::Ai::Running);
-        let gone = Now { absent: Absent { footswitch: true, serial: true }, ..live };
-        assert!(feed.take(0, &gone) && feed.status.alarms() == [Text::FootswitchGone, Text::SerialGone]);
+        let gone = Now { absent: Absent { footswitch: true, serial: true, keyboard: true }, ..live };
+        assert!(feed.take(0, &gone) && feed.status.alarms() == [Text::FootswitchGone, Text::SerialGone, Text::KeyboardGone]);
         assert!(!feed.take(60_000 * MS, &gone));
         assert!(feed.take(60_001 * MS, &live) && feed.status.alarms().is_empty());
     }

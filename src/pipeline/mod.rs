@@ -45,10 +45,11 @@ use crate::base::shutdown;
 use crate::base::slot::Wake;
 use crate::capture::CaptureError;
 use crate::config::Config;
-use crate::display::{DisplayError, Headless, KmsOutput, Output, SdiOutput, SdiSpec};
+use crate::display::{DisplayError, Headless, KmsOutput, OpenFeed, Output, SdiOutput, SdiSpec};
 use crate::link::{Hello, LinkError, Spawn, State, Worker};
 use crate::overlay::OverlayMode;
 use crate::pipeline::capture::CaptureFailure;
+use crate::pipeline::operator::{Operator, Seat};
 use crate::pipeline::running::Prepared;
 use crate::record::{RecordError, RecordMode, Report, sidecar_path};
 use std::path::PathBuf;
@@ -195,7 +196,8 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
     if is_window {
         return window::run(run);
     }
-    let (_, operator) = operator::Operator::of(&run.spec, false, run.wake.clone(), &run.clock)?;
+    let seat = if matches!(run.spec.display, DisplayChoice::Drm(_)) { Seat::Console } else { Seat::Nowhere };
+    let (_, operator) = Operator::of(&run.spec, seat, run.wake.clone(), &run.clock)?;
     if let DisplayChoice::Sdi(sdi) = run.spec.display {
         let info = run.source.info();
         let (size, fps, timeout_ms) = ((info.width, info.height), info.fps, run.spec.config.display.present_timeout_ms);
@@ -203,9 +205,12 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
         return run.go(Box::new(move || Ok(Box::new(output) as Box<dyn Output>)), operator, None);
     }
     if let DisplayChoice::Drm(card) = run.spec.display {
-        let info = run.source.info();
-        let output = KmsOutput::new(card, (info.width, info.height), info.fps, &run.spec.config.display, clock)?;
-        return run.go(Box::new(move || Ok(Box::new(output) as Box<dyn Output>)), operator, None);
+        let (info, settings) = (run.source.info(), &run.spec.config.display);
+        let (size, fps) = ((info.width, info.height), info.fps);
+        let output = KmsOutput::new(card, size, fps, settings, clock.clone())?;
+        let opened = |output: KmsOutput| Box::new(move || Ok(Box::new(output) as Box<dyn Output>));
+        let feed = output.feed(size, fps, settings, clock)?.map(|feed| opened(feed) as OpenFeed);
+        return run.go(opened(output), operator, feed);
     }
     let refresh = run.spec.config.display.refresh_hz.filter(|_| !is_pulled);
     run.go(Box::new(move || Ok(Box::new(Headless::new(clock, refresh)) as Box<dyn Output>)), operator, None)

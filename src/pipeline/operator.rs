@@ -10,6 +10,7 @@ use crate::pipeline::Spec;
 use crate::pipeline::controls::{Choices, Controls, Errand, Start, View};
 use crate::pipeline::inputs::{DeviceNote, Devices, Hand, Inbox, inbox};
 use crate::pipeline::prefs::{self, Keeper};
+use crate::pipeline::window;
 use std::sync::Arc;
 
 /// Controls that the run is to have and that are not there.
@@ -17,6 +18,19 @@ use std::sync::Arc;
 pub struct Absent {
     pub footswitch: bool,
     pub serial: bool,
+    /// One that was there, where keyboards are read without a window.
+    pub keyboard: bool,
+}
+
+/// Where the operator of a run sits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seat {
+    /// Before no screen of ours: what is chosen is not kept.
+    Nowhere,
+    /// Before a window, which reads the keyboard.
+    Window,
+    /// Before a monitor without a window system: keyboards are read here.
+    Console,
 }
 
 pub struct Operator {
@@ -31,8 +45,8 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Of a run with these settings. `is_attended`: somebody sits before a window, whose choices are kept.
-    pub fn of(spec: &Spec, is_attended: bool, wake: Arc<Wake>, clock: &Arc<dyn Clock>) -> std::io::Result<(Hand, Self)> {
+    /// Of a run with these settings.
+    pub fn of(spec: &Spec, seat: Seat, wake: Arc<Wake>, clock: &Arc<dyn Clock>) -> std::io::Result<(Hand, Self)> {
         let (hand, inbox) = inbox(wake);
         let asked = Choices {
             is_on: spec.overlay != OverlayMode::Off,
@@ -42,7 +56,7 @@ impl Operator {
             hud: spec.hud,
             language: spec.config.display.language,
         };
-        let path = prefs::default_path().filter(|_| is_attended && spec.config.preferences);
+        let path = prefs::default_path().filter(|_| seat != Seat::Nowhere && spec.config.preferences);
         let mut choices = asked;
         if let Some(path) = &path {
             match prefs::load(path, asked) {
@@ -61,7 +75,8 @@ impl Operator {
         let controls = Controls::new(choices, start);
         let kept = controls.choices();
         let keeper = path.map(Keeper::start).transpose()?;
-        let devices = Some(Devices::start(&spec.config.controls, &hand, clock)?);
+        let keys = (seat == Seat::Console).then(|| window::console_keys(spec.config.controls.footswitch_key.clone()));
+        let devices = Some(Devices::start(&spec.config.controls, keys, &hand, clock)?);
         Ok((hand, Operator { inbox, absent: Absent::default(), controls, told: None, kept, keeper, _devices: devices }))
     }
 
@@ -78,6 +93,7 @@ impl Operator {
         match note.control {
             Control::Footswitch => self.absent.footswitch = !note.is_there,
             Control::Serial => self.absent.serial = !note.is_there,
+            Control::Keyboard => self.absent.keyboard = !note.is_there,
         }
         Some(note)
     }

@@ -1,11 +1,13 @@
 //! A run in a window: winit's loop has the main thread, the run has one of its own, and keys become inputs.
 
 use crate::base::clock::Clock;
-use crate::display::{CleanFeedChoice, FeedOptions, Key, OpenFeed, WindowEvent, WindowOptions, Windows, open_window_output, run_window};
+use crate::display::{
+    CleanFeedChoice, FeedOptions, Key, KeyLabels, OpenFeed, WindowEvent, WindowOptions, Windows, open_window_output, run_window,
+};
 use crate::pipeline::RunError;
 use crate::pipeline::controls::{Action, Input};
-use crate::pipeline::inputs::WINDOW_SWITCH;
-use crate::pipeline::operator::Operator;
+use crate::pipeline::inputs::{Meaning, WINDOW_SWITCH};
+use crate::pipeline::operator::{Operator, Seat};
 use crate::pipeline::running::Prepared;
 use crate::record::Report;
 use std::sync::{Arc, mpsc};
@@ -25,7 +27,7 @@ pub fn run(run: Prepared) -> Result<Report, RunError> {
         monitor: settings.monitor.clone(),
         feed,
     };
-    let (hand, operator) = Operator::of(&run.spec, true, run.wake.clone(), &run.clock)?;
+    let (hand, operator) = Operator::of(&run.spec, Seat::Window, run.wake.clone(), &run.clock)?;
     let (tell, outcome) = mpsc::channel();
     let clock = run.clock.clone();
     let start = move |windows: Windows| {
@@ -54,6 +56,16 @@ pub fn run(run: Prepared) -> Result<Report, RunError> {
         }
     })?;
     outcome.recv().unwrap_or(Err(RunError::Lost("pipeline")))
+}
+
+/// What a key means where there is no window: the same, and there is no full screen to switch.
+pub fn console_keys(footswitch_key: Option<String>) -> Meaning {
+    let labels = KeyLabels::of_console();
+    Box::new(move |code, is_shifted, is_down| {
+        let key = labels.key(code, is_shifted)?;
+        let event = if is_down { WindowEvent::Key(key) } else { WindowEvent::KeyUp(key) };
+        input_for(event, footswitch_key.as_deref()).or(is_down.then_some(Input::Act(Action::Clean)))
+    })
 }
 
 /// What a key means. Every key that is not bound to something else gives clean video, as Escape, Space and the mouse do.
@@ -107,6 +119,21 @@ mod tests {
         assert_eq!(act(WindowEvent::Key(Key::ENTER)), Some(Input::Act(Action::Confirm)));
         assert_eq!(act(WindowEvent::Key(Key::Char('9'))), Some(Input::Act(Action::Group(8))));
         assert_eq!(act(WindowEvent::Key(Key::Char('f'))), None);
+    }
+
+    #[test]
+    fn without_a_window_keys_mean_the_same_and_each_other_key_is_clean_video() {
+        let keys = console_keys(Some("F13".into()));
+        let clean = Some(Input::Act(Action::Clean));
+        // Escape, F, a key that no keyboard of today has, the left mouse button.
+        for code in [1, 33, 200, 0x110] {
+            assert_eq!(keys(code, false, true), clean, "{code}");
+            assert_eq!(keys(code, false, false), None, "{code}");
+        }
+        assert_eq!(keys(28, false, true), Some(Input::Act(Action::Confirm)));
+        assert_eq!(keys(74, false, true), Some(Input::Act(Action::OpacityDown)), "of the keypad");
+        assert_eq!([keys(183, false, true), keys(183, false, false)], [Some(Input::Down(WINDOW_SWITCH)), Some(Input::Up(WINDOW_SWITCH))]);
+        assert_eq!([keys(42, false, true), keys(42, true, false)], [None, None], "Shift alone is no input");
     }
 
     #[test]

@@ -16,8 +16,6 @@ const FARTHER_OUT: f32 = 0.06;
 const END_DEPTH: f32 = 1.5;
 /// ... weighing 1/e where it lies so far behind it.
 const END_FADES: f32 = 0.7;
-/// The tip is a point just inside the end: so many half-widths of the shaft.
-const TIP_INSIDE: f32 = 0.11;
 
 /// In pixels of the captured picture.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -80,7 +78,7 @@ const HANGS_FROM: f32 = 1.7;
 const END_WITHIN: f32 = 1.3;
 /// An end whose middle is so many half-widths of the shaft off the axis is straight, or is turned to that side.
 const STRAIGHT: f32 = 0.2;
-const TURNED: f32 = 0.5;
+const TURNED: f32 = 0.4;
 /// One that is expected says which end is the tip if it points the same way (cosine) ...
 const SAME_WAY: f32 = 0.9;
 /// ... and its tip is expected within this part of the region's length of that end.
@@ -148,9 +146,8 @@ pub fn of_region(maps: &Maps, regions: &Regions, mapping: &Mapping, region: usiz
             end.add((-behind / END_FADES).exp(), across(p, centre, towards_tip));
         }
     }
-    let inside_by = if half_width.is_finite() { TIP_INSIDE * half_width } else { 0.0 };
-    let (forward, aside) = (farthest - inside_by, end.aside(half_width, pixel));
-    let tip = [0, 1].map(|i| centre[i] + forward * towards_tip[i] + aside * [towards_tip[1], -towards_tip[0]][i]);
+    let aside = end.aside(half_width, pixel);
+    let tip = [0, 1].map(|i| centre[i] + farthest * towards_tip[i] + aside * [towards_tip[1], -towards_tip[0]][i]);
     let margin = mapping.scale.map(|scale| EDGE * scale);
     let inside = (0..2).all(|axis| tip[axis] > margin[axis] && tip[axis] < mapping.picture[axis] - margin[axis]);
     Shape { axis: (ratio >= ELONGATED).then_some(towards_tip), tip: inside.then_some(tip) }
@@ -183,7 +180,7 @@ impl End {
     fn aside(&self, half_width: f32, pixel: f32) -> f32 {
         let mean = if self.weight > 0.0 { self.sum / self.weight } else { 0.0 };
         let turned = ((mean.abs() / half_width - STRAIGHT) / (TURNED - STRAIGHT)).clamp(0.0, 1.0);
-        let outermost = if mean > 0.0 { self.most - pixel } else { self.least + pixel };
+        let outermost = if mean > 0.0 { self.most - 0.5 * pixel } else { self.least + 0.5 * pixel };
         mean + turned * (outermost - mean)
     }
 }

@@ -9,8 +9,8 @@ use drm::{Device as _, VblankWaitFlags, VblankWaitTarget};
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::ErrorKind;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, OnceLock};
 
 #[derive(Debug)]
 pub struct Card {
@@ -18,6 +18,17 @@ pub struct Card {
     /// "/dev/dri/card0"
     pub path: String,
     pub driver: String,
+    /// The monitor that another output has.
+    lent: OnceLock<Taken>,
+    /// Whose monitor this is, where it is one that was lent: its lease ends with it.
+    _lender: Option<Arc<Card>>,
+}
+
+/// What belongs to somebody.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    connector: connector::Handle,
+    crtc: crtc::Handle,
 }
 
 impl AsFd for Card {
@@ -70,7 +81,7 @@ impl Card {
             ErrorKind::NotFound => DisplayError::NoCard { reason: format!("{path} is not there") },
             _ => DisplayError::CardRefused { path: path.clone(), source },
         })?;
-        let mut card = Card { node, path, driver: String::new() };
+        let mut card = Card { node, path, driver: String::new(), lent: OnceLock::new(), _lender: None };
         card.driver = card.get_driver().map_or_else(|_| "unknown".into(), |driver| driver.name().to_string_lossy().into_owned());
         let dumb = card.get_driver_capability(drm::DriverCapability::DumbBuffer).unwrap_or(0);
         if dumb == 0 || card.resource_handles().is_ok_and(|resources| resources.crtcs().is_empty()) {
@@ -112,12 +123,34 @@ impl Card {
 
     /// What would be shown now. `is_probing`: monitors are asked for their modes anew, which takes long.
     pub fn plan(&self, wanted: &Wanted, is_probing: bool) -> Result<Plan, DisplayError> {
+        self.plan_beside(self.lent.get(), wanted, is_probing)
+    }
+
+    /// Lends another monitor than the one of `main`: a card of its own, which knows nothing else. Once for a card.
+    pub fn lend(self: &Arc<Self>, main: &Plan, wanted: &Wanted) -> Result<(Card, Plan), DisplayError> {
+        let taken = Taken { connector: main.connector, crtc: main.crtc };
+        let plan = self.plan_beside(Some(&taken), wanted, true).map_err(|error| match error {
+            DisplayError::NothingPluggedIn { .. } => {
+                DisplayError::NoMonitor { wanted: "a second one, for the clean feed".into(), connected: main.name.to_string() }
+            }
+            other => other,
+        })?;
+        let objects = [plan.connector.into(), plan.crtc.into()];
+        let lease = self.create_lease(&objects, libc::O_CLOEXEC as u32);
+        let (_, node): (_, OwnedFd) = lease.map_err(self.trouble("lending a monitor to the clean feed"))?;
+        let _ = self.lent.set(Taken { connector: plan.connector, crtc: plan.crtc });
+        let (path, driver) = (self.path.clone(), self.driver.clone());
+        Ok((Card { node: node.into(), path, driver, lent: OnceLock::new(), _lender: Some(self.clone()) }, plan))
+    }
+
+    fn plan_beside(&self, taken: Option<&Taken>, wanted: &Wanted, is_probing: bool) -> Result<Plan, DisplayError> {
         let resources = self.resource_handles().map_err(self.trouble("listing its monitors"))?;
         let connectors: Vec<connector::Info> =
             resources.connectors().iter().filter_map(|&handle| self.get_connector(handle, is_probing).ok()).collect();
         let connectors: Vec<&connector::Info> = connectors
             .iter()
             .filter(|info| info.state() != connector::State::Disconnected && info.interface() != connector::Interface::Writeback)
+            .filter(|info| taken.is_none_or(|taken| taken.connector != info.handle()))
             .collect();
         let monitors: Vec<Monitor> = connectors
             .iter()
@@ -138,8 +171,10 @@ impl Card {
         let (mode, offer) = known[chosen.ok_or_else(|| DisplayError::NoMode { monitor: name.to_string() })?];
         let encoders = || info.encoders().iter().filter_map(|&handle| self.get_encoder(handle).ok());
         // The CRTC that drives it already needs nothing switched inside the card.
+        let is_free = |crtc: &crtc::Handle| taken.is_none_or(|taken| taken.crtc != *crtc);
         let current = encoders().filter(|encoder| info.current_encoder() == Some(encoder.handle())).find_map(|encoder| encoder.crtc());
-        let possible = || encoders().find_map(|encoder| resources.filter_crtcs(encoder.possible_crtcs()).first().copied());
+        let current = current.filter(is_free);
+        let possible = || encoders().find_map(|encoder| resources.filter_crtcs(encoder.possible_crtcs()).into_iter().find(is_free));
         let crtc = current.or_else(possible).ok_or_else(|| DisplayError::NoMode { monitor: name.to_string() })?;
         Ok(Plan { name, connector: info.handle(), crtc, mode, offer, identity: self.identity(info) })
     }

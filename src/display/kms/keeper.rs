@@ -61,15 +61,14 @@ impl Keeper {
             let is_asked = self.handover.is_asked.swap(false, Ordering::AcqRel);
             let info = self.card.get_connector(self.plan.connector, is_news).ok();
             let is_there = info.as_ref().is_some_and(|info| info.state() != connector::State::Disconnected);
-            let is_another = is_news
-                && info
-                    .as_ref()
-                    .is_some_and(|info| self.card.identity(info) != self.plan.identity || self.card.is_link_bad(self.plan.connector));
-            if is_there && is_lit && !is_another && !is_asked {
+            let is_another = is_news && info.as_ref().is_some_and(|info| self.card.identity(info) != self.plan.identity);
+            // The monitor gets nothing any more, whatever the connector says of itself.
+            let is_bad = is_news && is_there && self.card.is_link_bad(self.plan.connector);
+            if is_there && is_lit && !is_another && !is_bad && !is_asked {
                 continue;
             }
             let trouble = if is_there { Trouble::Dark } else { Trouble::Unplugged };
-            if !is_there || is_asked {
+            if !is_there || is_bad || is_asked {
                 // Said before anything is done about it, which takes time.
                 post.tell(&mut watch, self.clock.now_ns(), self.reading(Some(trouble)));
             }

@@ -4,22 +4,27 @@
 //!   display thread   compose ─► write what changed into the back buffer ─► flip ─► wait for the kernel's stamp
 //!   monitor thread   uevent, or a look each 100 ms ─► judge ─► light the monitor anew ─► hand it over    (`keeper`)
 //! ```
-//! While a monitor is gone, pictures are composed (for recordings and stills) and not flipped: setting a mode takes up to a
+//! Bars beside the picture carry the HUD, written where and when it changes. While a monitor is gone, pictures are composed (for recordings and stills) and not flipped: setting a mode takes up to a
 //! second, and no picture waits for it. The console gets its CRTC back at the end, also after an error.
 
 mod card;
 mod keeper;
+mod keys;
 mod mode;
 mod scanout;
 mod uevent;
 
+pub use keys::KeyLabels;
+
 use crate::base::clock::Clock;
 use crate::display::canvas::Canvas;
-use crate::display::kms::card::{Card, Console, Wanted};
+use crate::display::kms::card::{Card, Console, Plan, Wanted};
 use crate::display::kms::keeper::{Handover, Keeper};
 use crate::display::kms::scanout::{Composed, Flip, Scanout};
 use crate::display::monitor_watch::{MonitorLink, MonitorNote};
-use crate::display::{DisplayError, Output, OutputInfo, Picture, PresentedView, Refresh, Settings, Shown};
+use crate::display::settings::CleanFeed;
+use crate::display::x11_beside::Sides;
+use crate::display::{Beside, DisplayError, Output, OutputInfo, Picture, PresentedView, Refresh, Settings, Shown};
 use crate::overlay::Layer;
 use std::sync::Arc;
 
@@ -38,8 +43,14 @@ pub struct KmsOutput {
     is_broken: bool,
     handover: Arc<Handover>,
     monitor: MonitorLink,
-    /// None: the card's driver knows no refresh of its own.
+    /// None: the card's driver knows no refresh of its own, and nobody has said one.
     refresh: Option<Refresh>,
+    /// It is the one that somebody has said: flips wait for it here.
+    is_paced: bool,
+    sides: Sides,
+    /// What stands beside the picture, as `sides` keeps it.
+    beside: Vec<u8>,
+    beside_size: (usize, usize),
     canvas: Canvas,
     data: Vec<u8>,
     has_shown: bool,
@@ -51,10 +62,27 @@ impl KmsOutput {
     pub fn new(card: Option<u8>, size: (usize, usize), fps: f64, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Self, DisplayError> {
         let wanted = Wanted { monitor: settings.monitor.clone(), size, fps };
         let (card, plan) = Card::find(card, &wanted)?;
-        let card = Arc::new(card);
+        Self::on(Arc::new(card), plan, wanted, settings, clock)
+    }
+
+    /// The clean feed's output: another monitor of the same card, lent to it, so that neither waits for the other. None: no
+    /// clean feed is wanted. To be asked before pictures are shown.
+    pub fn feed(&self, size: (usize, usize), fps: f64, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Option<Self>, DisplayError> {
+        if settings.clean_feed == CleanFeed::Off {
+            return Ok(None);
+        }
+        let wanted = Wanted { monitor: settings.clean_feed_monitor.clone(), size, fps };
+        let (card, plan) = self.card.lend(&self.scanout.plan, &wanted)?;
+        // Of what was lent there is one.
+        Self::on(Arc::new(card), plan, Wanted { monitor: None, ..wanted }, settings, clock).map(Some)
+    }
+
+    fn on(card: Arc<Card>, plan: Plan, wanted: Wanted, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Self, DisplayError> {
         let console = card.console(&plan);
         let scanout = Scanout::light(&card, plan.clone())?;
-        let refresh = card.refresh(&plan);
+        let said = settings.refresh_hz.map(|rate| Refresh { rate, origin_ns: clock.now_ns() });
+        let own = card.refresh(&plan);
+        let is_paced = own.is_none() && said.is_some();
         let adapter = format!("KMS {} ({}), {} {}", card.path, card.driver, plan.name, plan.shown());
         let handover = Arc::new(Handover::default());
         let keeper = Keeper { card: card.clone(), wanted, plan, clock: clock.clone(), handover: handover.clone() };
@@ -69,7 +97,11 @@ impl KmsOutput {
             is_broken: false,
             handover,
             monitor,
-            refresh,
+            refresh: own.or(said),
+            is_paced,
+            sides: Sides::default(),
+            beside: Vec::new(),
+            beside_size: (0, 0),
             canvas: Canvas::new(),
             data: Vec::new(),
             has_shown: false,
@@ -79,7 +111,7 @@ impl KmsOutput {
     /// Takes over what the monitor thread has lit since.
     fn take_scanout(&mut self) {
         if let Some(scanout) = self.handover.take() {
-            if let Some(refresh) = &mut self.refresh {
+            if let (Some(refresh), false) = (&mut self.refresh, self.is_paced) {
                 refresh.rate = scanout.plan.offer.rate;
             }
             (self.scanout, self.is_broken) = (scanout, false);
@@ -107,6 +139,25 @@ impl Output for KmsOutput {
         self.refresh
     }
 
+    fn screen(&self) -> Option<(usize, usize)> {
+        Some(self.scanout.plan.offer.size)
+    }
+
+    fn set_beside(&mut self, beside: Option<Beside<'_>>) {
+        if !self.sides.differs(beside.as_ref()) {
+            return;
+        }
+        if let Some(beside) = &beside {
+            let size = (beside.layer.width, beside.layer.height);
+            if size != self.beside_size {
+                self.beside_size = size;
+                self.beside.clear();
+                self.beside.resize(4 * size.0 * size.1, 0);
+            }
+        }
+        self.sides.take(beside, &mut self.beside);
+    }
+
     fn monitor_note(&mut self) -> Option<MonitorNote> {
         self.monitor.next_note()
     }
@@ -123,8 +174,12 @@ impl Output for KmsOutput {
         let flip = (!is_gone && !self.is_broken).then(|| {
             let scanout = &mut self.scanout;
             scanout.note(changed, !matches!(picture, Picture::Again(_)), size);
-            scanout.write(&Composed { data: &self.data, size });
+            scanout.note_beside(&mut self.sides);
+            scanout.write(&Composed { data: &self.data, size, sides: &self.sides, beside: &self.beside });
             let composed_ns = self.clock.now_ns();
+            if let (Some(refresh), true) = (&self.refresh, self.is_paced) {
+                self.clock.sleep_until_ns(refresh.next_ns(composed_ns));
+            }
             (composed_ns, scanout.flip(self.timeout_ns, &|| self.clock.now_ns()))
         });
         let composed_ns = flip.as_ref().map_or_else(|| self.clock.now_ns(), |(composed_ns, _)| *composed_ns);
@@ -133,7 +188,8 @@ impl Output for KmsOutput {
                 let now_ns = self.clock.now_ns();
                 // A card may stamp the first line that is scanned out, which lies a little ahead.
                 let flip_ns = Some(stamp_ns).filter(|stamp_ns| (composed_ns..now_ns + AHEAD_NS).contains(stamp_ns));
-                self.refresh.iter_mut().for_each(|refresh| refresh.origin_ns = flip_ns.unwrap_or(now_ns));
+                let own = self.refresh.as_mut().filter(|_| !self.is_paced);
+                own.into_iter().for_each(|refresh| refresh.origin_ns = flip_ns.unwrap_or(now_ns));
                 flip_ns
             }
             Some((_, Flip::Failed)) => {

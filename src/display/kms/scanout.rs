@@ -3,6 +3,7 @@
 
 use crate::display::DisplayError;
 use crate::display::kms::card::{Card, Plan};
+use crate::display::x11_beside::Sides;
 use crate::overlay::Rect;
 use crate::overlay::placement::Placement;
 use drm::buffer::{Buffer as _, DrmFourcc};
@@ -15,10 +16,68 @@ use std::sync::Arc;
 /// A buffer knows of so many rectangles that it lacks; beyond, it is written whole.
 const RECTS: usize = 1_024;
 
-/// A composed picture: BGRX, rows of 4 × width bytes.
+/// A composed picture: BGRX, rows of 4 × width bytes; and what stands beside it.
 pub struct Composed<'a> {
     pub data: &'a [u8],
     pub size: (usize, usize),
+    pub sides: &'a Sides,
+    /// As `sides` keeps it: of the mode's size, where it says anything.
+    pub beside: &'a [u8],
+}
+
+/// What a buffer does not show yet.
+struct Lacks {
+    /// What changed in the picture since it was written last, px of the picture.
+    picture: Vec<Rect>,
+    /// Nothing of the picture is in it.
+    all: bool,
+    /// What changed beside it, px of the buffer.
+    beside: Vec<Rect>,
+    /// Nothing of what is beside the picture is in it, and it need not be black there.
+    sides: bool,
+}
+
+impl Lacks {
+    fn everything() -> Self {
+        Lacks { picture: Vec::with_capacity(RECTS), all: true, beside: Vec::with_capacity(RECTS), sides: true }
+    }
+
+    fn note(&mut self, changed: &[Rect], is_new: bool) {
+        self.all |= is_new || self.picture.len() + changed.len() > RECTS;
+        if self.all {
+            self.picture.clear();
+        } else {
+            self.picture.extend_from_slice(changed);
+        }
+    }
+
+    fn note_beside(&mut self, changed: &[Rect], is_new: bool) {
+        self.sides |= is_new || self.beside.len() + changed.len() > RECTS;
+        if self.sides {
+            self.beside.clear();
+        } else {
+            self.beside.extend_from_slice(changed);
+        }
+    }
+
+    /// Writes it into a buffer of `size`, rows of `pitch` bytes.
+    fn write(&mut self, target: &mut [u8], pitch: usize, size: (usize, usize), composed: &Composed<'_>, placement: &Placement) {
+        let put = |target: &mut [u8], rect: &Rect| copy_rect(target, pitch, composed.beside, 4 * size.0, rect);
+        if self.sides {
+            write_borders(target, pitch, &Rect::whole(size.0, size.1), &placement.rect);
+            composed.sides.plates(size, &placement.rect).for_each(|rect| put(target, rect));
+        }
+        self.beside.iter().for_each(|rect| put(target, rect));
+        if self.all {
+            write_rect(target, pitch, composed, placement, &placement.rect);
+        }
+        for rect in &self.picture {
+            write_rect(target, pitch, composed, placement, &placed(rect, placement));
+        }
+        self.picture.clear();
+        self.beside.clear();
+        (self.all, self.sides) = (false, false);
+    }
 }
 
 struct Buffer {
@@ -27,10 +86,7 @@ struct Buffer {
     framebuffer: framebuffer::Handle,
     /// None only while it is dropped.
     map: Option<DumbMapping<'static>>,
-    /// What changed since it was written last, px of the picture.
-    lacks: Vec<Rect>,
-    /// Nothing of the picture is in it.
-    lacks_all: bool,
+    lacks: Lacks,
 }
 
 impl Buffer {
@@ -47,10 +103,7 @@ impl Buffer {
             Ok((map, framebuffer))
         });
         match added {
-            Ok((map, framebuffer)) => {
-                let lacks = Vec::with_capacity(RECTS);
-                Ok(Buffer { card: card.clone(), dumb, framebuffer, map: Some(map), lacks, lacks_all: true })
-            }
+            Ok((map, framebuffer)) => Ok(Buffer { card: card.clone(), dumb, framebuffer, map: Some(map), lacks: Lacks::everything() }),
             Err(error) => {
                 let _ = card.destroy_dumb_buffer(dumb);
                 Err(error)
@@ -58,30 +111,11 @@ impl Buffer {
         }
     }
 
-    fn note(&mut self, changed: &[Rect], is_new: bool) {
-        self.lacks_all |= is_new || self.lacks.len() + changed.len() > RECTS;
-        if self.lacks_all {
-            self.lacks.clear();
-        } else {
-            self.lacks.extend_from_slice(changed);
-        }
-    }
-
-    /// Writes what it lacks.
-    fn write(&mut self, picture: &Composed<'_>, placement: &Placement) {
+    fn write(&mut self, composed: &Composed<'_>, placement: &Placement) {
         let (pitch, size) = (self.dumb.pitch() as usize, self.dumb.size());
-        let Some(map) = &mut self.map else { return };
-        if self.lacks_all {
-            let target = Rect::whole(size.0 as usize, size.1 as usize);
-            write_borders(map, pitch, &target, &placement.rect);
-            write_rect(map, pitch, picture, placement, &placement.rect);
-        } else {
-            for rect in &self.lacks {
-                write_rect(map, pitch, picture, placement, &placed(rect, placement));
-            }
+        if let Some(map) = &mut self.map {
+            self.lacks.write(map, pitch, (size.0 as usize, size.1 as usize), composed, placement);
         }
-        self.lacks.clear();
-        self.lacks_all = false;
     }
 }
 
@@ -120,6 +154,14 @@ fn write_rect(target: &mut [u8], pitch: usize, picture: &Composed<'_>, placement
                 *pixel = from[placement.source_x(x)];
             }
         }
+    }
+}
+
+/// Copies a part of `from`, rows of `stride` bytes, to where it lies there.
+fn copy_rect(target: &mut [u8], pitch: usize, from: &[u8], stride: usize, rect: &Rect) {
+    for y in rect.y0..rect.y1 {
+        let row = &from[y * stride..][4 * rect.x0..4 * rect.x1];
+        target[y * pitch..][4 * rect.x0..4 * rect.x1].copy_from_slice(row);
     }
 }
 
@@ -173,9 +215,18 @@ impl Scanout {
     /// The picture has changed in these rectangles, or altogether.
     pub fn note(&mut self, changed: &[Rect], is_new: bool, size: (usize, usize)) {
         let placement = Placement::fit(size, self.plan.offer.size);
-        let is_new = is_new || placement != self.placement;
+        let is_elsewhere = placement != self.placement;
         self.placement = placement;
-        self.buffers.iter_mut().for_each(|buffer| buffer.note(changed, is_new));
+        for buffer in &mut self.buffers {
+            buffer.lacks.note(changed, is_new || is_elsewhere);
+            buffer.lacks.note_beside(&[], is_elsewhere);
+        }
+    }
+
+    /// What stands beside the picture has changed; after `note`.
+    pub fn note_beside(&mut self, sides: &mut Sides) {
+        let changed = sides.due(self.plan.offer.size, &self.placement.rect, false);
+        self.buffers.iter_mut().for_each(|buffer| buffer.lacks.note_beside(&changed, false));
     }
 
     /// Writes the picture into the buffer that is not on the screen.
@@ -222,6 +273,8 @@ impl Scanout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::display::Beside;
+    use crate::overlay::Layer;
     use proptest::prelude::*;
 
     /// The target as it should be: each pixel by the rule.
@@ -242,33 +295,65 @@ mod tests {
         (0..target.1).flat_map(|y| bytes[y * pitch..][..4 * target.0].to_vec()).collect()
     }
 
+    /// A sheet of the target's size with plates at these places, in one colour.
+    fn sheet(target: (usize, usize), plates: &[Rect], level: u8) -> Layer {
+        let mut layer = Layer::new(target.0, target.1);
+        for rect in plates {
+            (rect.y0..rect.y1).for_each(|y| layer.row_mut(y, rect.x0, rect.x1).fill(level));
+        }
+        layer.rects = plates.to_vec();
+        layer
+    }
+
+    type Sizes = (usize, usize, usize, usize);
+
+    fn rects(sizes: &[Sizes], size: (usize, usize)) -> Vec<Rect> {
+        let rect = |&(x, y, w, h): &Sizes| Rect { x0: x, y0: y, x1: x + w, y1: y + h }.clipped(size.0, size.1);
+        sizes.iter().map(rect).filter(|rect| !rect.is_empty()).collect()
+    }
+
     proptest! {
-        /// Whatever the sizes: written whole, and then in the rectangles that changed, is the picture as it should lie there.
+        /// Whatever the sizes, and whatever changes in the picture and beside it: each of two buffers, written in turns, shows
+        /// what it is to show.
         #[test]
         fn what_changed_is_written_and_nothing_is_missed(
             size in (16usize..80, 16usize..80), target in (16usize..120, 16usize..120), pad in 0usize..64,
-            rects in proptest::collection::vec((0usize..80, 0usize..80, 1usize..40, 1usize..40), 0..6), seed in any::<u8>()) {
+            turns in proptest::collection::vec((
+                any::<bool>(),
+                proptest::collection::vec((0usize..80, 0usize..80, 1usize..40, 1usize..40), 0..4),
+                proptest::option::of(proptest::collection::vec((0usize..120, 0usize..120, 1usize..40, 1usize..40), 0..3)),
+            ), 1..8), seed in any::<u8>()) {
             let placement = Placement::fit(size, target);
             let pitch = 4 * (target.0 + pad);
-            let mut memory = vec![7u8; pitch * target.1];
-            let before: Vec<u8> = (0..4 * size.0 * size.1).map(|i| (i as u8).wrapping_mul(31) ^ seed).collect();
-            let picture = Composed { data: &before, size };
-            write_borders(&mut memory, pitch, &Rect::whole(target.0, target.1), &placement.rect);
-            write_rect(&mut memory, pitch, &picture, &placement, &placement.rect);
-            prop_assert!(rows(&memory, pitch, target) == wish(&picture, &placement, target));
-
-            let mut after = before.clone();
-            let rects: Vec<Rect> = rects.into_iter().map(|(x, y, w, h)| Rect { x0: x, y0: y, x1: x + w, y1: y + h }.clipped(size.0, size.1)).filter(|r| !r.is_empty()).collect();
-            for rect in &rects {
-                for y in rect.y0..rect.y1 {
-                    after[(y * size.0 + rect.x0) * 4..(y * size.0 + rect.x1) * 4].iter_mut().for_each(|b| *b = !*b);
+            let mut memories = [vec![7u8; pitch * target.1], vec![9u8; pitch * target.1]];
+            let mut lacks = [Lacks::everything(), Lacks::everything()];
+            let mut data: Vec<u8> = (0..4 * size.0 * size.1).map(|i| (i as u8).wrapping_mul(31) ^ seed).collect();
+            let (mut sides, mut beside) = (Sides::default(), vec![0u8; 4 * target.0 * target.1]);
+            for (turn, (is_new, changed, plates)) in turns.into_iter().enumerate() {
+                let changed = if is_new { vec![Rect::whole(size.0, size.1)] } else { rects(&changed, size) };
+                for rect in &changed {
+                    for y in rect.y0..rect.y1 {
+                        data[(y * size.0 + rect.x0) * 4..(y * size.0 + rect.x1) * 4].iter_mut().for_each(|b| *b = !*b);
+                    }
                 }
+                let is_beside = |rect: &Rect| rect.intersection(&placement.rect).is_empty();
+                let plates = plates.map(|plates| rects(&plates, target).into_iter().filter(is_beside).collect::<Vec<_>>());
+                let layer = plates.map(|plates| sheet(target, &plates, turn as u8 + 1));
+                sides.take(layer.as_ref().map(|layer| Beside { layer, serial: turn as u64 }), &mut beside);
+                let due = sides.due(target, &placement.rect, false);
+                for lacks in &mut lacks {
+                    lacks.note(&changed, is_new);
+                    lacks.note_beside(&due, false);
+                }
+                let (memory, lacks) = (&mut memories[turn % 2], &mut lacks[turn % 2]);
+                let composed = Composed { data: &data, size, sides: &sides, beside: &beside };
+                lacks.write(memory, pitch, target, &composed, &placement);
+                let mut wanted = wish(&composed, &placement, target);
+                for rect in layer.iter().flat_map(|layer| &layer.rects) {
+                    copy_rect(&mut wanted, 4 * target.0, &beside, 4 * target.0, rect);
+                }
+                prop_assert!(rows(memory, pitch, target) == wanted, "turn {}", turn);
             }
-            let picture = Composed { data: &after, size };
-            for rect in &rects {
-                write_rect(&mut memory, pitch, &picture, &placement, &placed(rect, &placement));
-            }
-            prop_assert!(rows(&memory, pitch, target) == wish(&picture, &placement, target));
         }
     }
 }

@@ -1,12 +1,15 @@
-//! What the operator's hands and feet reach, besides the window's keys: footswitches and camera-head buttons. Each
-//! device has a thread of its own, is reopened when it comes back, and says its name when it goes. What an input means
-//! is decided in `controls`.
+//! What the operator's hands and feet reach, besides the window's keys: footswitches, camera-head buttons, and keyboards
+//! where there is no window. Each kind has a thread of its own; a device is reopened when it comes back, and says its name
+//! when it goes. What an input means is decided in `controls`.
 
 mod footswitch;
+mod keyboard;
 mod serial;
 mod settings;
+mod strokes;
 mod tty;
 
+pub use keyboard::Meaning;
 pub use settings::Settings;
 
 use crate::base::clock::Clock;
@@ -42,12 +45,13 @@ impl fmt::Display for DeviceNote {
         let kind = match self.control {
             Control::Footswitch => "footswitch",
             Control::Serial => "serial port",
+            Control::Keyboard => "keyboard",
         };
         let DeviceNote { name, reason, .. } = self;
-        if self.is_there {
-            write!(f, "the {kind} {name} is there")
-        } else {
-            write!(f, "the {kind} {name} is not there ({reason}): plug it in, or correct [controls]")
+        match (self.is_there, self.control) {
+            (true, _) => write!(f, "the {kind} {name} is there"),
+            (false, Control::Keyboard) => write!(f, "the {kind} {name} is not there ({reason}): plug it in, or another one"),
+            (false, _) => write!(f, "the {kind} {name} is not there ({reason}): plug it in, or correct [controls]"),
         }
     }
 }
@@ -87,7 +91,9 @@ impl Hand {
         self.wake.ring();
     }
 
-    fn tell(&self, note: DeviceNote) {
+    /// Tells people and the run.
+    fn say(&self, note: DeviceNote) {
+        eprintln!("keyhole: {note}");
         // Fails only where the run has ended.
         let _ = self.notes.send(note);
         self.wake.ring();
@@ -113,7 +119,8 @@ pub struct Devices {
 }
 
 impl Devices {
-    pub fn start(settings: &Settings, hand: &Hand, clock: &Arc<dyn Clock>) -> std::io::Result<Self> {
+    /// `keys`: what a keyboard's keys mean, where no window reads them.
+    pub fn start(settings: &Settings, keys: Option<Meaning>, hand: &Hand, clock: &Arc<dyn Clock>) -> std::io::Result<Self> {
         let mut devices = Devices { stop: Arc::new(AtomicBool::new(false)), threads: Vec::new() };
         if let Some(path) = &settings.footswitch {
             let reader = footswitch::Reader::new(path.clone(), hand.clone(), devices.stop.clone());
@@ -122,6 +129,11 @@ impl Devices {
         if let Some(path) = &settings.serial {
             let reader = serial::Reader::new(path.clone(), settings, hand.clone(), clock.clone(), devices.stop.clone());
             devices.threads.push(std::thread::Builder::new().name("serial".into()).spawn(move || reader.run())?);
+        }
+        if let Some(meaning) = keys {
+            let reader =
+                keyboard::Reader::new("/dev/input".into(), settings.footswitch.clone(), meaning, hand.clone(), devices.stop.clone());
+            devices.threads.push(std::thread::Builder::new().name("keyboard".into()).spawn(move || reader.run())?);
         }
         Ok(devices)
     }
@@ -154,8 +166,7 @@ impl Presence {
         // That it is there from the start is nothing to tell.
         if was != Some(is_there) && !(was.is_none() && is_there) {
             let note = DeviceNote { control: self.control, name: self.name.clone(), is_there, reason: reason.to_string() };
-            eprintln!("keyhole: {note}");
-            self.hand.tell(note);
+            self.hand.say(note);
         }
     }
 }
