@@ -66,6 +66,8 @@ pub struct Detector {
     data: Vec<f32>,
     decoder: Decoder,
     tracker: Tracker,
+    /// Boxes of what was found in the last frame, before any tracking.
+    pub found: Vec<[f32; 4]>,
 }
 
 const GRID: usize = WIDTH / 16 + 1;
@@ -101,6 +103,7 @@ impl Detector {
             spec,
             decoder: Decoder::new(input),
             tracker: Tracker::default(),
+            found: Vec::new(),
         }
     }
 
@@ -122,6 +125,8 @@ impl Detector {
         self.decoder.expect(self.tracker.expected(capture_ns));
         let decoded = self.decoder.decode(&[head], fit, picture);
         let sides = picture.map(|side| side as u32);
+        self.found.clear();
+        self.found.extend(decoded.instruments.iter().map(|detection| detection.bbox));
         let tracks = self.tracker.step(decoded.instruments, capture_ns, sides);
         let times = AnalysisTimes { track_ns: start.elapsed().as_nanos() as u64, ..AnalysisTimes::default() };
         Scene {

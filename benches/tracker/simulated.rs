@@ -33,7 +33,12 @@ struct Figures {
     shaft: Moved,
     track_ms: Vec<f32>,
     class_right: [u32; 2],
+    /// Frames from which an instrument that comes in is found to that from which it is shown.
+    shown_after_frames: Vec<f32>,
 }
+
+/// An instrument that has come in: when it was first found. None once it is shown.
+type Entering = std::collections::HashMap<u32, Option<u64>>;
 
 /// The real engine, or the truth with known faults.
 #[derive(Clone, Copy, PartialEq)]
@@ -88,6 +93,7 @@ fn run(options: &Options, eyes: Eyes) -> serde_json::Value {
         all.track_ms.extend(figures.track_ms);
         all.tip.append(figures.tip);
         all.shaft.append(figures.shaft);
+        all.shown_after_frames.extend(figures.shown_after_frames);
     }
     let (tip, track) = (Spread::of(&all.tip_error_percent), Spread::of(&all.track_ms));
     println!(
@@ -101,10 +107,21 @@ fn run(options: &Options, eyes: Eyes) -> serde_json::Value {
     );
     let ahead = Spread::of(&all.tip_ahead_percent);
     println!("  the tip that was found lies ahead of the true one by p50 {:.2} % mean {:.2} % of the width", ahead.p50, ahead.mean);
+    let shown = Spread::of(&all.shown_after_frames);
+    if eyes == Eyes::Detector {
+        println!(
+            "  {} instruments came in: shown p50 {:.0} p95 {:.0} max {:.0} frames after they were found (goal 1)",
+            all.shown_after_frames.len(),
+            shown.p50,
+            shown.p95,
+            shown.max
+        );
+    }
     all.tip.print("tip, 15–60 ms old");
     all.shaft.print("shaft, 15–60 ms old");
     json!({ "seeds": rows, "hota_mean": Spread::of(&hotas).mean, "idf1_mean": Spread::of(&idf1s).mean, "tip_error_percent": tip,
-            "prediction_tip": all.tip.json(), "prediction_shaft": all.shaft.json(), "track_ms": track })
+            "prediction_tip": all.tip.json(), "prediction_shaft": all.shaft.json(), "track_ms": track,
+            "shown_after_frames": shown })
 }
 
 fn clip(seed: u64, options: &Options, eyes: Eyes) -> (Sequence, Figures) {
@@ -116,7 +133,7 @@ fn clip(seed: u64, options: &Options, eyes: Eyes) -> (Sequence, Figures) {
     let mut shots: Vec<Option<Shot>> = (0..simulator.frame_count()).map(|_| None).collect();
     let (mut sequence, mut figures) = (Sequence::default(), Figures::default());
     let mut recent: Vec<(Scene, Vec<TruthInstrument>)> = Vec::new();
-    let mut last = String::new();
+    let (mut last, mut entering) = (String::new(), Entering::new());
     for index in 0..frames {
         let shot = shots[index % simulator.frame_count()].get_or_insert_with(|| {
             let mut bytes = vec![0; simulator.layout().size];
@@ -143,6 +160,9 @@ fn clip(seed: u64, options: &Options, eyes: Eyes) -> (Sequence, Figures) {
         assert_eq!(scene.check(), Ok(()));
         figures.track_ms.push(scene.times.track_ns as f32 / 1e6);
         compare(&scene, shot, &mut sequence, &mut figures);
+        if eyes == Eyes::Detector {
+            entrances(&scene, &detector.found, &shot.instruments, &mut entering, &mut figures.shown_after_frames);
+        }
         if options.verbose {
             print_changes(&scene, &shot.instruments, &mut last);
         }
@@ -196,6 +216,24 @@ fn compare(scene: &Scene, shot: &Shot, sequence: &mut Sequence, figures: &mut Fi
     let table = keyhole::base::classes::table();
     let found: Vec<u8> = scene.mask.ids.iter().map(|&id| u8::from(table.is_instrument(keyhole::base::ids::ClassId(id)))).collect();
     figures.mask_iou.extend(mask_iou(&shot.mask, &found, None, |id| id == 1));
+}
+
+/// How much later than it is found an instrument is shown that comes in.
+fn entrances(scene: &Scene, found: &[[f32; 4]], truth: &[TruthInstrument], entering: &mut Entering, frames: &mut Vec<f32>) {
+    entering.retain(|id, _| truth.iter().any(|instrument| instrument.id.0 == *id));
+    for instrument in truth {
+        let overlaps = |bbox: [f32; 4]| box_iou(box_of(instrument), bbox) >= 0.5;
+        let is_found = found.iter().any(|&bbox| overlaps(bbox));
+        let since = entering.entry(instrument.id.0).or_insert(Some(u64::MAX));
+        if let Some(first) = since.filter(|_| is_found) {
+            let first = first.min(scene.frame.0);
+            *since = Some(first);
+            if scene.tracks.iter().any(|track| overlaps(track.bbox)) {
+                frames.push((scene.frame.0 - first) as f32);
+                *since = None;
+            }
+        }
+    }
 }
 
 /// The scene of an earlier frame over what is there now.

@@ -42,7 +42,7 @@ const CONFIDENCE_MEMORY: f32 = 0.5;
 const BOX: Noise = Noise { measured: 0.006, velocity: 0.7, agility: 1.0 };
 /// Of a tip along its shaft, where a mask's end wanders, and across it, where many pixels say where the shaft lies.
 const TIP_ALONG: Noise = Noise { measured: 0.007, velocity: 0.6, agility: 0.12 };
-const TIP_ACROSS: Noise = Noise { measured: 0.004, velocity: 0.6, agility: 0.12 };
+const TIP_ACROSS: Noise = Noise { measured: 0.006, velocity: 0.6, agility: 0.12 };
 /// Of the axis' angle, rad.
 const ANGLE: Noise = Noise { measured: 0.025, velocity: 0.8, agility: 1.5 };
 

@@ -12,8 +12,12 @@ const EDGE: f32 = 1.5;
 /// How much farther out than the other end, as a part of the picture's larger side, the end must lie at which an
 /// instrument enters through the rim of a round picture.
 const FARTHER_OUT: f32 = 0.06;
-/// The tip is the mean of what lies within this of the extreme point, in map pixels.
-const TIP_DEPTH: f32 = 1.5;
+/// An instrument's end is what lies within this of the extreme point, in map pixels ...
+const END_DEPTH: f32 = 1.5;
+/// ... weighing 1/e where it lies so far behind it.
+const END_FADES: f32 = 0.7;
+/// The tip is a point just inside the end: so many half-widths of the shaft.
+const TIP_INSIDE: f32 = 0.11;
 
 /// In pixels of the captured picture.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -74,6 +78,9 @@ const SLICES: usize = 24;
 const HANGS_FROM: f32 = 1.7;
 /// The end is looked for within so many half-widths of the axis.
 const END_WITHIN: f32 = 1.3;
+/// An end whose middle is so many half-widths of the shaft off the axis is straight, or is turned to that side.
+const STRAIGHT: f32 = 0.2;
+const TURNED: f32 = 0.5;
 /// One that is expected says which end is the tip if it points the same way (cosine) ...
 const SAME_WAY: f32 = 0.9;
 /// ... and its tip is expected within this part of the region's length of that end.
@@ -134,15 +141,51 @@ pub fn of_region(maps: &Maps, regions: &Regions, mapping: &Mapping, region: usiz
     let along = |p: [f32; 2]| dot(minus(p, centre), towards_tip);
     let core = || scratch.points.iter().copied().filter(|&p| across(p, centre, towards_tip).abs() <= END_WITHIN * half_width);
     let farthest = core().map(along).fold(f32::MIN, f32::max);
-    let depth = TIP_DEPTH * pixel;
-    let mut end = Moments::default();
-    core().filter(|&p| along(p) > farthest - depth).for_each(|p| end.add(1.0, p));
-    // The mean lies behind the extreme point; a pixel's area reaches a little beyond its centre.
-    let missing = farthest - along(end.centre()) + 0.25 * depth / TIP_DEPTH;
-    let tip = [0, 1].map(|axis| end.centre()[axis] + towards_tip[axis] * missing);
+    let mut end = End::default();
+    for p in core() {
+        let behind = (farthest - along(p)) / pixel;
+        if behind < END_DEPTH {
+            end.add((-behind / END_FADES).exp(), across(p, centre, towards_tip));
+        }
+    }
+    let inside_by = if half_width.is_finite() { TIP_INSIDE * half_width } else { 0.0 };
+    let (forward, aside) = (farthest - inside_by, end.aside(half_width, pixel));
+    let tip = [0, 1].map(|i| centre[i] + forward * towards_tip[i] + aside * [towards_tip[1], -towards_tip[0]][i]);
     let margin = mapping.scale.map(|scale| EDGE * scale);
     let inside = (0..2).all(|axis| tip[axis] > margin[axis] && tip[axis] < mapping.picture[axis] - margin[axis]);
     Shape { axis: (ratio >= ELONGATED).then_some(towards_tip), tip: inside.then_some(tip) }
+}
+
+/// What lies farthest along the axis: how far it is off it.
+struct End {
+    weight: f32,
+    sum: f32,
+    least: f32,
+    most: f32,
+}
+
+impl Default for End {
+    fn default() -> Self {
+        End { weight: 0.0, sum: 0.0, least: f32::MAX, most: f32::MIN }
+    }
+}
+
+impl End {
+    fn add(&mut self, weight: f32, across: f32) {
+        self.weight += weight;
+        self.sum += weight * across;
+        self.least = self.least.min(across);
+        self.most = self.most.max(across);
+    }
+
+    /// How far from the axis the tip is: in the middle of a straight end; where the end turns to one side, as a hook's foot and an
+    /// open jaw do, there.
+    fn aside(&self, half_width: f32, pixel: f32) -> f32 {
+        let mean = if self.weight > 0.0 { self.sum / self.weight } else { 0.0 };
+        let turned = ((mean.abs() / half_width - STRAIGHT) / (TURNED - STRAIGHT)).clamp(0.0, 1.0);
+        let outermost = if mean > 0.0 { self.most - pixel } else { self.least + pixel };
+        mean + turned * (outermost - mean)
+    }
 }
 
 fn dot(a: [f32; 2], b: [f32; 2]) -> f32 {
@@ -285,6 +328,22 @@ mod tests {
             let shape = bar_with([-20.0, 300.0], [700.0, 380.0], |p: [f32; 2]| (p[0] - x).hypot(p[1] - y) < 60.0);
             close(shape.tip, plain.tip.unwrap(), 14.0);
             close(shape.axis, plain.axis.unwrap(), 0.05);
+        }
+    }
+
+    #[test]
+    fn the_tip_of_a_hook_is_its_foot() {
+        // A thin wire out of a shaft, and at its end a foot to one side.
+        let hook = |side: f32| {
+            bar_with([-20.0, 384.0], [600.0, 384.0], |[x, y]| {
+                let off = (y - 384.0) * side;
+                (600.0..696.0).contains(&x) && off.abs() <= 8.0 || (680.0..696.0).contains(&x) && (0.0..=34.0).contains(&off)
+            })
+        };
+        for side in [1.0, -1.0] {
+            // Nearer to the foot's end than to the wire.
+            let tip = hook(side).tip.unwrap();
+            assert!((tip[0] - 688.0).abs() <= 10.0 && (16.0..=34.0).contains(&((tip[1] - 384.0) * side)), "{tip:?}");
         }
     }
 
