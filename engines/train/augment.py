@@ -1,4 +1,4 @@
-"""Random changes to one item: geometry, colour, endoscope effects, pasted instruments.
+"""Random changes to one item: geometry, colour, endoscope effects, pasted and drawn instruments.
 
 Every function takes and returns numpy arrays and draws from the generator that it is given. Labels
 change only with geometry, with the dark border (background, no instrument) and under a pasted tool.
@@ -53,18 +53,69 @@ def tint(rng, image, instrument):
     return np.clip(out * 255 * rng.uniform(0.9, 1.4), 0, 255).astype(np.uint8)
 
 
+def dye(rng, tool):
+    """Another instrument of the same shape: another paint, another polish."""
+    grey = tool.mean(2, keepdims=True, dtype=np.float32)
+    x = grey + (tool - grey) * rng.uniform(0, 1.2)
+    paint = np.exp(rng.normal(0, 0.25, 3)) if rng.random() < 0.7 else rng.uniform(0.3, 1.4, 3)
+    x = x * paint + rng.uniform(0, 60) * (rng.random() < 0.3)
+    return np.clip(255 * (np.clip(x, 0, 255) / 255) ** np.exp(rng.normal(0, 0.3)), 0, 255)
+
+
+def lay(image, instrument, tissue, tool, soft):
+    """Lays a tool over the picture where `soft` (HxW, 0..1) says so."""
+    image = (image * (1 - soft[..., None]) + np.clip(tool, 0, 255) * soft[..., None]).astype(np.uint8)
+    instrument, tissue = instrument.copy(), tissue.copy()
+    instrument[soft > 0.5], tissue[soft > 0.5] = 1, UNKNOWN
+    return image, instrument, tissue
+
+
+def polish(rng, tool, image):
+    """Bare metal mirrors what lies about it."""
+    if rng.random() < 0.4:
+        share = rng.uniform(0.1, 0.45)
+        tool = tool * (1 - share) + cv2.GaussianBlur(image, (0, 0), 12).astype(np.float32) * share
+    return tool
+
+
+def shadow(rng, image, soft):
+    """What the light does not reach behind a tool."""
+    if rng.random() < 0.3:
+        move = np.float32([[1, 0, rng.uniform(-12, 12)], [0, 1, rng.uniform(-4, 12)]])
+        dark = cv2.GaussianBlur(cv2.warpAffine(soft, move, (W, H)), (0, 0), rng.uniform(1, 5))
+        image = (image * (1 - rng.uniform(0.2, 0.7) * dark[..., None])).astype(np.uint8)
+    return image
+
+
 def paste(rng, image, instrument, tissue, donor):
-    """Lays a donor's instrument (its masked pixels) over the picture, edges softened, light matched."""
+    """Lays a donor's instrument (its masked pixels) over the picture, edges softened, light varied."""
     source, mask, _ = donor
     mask = (mask == 1).astype(np.float32)
     if mask.mean() < 0.004 or mask.mean() > 0.45:
         return image, instrument, tissue
-    soft = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 1.2))[..., None]
-    gain = rng.uniform(0.35, 1.5)
-    image = (image * (1 - soft) + np.clip(source * gain, 0, 255) * soft).astype(np.uint8)
-    instrument, tissue = instrument.copy(), tissue.copy()
-    instrument[mask > 0], tissue[mask > 0] = 1, UNKNOWN
-    return image, instrument, tissue
+    soft = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 1.2))
+    tool = polish(rng, source * rng.uniform(0.35, 1.5), image)
+    return lay(shadow(rng, image, soft), instrument, tissue, tool, soft)
+
+
+def shaft(rng, image, instrument, tissue):
+    """Draws a shaft from beyond the picture to a point within: any width, paint and polish, lit like a cylinder."""
+    y, x = np.mgrid[0:H, 0:W].astype(np.float32)
+    angle, tip = rng.uniform(0, 2 * np.pi), (W * rng.uniform(0.12, 0.88), H * rng.uniform(0.12, 0.88))
+    along = (x - tip[0]) * np.cos(angle) + (y - tip[1]) * np.sin(angle)
+    across = (y - tip[1]) * np.cos(angle) - (x - tip[0]) * np.sin(angle)
+    half = rng.uniform(2, 12) * (1 + np.maximum(along, 0) / W * rng.uniform(0, 1.2))
+    half = half * np.clip(along / rng.uniform(1, 40), 0.1, 1)
+    soft = np.clip((half - np.abs(across)) + 0.5, 0, 1) * np.clip(along, 0, 1)
+    if not 0.004 < soft.mean() < 0.35:
+        return image, instrument, tissue
+    u = np.clip(across / half, -1, 1)
+    light = np.sqrt(1 - u * u + 1e-3) ** rng.uniform(0.3, 1.2) * rng.uniform(0.05, 0.7)
+    light = light + rng.uniform(0, 0.7) * np.exp(-((u - rng.uniform(-0.7, 0.7)) / rng.uniform(0.08, 0.3)) ** 2)
+    light = light * (1 + rng.uniform(-0.5, 0.5) * along / W) * (0.7 + 0.6 * smooth_noise(rng, 6))
+    paint = np.exp(rng.normal(0, 0.12, 3)) if rng.random() < 0.7 else rng.uniform(0.3, 1.0, 3)
+    tool = polish(rng, light[..., None] * paint * 255, image)
+    return lay(shadow(rng, image, soft), instrument, tissue, tool, soft)
 
 
 def dark_border(rng, image, instrument, tissue):
@@ -121,6 +172,8 @@ def camera(rng, x):
     if rng.random() < 0.3:
         x = x + rng.normal(0, rng.uniform(1, 9), x.shape).astype(np.float32)
     x = np.clip(x, 0, 255).astype(np.uint8)
+    if rng.random() < 0.04:                                            # the two fields of interlaced video
+        x[1::2] = np.roll(x[1::2], int(rng.integers(-4, 5)), 1)
     if rng.random() < 0.25:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 80))]
         x = cv2.imdecode(cv2.imencode(".jpg", x, quality)[1], cv2.IMREAD_COLOR)
@@ -128,17 +181,25 @@ def camera(rng, x):
 
 
 def example(rng, item, donors):
-    """One training example: RGB uint8 192x320x3, instrument and tissue labels of the same size."""
-    clean = rng.random() < 0.15                                        # now and then nearly as it is
+    """One training example: RGB uint8 192x320x3, instrument and tissue labels of the same size.
+
+    `donors` are groups of items whose instruments are pasted, each group as often as the others.
+    """
+    clean = rng.random() < (0.35 if item.group == "simulator" else 0.15)   # now and then nearly as it is
     image, instrument, tissue = warp(rng, item, 0.25 if clean else 1.0)
     if item.group == "robotic-grey" and rng.random() < 0.7:
         image = tint(rng, image, instrument)
-    if not clean and item.group != "robotic-grey" and rng.random() < 0.35:
-        donor = donors[rng.integers(len(donors))]
+    if not clean and item.group != "robotic-grey" and rng.random() < 0.4:
+        group = donors[rng.integers(len(donors))]
+        donor = group[rng.integers(len(group))]
         other = warp(rng, donor)
         if donor.group == "robotic-grey":
             other = (tint(rng, other[0], other[1]), *other[1:])
+        elif rng.random() < 0.5:
+            other = (dye(rng, other[0]), *other[1:])
         image, instrument, tissue = paste(rng, image, instrument, tissue, other)
+    if not clean and item.group != "robotic-grey" and rng.random() < 0.12:
+        image, instrument, tissue = shaft(rng, image, instrument, tissue)
     if not clean and rng.random() < 0.3:
         image, instrument, tissue = dark_border(rng, image, instrument, tissue)
     x = colour(rng, image, 0.3 if clean else 1.0)

@@ -7,16 +7,19 @@ import csv
 import hashlib
 import json
 import pathlib
+import tomllib
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+import simulate
+
 HERE = pathlib.Path(__file__).parent
 STORE_W, STORE_H = 480, 288
 UNKNOWN = 255
 TISSUES = ["background", "abdominal wall", "liver", "fat", "gallbladder"]   # any other tissue is background
-INSTRUMENTS = {"grasper", "l-hook electrocautery", "instrument"}
+INSTRUMENTS = {"grasper", "l-hook electrocautery", "instrument", "scissors", "clip applier", "suturing needle"}
 
 # Held out by patient, scene or recording; nothing below is ever trained on, in the shipped weights too.
 HELD_OUT = {
@@ -27,6 +30,7 @@ HELD_OUT = {
     "tool-tips": "all",
     "tool-boxes": {"v09"},
     "robotic-keypoints": {"robotic-576p25-3.avi"},
+    "simulator": set(range(1, 10)),          # seeds; 1, 2 and 3 are those of the tracker's bench
 }
 
 
@@ -74,10 +78,23 @@ def binary(mask_path, invert=False):
     return nearest(((mask > 127) != invert).astype(np.uint8))
 
 
+def tables(names):
+    """From class ids to our two label maps; an id that is not named is unknown (255)."""
+    tissue_of, instrument_of = np.full(256, UNKNOWN, np.uint8), np.full(256, UNKNOWN, np.uint8)
+    for key, name in names.items():
+        name = "background" if name == "black background" else name
+        tool = name in INSTRUMENTS
+        tissue_of[int(key)] = UNKNOWN if tool else TISSUES.index(name) if name in TISSUES else 0
+        instrument_of[int(key)] = tool
+    return tissue_of, instrument_of
+
+
 class Data:
-    def __init__(self, root):
-        self.root = pathlib.Path(root)
-        self.used = set()
+    """`simulated` is the folder that simulate.py filled; without it there are no simulated scenes."""
+
+    def __init__(self, root, simulated=None):
+        self.root, self.simulated = pathlib.Path(root), pathlib.Path(simulated) if simulated else None
+        self.used, self.scenes = set(), set()
 
     def use(self, relative):
         self.used.add(str(relative))
@@ -88,13 +105,7 @@ class Data:
 
     # ---- masks -------------------------------------------------------------------------------------
     def cholecseg8k(self, held_out):
-        names = json.loads(self.use("cholecseg8k/classes.json").read_text())["classes"]
-        tissue_of, instrument_of = np.full(256, UNKNOWN, np.uint8), np.full(256, UNKNOWN, np.uint8)
-        for key, name in names.items():
-            name = "background" if name == "black background" else name
-            tool = name in INSTRUMENTS
-            tissue_of[int(key)] = UNKNOWN if tool else TISSUES.index(name) if name in TISSUES else 0
-            instrument_of[int(key)] = tool
+        tissue_of, instrument_of = tables(json.loads(self.use("cholecseg8k/classes.json").read_text())["classes"])
         for path in self.listing("cholecseg8k/frames"):
             if (path.stem in HELD_OUT["cholecseg8k"]) == held_out:
                 mask = nearest(cv2.imread(str(self.use(f"cholecseg8k/masks/{path.name}")), 0))
@@ -124,6 +135,19 @@ class Data:
         for path in self.listing("tool-tips/TestAnnotation/toolmask") if held_out else []:
             frame = next(p for p in self.listing("tool-tips", "**/" + path.stem + ".jpg"))
             yield Item(str(frame), "tool-tips", picture(self.use(frame)), binary(self.use(path)), unknown())
+
+    def simulator(self, held_out):
+        """Masks by class id; what smoke, drops or menus hide is unknown."""
+        folders = sorted(self.simulated.glob("*/dataset.toml"), key=lambda p: int(p.parent.name)) if self.simulated else []
+        for described in folders:
+            folder = described.parent
+            if (int(folder.name) in HELD_OUT["simulator"]) == held_out:
+                tissue_of, instrument_of = tables(tomllib.loads(described.read_text())["classes"])
+                self.scenes.add(int(folder.name))
+                for path in sorted(folder.glob("images/*.png")):
+                    mask = nearest(cv2.imread(str(folder / "masks" / path.name), 0))
+                    name = f"simulator/{folder.name}/{path.name}"
+                    yield Item(name, "simulator", picture(path), instrument_of[mask], tissue_of[mask])
 
     # ---- weak labels -------------------------------------------------------------------------------
     def robotic_keypoints(self, held_out, every=4):
@@ -201,6 +225,18 @@ class Data:
                     cv2.line(instrument, a, b, int(tool), width)
             yield Item(name, "scribbles", image, instrument, tissue)
 
+    # ---- outlines ----------------------------------------------------------------------------------
+    def outlined(self, held_out):
+        """Instruments outlined by us on frames that came without masks; their tissues are not known."""
+        for name, outlines in json.loads((HERE / "outlines.json").read_text())["frames"].items():
+            if (name.split("/")[-1][:3] in HELD_OUT["tool-boxes"]) != held_out:
+                continue
+            label = np.zeros((STORE_H, STORE_W), np.uint8)
+            for cls, *points in sorted(outlines, key=lambda o: o[0] == "instrument"):
+                corners = np.array(points).reshape(-1, 2) * [STORE_W / 100, STORE_H / 100]
+                cv2.fillPoly(label, [corners.round().astype(np.int32)], 1 if cls == "instrument" else UNKNOWN)
+            yield Item(name, "outlines", picture(self.use(name)), label, unknown())
+
     def train(self):
         yield from self.cholecseg8k(False)
         yield from self.robotic_grey(False)
@@ -209,6 +245,8 @@ class Data:
         yield from self.robotic_keypoints(False)
         yield from self.cholec_sequence()
         yield from self.scribbled()
+        yield from self.outlined(False)
+        yield from self.simulator(False)
 
     def to_label(self):
         yield from self.unlabelled()
@@ -222,12 +260,17 @@ class Data:
         yield from self.tool_tips(True)
         yield from self.robotic_keypoints(True, every=8)
         yield from self.tool_boxes(True)
+        yield from self.outlined(True)
+        yield from self.simulator(True)
 
     def manifest(self):
-        """One line a file that was opened: sha256, tab, relative name."""
+        """One line a file that was opened: sha256, tab, relative name; a simulated scene is named by its command."""
         lines = []
         for name in sorted(self.used):
             lines.append(hashlib.sha256((self.root / name).read_bytes()).hexdigest() + "\t" + name)
+        for scene in sorted(self.scenes):
+            command = " ".join(["keyhole", *simulate.command(scene), "--script", f"{scene}.toml (simulate.py)"])
+            lines.append(simulate.digest(self.simulated / str(scene)) + "\t" + command)
         return "\n".join(lines) + "\n"
 
 

@@ -1,6 +1,6 @@
 """Measures an exported engine on what was held out, and draws what it sees.
 
-    evaluate.py --data DIR --engine DIR/model.onnx [--out metrics.json] [--overlays DIR]
+    evaluate.py --data DIR [--simulated DIR] --engine DIR/model.onnx [--out metrics.json] [--overlays DIR]
 
 The figures are of the file that ships, run by ONNX Runtime, not of a checkpoint.
 """
@@ -121,11 +121,12 @@ def sheet(pictures, path, columns=3):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", required=True)
+    parser.add_argument("--simulated", help="what simulate.py rendered; seeds 1 to 9 are measured")
     parser.add_argument("--engine", required=True)
     parser.add_argument("--out")
     parser.add_argument("--overlays")
     args = parser.parse_args()
-    engine, data = Engine(args.engine), Data(args.data)
+    engine, data = Engine(args.engine), Data(args.data, args.simulated)
     items = list(data.held_out())
     report = {"milliseconds_one_thread": engine.milliseconds(), **measure(engine, items)}
     print(json.dumps(report, indent=1))

@@ -2,7 +2,7 @@
 
     label.py --data DIR --work DIR [--teacher FILE.pt] --out FILE.npz
 
-A label is kept where the mean over the frame, its mirror image and two exposures is sure. An
+A label is kept where the mean over the frame and its mirror image is sure. An
 instrument must also agree with the boxes where a frame has them: a part that touches no box, and a
 box in which nothing was found, become unknown.
 """
@@ -35,19 +35,12 @@ def tensor(image, width=320, height=192):
 
 @torch.no_grad()
 def probabilities(net, image, views=False):
-    """Instrument HxW and tissue CxHxW in 0..1, the mean of four views where asked."""
-    exposures = [1.0] if not views else [0.85, 1.15]
-    flips = [False] if not views else [False, True]
-    batch = []
-    for gain in exposures:
-        for flip in flips:
-            x = tensor(np.clip(image.astype(np.float32) * gain, 0, 255).astype(np.uint8))
-            batch.append(x.flip(3) if flip else x)
-    instrument, tissue = net(torch.cat(batch))
+    """Instrument HxW and tissue CxHxW in 0..1, the mean over the mirror image too where asked."""
+    x = tensor(image)
+    instrument, tissue = net(torch.cat([x, x.flip(3)]) if views else x)
     instrument, tissue = torch.sigmoid(instrument[:, 0]), torch.softmax(tissue, 1)
-    for i in range(len(batch)):
-        if flips[i % len(flips)]:
-            instrument[i], tissue[i] = instrument[i].flip(1), tissue[i].flip(2)
+    if views:
+        instrument[1], tissue[1] = instrument[1].flip(1), tissue[1].flip(2)
     return instrument.mean(0).numpy(), tissue.mean(0).numpy()
 
 
@@ -77,7 +70,10 @@ def labels_of(item, instrument, tissue):
 def apply(items, path):
     """Fills what an item does not know with what the teacher labelled; drops what stays unlabelled."""
     stored, out = np.load(path), []
+    outlined = {item.name for item in items if item.group == "outlines"}
     for item in items:
+        if item.name in outlined and item.group != "outlines":
+            continue
         if item.name in stored.files and item.group != "cholecseg8k":
             tool, tissue = stored[item.name]
             item.instrument = np.where(item.instrument == UNKNOWN, tool, item.instrument)

@@ -1,6 +1,6 @@
 """Trains one network (teacher or student) from a fixed seed, and carries on from its checkpoint.
 
-    train.py --data DIR --work DIR teacher|student [--steps N] [--labels FILE.npz]
+    train.py --data DIR --work DIR [--simulated DIR] teacher|student [--steps N] [--labels FILE.npz]
 
 The loss: focused cross-entropy and Dice for instruments, weighted cross-entropy for tissues, both only
 where a label is known. A box of a working end counts through the teacher's labels alone (label.py).
@@ -22,12 +22,13 @@ from data import TISSUES, UNKNOWN, Data
 from model import MEAN, STD, Net
 
 # Share of each batch by data set; pseudo-labelled sets only count when --labels is given.
-SHARES = {"cholecseg8k": 0.26, "scribbles": 0.30, "robotic-grey": 0.29, "cataract": 0.07, "kvasir-instrument": 0.04,
-          "robotic-keypoints": 0.06, "cholec-sequence": 0.05}
+SHARES = {"cholecseg8k": 0.26, "outlines": 0.25, "scribbles": 0.30, "robotic-grey": 0.29, "cataract": 0.10, "kvasir-instrument": 0.04,
+          "robotic-keypoints": 0.06, "cholec-sequence": 0.05, "simulator": 0.30}
 PSEUDO = {"tool-boxes": 0.28, "laparoscopy-frames": 0.12, "clip": 0.08, "cholec-sequence": 0.03,
-          "robotic-keypoints": 0.05}
+          "robotic-keypoints": 0.05, "simulator": 0.14}
 TISSUE_WEIGHTS = [0.8, 0.8, 0.8, 1.2, 1.5]
-DONORS = {"cholecseg8k", "robotic-grey", "cataract"}
+# Whose instruments are pasted, as often as named.
+DONORS = ["cholecseg8k", "outlines", "outlines", "outlines", "robotic-grey", "robotic-grey", "simulator", "simulator", "cataract"]
 
 
 class Batches:
@@ -44,9 +45,9 @@ class Batches:
         self.groups = {g: v for g, v in self.groups.items() if v}
         total = sum(shares[g] for g in self.groups)
         self.weights = np.array([shares[g] / total for g in self.groups])
-        self.donors = [i for i in items if i.group in DONORS and (i.instrument == 1).mean() > 0.004]
-        real = [i for i in self.donors if i.group == "cholecseg8k"]
-        self.donors += real * max(1, len(self.donors) // (2 * max(len(real), 1)))
+        able = [i for i in items if (i.instrument == 1).mean() > 0.004]
+        self.donors = [[i for i in able if i.group == g] for g in DONORS]
+        self.donors = [group for group in self.donors if group]
         self.ready = queue.Queue(6)
         threading.Thread(target=self.fill, args=(first,), daemon=True).start()
 
@@ -109,7 +110,7 @@ def train(args):
     work = pathlib.Path(args.work)
     work.mkdir(parents=True, exist_ok=True)
     checkpoint = work / f"{args.name or args.role}.pt"
-    data = Data(args.data)
+    data = Data(args.data, args.simulated)
     items = list(data.train())
     if args.labels:
         from label import apply
@@ -162,6 +163,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("role", choices=["teacher", "student"])
     parser.add_argument("--data", required=True)
+    parser.add_argument("--simulated", help="what simulate.py rendered")
     parser.add_argument("--work", required=True)
     parser.add_argument("--name", default="", help="of the checkpoint, where it is not the role's")
     parser.add_argument("--labels", help="what the teacher labelled (label.py)")

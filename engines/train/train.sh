@@ -1,13 +1,14 @@
 #!/bin/sh
 # Trains, measures and writes an engine from the data sets, start to end; stopped, it carries on from its checkpoints.
-#   train.sh --data DIR --work DIR --out DIR      (python: $PYTHON, with requirements.txt installed)
+#   train.sh --data DIR --work DIR --out DIR [--keyhole FILE]      (python: $PYTHON, with requirements.txt installed)
 set -eu
 export OMP_WAIT_POLICY=passive   # threads that wait for each other must not spin on a shared machine
 here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-python3}
+keyhole=$here/../../target/release/keyhole
 while [ $# -gt 1 ]; do
     case "$1" in
-        --data) data=$2 ;; --work) work=$2 ;; --out) out=$2 ;;
+        --data) data=$2 ;; --work) work=$2 ;; --out) out=$2 ;; --keyhole) keyhole=$2 ;;
         *) echo "train.sh: unknown option $1" >&2; exit 2 ;;
     esac
     shift 2
@@ -16,11 +17,18 @@ done
 mkdir -p "$work" "$out"
 number() { sed -n "s/.*\"$1\": *\([0-9]*\).*/\1/p" "$here/training.json"; }
 
-"$python" "$here/train.py" teacher --data "$data" --work "$work" --steps "$(number teacher_steps)"
-[ -f "$work/labels.npz" ] || "$python" "$here/label.py" --data "$data" --work "$work" --out "$work/labels.npz"
-"$python" "$here/train.py" student --data "$data" --work "$work" --labels "$work/labels.npz" --steps "$(number student_steps)"
+"$python" "$here/simulate.py" --keyhole "$keyhole" --out "$work/simulated" --scenes 100-147   # to train on
+"$python" "$here/simulate.py" --keyhole "$keyhole" --out "$work/simulated" --scenes 1-9       # to measure on
+sets="--data $data --simulated $work/simulated --work $work"
+# shellcheck disable=SC2086   # $sets is a list of words; folders with blanks in their names will not do
+{
+    "$python" "$here/train.py" teacher $sets --steps "$(number teacher_steps)"
+    [ -f "$work/labels.npz" ] || "$python" "$here/label.py" --data "$data" --work "$work" --out "$work/labels.npz"
+    "$python" "$here/train.py" student $sets --labels "$work/labels.npz" --steps "$(number student_steps)"
+}
 "$python" "$here/export.py" --work "$work" --out "$out" --metrics "$here/metrics.json"
-"$python" "$here/evaluate.py" --data "$data" --engine "$out/model.onnx" --out "$here/metrics.json" --overlays "$work/overlays"
+"$python" "$here/evaluate.py" --data "$data" --simulated "$work/simulated" --engine "$out/model.onnx" \
+    --out "$here/metrics.json" --overlays "$work/overlays"
 "$python" "$here/export.py" --work "$work" --out "$out" --metrics "$here/metrics.json" --finish
 cp "$work/student.manifest.tsv" "$here/data-manifest.tsv"
 cp "$work/training-log.jsonl" "$here/training-log.jsonl"
