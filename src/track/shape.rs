@@ -78,7 +78,7 @@ const HANGS_FROM: f32 = 1.7;
 const END_WITHIN: f32 = 1.3;
 /// An end whose middle is so many half-widths of the shaft off the axis is straight, or is turned to that side.
 const STRAIGHT: f32 = 0.2;
-const TURNED: f32 = 0.4;
+const TURNED: f32 = 0.5;
 /// One that is expected says which end is the tip if it points the same way (cosine) ...
 const SAME_WAY: f32 = 0.9;
 /// ... and its tip is expected within this part of the region's length of that end.
