@@ -140,7 +140,16 @@ impl Prepared {
             content: ContentWatch::new(spec.config.signal.frozen_ms * 1_000_000, stereo.map(|stereo| stereo.packing)),
         };
         let stall = stall::start(clock.clone(), stop.clone())?;
+        // Pictures begin when there is something to show them on: a window takes longer to open than a picture lasts.
+        let (opening, is_open) = crossbeam_channel::bounded::<()>(0);
+        let open: OpenOutput = Box::new(move || {
+            let output = open();
+            drop(opening);
+            output
+        });
         let display = std::thread::Builder::new().name("display".into()).spawn(move || display.run(open))?;
+        // Nothing is ever sent: opened or failed, it ends.
+        let _ = is_open.recv();
         let capture = std::thread::Builder::new().name("capture".into()).spawn(move || capture.run())?;
 
         let total = spec.limit.frames.or(spec.limit.seconds.map(|s| (s * info.fps) as u64));
