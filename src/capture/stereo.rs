@@ -168,6 +168,18 @@ mod tests {
         }
     }
 
+    /// Six pixels of v210 share four words: between two groups alone one eye ends and the other begins.
+    #[test]
+    fn v210_is_parted_between_its_groups_alone() {
+        use crate::frame::{Colorimetry, Matrix, Range};
+        let whole = |width| FrameLayout::new(PixelFormat::V210, Colorimetry::sdr(Matrix::Bt709, Range::Limited), width, 64).unwrap();
+        for (width, packing, is_parted) in
+            [(1280, Packing::SideBySide, false), (1284, Packing::SideBySide, true), (1280, Packing::TopBottom, true)]
+        {
+            assert_eq!(eye_layout(&whole(width), packing).is_some(), is_parted, "{width} {packing:?}");
+        }
+    }
+
     #[test]
     fn what_cannot_be_halved_is_refused_at_the_start_and_said_when_the_format_changes() {
         use crate::capture::{Settings, open};

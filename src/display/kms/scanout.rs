@@ -25,58 +25,61 @@ pub struct Composed<'a> {
     pub beside: &'a [u8],
 }
 
+/// Parts that a buffer does not show yet.
+struct Missing {
+    rects: Vec<Rect>,
+    all: bool,
+}
+
+impl Missing {
+    fn all() -> Self {
+        Missing { rects: Vec::with_capacity(RECTS), all: true }
+    }
+
+    fn note(&mut self, changed: &[Rect], is_new: bool) {
+        self.all |= is_new || self.rects.len() + changed.len() > RECTS;
+        if self.all {
+            self.rects.clear();
+        } else {
+            self.rects.extend_from_slice(changed);
+        }
+    }
+
+    fn forget(&mut self) {
+        self.rects.clear();
+        self.all = false;
+    }
+}
+
 /// What a buffer does not show yet.
 struct Lacks {
-    /// What changed in the picture since it was written last, px of the picture.
-    picture: Vec<Rect>,
-    /// Nothing of the picture is in it.
-    all: bool,
-    /// What changed beside it, px of the buffer.
-    beside: Vec<Rect>,
-    /// Nothing of what is beside the picture is in it, and it need not be black there.
-    sides: bool,
+    /// px of the picture.
+    picture: Missing,
+    /// px of the buffer. All: it need not be black there either.
+    beside: Missing,
 }
 
 impl Lacks {
     fn everything() -> Self {
-        Lacks { picture: Vec::with_capacity(RECTS), all: true, beside: Vec::with_capacity(RECTS), sides: true }
-    }
-
-    fn note(&mut self, changed: &[Rect], is_new: bool) {
-        self.all |= is_new || self.picture.len() + changed.len() > RECTS;
-        if self.all {
-            self.picture.clear();
-        } else {
-            self.picture.extend_from_slice(changed);
-        }
-    }
-
-    fn note_beside(&mut self, changed: &[Rect], is_new: bool) {
-        self.sides |= is_new || self.beside.len() + changed.len() > RECTS;
-        if self.sides {
-            self.beside.clear();
-        } else {
-            self.beside.extend_from_slice(changed);
-        }
+        Lacks { picture: Missing::all(), beside: Missing::all() }
     }
 
     /// Writes it into a buffer of `size`, rows of `pitch` bytes.
     fn write(&mut self, target: &mut [u8], pitch: usize, size: (usize, usize), composed: &Composed<'_>, placement: &Placement) {
         let put = |target: &mut [u8], rect: &Rect| copy_rect(target, pitch, composed.beside, 4 * size.0, rect);
-        if self.sides {
+        if self.beside.all {
             write_borders(target, pitch, &Rect::whole(size.0, size.1), &placement.rect);
             composed.sides.plates(size, &placement.rect).for_each(|rect| put(target, rect));
         }
-        self.beside.iter().for_each(|rect| put(target, rect));
-        if self.all {
+        self.beside.rects.iter().for_each(|rect| put(target, rect));
+        if self.picture.all {
             write_rect(target, pitch, composed, placement, &placement.rect);
         }
-        for rect in &self.picture {
+        for rect in &self.picture.rects {
             write_rect(target, pitch, composed, placement, &placed(rect, placement));
         }
-        self.picture.clear();
-        self.beside.clear();
-        (self.all, self.sides) = (false, false);
+        self.picture.forget();
+        self.beside.forget();
     }
 }
 
@@ -218,15 +221,15 @@ impl Scanout {
         let is_elsewhere = placement != self.placement;
         self.placement = placement;
         for buffer in &mut self.buffers {
-            buffer.lacks.note(changed, is_new || is_elsewhere);
-            buffer.lacks.note_beside(&[], is_elsewhere);
+            buffer.lacks.picture.note(changed, is_new || is_elsewhere);
+            buffer.lacks.beside.note(&[], is_elsewhere);
         }
     }
 
     /// What stands beside the picture has changed; after `note`.
     pub fn note_beside(&mut self, sides: &mut Sides) {
         let changed = sides.due(self.plan.offer.size, &self.placement.rect, false);
-        self.buffers.iter_mut().for_each(|buffer| buffer.lacks.note_beside(&changed, false));
+        self.buffers.iter_mut().for_each(|buffer| buffer.lacks.beside.note(&changed, false));
     }
 
     /// Writes the picture into the buffer that is not on the screen.
@@ -342,8 +345,8 @@ mod tests {
                 sides.take(layer.as_ref().map(|layer| Beside { layer, serial: turn as u64 }), &mut beside);
                 let due = sides.due(target, &placement.rect, false);
                 for lacks in &mut lacks {
-                    lacks.note(&changed, is_new);
-                    lacks.note_beside(&due, false);
+                    lacks.picture.note(&changed, is_new);
+                    lacks.beside.note(&due, false);
                 }
                 let (memory, lacks) = (&mut memories[turn % 2], &mut lacks[turn % 2]);
                 let composed = Composed { data: &data, size, sides: &sides, beside: &beside };
