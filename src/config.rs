@@ -2,7 +2,7 @@
 //! flags override.
 
 use crate::base::error::ErrorKind;
-use crate::{capture, display, link, overlay, pipeline, record};
+use crate::{capture, display, link, overlay, pipeline, record, store};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -55,6 +55,7 @@ pub struct Config {
     pub wiring: display::Wiring,
     pub record: record::Settings,
     pub controls: pipeline::ControlSettings,
+    pub store: store::Settings,
 }
 
 impl Default for Config {
@@ -70,6 +71,7 @@ impl Default for Config {
             wiring: display::Wiring::default(),
             record: record::Settings::default(),
             controls: pipeline::ControlSettings::default(),
+            store: store::Settings::default(),
         }
     }
 }

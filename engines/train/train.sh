@@ -30,5 +30,6 @@ sets="--data $data --simulated $work/simulated --work $work"
 "$python" "$here/evaluate.py" --data "$data" --simulated "$work/simulated" --engine "$out/model.onnx" \
     --out "$here/metrics.json" --overlays "$work/overlays"
 "$python" "$here/export.py" --work "$work" --out "$out" --metrics "$here/metrics.json" --finish
+"$keyhole" engine lock "$out" --key "$here/../development-key.toml"
 cp "$work/student.manifest.tsv" "$here/data-manifest.tsv"
 cp "$work/training-log.jsonl" "$here/training-log.jsonl"

@@ -1,9 +1,9 @@
-//! `keyhole engine`: list engines and look into them.
+//! `keyhole engine`: list engines, look into them, lock and sign them.
 
 use crate::base::classes;
 use crate::base::error::Finding;
 use crate::infer::{self, InferError, TensorLine};
-use crate::store::{self, Engines, LockedEngine, StoreError};
+use crate::store::{self, Engines, LockedEngine, SecretKey, StoreError};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -26,6 +26,23 @@ enum Verb {
         /// An engine's folder.
         dir: Option<PathBuf>,
     },
+    /// Write the hashes of an engine's files into its manifest, and sign it.
+    Lock {
+        /// An engine's folder.
+        dir: PathBuf,
+        /// The key's file (`keyhole engine key` makes one).
+        #[arg(long, value_name = "F")]
+        key: PathBuf,
+    },
+    /// Make a key to sign engines with. Its file is secret; what is printed is for `store.trusted_keys` of each appliance.
+    Key {
+        /// The new key's file.
+        #[arg(long, value_name = "F")]
+        out: PathBuf,
+        /// Whose it is; shown where an engine's signature is shown.
+        #[arg(long)]
+        name: String,
+    },
     /// What an engine is for, what goes in and what comes out; its model is run once to see.
     Info {
         /// An engine's folder.
@@ -37,6 +54,17 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.verb {
         Verb::List { engines } => list(Engines::find(engines.as_deref())?),
         Verb::Verify { dir } => verify(dir.as_ref()),
+        Verb::Lock { dir, key } => {
+            let engine = store::lock(dir, &SecretKey::read(key)?)?;
+            println!("{} {}: {}", engine.manifest.name, engine.manifest.version, engine.seal);
+            Ok(())
+        }
+        Verb::Key { out, name } => {
+            let key = SecretKey::generate(name)?;
+            key.write_new(out)?;
+            println!("{}", key.public());
+            Ok(())
+        }
         Verb::Info { dir } => {
             let engine = load(dir.clone())?;
             print_info(&engine);
@@ -56,7 +84,7 @@ fn list(engines: Engines) -> anyhow::Result<()> {
             Ok(engine) => {
                 let heads: Vec<&str> = engine.manifest.heads.iter().map(|head| head.kind.name()).collect();
                 let note = if engine.manifest.demonstration { "   demonstration" } else { "" };
-                println!("  {name} {}   heads: {}{note}", engine.manifest.version, heads.join(", "));
+                println!("  {name} {}   heads: {}{note}   {}", engine.manifest.version, heads.join(", "), engine.seal);
             }
             Err(error) => println!("  {name}   REFUSED: {error}"),
         }
@@ -78,6 +106,7 @@ fn verify(dir: Option<&PathBuf>) -> anyhow::Result<()> {
             "{} {}: model {} manifest {}",
             engine.manifest.name, engine.manifest.version, engine.manifest.model.sha256, engine.manifest_sha256
         );
+        println!("  {}", engine.seal);
         for external in &engine.manifest.model.external {
             println!("  external '{}' {}", external.file, external.sha256);
         }
@@ -100,6 +129,7 @@ fn print_info(engine: &LockedEngine) {
     println!("{} {} (pipeline version {})", manifest.name, manifest.version, manifest.pipeline_version);
     println!("use       {}", manifest.intended_use);
     println!("licence   {}", manifest.licence);
+    println!("signature {}", engine.seal);
     println!("input     {}×{}, {:?}, {:?}", manifest.input.width, manifest.input.height, manifest.input.colour, manifest.input.resize);
     if let Some(clip) = manifest.clip {
         println!("clip      the last {} frames ({:?})", clip.frames, clip.order);

@@ -9,7 +9,7 @@ use crate::pipeline::scheduling;
 use crate::pipeline::stereo::Eyes;
 use crate::record::EngineLine;
 use crate::scene::Scene;
-use crate::store::{Engines, StoreError};
+use crate::store::{Engines, LockedEngine, PublicKey, StoreError};
 use crate::track::Analyser;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -22,6 +22,8 @@ pub struct AnalystSpec {
     pub engines: Option<PathBuf>,
     /// The source shows two eyes: this one is analysed.
     pub stereo: Option<Stereo>,
+    /// In clinical mode: only engines that one of these signed.
+    pub trusted: Option<Vec<PublicKey>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -61,9 +63,17 @@ impl AnalystError {
 
 const FINDING: &str = "finding: ";
 
+fn find(spec: &AnalystSpec) -> Result<LockedEngine, StoreError> {
+    let engine = Engines::find(spec.engines.as_deref())?.load_for("cpu")?;
+    if let Some(trusted) = &spec.trusted {
+        engine.seal.check_clinical(&engine.manifest.name, trusted)?;
+    }
+    Ok(engine)
+}
+
 /// Finds the engine for the CPU and checks that its files are the ones that its manifest locks.
 pub fn check_engine(spec: &AnalystSpec) -> Result<EngineLine, AnalystError> {
-    let engine = Engines::find(spec.engines.as_deref())?.load_for("cpu")?;
+    let engine = find(spec)?;
     Ok(EngineLine {
         name: engine.manifest.name.clone(),
         heads: engine.manifest.heads.iter().map(|head| head.kind.name().to_owned()).collect(),
@@ -92,7 +102,7 @@ fn load(hello: &Hello) -> Result<CpuAnalyst, AnalystError> {
         text: format!("what the video process asks for is not understood ({e})"),
         is_finding: false,
     })?;
-    let engine = Engines::find(spec.engines.as_deref())?.load_for("cpu")?;
+    let engine = find(&spec)?;
     let line = check_engine(&spec)?;
     Ok(CpuAnalyst { analyser: Analyser::load(engine)?, eyes: spec.stereo.map(Eyes::new), line })
 }

@@ -44,7 +44,7 @@ use crate::base::clock::{Clock, ManualClock, MonotonicClock};
 use crate::base::shutdown;
 use crate::base::slot::Wake;
 use crate::capture::CaptureError;
-use crate::config::Config;
+use crate::config::{Config, Mode};
 use crate::display::{DisplayError, Headless, KmsOutput, OpenFeed, Output, SdiOutput, SdiSpec};
 use crate::link::{Hello, LinkError, Spawn, State, Worker};
 use crate::overlay::OverlayMode;
@@ -170,7 +170,8 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
     shutdown::catch_signals();
     let clock: Arc<dyn Clock> = Arc::new(MonotonicClock);
     let (_, stereo) = crate::capture::split_stereo(&spec.source)?;
-    let analyst = AnalystSpec { engines: spec.engines.clone(), stereo };
+    let trusted = (spec.config.mode == Mode::Clinical).then(|| spec.config.store.trusted_keys.clone());
+    let analyst = AnalystSpec { engines: spec.engines.clone(), stereo, trusted };
     let engine = analyst::check_engine(&analyst)?;
     check_outputs(&spec)?;
     let is_pulled = record_mode(&spec)? == Some(RecordMode::Lossless);

@@ -22,10 +22,50 @@ pub enum StoreError {
         .path.display()
     )]
     Changed { path: PathBuf, expected: String, found: String },
+    #[error("'{}' cannot be written: {source}", .path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+    #[error("engine refused: signature '{}': {source}", .path.display())]
+    Signature { path: PathBuf, source: SignatureError },
+    #[error(
+        "engine refused: '{name}' may not run in clinical mode, because {reason}; have it signed with a key that this site trusts (`keyhole engine lock`)"
+    )]
+    Untrusted { name: String, reason: String },
     #[error(
         "engine refused: '{name}' was locked for pipeline version {expected}, this binary has {found}; validate it with this binary and lock it again"
     )]
     PipelineVersion { name: String, expected: u32, found: u32 },
+}
+
+/// What is wrong with a signature.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    #[error("not a signature: {0}")]
+    Syntax(String),
+    #[error(
+        "it is not that of '{by}' over this manifest, so manifest.toml or the signature was changed; restore them, or lock the engine again"
+    )]
+    Wrong { by: String },
+}
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    #[error("key '{}' cannot be read: {source}; name a key's file (`keyhole engine key` makes one)", .path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("'{}' is no key that can sign: {reason}", .path.display())]
+    Contents { path: PathBuf, reason: String },
+    #[error("key '{}' cannot be written: {source}; an existing key is never overwritten", .path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+    #[error("a key with this name is not made: {reason}")]
+    Name { reason: String },
+    #[error("the system gives no random numbers: {source}")]
+    Random { source: std::io::Error },
+}
+
+impl KeyError {
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Stop
+    }
 }
 
 /// What is wrong inside a manifest.
@@ -44,7 +84,14 @@ impl StoreError {
 
     /// The engine is there and was found bad, as opposed to: it could not be looked at.
     pub fn is_finding(&self) -> bool {
-        matches!(self, StoreError::Changed { .. } | StoreError::PipelineVersion { .. } | StoreError::Manifest { .. })
+        matches!(
+            self,
+            StoreError::Changed { .. }
+                | StoreError::PipelineVersion { .. }
+                | StoreError::Manifest { .. }
+                | StoreError::Signature { .. }
+                | StoreError::Untrusted { .. }
+        )
     }
 }
 

@@ -1,14 +1,21 @@
-//! Locked engines: where they are found, what their manifest says, and that their files are the ones it locks.
+//! Locked engines: where they are found, what their manifest says, that their files are the ones it locks, and who signed it.
 //! A model is read once; what was hashed is what is run. Nothing is run here.
 
 mod error;
 mod head;
+mod key;
+mod lock;
 mod manifest;
+mod signature;
 
-pub use error::{ManifestError, StoreError};
+pub use error::{KeyError, ManifestError, SignatureError, StoreError};
 pub use head::{Activation, BoxFormat, BoxUnits, Boxes, Head, HeadKind, Values};
+pub use key::{DEVELOPMENT, PublicKey, SecretKey};
+pub use lock::lock;
 pub use manifest::{Clip, ClipOrder, ColourOrder, ExternalFile, Input, Manifest, Model, Resize, State, TensorLayout};
+pub use signature::{SIGNATURE_FILE, Seal};
 
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +26,7 @@ pub const PIPELINE_VERSION: u32 = 1;
 
 pub const MANIFEST_FILE: &str = "manifest.toml";
 const MANIFEST_LIMIT_BYTES: u64 = 1 << 20;
+const SIGNATURE_LIMIT_BYTES: u64 = 4096;
 const MODEL_LIMIT_BYTES: u64 = 2 << 30;
 const INSTALLED: &str = "/usr/share/keyhole/engines";
 
@@ -29,6 +37,7 @@ pub struct LockedEngine {
     pub manifest: Manifest,
     /// Lower-case hex, of the manifest's bytes.
     pub manifest_sha256: String,
+    pub seal: Seal,
     /// The bytes that were hashed, and that are to be run.
     pub model: Vec<u8>,
     /// Name and bytes of the files in which the model keeps its weights, in the manifest's order.
@@ -44,6 +53,7 @@ pub fn load(dir: &Path) -> Result<LockedEngine, StoreError> {
     let bytes = read(&path, MANIFEST_LIMIT_BYTES)?;
     let manifest_sha256 = hex(&Sha256::digest(&bytes));
     let in_manifest = |source| StoreError::Manifest { path: path.clone(), source };
+    let seal = seal_of(dir, &bytes)?;
     let text = String::from_utf8(bytes).map_err(|e| in_manifest(ManifestError::Syntax(e.to_string())))?;
     let manifest = Manifest::parse(&text).map_err(in_manifest)?;
     if manifest.pipeline_version != PIPELINE_VERSION {
@@ -55,7 +65,19 @@ pub fn load(dir: &Path) -> Result<LockedEngine, StoreError> {
     for file in &manifest.model.external {
         external.push((file.file.clone(), read_locked(dir.join(&file.file), &file.sha256)?.into()));
     }
-    Ok(LockedEngine { dir: dir.to_owned(), manifest, manifest_sha256, model, external })
+    Ok(LockedEngine { dir: dir.to_owned(), manifest, manifest_sha256, seal, model, external })
+}
+
+/// A signature that is there has to be right, whoever's it is.
+fn seal_of(dir: &Path, manifest: &[u8]) -> Result<Seal, StoreError> {
+    let path = dir.join(SIGNATURE_FILE);
+    if !path.try_exists().map_err(|source| StoreError::Read { path: path.clone(), source })? {
+        return Ok(Seal::Unsigned);
+    }
+    let bytes = read(&path, SIGNATURE_LIMIT_BYTES)?;
+    let checked =
+        String::from_utf8(bytes).map_err(|e| SignatureError::Syntax(e.to_string())).and_then(|text| signature::check(manifest, &text));
+    checked.map_err(|source| StoreError::Signature { path, source })
 }
 
 fn read_locked(path: PathBuf, sha256: &str) -> Result<Vec<u8>, StoreError> {
@@ -138,11 +160,32 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
+fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if pairs.len() != N || !rest.is_empty() {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(pairs) {
+        let [high, low] = pair.map(|digit| char::from(digit).to_digit(16));
+        *byte = (high? * 16 + low?) as u8;
+    }
+    Some(bytes)
+}
+
+/// `[store]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Public keys, 64 hexadecimal digits each: in clinical mode only engines that one of them signed are run. Default: none.
+    pub trusted_keys: Vec<PublicKey>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn engine(parent: &Path, name: &str, model: &[u8]) -> PathBuf {
+    pub fn engine(parent: &Path, name: &str, model: &[u8]) -> PathBuf {
         let dir = parent.join(name);
         std::fs::create_dir(&dir).unwrap();
         let locked =

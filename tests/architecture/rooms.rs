@@ -17,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("display", &["frame", "scene", "overlay"]),
     ("record", &["frame", "scene"]),
     ("eval", &["scene", "store", "infer"]),
-    ("config", &["capture", "link", "infer", "track", "overlay", "display", "record", "pipeline"]),
+    ("config", &["store", "capture", "link", "infer", "track", "overlay", "display", "record", "pipeline"]),
     ("pipeline", &["frame", "scene", "store", "capture", "link", "infer", "track", "overlay", "display", "record", "config"]),
     ("cmd", &["frame", "scene", "store", "capture", "link", "infer", "track", "overlay", "display", "record", "config", "pipeline"]),
     ("main", &["cmd"]),

@@ -129,3 +129,46 @@ fn info_and_verify_tell_heads_shapes_states_and_external_files() {
     let verified = told(&TestEngine::maps().with_external("w.bin"), "verify");
     assert!(verified.contains("external 'w.bin'") && verified.contains("tissue"), "{verified}");
 }
+
+#[test]
+fn clinical_mode_runs_only_what_a_trusted_key_signed() {
+    let engines = folder(&TestEngine::maps());
+    let (dir, key) = (engines.path().join("test-cpu"), engines.path().join("vendor.toml"));
+    let tell = |arguments: &[&str]| {
+        let output = keyhole().arg("engine").args(arguments).output().unwrap();
+        let code = output.status.code();
+        (code, String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
+    };
+    let config = engines.path().join("clinical.toml");
+    let run = |trusted: &str| {
+        let keys = if trusted.is_empty() { String::new() } else { format!("[store]\ntrusted_keys = ['{trusted}']\n") };
+        std::fs::write(&config, format!("mode = 'clinical'\n[wiring]\npath = 'second-monitor'\n{keys}")).unwrap();
+        Run::new(&["--source", SIM, "--frames", "10", "--engines", text(engines.path()), "--config", text(&config)])
+    };
+    let refused = |trusted: &str, reason: &str| {
+        let run = run(trusted);
+        assert_eq!(run.output.status.code(), Some(1), "{}", run.stderr());
+        assert!(run.stderr().contains("test-cpu") && run.stderr().contains(reason), "{reason} is not in: {}", run.stderr());
+    };
+    refused("", "nobody has signed it");
+
+    let (code, public) = tell(&["key", "--out", text(&key), "--name", "Vendor"]);
+    assert_eq!((code, public.trim().len()), (Some(0), 64), "{public}");
+    let (code, said) = tell(&["lock", text(&dir), "--key", text(&key)]);
+    assert!(code == Some(0) && said.contains("signed by 'Vendor'"), "{said}");
+    let (code, said) = tell(&["verify", text(&dir)]);
+    assert!(code == Some(0) && said.contains("signed by 'Vendor'") && said.contains(public.trim()), "{said}");
+    refused("", "not among store.trusted_keys");
+    let trusted = run(public.trim());
+    assert_eq!(trusted.output.status.code(), Some(0), "{}", trusted.stderr());
+    assert_eq!(trusted.report()["mode"], "clinical");
+
+    let development = concat!(env!("CARGO_MANIFEST_DIR"), "/engines/development-key.toml");
+    assert_eq!(tell(&["lock", text(&dir), "--key", development]).0, Some(0));
+    refused(public.trim(), "development key");
+
+    let manifest = std::fs::read_to_string(dir.join("manifest.toml")).unwrap();
+    std::fs::write(dir.join("manifest.toml"), manifest.replace("threshold = 0.5", "threshold = 0.4")).unwrap();
+    let (code, said) = tell(&["verify", text(&dir)]);
+    assert!(code == Some(1) && said.contains("signature.toml") && said.contains("manifest.toml"), "{said}");
+}
