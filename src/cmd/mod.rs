@@ -5,6 +5,7 @@ mod engine;
 mod run;
 mod sim;
 mod sources;
+mod validate;
 mod worker;
 
 use crate::base::error::Finding;
@@ -36,6 +37,8 @@ enum Verb {
     Sim(sim::Arguments),
     /// List engines and look into them.
     Engine(engine::Arguments),
+    /// Measure an engine on labelled pictures.
+    Validate(validate::Arguments),
     /// The AI process (internal: started by `run`).
     #[command(hide = true)]
     Worker,
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
             shutdown::end_when_nobody_reads();
             engine::main(&arguments)
         }
+        Verb::Validate(arguments) => validate::main(&arguments),
         Verb::Worker => return worker::main(),
     };
     match outcome {

@@ -1,21 +1,38 @@
 //! How good it is, in numbers that the field knows: against labels (HOTA, IDF1, MOTA, IoU, tip error, FROC) and against itself
-//! (flicker). Nothing here runs a model or knows where labels come from.
+//! (flicker). Nothing here runs a model.
 //!
 //! ```text
 //!   truth, scenes ─► similarity (overlap) ─► Sequence ─► Hota, Identity, Clear
 //!   labelled findings, marks ─► Froc
+//!   labelled pictures, masks ─► Validation ─► Summary: Dice, IoU, HD95, boundary F1 with intervals over patients ─► page
 //!   scenes of a still picture ─► Steadiness ─► jitter, temporal IoU, spurious appearances
 //! ```
 
 mod assignment;
+mod bootstrap;
+mod boundary;
 mod froc;
+mod labelled;
 mod overlap;
+mod page;
+mod regions;
 mod sequence;
 mod spread;
 mod steadiness;
+mod validation;
 
+pub use bootstrap::Interval;
+pub use boundary::Borders;
 pub use froc::{Froc, FrocPoint, Label, Mark};
+pub use labelled::{DataError, DataSet, IGNORE, Labelled, Mask, counted_as};
 pub use overlap::{box_iou, mask_iou};
+pub use page::page;
+pub use regions::Counts;
 pub use sequence::{Clear, Hota, Identity, Sequence};
 pub use spread::Spread;
 pub use steadiness::{Steadiness, SteadinessSummary, distance_to_outlines};
+pub use validation::{Figures, Summary, Validation, Worst};
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

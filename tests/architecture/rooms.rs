@@ -19,7 +19,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("eval", &["scene", "store", "infer"]),
     ("config", &["store", "capture", "link", "infer", "track", "overlay", "display", "record", "pipeline"]),
     ("pipeline", &["frame", "scene", "store", "capture", "link", "infer", "track", "overlay", "display", "record", "config"]),
-    ("cmd", &["frame", "scene", "store", "capture", "link", "infer", "track", "overlay", "display", "record", "config", "pipeline"]),
+    (
+        "cmd",
+        &["frame", "scene", "store", "capture", "link", "infer", "track", "overlay", "display", "record", "eval", "config", "pipeline"],
+    ),
     ("main", &["cmd"]),
     ("lib", &[]),
 ];

@@ -13,6 +13,7 @@ mod sim_script;
 mod sources;
 mod support;
 mod theatre;
+mod validate;
 mod window;
 mod worker;
 
