@@ -134,13 +134,16 @@ fn analyse(analyser: &mut Analyser, picture: &Labelled, index: usize) -> anyhow:
 fn read(path: &Path) -> anyhow::Result<(FrameLayout, Vec<u8>)> {
     if path.extension().is_some_and(|is| is.eq_ignore_ascii_case("png")) {
         let mut decoder = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(path)?));
-        decoder.set_transformations(png::Transformations::normalize_to_color8() | png::Transformations::STRIP_ALPHA);
+        decoder.set_transformations(png::Transformations::normalize_to_color8());
         let mut reader = decoder.read_info()?;
         let mut bytes = vec![0; reader.output_buffer_size().context("it is too large")?];
         let info = reader.next_frame(&mut bytes)?;
         bytes.truncate(info.buffer_size());
-        let pixels = (info.width * info.height) as usize;
-        let rgb: Vec<u8> = if bytes.len() == pixels { bytes.iter().flat_map(|&grey| [grey; 3]).collect() } else { bytes };
+        // Alpha is left out: a label's picture is what was captured.
+        let rgb: Vec<u8> = match info.color_type.samples() {
+            samples @ (1 | 2) => bytes.chunks_exact(samples).flat_map(|p| [p[0]; 3]).collect(),
+            samples => bytes.chunks_exact(samples).flat_map(|p| [p[0], p[1], p[2]]).collect(),
+        };
         let colorimetry = Colorimetry::sdr(Matrix::Bt709, Range::Full);
         return Ok((FrameLayout::new(PixelFormat::Rgb, colorimetry, info.width as usize, info.height as usize)?, rgb));
     }
