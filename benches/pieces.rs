@@ -82,8 +82,34 @@ fn frames(criterion: &mut Criterion) {
         });
         let (mut preprocess, mut numbers) = (Preprocess::new(input.clone()), vec![0f32; (3 * input.width * input.height) as usize]);
         group.bench_function("preprocess", |bencher| bencher.iter(|| preprocess.run(black_box(view), &mut numbers)));
+        let mut normaliser = keyhole::infer::Normaliser::new(cohort(), input.clone());
+        let as_it_is = numbers.clone();
+        group.bench_function("normalise", |bencher| {
+            bencher.iter(|| {
+                numbers.copy_from_slice(&as_it_is);
+                normaliser.run(black_box(&mut numbers), 0);
+            });
+        });
         group.bench_function("input hash", |bencher| bencher.iter(|| keyhole::infer::input_hash(black_box(view))));
         group.finish();
+    }
+}
+
+/// A cohort that the simulator's frames are far from: all is done that normalisation can do.
+fn cohort() -> keyhole::store::Normalisation {
+    let spread = |mean| keyhole::store::Spread { mean, std: 0.5 };
+    keyhole::store::Normalisation {
+        dead_band: 0.0,
+        strength: 1.0,
+        max_exposure: 1.5,
+        max_balance: 0.4,
+        max_stretch: 0.6,
+        brightness: spread(-1.0),
+        contrast: spread(0.5),
+        red_green: spread(0.5),
+        yellow_blue: spread(0.2),
+        saturation: spread(1.0),
+        grey_brightness: None,
     }
 }
 

@@ -2,7 +2,7 @@
 //! flags override.
 
 use crate::base::error::ErrorKind;
-use crate::{capture, display, link, overlay, pipeline, record, store};
+use crate::{capture, display, infer, link, overlay, pipeline, record, store};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -50,6 +50,7 @@ pub struct Config {
     pub signal: Signal,
     pub capture: capture::Settings,
     pub link: link::Settings,
+    pub infer: infer::Settings,
     pub overlay: overlay::Settings,
     pub display: display::Settings,
     pub wiring: display::Wiring,
@@ -66,6 +67,7 @@ impl Default for Config {
             signal: Signal::default(),
             capture: capture::Settings::default(),
             link: link::Settings::default(),
+            infer: infer::Settings::default(),
             overlay: overlay::Settings::default(),
             display: display::Settings::default(),
             wiring: display::Wiring::default(),

@@ -16,6 +16,7 @@ from torch import nn
 from data import TISSUES
 from label import load
 from model import MEAN, STD
+from normalise import section
 
 HERE = pathlib.Path(__file__).parent
 W, H = 320, 192
@@ -91,6 +92,7 @@ activation = "softmax"
 classes = [{classes}]
 threshold = {tissue_threshold}
 
+{section(training["normalisation"]) if "normalisation" in training else ""}
 [training]
 recipe = "engines/train (train.sh); every file that was read is in data-manifest.tsv with its SHA-256"
 seed = {training["seed"]}

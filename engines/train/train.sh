@@ -29,6 +29,7 @@ sets="--data $data --simulated $work/simulated --work $work"
 "$python" "$here/export.py" --work "$work" --out "$out" --metrics "$here/metrics.json"
 "$python" "$here/evaluate.py" --data "$data" --simulated "$work/simulated" --engine "$out/model.onnx" \
     --out "$here/metrics.json" --overlays "$work/overlays"
+"$python" "$here/cohort.py" --data "$data" --write >"$work/cohort.toml"
 "$python" "$here/export.py" --work "$work" --out "$out" --metrics "$here/metrics.json" --finish
 "$keyhole" engine lock "$out" --key "$here/../development-key.toml"
 cp "$work/student.manifest.tsv" "$here/data-manifest.tsv"

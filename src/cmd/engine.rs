@@ -131,6 +131,9 @@ fn print_info(engine: &LockedEngine) {
     println!("licence   {}", manifest.licence);
     println!("signature {}", engine.seal);
     println!("input     {}×{}, {:?}, {:?}", manifest.input.width, manifest.input.height, manifest.input.colour, manifest.input.resize);
+    if let Some(cohort) = &manifest.normalisation {
+        println!("frames    brought to its cohort's light and colours beyond {} standard deviations", cohort.dead_band);
+    }
     if let Some(clip) = manifest.clip {
         println!("clip      the last {} frames ({:?})", clip.frames, clip.order);
     }

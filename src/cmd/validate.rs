@@ -5,6 +5,7 @@ use crate::base::ids::{ClassId, FrameId};
 use crate::capture::{self, Pull};
 use crate::eval::{DataSet, Labelled, Mask, Summary, Validation, page};
 use crate::frame::{Colorimetry, FrameLayout, FrameView, Matrix, PixelFormat, Range, Stamps};
+use crate::infer;
 use crate::record::{save_grey, upsample_mask};
 use crate::store::{Engines, LockedEngine};
 use crate::track::Analyser;
@@ -24,6 +25,9 @@ pub struct Arguments {
     /// Folder that holds the engines' folders.
     #[arg(long, value_name = "DIR")]
     engines: Option<PathBuf>,
+    /// Bring frames to the light and colours that the engine's manifest states (where it does), or show them as they are.
+    #[arg(long, value_name = "on|off", default_value = "on", value_parser = ["on", "off"])]
+    normalise: String,
     /// Write the figures as JSON.
     #[arg(long, value_name = "F.json")]
     report: Option<PathBuf>,
@@ -53,6 +57,7 @@ struct EngineLine<'a> {
     model_sha256: &'a str,
     manifest_sha256: &'a str,
     signature: String,
+    is_normalised: bool,
 }
 
 #[derive(Serialize)]
@@ -69,7 +74,8 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<()> {
         std::fs::create_dir_all(dir).with_context(|| format!("'{}' cannot be made", dir.display()))?;
     }
     let mut validation = Validation::new(regions_of(&engine));
-    let mut analyser = Analyser::load(engine.clone())?;
+    let settings = infer::Settings { normalise: arguments.normalise == "on" };
+    let mut analyser = Analyser::load_with(engine.clone(), &settings)?;
     for (index, picture) in data.pictures.iter().enumerate() {
         let truth = data.mask(picture, validation.classes())?;
         let found = analyse(&mut analyser, picture, index).with_context(|| format!("'{}'", picture.image.display()))?;
@@ -91,6 +97,7 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<()> {
             model_sha256: &engine.manifest.model.sha256,
             manifest_sha256: &engine.manifest_sha256,
             signature: engine.seal.to_string(),
+            is_normalised: engine.manifest.normalisation.is_some() && settings.normalise,
         },
         data: DataLine { name: &data.name, licence: &data.licence, sha256: &data.sha256 },
         summary: &summary,

@@ -1,8 +1,8 @@
-//! From a captured frame to the model's outputs: backends behind one trait, preprocessing, the input's hash.
+//! From a captured frame to the model's outputs: backends behind one trait, preprocessing, normalisation, the input's hash.
 //! What outputs mean (instances, outlines, tracks) is `track`'s.
 //!
 //! ```text
-//!   FrameView ─► Preprocess ─► Engine::input_mut ─► Engine::run ─► Engine::tensor ─► track
+//!   FrameView ─► Preprocess ─► Engine::input_mut ─► Normaliser ─► Engine::run ─► Engine::tensor ─► track
 //! ```
 
 mod boxes;
@@ -10,6 +10,7 @@ mod cpu;
 mod engine;
 mod error;
 mod hash;
+mod normalise;
 mod onnx;
 mod port;
 mod preprocess;
@@ -24,6 +25,7 @@ pub use cpu::CpuEngine;
 pub use engine::{DetectionSpec, Engine, Field, FrameClassSpec, HeadSpec, InputSpec, OutputSpec, Prototypes, TensorLine, TensorView, open};
 pub use error::InferError;
 pub use hash::input_hash;
+pub use normalise::{Normaliser, Settings};
 pub use preprocess::{Fit, Preprocess};
 
 // What a run takes in and what an output means: whoever uses this room needs no other for its types.

@@ -22,6 +22,7 @@ pub struct AnalystSpec {
     pub engines: Option<PathBuf>,
     /// The source shows two eyes: this one is analysed.
     pub stereo: Option<Stereo>,
+    pub infer: infer::Settings,
     /// In clinical mode: only engines that one of these signed.
     pub trusted: Option<Vec<PublicKey>>,
 }
@@ -79,6 +80,7 @@ pub fn check_engine(spec: &AnalystSpec) -> Result<EngineLine, AnalystError> {
         heads: engine.manifest.heads.iter().map(|head| head.kind.name().to_owned()).collect(),
         model_sha256: engine.manifest.model.sha256.clone(),
         manifest_sha256: engine.manifest_sha256.clone(),
+        is_normalised: engine.manifest.normalisation.is_some() && spec.infer.normalise,
     })
 }
 
@@ -104,7 +106,7 @@ fn load(hello: &Hello) -> Result<CpuAnalyst, AnalystError> {
     })?;
     let engine = find(&spec)?;
     let line = check_engine(&spec)?;
-    Ok(CpuAnalyst { analyser: Analyser::load(engine)?, eyes: spec.stereo.map(Eyes::new), line })
+    Ok(CpuAnalyst { analyser: Analyser::load_with(engine, &spec.infer)?, eyes: spec.stereo.map(Eyes::new), line })
 }
 
 impl Analyst for CpuAnalyst {

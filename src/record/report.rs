@@ -26,6 +26,8 @@ pub struct EngineLine {
     pub heads: Vec<String>,
     pub model_sha256: String,
     pub manifest_sha256: String,
+    /// Frames are brought to the light and colours that its manifest states.
+    pub is_normalised: bool,
 }
 
 /// `captured = displayed + rate_slip + dropped_capture + dropped_display` always holds.

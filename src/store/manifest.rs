@@ -3,6 +3,7 @@
 
 use super::error::ManifestError;
 use super::head::{Head, HeadKind};
+use super::normalisation::Normalisation;
 use serde::Deserialize;
 use std::path::{Component, Path};
 
@@ -31,6 +32,9 @@ pub struct Manifest {
     pub model: Model,
     pub input: Input,
     pub heads: Vec<Head>,
+    /// What the frames that the model knows look like.
+    #[serde(default)]
+    pub normalisation: Option<Normalisation>,
     /// Tensors that the model hands on from frame to frame (recurrent engines).
     #[serde(default)]
     pub state: Vec<State>,
@@ -179,6 +183,7 @@ impl Manifest {
             // What it says of the frame is known only now.
             is_new(head)?;
         }
+        self.normalisation.iter().try_for_each(Normalisation::check)?;
         self.check_memory()
     }
 

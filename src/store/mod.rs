@@ -6,6 +6,7 @@ mod head;
 mod key;
 mod lock;
 mod manifest;
+mod normalisation;
 mod signature;
 
 pub use error::{KeyError, ManifestError, SignatureError, StoreError};
@@ -13,6 +14,7 @@ pub use head::{Activation, BoxFormat, BoxUnits, Boxes, Head, HeadKind, Values};
 pub use key::{DEVELOPMENT, PublicKey, SecretKey};
 pub use lock::lock;
 pub use manifest::{Clip, ClipOrder, ColourOrder, ExternalFile, Input, Manifest, Model, Resize, State, TensorLayout};
+pub use normalisation::{Normalisation, Spread};
 pub use signature::{SIGNATURE_FILE, Seal};
 
 use serde::Deserialize;

@@ -8,8 +8,8 @@ use super::heads::Heads;
 use super::look::{Look, Shown};
 use super::shrunk::Shrunk;
 use super::tracker::Tracker;
-use crate::infer::{self, Engine, FrameView, InferError, InputSpec, LockedEngine, Preprocess, Stamps};
-use crate::scene::{AnalysisTimes, Scene, Trust};
+use crate::infer::{self, Engine, FrameView, InferError, InputSpec, LockedEngine, Normaliser, Preprocess, Stamps};
+use crate::scene::{AnalysisTimes, Reset, Scene, Trust};
 use std::time::Instant;
 
 /// An engine at work on one stream of frames.
@@ -17,6 +17,8 @@ pub struct Analyser {
     engine: Box<dyn Engine>,
     input: InputSpec,
     preprocess: Preprocess,
+    /// Where the engine states its cohort; and what tells it that a frame does not follow on the last one.
+    normaliser: Option<(Normaliser, Continuity)>,
     heads: Heads,
     /// Where something remembers frames: do they follow on each other?
     continuity: Option<Continuity>,
@@ -27,26 +29,33 @@ pub struct Analyser {
     camera: Camera,
 }
 
-/// Findings and frame classes of an engine that remembers nothing itself are forgotten after this long.
+/// What is remembered of frames for an engine that remembers nothing itself is forgotten after this long.
 const MAX_GAP_MS: u64 = 250;
 
 impl Analyser {
     /// Opens the engine on its backend; errors as `infer::open`.
     pub fn load(engine: LockedEngine) -> Result<Self, InferError> {
+        Self::load_with(engine, &infer::Settings::default())
+    }
+
+    pub fn load_with(engine: LockedEngine, settings: &infer::Settings) -> Result<Self, InferError> {
+        let cohort = engine.manifest.normalisation.filter(|_| settings.normalise);
         let engine = infer::open(engine)?;
         let input = engine.input().clone();
         let (preprocess, heads) = (Preprocess::new(input.clone()), Heads::new(engine.heads(), &input));
+        let normaliser = cohort.map(|cohort| (Normaliser::new(cohort, input.clone()), Continuity::new(MAX_GAP_MS, input.clone())));
         let max_gap_ms = engine.max_gap_ms().or(heads.has_memory().then_some(MAX_GAP_MS));
         let continuity = max_gap_ms.map(|ms| Continuity::new(ms, input.clone()));
         let findings = FindingFollower::default();
         let (tracker, looks, shrunk, camera) = (Tracker::default(), Vec::new(), Shrunk::default(), Camera::default());
-        Ok(Analyser { engine, input, preprocess, heads, continuity, findings, tracker, looks, shrunk, camera })
+        Ok(Analyser { engine, input, preprocess, normaliser, heads, continuity, findings, tracker, looks, shrunk, camera })
     }
 
     /// Forgets what was followed: the next frame belongs to another stream (or is a picture on its own).
     pub fn forget(&mut self) {
         self.forget_frames();
         self.continuity.iter_mut().for_each(Continuity::forget);
+        self.normaliser.iter_mut().for_each(|(_, continuity)| continuity.forget());
         self.tracker = Tracker::default();
         self.shrunk = Shrunk::default();
     }
@@ -74,6 +83,14 @@ impl Analyser {
         let reset = self.continuity.as_mut().and_then(|continuity| continuity.judge(stamps, view.layout, engine.input_mut()));
         if reset.is_some() {
             self.forget_frames();
+        }
+        if let Some((normaliser, continuity)) = &mut self.normaliser {
+            match continuity.judge(stamps, view.layout, self.engine.input_mut()) {
+                Some(Reset::Start | Reset::Format) => normaliser.forget(),
+                Some(Reset::Gap | Reset::Cut) => normaliser.cut(),
+                None => {}
+            }
+            normaliser.run(self.engine.input_mut(), stamps.capture_ns);
         }
         let preprocessed = Instant::now();
         self.heads.watch(self.engine.input_mut(), stamps.capture_ns);

@@ -1,6 +1,6 @@
 use super::*;
 use crate::base::ids::{ClassId, FrameId};
-use crate::infer::testing::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range, TestModel, locked};
+use crate::infer::testing::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range, TestModel, loaded, locked};
 
 fn stamps(id: u64) -> Stamps {
     Stamps { id: FrameId(id), pts_ns: id * 40_000_000, capture_ns: 1_000_000_000 + id * 40_000_000 }
@@ -87,4 +87,37 @@ fn pictures_on_their_own_do_not_remember_each_other() {
         (scene.tracks, scene.tissues, scene.mask)
     };
     assert_eq!(once(0), once(1));
+}
+
+/// The test model asked to have frames brought to a cohort that is twice as bright as what is shown.
+#[test]
+fn an_engine_that_states_its_cohort_is_shown_frames_in_its_light_unless_that_is_off() {
+    let mut engine = TestModel::default().engine();
+    engine.tables.push_str(
+        "
+[normalisation]
+dead_band = 0.0
+strength = 1.0
+max_exposure = 1.5
+max_balance = 0.0
+max_stretch = 0.0
+brightness = { mean = -1.0, std = 0.1 }
+contrast = { mean = 0.0, std = 4.0 }
+red_green = { mean = 0.0, std = 4.0 }
+yellow_blue = { mean = 0.0, std = 4.0 }
+saturation = { mean = 0.0, std = 4.0 }
+grey_brightness = { mean = -1.0, std = 0.1 }
+",
+    );
+    let layout = rgb(640, 480);
+    let data = vec![64; layout.size];
+    let view = FrameView::new(&layout, &data).unwrap();
+    let shown = |normalise| {
+        let settings = infer::Settings { normalise };
+        let mut analyser = Analyser::load_with(loaded(&engine), &settings).unwrap();
+        analyser.analyse(view, stamps(0), &|| true).unwrap();
+        analyser.engine.input_mut()[0]
+    };
+    assert!((shown(true) - 0.5).abs() < 0.01, "{}", shown(true));
+    assert!((shown(false) - 64.0 / 255.0).abs() < 1e-4);
 }

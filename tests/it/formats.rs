@@ -5,10 +5,11 @@ use crate::support::Run;
 use keyhole::base::clock::MonotonicClock;
 use keyhole::capture::{Pull, Settings, open};
 use keyhole::frame::{Colorimetry, FrameLayout, FrameView, Matrix, PixelFormat, Range, Transfer};
-use keyhole::infer::{ColourOrder, InputSpec, Preprocess, Resize, TensorLayout, input_hash};
+use keyhole::infer::{ColourOrder, InputSpec, Normaliser, Preprocess, Resize, TensorLayout, input_hash};
 use keyhole::overlay::Rect;
 use keyhole::overlay::convert::convert;
 use keyhole::overlay::motion::Thumb;
+use keyhole::store::{Normalisation, Spread};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -265,7 +266,25 @@ fn preprocessing_a_source_equals_preprocessing_its_picture() {
 #[test]
 fn no_format_allocates_on_the_frame_path() {
     let (name, layout, colour, resize) = ("image".to_owned(), TensorLayout::Nchw, ColourOrder::Rgb, Resize::Stretch);
-    let mut preprocess = Preprocess::new(InputSpec { name, layout, width: 64, height: 48, colour, resize, mean: [0.0; 3], std: [1.0; 3] });
+    let spec = InputSpec { name, layout, width: 64, height: 48, colour, resize, mean: [0.0; 3], std: [1.0; 3] };
+    let mut preprocess = Preprocess::new(spec.clone());
+    let (band, grey_brightness) = (Spread { mean: -2.0, std: 0.1 }, Some(Spread { mean: -2.0, std: 0.1 }));
+    let mut normaliser = Normaliser::new(
+        Normalisation {
+            dead_band: 0.0,
+            strength: 1.0,
+            max_exposure: 1.5,
+            max_balance: 0.4,
+            max_stretch: 0.6,
+            brightness: band,
+            contrast: band,
+            red_green: band,
+            yellow_blue: band,
+            saturation: band,
+            grey_brightness,
+        },
+        spec,
+    );
     let mut input = vec![0.0; 3 * 64 * 48];
     let mut picture = vec![0; 4 * 642 * 362];
     let mut thumb = Thumb::default();
@@ -280,6 +299,7 @@ fn no_format_allocates_on_the_frame_path() {
             convert(&view, Rect::whole(642, 362), &mut picture, 4 * 642);
             thumb.update(&view);
             preprocess.run(view, &mut input);
+            normaliser.run(&mut input, 0);
             input_hash(view)
         };
         frame();
