@@ -68,6 +68,7 @@ fn find(spec: &AnalystSpec) -> Result<LockedEngine, StoreError> {
     let engine = Engines::find(spec.engines.as_deref())?.load_for("cpu")?;
     if let Some(trusted) = &spec.trusted {
         engine.seal.check_clinical(&engine.manifest.name, trusted)?;
+        engine.check_golden()?;
     }
     Ok(engine)
 }
@@ -81,6 +82,8 @@ pub fn check_engine(spec: &AnalystSpec) -> Result<EngineLine, AnalystError> {
         model_sha256: engine.manifest.model.sha256.clone(),
         manifest_sha256: engine.manifest_sha256.clone(),
         is_normalised: engine.manifest.normalisation.is_some() && spec.infer.normalise,
+        signature: engine.seal.to_string(),
+        is_demonstration: engine.is_demonstration(),
     })
 }
 

@@ -28,6 +28,10 @@ pub struct EngineLine {
     pub manifest_sha256: String,
     /// Frames are brought to the light and colours that its manifest states.
     pub is_normalised: bool,
+    /// Who has signed it, in words.
+    pub signature: String,
+    /// Nobody vouches for it: not for patients.
+    pub is_demonstration: bool,
 }
 
 /// `captured = displayed + rate_slip + dropped_capture + dropped_display` always holds.

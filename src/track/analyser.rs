@@ -4,6 +4,7 @@ use super::camera::Camera;
 use super::continuity::Continuity;
 use super::findings::FindingFollower;
 use super::flow::Flow;
+use super::golden;
 use super::heads::Heads;
 use super::look::{Look, Shown};
 use super::shrunk::Shrunk;
@@ -33,13 +34,26 @@ pub struct Analyser {
 const MAX_GAP_MS: u64 = 250;
 
 impl Analyser {
-    /// Opens the engine on its backend; errors as `infer::open`.
+    /// Opens the engine on its backend, and looks whether its golden outputs still come out; errors as `infer::open`.
     pub fn load(engine: LockedEngine) -> Result<Self, InferError> {
         Self::load_with(engine, &infer::Settings::default())
     }
 
+    /// The golden outputs are those of the engine as it was locked, whatever is switched off afterwards.
     pub fn load_with(engine: LockedEngine, settings: &infer::Settings) -> Result<Self, InferError> {
-        let cohort = engine.manifest.normalisation.filter(|_| settings.normalise);
+        let (name, golden) = (engine.manifest.name.clone(), engine.golden.clone());
+        let mut analyser = Self::open(engine)?;
+        if let Some(golden) = golden {
+            golden::check(&mut analyser, &name, &golden)?;
+        }
+        if !settings.normalise {
+            analyser.normaliser = None;
+        }
+        Ok(analyser)
+    }
+
+    fn open(engine: LockedEngine) -> Result<Self, InferError> {
+        let cohort = engine.manifest.normalisation;
         let engine = infer::open(engine)?;
         let input = engine.input().clone();
         let (preprocess, heads) = (Preprocess::new(input.clone()), Heads::new(engine.heads(), &input));
