@@ -4,7 +4,7 @@ use crate::base::classes::{self, ClassKind};
 use crate::base::ids::{ClassId, FrameId};
 use crate::capture::{self, Pull};
 use crate::eval::{DataSet, Labelled, Mask, Summary, Validation, page};
-use crate::frame::{Colorimetry, FrameLayout, FrameView, Matrix, PixelFormat, Range, Stamps};
+use crate::frame::{FrameLayout, FrameView, Stamps, picture_from_png};
 use crate::infer;
 use crate::record::{save_grey, upsample_mask};
 use crate::store::{Engines, LockedEngine};
@@ -140,19 +140,7 @@ fn analyse(analyser: &mut Analyser, picture: &Labelled, index: usize) -> anyhow:
 /// PNG as it is; everything else by GStreamer.
 fn read(path: &Path) -> anyhow::Result<(FrameLayout, Vec<u8>)> {
     if path.extension().is_some_and(|is| is.eq_ignore_ascii_case("png")) {
-        let mut decoder = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(path)?));
-        decoder.set_transformations(png::Transformations::normalize_to_color8());
-        let mut reader = decoder.read_info()?;
-        let mut bytes = vec![0; reader.output_buffer_size().context("it is too large")?];
-        let info = reader.next_frame(&mut bytes)?;
-        bytes.truncate(info.buffer_size());
-        // Alpha is left out: a label's picture is what was captured.
-        let rgb: Vec<u8> = match info.color_type.samples() {
-            samples @ (1 | 2) => bytes.chunks_exact(samples).flat_map(|p| [p[0]; 3]).collect(),
-            samples => bytes.chunks_exact(samples).flat_map(|p| [p[0], p[1], p[2]]).collect(),
-        };
-        let colorimetry = Colorimetry::sdr(Matrix::Bt709, Range::Full);
-        return Ok((FrameLayout::new(PixelFormat::Rgb, colorimetry, info.width as usize, info.height as usize)?, rgb));
+        return picture_from_png(&std::fs::read(path)?).map_err(anyhow::Error::msg);
     }
     let path = path.to_str().context("its name is not UTF-8")?.replace('\\', "\\\\").replace('"', "\\\"");
     let uri = format!("gst:filesrc location=\"{path}\" ! jpegdec");

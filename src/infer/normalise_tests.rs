@@ -209,8 +209,11 @@ fn light_is_followed_slowly_but_at_once_after_a_cut() {
     assert!((run(&mut normaliser, known.clone(), 605) / mean_level(&spec, &known) - 1.0).abs() < 1e-3);
 }
 
-/// Is a pixel within the picture of one of the shapes that endoscopes have?
-fn shapes() -> [(&'static str, fn(f32, f32) -> bool); 5] {
+/// Is a pixel (its middle) within the picture?
+type Shape = fn(f32, f32) -> bool;
+
+/// The shapes that endoscopes' pictures have.
+fn shapes() -> [(&'static str, Shape); 5] {
     [
         ("whole", |_, _| true),
         ("round", |x, y| (x - 80.0).hypot(y - 48.0) < 44.0),
