@@ -5,12 +5,14 @@
 //!   truth, scenes ─► similarity (overlap) ─► Sequence ─► Hota, Identity, Clear
 //!   labelled findings, marks ─► Froc
 //!   labelled pictures, masks ─► Validation ─► Summary: Dice, IoU, HD95, boundary F1 with intervals over patients ─► page
+//!   probabilities, labels ─► Reliability (ECE), Scored, fit_temperature ─► an engine's [calibration]
 //!   scenes of a still picture ─► Steadiness ─► jitter, temporal IoU, spurious appearances
 //! ```
 
 mod assignment;
 mod bootstrap;
 mod boundary;
+mod calibration;
 mod froc;
 mod labelled;
 mod overlap;
@@ -23,6 +25,9 @@ mod validation;
 
 pub use bootstrap::Interval;
 pub use boundary::Borders;
+pub use calibration::{
+    BINS, Reliability, ReliabilityBin, Scored, TEMPERATURES, at_temperature, fit_temperature, near_boundary, smallest_threshold,
+};
 pub use froc::{Froc, FrocPoint, Label, Mark};
 pub use labelled::{DataError, DataSet, IGNORE, Labelled, Mask, counted_as};
 pub use overlap::{box_iou, mask_iou};
