@@ -131,7 +131,7 @@ fn analyse(analyser: &mut Analyser, picture: &Labelled, index: usize) -> anyhow:
 }
 
 /// PNG as it is; everything else by GStreamer.
-fn read(path: &Path) -> anyhow::Result<(FrameLayout, Vec<u8>)> {
+pub(super) fn read(path: &Path) -> anyhow::Result<(FrameLayout, Vec<u8>)> {
     if path.extension().is_some_and(|is| is.eq_ignore_ascii_case("png")) {
         let mut decoder = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(path)?));
         decoder.set_transformations(png::Transformations::normalize_to_color8());

@@ -13,6 +13,8 @@ mod assignment;
 mod bootstrap;
 mod boundary;
 mod calibration;
+mod calibration_page;
+mod fit;
 mod froc;
 mod labelled;
 mod overlap;
@@ -28,6 +30,8 @@ pub use boundary::Borders;
 pub use calibration::{
     BINS, Reliability, ReliabilityBin, Scored, TEMPERATURES, at_temperature, fit_temperature, near_boundary, smallest_threshold,
 };
+pub use calibration_page::{Diagram, reliability_page};
+pub use fit::{Logits, NO_CHANNEL};
 pub use froc::{Froc, FrocPoint, Label, Mark};
 pub use labelled::{DataError, DataSet, IGNORE, Labelled, Mask, counted_as};
 pub use overlap::{box_iou, mask_iou};

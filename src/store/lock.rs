@@ -3,7 +3,7 @@
 use super::error::SignatureError;
 use super::key::SecretKey;
 use super::manifest::Manifest;
-use super::signature::{self, SIGNATURE_FILE};
+use super::signature::{self, Purpose, SIGNATURE_FILE};
 use super::{LockedEngine, MANIFEST_FILE, MANIFEST_LIMIT_BYTES, MODEL_LIMIT_BYTES, PIPELINE_VERSION, StoreError, hex, load, read};
 use sha2::{Digest, Sha256};
 use std::io::Write;
@@ -31,7 +31,7 @@ pub fn lock(dir: &Path, key: &SecretKey) -> Result<LockedEngine, StoreError> {
     let locked = document.to_string();
     Manifest::parse(&locked).map_err(refuse)?;
     let in_signature = |source: SignatureError| StoreError::Signature { path: dir.join(SIGNATURE_FILE), source };
-    let signed = signature::sign(locked.as_bytes(), key).map_err(in_signature)?;
+    let signed = signature::sign(Purpose::Engine, locked.as_bytes(), key).map_err(in_signature)?;
     // Stopped between the two, the engine is refused: a signature that does not fit is never taken for none.
     write(&dir.join(SIGNATURE_FILE), signed.as_bytes())?;
     write(&path, locked.as_bytes())?;
@@ -39,7 +39,7 @@ pub fn lock(dir: &Path, key: &SecretKey) -> Result<LockedEngine, StoreError> {
 }
 
 /// Another value in the same place: what is written around it stays.
-fn set(item: &mut Item, mut value: Value) {
+pub(super) fn set(item: &mut Item, mut value: Value) {
     if let Some(before) = item.as_value() {
         *value.decor_mut() = before.decor().clone();
     }
@@ -47,7 +47,7 @@ fn set(item: &mut Item, mut value: Value) {
 }
 
 /// The whole file or, on an error, what was there before.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let failed = |source| StoreError::Write { path: path.to_owned(), source };
     let part = path.with_extension("part");
     let written = std::fs::File::create(&part).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));

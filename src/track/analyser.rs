@@ -7,6 +7,7 @@ use super::flow::Flow;
 use super::heads::Heads;
 use super::look::{Look, Shown};
 use super::shrunk::Shrunk;
+use super::sure::SureFrom;
 use super::tracker::Tracker;
 use crate::infer::{self, Engine, FrameView, InferError, InputSpec, LockedEngine, Preprocess, Stamps};
 use crate::scene::{AnalysisTimes, Scene, Trust};
@@ -39,7 +40,8 @@ impl Analyser {
         let max_gap_ms = engine.max_gap_ms().or(heads.has_memory().then_some(MAX_GAP_MS));
         let continuity = max_gap_ms.map(|ms| Continuity::new(ms, input.clone()));
         let findings = FindingFollower::default();
-        let (tracker, looks, shrunk, camera) = (Tracker::default(), Vec::new(), Shrunk::default(), Camera::default());
+        let (tracker, looks, shrunk, camera) =
+            (Tracker::believing(SureFrom::of(engine.heads())), Vec::new(), Shrunk::default(), Camera::default());
         Ok(Analyser { engine, input, preprocess, heads, continuity, findings, tracker, looks, shrunk, camera })
     }
 
@@ -47,7 +49,7 @@ impl Analyser {
     pub fn forget(&mut self) {
         self.forget_frames();
         self.continuity.iter_mut().for_each(Continuity::forget);
-        self.tracker = Tracker::default();
+        self.tracker = Tracker::believing(SureFrom::of(self.engine.heads()));
         self.shrunk = Shrunk::default();
     }
 

@@ -19,15 +19,18 @@ mod look;
 mod maps;
 mod memory;
 mod outline;
+mod probe;
 mod regions;
 mod shape;
 mod shrunk;
 mod split;
 mod stillness;
+mod sure;
 mod tracker;
 
 pub use analyser::Analyser;
 pub use decode::{Decoded, Decoder, Detection};
 pub use heads::Detector;
+pub use probe::{Drawn, Probe};
 pub use split::Expected;
 pub use tracker::Tracker;

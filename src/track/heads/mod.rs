@@ -18,6 +18,7 @@ use super::decode::{Decoded, Decoder, Detection};
 use super::findings::Found;
 use super::maps::NotFinite;
 use super::split::Expected;
+use super::sure::SureFrom;
 use crate::base::classes::{self, ClassKind};
 use crate::base::ids::ClassId;
 use crate::infer::{Engine, Fit, HeadKind, HeadSpec, InputSpec, OutputSpec, TensorView};
@@ -56,6 +57,7 @@ impl Heads {
     pub fn new(heads: &[HeadSpec], input: &InputSpec) -> Self {
         let mut all =
             Heads { maps: Vec::new(), decoder: Decoder::new(input.clone()), detectors: Vec::new(), finding_map: None, frames: Vec::new() };
+        all.decoder.believe(SureFrom::of(heads));
         for head in heads {
             match head {
                 HeadSpec::Map { tensor, spec } if spec.kind == HeadKind::Finding => {
