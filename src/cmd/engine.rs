@@ -5,7 +5,7 @@ use crate::base::error::Finding;
 use crate::infer::{self, InferError, TensorLine};
 use crate::store::{self, Engines, LockedEngine, SecretKey, StoreError};
 use clap::{Args, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -33,6 +33,9 @@ enum Verb {
         /// The key's file (`keyhole engine key` makes one).
         #[arg(long, value_name = "F")]
         key: PathBuf,
+        /// Bind this operating point (a site's own thresholds) to the engine and sign it instead; the engine stays as it is.
+        #[arg(long, value_name = "F")]
+        operating_point: Option<PathBuf>,
     },
     /// Make a key to sign engines with. Its file is secret; what is printed is for `store.trusted_keys` of each appliance.
     Key {
@@ -47,6 +50,9 @@ enum Verb {
     Info {
         /// An engine's folder.
         dir: PathBuf,
+        /// With this site's thresholds.
+        #[arg(long, value_name = "F")]
+        operating_point: Option<PathBuf>,
     },
 }
 
@@ -54,7 +60,13 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.verb {
         Verb::List { engines } => list(Engines::find(engines.as_deref())?),
         Verb::Verify { dir } => verify(dir.as_ref()),
-        Verb::Lock { dir, key } => {
+        Verb::Lock { dir, key, operating_point: Some(path) } => {
+            let engine = load(dir.clone())?;
+            let point = checked(store::sign_operating_point(path, &engine, &SecretKey::read(key)?))?;
+            print_operating_point(path, &point, &engine);
+            Ok(())
+        }
+        Verb::Lock { dir, key, operating_point: None } => {
             let engine = store::lock(dir, &SecretKey::read(key)?)?;
             println!("{} {}: {}", engine.manifest.name, engine.manifest.version, engine.seal);
             Ok(())
@@ -65,8 +77,16 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<()> {
             println!("{}", key.public());
             Ok(())
         }
-        Verb::Info { dir } => {
-            let engine = load(dir.clone())?;
+        Verb::Info { dir, operating_point } => {
+            let mut engine = load(dir.clone())?;
+            let point = match operating_point {
+                Some(path) => Some((path, checked(store::OperatingPoint::load(path, &engine))?)),
+                None => None,
+            };
+            if let Some((path, point)) = &point {
+                point.use_at(path, &mut engine, None)?;
+                print_operating_point(path, point, &engine);
+            }
             print_info(&engine);
             match tensors(&engine) {
                 Ok(lines) => print_tensors("", &lines),
@@ -121,7 +141,26 @@ fn verify(dir: Option<&PathBuf>) -> anyhow::Result<()> {
 
 /// What was found bad ends with exit code 1, what could not be looked at with 2.
 fn load(dir: PathBuf) -> anyhow::Result<LockedEngine> {
-    store::load(&dir).map_err(|error: StoreError| if error.is_finding() { Finding(error.to_string()).into() } else { error.into() })
+    checked(store::load(&dir))
+}
+
+fn checked<T>(result: Result<T, StoreError>) -> anyhow::Result<T> {
+    result.map_err(|error| if error.is_finding() { Finding(error.to_string()).into() } else { error.into() })
+}
+
+/// A site's thresholds, with what they gave where the engine was calibrated.
+fn print_operating_point(path: &Path, point: &store::OperatingPoint, engine: &LockedEngine) {
+    println!("{}: by {}, {}: {}   {}", path.display(), point.by, point.date, point.why, point.seal);
+    for site in &point.heads {
+        println!("  '{}' from {}", site.output, site.threshold);
+        print_points(engine, &site.output, site.threshold);
+    }
+}
+
+fn print_points(engine: &LockedEngine, output: &str, threshold: f32) {
+    for (class, [at, sensitivity, ppv]) in engine.manifest.calibration.iter().flat_map(|record| record.at_threshold(output, threshold)) {
+        println!("          {class}: at {at} sensitivity {sensitivity}, PPV {ppv} on the calibration data");
+    }
 }
 
 fn print_info(engine: &LockedEngine) {
@@ -143,6 +182,24 @@ fn print_info(engine: &LockedEngine) {
     for head in &manifest.heads {
         let classes: Vec<&str> = head.class_ids().iter().map(|&id| classes::table().name(id)).collect();
         println!("head      {}: {} (threshold {})", head.kind.name(), classes.join(", "), head.threshold);
+        if let Some([low, high]) = head.threshold_range {
+            println!("          a site may move the threshold between {low} and {high}");
+        }
+        for (class, sure) in classes.iter().zip(head.sure().into_iter().flatten()).filter(|(class, _)| **class != "background") {
+            println!("          {class}: {}", if sure < 1.0 { format!("sure from {sure}") } else { "never sure".to_owned() });
+        }
+        print_points(engine, &head.output, head.threshold);
+    }
+    match &manifest.calibration {
+        Some(record) => {
+            let sets: Vec<&str> = record.data.iter().map(|set| set.name.as_str()).collect();
+            println!("calibrated {} on {}", record.date, sets.join(", "));
+            for class in &record.classes {
+                let (whole, band) = (class.ece_after, class.band_ece_after);
+                println!("          {}: ECE {whole}, within 10 px of a boundary {band}; {} patients", class.class, class.patients);
+            }
+        }
+        None => println!("calibrated no: what is sure is not known to be right"),
     }
     println!("model     {} bytes, sha256 {}", engine.model.len(), manifest.model.sha256);
     for ((name, bytes), locked) in engine.external.iter().zip(&manifest.model.external) {

@@ -9,7 +9,7 @@ use crate::pipeline::scheduling;
 use crate::pipeline::stereo::Eyes;
 use crate::record::EngineLine;
 use crate::scene::Scene;
-use crate::store::{Engines, LockedEngine, PublicKey, StoreError};
+use crate::store::{Engines, LockedEngine, OperatingPoint, PublicKey, StoreError};
 use crate::track::Analyser;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -22,6 +22,9 @@ pub struct AnalystSpec {
     pub engines: Option<PathBuf>,
     /// The source shows two eyes: this one is analysed.
     pub stereo: Option<Stereo>,
+    /// This site's thresholds.
+    #[serde(default)]
+    pub operating_point: Option<PathBuf>,
     /// In clinical mode: only engines that one of these signed.
     pub trusted: Option<Vec<PublicKey>>,
 }
@@ -64,9 +67,14 @@ impl AnalystError {
 const FINDING: &str = "finding: ";
 
 fn find(spec: &AnalystSpec) -> Result<LockedEngine, StoreError> {
-    let engine = Engines::find(spec.engines.as_deref())?.load_for("cpu")?;
+    let mut engine = Engines::find(spec.engines.as_deref())?.load_for("cpu")?;
     if let Some(trusted) = &spec.trusted {
         engine.seal.check_clinical(&engine.manifest.name, trusted)?;
+    }
+    if let Some(path) = &spec.operating_point {
+        let point = OperatingPoint::load(path, &engine)?;
+        point.use_at(path, &mut engine, spec.trusted.as_deref())?;
+        tracing::info!(file = %path.display(), by = point.by, why = point.why, sha256 = point.sha256, heads = ?point.heads, "operating point");
     }
     Ok(engine)
 }

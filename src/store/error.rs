@@ -60,6 +60,8 @@ pub enum OperatingPointError {
         "it is for another manifest of '{engine}' (sha256 expected {expected}, found '{found}'); look whether it still holds, then bind and sign it again (`keyhole engine lock DIR --operating-point F --key K`)"
     )]
     OtherManifest { engine: String, expected: String, found: String },
+    #[error("it is not used in clinical mode, because {reason}; have it signed with a key that this site trusts (`keyhole engine lock`)")]
+    Untrusted { reason: String },
     #[error("the engine has no head with the output '{output}'")]
     NoHead { output: String },
     #[error("the manifest gives the head '{output}' no threshold_range: its threshold may not be moved")]

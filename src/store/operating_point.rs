@@ -80,8 +80,10 @@ impl OperatingPoint {
 
     /// Gives the engine these thresholds. `trusted`: in clinical mode, the keys of which one must have signed.
     pub fn use_at(&self, path: &Path, engine: &mut LockedEngine, trusted: Option<&[PublicKey]>) -> Result<(), StoreError> {
-        if let Some(trusted) = trusted {
-            self.seal.check_clinical(&path.display().to_string(), trusted)?;
+        let untrusted = trusted.and_then(|trusted| self.seal.check_clinical(&engine.manifest.name, trusted).err());
+        if let Some(error) = untrusted {
+            let StoreError::Untrusted { reason, .. } = error else { return Err(error) };
+            return Err(StoreError::OperatingPoint { path: path.to_owned(), source: Bad::Untrusted { reason } });
         }
         for site in &self.heads {
             if let Some(head) = engine.manifest.heads.iter_mut().find(|head| head.output == site.output) {
