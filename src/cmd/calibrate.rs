@@ -4,22 +4,24 @@ mod measure;
 
 use crate::base::classes::{self, ClassKind};
 use crate::base::ids::ClassId;
-use crate::eval::{DataSet, Diagram, Reliability, at_temperature, fit_temperature, reliability_page, smallest_threshold};
+use crate::eval::{DataSet, Diagram, Reliability, Scored, at_temperature, fit_temperature, reliability_page, smallest_threshold};
 use crate::infer::OutputSpec;
 use crate::store::{self, CalibrationData, CalibrationRecord, ClassCalibration, HeadCalibration, LockedEngine};
 use crate::track::Probe;
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use measure::{ClassFigures, Measured, Walk};
+use measure::{ClassFigures, Measured, Walk, sure_weights};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// In each data set at least this part of what is sure has to be right: the goal is 95 %, and other patients are harder.
+/// In each data set at least this part of the sure pixels has to be right: the goal is 95 %, and other patients are harder.
 const TARGET_PRECISION: f64 = 0.97;
+/// And this part of what is drawn as sure, to its edges, where labels themselves are least exact.
+const TARGET_DRAWN: f64 = 0.95;
 /// Of fewer patients nobody can say what is sure on others.
 const MIN_PATIENTS: usize = 3;
-/// At least this part of a labelled class has to be drawn as sure, else it is too little to judge by.
+/// At least this part of a labelled class has to be sure, else it is too little to judge by.
 const MIN_COVERAGE: f64 = 0.05;
 /// Thresholds of which sensitivity and PPV are kept.
 const POINTS: std::ops::RangeInclusive<usize> = 1..=19;
@@ -93,8 +95,11 @@ struct ClassLine {
     /// 1: never.
     sure_from: f32,
     sure_precision: Option<f64>,
-    /// Part of the labelled class that is drawn as sure.
+    /// Part of the labelled class that is sure, pixel by pixel.
     sure_coverage: Option<f64>,
+    /// The same of what is drawn as sure: instruments and tissues whose mean probability is enough, with all of their pixels.
+    drawn_precision: Option<f64>,
+    drawn_coverage: Option<f64>,
     sensitivity: Option<f64>,
     ppv: Option<f64>,
 }
@@ -191,12 +196,12 @@ fn moved(threshold: f32, from: f32, to: f32) -> f32 {
 fn choose_sure(heads: &mut [OutputSpec], classes: &[ClassFigures]) {
     for class in classes {
         let head = &mut heads[class.head];
-        let is_good = |sets: &[crate::eval::Scored], from: f32| {
-            let mut precisions = sets.iter().filter_map(|set| set.precision(from)).peekable();
-            precisions.peek().is_some() && precisions.all(|precision| precision >= TARGET_PRECISION)
+        let all_reach = |sets: &[Scored], from: f32, target: f64| {
+            sets.iter().filter_map(|set| set.precision(from)).all(|precision| precision >= target)
         };
-        let is_enough = |from: f32| class.sure_from(from)[0] >= MIN_COVERAGE * class.labelled;
-        let is_sure = |from: f32| is_enough(from) && is_good(&class.named, from) && is_good(&class.drawn, from);
+        let is_enough = |from: f32| sure_weights(&class.named, from)[0] >= MIN_COVERAGE * class.labelled;
+        let is_sure =
+            |from: f32| is_enough(from) && all_reach(&class.named, from, TARGET_PRECISION) && all_reach(&class.drawn, from, TARGET_DRAWN);
         let sure = if class.patients.len() < MIN_PATIENTS { 1.0 } else { smallest_threshold(head.threshold, is_sure) };
         let all = head.calibration.sure.get_or_insert_with(|| vec![1.0; head.classes.len()]);
         match class.channel {
@@ -206,19 +211,13 @@ fn choose_sure(heads: &mut [OutputSpec], classes: &[ClassFigures]) {
     }
 }
 
-fn sure_of(class: &ClassFigures, heads: &[OutputSpec]) -> f32 {
-    let head = &heads[class.head];
-    let first = head.classes.iter().position(|id| *id != ClassId::BACKGROUND);
-    let sure = head.calibration.sure.as_ref().zip(class.channel.or(first));
-    sure.map_or(0.75, |(sure, channel)| sure[channel])
-}
-
 fn lines(heads: &[OutputSpec], before: &Measured, after: &Measured) -> Vec<ClassLine> {
     let measured = |class: &&ClassFigures| class.whole.ece().is_some();
     let pairs = before.classes.iter().zip(&after.classes).filter(|(_, after)| measured(after));
     let line = |(before, after): (&ClassFigures, &ClassFigures)| {
-        let (head, sure) = (&heads[after.head], sure_of(after, heads));
-        let [right, wrong] = after.sure_from(sure);
+        let (head, sure) = (&heads[after.head], after.sure(heads));
+        let [right, wrong] = sure_weights(&after.named, sure);
+        let [drawn_right, drawn_wrong] = sure_weights(&after.drawn, sure);
         let part = |of: f64, all: f64| (all > 0.0).then(|| of / all);
         ClassLine {
             head: head.name.clone(),
@@ -231,6 +230,8 @@ fn lines(heads: &[OutputSpec], before: &Measured, after: &Measured) -> Vec<Class
             sure_from: sure,
             sure_precision: part(right, right + wrong),
             sure_coverage: part(right, after.labelled),
+            drawn_precision: part(drawn_right, drawn_right + drawn_wrong),
+            drawn_coverage: part(drawn_right, after.labelled),
             sensitivity: part(after.pixels.from(head.threshold)[0], after.labelled),
             ppv: after.pixels.precision(head.threshold),
         }
@@ -296,6 +297,8 @@ fn record(report: &Report<'_>, heads: &[OutputSpec], before: &Measured, after: &
             band_ece_after: error(&after.band),
             sure_precision: line.and_then(|line| line.sure_precision).map(thousandths),
             sure_coverage: line.and_then(|line| line.sure_coverage).map(thousandths),
+            drawn_precision: line.and_then(|line| line.drawn_precision).map(thousandths),
+            drawn_coverage: line.and_then(|line| line.drawn_coverage).map(thousandths),
             reliability: rows(&after.whole),
             points: POINTS.filter_map(point).collect(),
         }
@@ -335,25 +338,25 @@ fn print(engine: &LockedEngine, sets: &[CalibrationData], heads: &[OutputSpec], 
         println!("  head '{}': temperature {}, threshold {}", head.name, head.calibration.temperature, head.threshold);
     }
     println!(
-        "ECE over the whole picture and within 10 px of a boundary, before → after; what is sure is right by so much, and so much of the class"
+        "ECE over the whole picture and within 10 px of a boundary, before → after; sure pixels, and what is drawn as sure: right (of the class)"
     );
-    let columns = ["class", "patients", "ECE", "ECE 10 px", "sure from", "right", "coverage"];
-    let [class, patients, whole, band, sure, right, coverage] = columns;
-    println!("{class:<18} {patients:>8} {whole:>15} {band:>15} {sure:>10} {right:>7} {coverage:>9}");
+    let columns = ["class", "patients", "ECE", "ECE 10 px", "sure from", "pixels", "drawn"];
+    let [class, patients, whole, band, sure, pixels, drawn] = columns;
+    println!("{class:<18} {patients:>8} {whole:>15} {band:>15} {sure:>10} {pixels:>15} {drawn:>15}");
     for line in lines {
         let sure = if line.sure_from < 1.0 { format!("{:.3}", line.sure_from) } else { "never".to_owned() };
         println!(
-            "{:<18} {:>8} {:>15} {:>15} {sure:>10} {:>7} {:>9}",
+            "{:<18} {:>8} {:>15} {:>15} {sure:>10} {:>15} {:>15}",
             line.class,
             line.patients,
             format!("{} → {}", told(line.ece_before), told(line.ece)),
             format!("{} → {}", told(line.band_ece_before), told(line.band_ece)),
-            told(line.sure_precision),
-            told(line.sure_coverage)
+            format!("{} ({})", told(line.sure_precision), told(line.sure_coverage)),
+            format!("{} ({})", told(line.drawn_precision), told(line.drawn_coverage))
         );
     }
     println!(
-        "abstained from {:.3} of all pixels; of what is drawn {:.3} is unsure; {} pictures unknown",
+        "abstained from {:.3} of all pixels; of the pixels of what is drawn {:.3} are unsure; {} pictures unknown",
         after.abstained, after.unsure, after.unknown
     );
 }

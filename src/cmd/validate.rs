@@ -145,7 +145,13 @@ pub(super) fn read(path: &Path) -> anyhow::Result<(FrameLayout, Vec<u8>)> {
             samples => bytes.chunks_exact(samples).flat_map(|p| [p[0], p[1], p[2]]).collect(),
         };
         let colorimetry = Colorimetry::sdr(Matrix::Bt709, Range::Full);
-        return Ok((FrameLayout::new(PixelFormat::Rgb, colorimetry, info.width as usize, info.height as usize)?, rgb));
+        let layout = FrameLayout::new(PixelFormat::Rgb, colorimetry, info.width as usize, info.height as usize)?;
+        // A frame's rows begin at even places in memory.
+        let plane = layout.planes()[0];
+        let mut padded = vec![0; layout.size];
+        let rows = padded.chunks_exact_mut(plane.stride).zip(rgb.chunks_exact(plane.row_bytes));
+        rows.for_each(|(to, from)| to[..plane.row_bytes].copy_from_slice(from));
+        return Ok((layout, padded));
     }
     let path = path.to_str().context("its name is not UTF-8")?.replace('\\', "\\\\").replace('"', "\\\"");
     let uri = format!("gst:filesrc location=\"{path}\" ! jpegdec");

@@ -65,7 +65,7 @@ mod tests {
                 let logit = f32::from(i) / 5.0;
                 let p = 1.0 / (1.0 + (-f64::from(logit) / heat).exp());
                 for (truth, weight) in [(0, p), (if is_softmax { 1 } else { NO_CHANNEL }, 1.0 - p)] {
-                    pixels.logits.extend(if is_softmax { &[logit, 0.0][..] } else { &[logit] });
+                    pixels.logits.extend_from_slice(&[logit, 0.0][..pixels.channels]);
                     pixels.truth.push(truth);
                     pixels.weight.push(weight as f32);
                 }

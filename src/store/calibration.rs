@@ -49,11 +49,17 @@ pub struct ClassCalibration {
     /// The same where the labels have a boundary within 10 px.
     pub band_ece_before: f64,
     pub band_ece_after: f64,
-    /// Of what is sure on the calibration data: how much is right, and how much of the labelled class it is. Absent: nothing is sure.
+    /// Of the pixels that are sure on the calibration data: how much is right, and how much of the labelled class they are. Absent:
+    /// nothing is sure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sure_precision: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sure_coverage: Option<f64>,
+    /// The same of what is drawn as sure, to its edges.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drawn_precision: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drawn_coverage: Option<f64>,
     /// `[mean probability, share that was right, part of all]` a bin, calibrated.
     pub reliability: Vec<[f64; 3]>,
     /// `[threshold, sensitivity, positive predictive value]`.
@@ -81,8 +87,9 @@ impl CalibrationRecord {
             let at = |field: &str| format!("calibration.classes[{i}].{field}");
             let errors = [class.ece_before, class.ece_after, class.band_ece_before, class.band_ece_after];
             let figures = errors.iter().chain(&class.sure_precision).chain(&class.sure_coverage);
+            let figures = figures.chain(&class.drawn_precision).chain(&class.drawn_coverage);
             if let Some(odd) = figures.copied().find(|v| !is_part(v)) {
-                return bad(at("ece_before ... sure_coverage"), format!("expected 0 to 1, found {odd}"));
+                return bad(at("ece_before ... drawn_coverage"), format!("expected 0 to 1, found {odd}"));
             }
             for (field, rows) in [("reliability", &class.reliability), ("points", &class.points)] {
                 if rows.len() > MAX_ROWS || !rows.as_flattened().iter().all(is_part) {
@@ -126,6 +133,8 @@ pub(super) mod tests {
                 band_ece_after: 0.04,
                 sure_precision: Some(0.98),
                 sure_coverage: None,
+                drawn_precision: None,
+                drawn_coverage: Some(0.5),
                 reliability: vec![[0.1, 0.12, 0.9], [0.9, 0.88, 0.1]],
                 points: vec![[0.3, 0.95, 0.7], [0.5, 0.9, 0.8], [0.7, 0.8, 0.9]],
             }],

@@ -18,7 +18,7 @@ fn run(arguments: &[&str]) -> (Option<i32>, String) {
 fn simulated(folder: &Path, seeds: &[&str]) -> Vec<PathBuf> {
     let one = |seed: &&str| {
         let data = folder.join(format!("data-{seed}"));
-        let size = ["--width", "320", "--height", "192", "--fps", "4", "--seconds", "1", "--seed", seed];
+        let size = ["--width", "334", "--height", "192", "--fps", "4", "--seconds", "1", "--seed", seed];
         let (code, said) = run(&[&["sim", "--out", text(&data)][..], &size].concat());
         assert_eq!(code, Some(0), "{said}");
         data
@@ -101,7 +101,8 @@ fn a_site_s_thresholds_are_signed_shown_with_what_they_give_and_refused_when_the
     std::fs::write(&point, body).unwrap();
     std::fs::write(&config, format!("[store]\noperating_point = '{}'\n", text(&point))).unwrap();
     let report = folder.path().join("r.json");
-    let play = ["run", "--source", "sim:", "--display", "headless", "--frames", "3", "--config", text(&config), "--engines", text(&engines)];
+    let play =
+        ["run", "--source", "sim:", "--display", "headless", "--frames", "3", "--config", text(&config), "--engines", text(&engines)];
     let play = || run(&[&play[..], &["--report", text(&report)]].concat());
 
     let (code, said) = play();

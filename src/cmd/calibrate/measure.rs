@@ -13,6 +13,8 @@ use std::io::{IsTerminal, Write};
 
 /// The band at boundaries in which errors are told apart, px of the picture.
 const BAND_PX: usize = 10;
+/// What an engine that was never calibrated calls sure, as `track` has it.
+const UNCALIBRATED_SURE: f32 = 0.75;
 /// Of each so many pixels on either axis one is fitted to.
 const FIT_STEP: usize = 2;
 
@@ -41,7 +43,7 @@ pub struct Measured {
     pub classes: Vec<ClassFigures>,
     /// Part of all pixels on which the heads abstain.
     pub abstained: f64,
-    /// Part of what is drawn that is not sure, with the manifest's own thresholds.
+    /// Part of the pixels of what is drawn that are not sure.
     pub unsure: f64,
     /// Pictures of which nothing can be said.
     pub unknown: usize,
@@ -78,7 +80,8 @@ impl Walk<'_> {
             let mut of_patient: BTreeMap<&Option<String>, usize> = BTreeMap::new();
             data.pictures.iter().for_each(|picture| *of_patient.entry(&picture.patient).or_default() += 1);
             for picture in &data.pictures {
-                let truth = show(probe, data, picture, self.known).with_context(|| format!("'{}'", picture.image.display()))?;
+                let in_picture = |error: anyhow::Error| anyhow::anyhow!("'{}': {error:#}", picture.image.display());
+                let truth = show(probe, data, picture, self.known).map_err(in_picture)?;
                 let pictures = of_patient.get(&picture.patient).copied().unwrap_or(1);
                 tell(probe, index, picture, 1.0 / pictures as f64 / truth.ids.len() as f64, &truth);
                 done += 1;
@@ -132,9 +135,9 @@ impl Walk<'_> {
             }
             for one in probe.drawn() {
                 let Some(class) = classes.iter_mut().find(|class| class.id == one.tissue) else { continue };
-                let weight_px = weight * one.pixels.len() as f64;
-                drawn += weight_px;
-                unsure += if is_sure(&heads[class.head], class.channel, one.confidence) { 0.0 } else { weight_px };
+                let (from, map) = (class.sure(heads), class.map_of(probe));
+                drawn += weight * one.pixels.len() as f64;
+                unsure += weight * one.pixels.iter().filter(|&&at| from >= 1.0 || map[at] < from).count() as f64;
                 if !self.fits(&self.data[data], &heads[class.head]) {
                     continue;
                 }
@@ -161,10 +164,7 @@ impl ClassFigures {
     }
 
     fn pixels_of(&mut self, probe: &Probe, head: &OutputSpec, data: usize, picture: &Labelled, weight: f64, truth: &Truth) {
-        let probabilities = match self.channel {
-            Some(channel) => probe.tissue(channel),
-            None => probe.instrument().unwrap_or_default(),
-        };
+        let probabilities = self.map_of(probe);
         let mut is_labelled = false;
         for (at, (&p, &id)) in probabilities.iter().zip(&truth.ids).enumerate() {
             let Some(is_so) = self.is_so(head, id) else { continue };
@@ -190,18 +190,26 @@ impl ClassFigures {
         }
     }
 
-    /// Right and wrong weight of what is drawn as sure from `threshold` on, of all data sets.
-    pub fn sure_from(&self, threshold: f32) -> [f64; 2] {
-        let sums = self.drawn.iter().map(|scored| if threshold < 1.0 { scored.from(threshold) } else { [0.0; 2] });
-        sums.fold([0.0; 2], |sum, of| [sum[0] + of[0], sum[1] + of[1]])
+    fn map_of<'p>(&self, probe: &'p Probe) -> &'p [f32] {
+        match self.channel {
+            Some(channel) => probe.tissue(channel),
+            None => probe.instrument().unwrap_or_default(),
+        }
+    }
+
+    /// The probability from which it is sure; 1: never.
+    pub fn sure(&self, heads: &[OutputSpec]) -> f32 {
+        let head = &heads[self.head];
+        let first = head.classes.iter().position(|id| *id != ClassId::BACKGROUND);
+        let sure = head.calibration.sure.as_ref().zip(self.channel.or(first));
+        sure.map_or(UNCALIBRATED_SURE, |(sure, channel)| sure[channel])
     }
 }
 
-fn is_sure(head: &OutputSpec, channel: Option<usize>, confidence: f32) -> bool {
-    let own = |channel: &usize| head.classes[*channel] != ClassId::BACKGROUND;
-    let channel = channel.or_else(|| (0..head.channels()).find(own));
-    let from = head.calibration.sure.as_ref().zip(channel).map_or(0.75, |(sure, channel)| sure[channel]);
-    from < 1.0 && confidence >= from
+/// Right and wrong weight of what is sure from `threshold` on, of all data sets.
+pub fn sure_weights(sets: &[Scored], threshold: f32) -> [f64; 2] {
+    let sums = sets.iter().map(|scored| if threshold < 1.0 { scored.from(threshold) } else { [0.0; 2] });
+    sums.fold([0.0; 2], |sum, of| [sum[0] + of[0], sum[1] + of[1]])
 }
 
 /// What can be measured of these heads.
