@@ -48,12 +48,9 @@ pub fn calibrate(
         }
     }
     let written = toml::to_string(&Record { calibration: record }).map_err(|e| syntax(e.to_string()))?;
-    let mut written: toml_edit::DocumentMut = written.parse().map_err(|e: toml_edit::TomlError| syntax(e.to_string()))?;
     document.remove("calibration");
-    if let Some(item) = written.remove("calibration") {
-        document.insert("calibration", item);
-    }
-    let calibrated = document.to_string();
+    // At the end, where tables of their own may always stand.
+    let calibrated = format!("{}\n\n{written}", document.to_string().trim_end());
     let manifest = Manifest::parse(&calibrated).map_err(refuse)?;
     std::fs::create_dir_all(out).map_err(|source| StoreError::Write { path: out.to_owned(), source })?;
     let is_own = out.canonicalize().ok() == engine.dir.canonicalize().ok();
