@@ -66,27 +66,32 @@ impl AnalystError {
 
 const FINDING: &str = "finding: ";
 
-fn find(spec: &AnalystSpec) -> Result<LockedEngine, StoreError> {
-    let mut engine = Engines::find(spec.engines.as_deref())?.load_for("cpu")?;
+/// The engine, and its site's thresholds.
+fn find(spec: &AnalystSpec) -> Result<(LockedEngine, Option<OperatingPoint>), StoreError> {
+    let engine = Engines::find(spec.engines.as_deref())?.load_for("cpu")?;
     if let Some(trusted) = &spec.trusted {
         engine.seal.check_clinical(&engine.manifest.name, trusted)?;
+        engine.check_golden()?;
     }
-    if let Some(path) = &spec.operating_point {
-        let point = OperatingPoint::load(path, &engine)?;
-        point.use_at(path, &mut engine, spec.trusted.as_deref())?;
-        tracing::info!(file = %path.display(), by = point.by, why = point.why, sha256 = point.sha256, heads = ?point.heads, "operating point");
+    let Some(path) = &spec.operating_point else { return Ok((engine, None)) };
+    let point = OperatingPoint::load(path, &engine)?;
+    if let Some(trusted) = &spec.trusted {
+        point.check_clinical(path, trusted)?;
     }
-    Ok(engine)
+    tracing::info!(file = %path.display(), by = point.by, why = point.why, sha256 = point.sha256, heads = ?point.heads, "operating point");
+    Ok((engine, Some(point)))
 }
 
 /// Finds the engine for the CPU and checks that its files are the ones that its manifest locks.
 pub fn check_engine(spec: &AnalystSpec) -> Result<EngineLine, AnalystError> {
-    let engine = find(spec)?;
+    let (engine, _) = find(spec)?;
     Ok(EngineLine {
         name: engine.manifest.name.clone(),
         heads: engine.manifest.heads.iter().map(|head| head.kind.name().to_owned()).collect(),
         model_sha256: engine.manifest.model.sha256.clone(),
         manifest_sha256: engine.manifest_sha256.clone(),
+        signature: engine.seal.to_string(),
+        is_demonstration: engine.is_demonstration(),
     })
 }
 
@@ -110,9 +115,11 @@ fn load(hello: &Hello) -> Result<CpuAnalyst, AnalystError> {
         text: format!("what the video process asks for is not understood ({e})"),
         is_finding: false,
     })?;
-    let engine = find(&spec)?;
+    let (engine, point) = find(&spec)?;
     let line = check_engine(&spec)?;
-    Ok(CpuAnalyst { analyser: Analyser::load(engine)?, eyes: spec.stereo.map(Eyes::new), line })
+    let mut analyser = Analyser::load(engine)?;
+    point.iter().flat_map(|point| &point.heads).for_each(|site| analyser.decide_from(&site.output, site.threshold));
+    Ok(CpuAnalyst { analyser, eyes: spec.stereo.map(Eyes::new), line })
 }
 
 impl Analyst for CpuAnalyst {

@@ -1,5 +1,5 @@
 //! Writing a calibration into an engine: temperatures and thresholds at its heads, and the record. The engine is unsigned after
-//! it, for another manifest is another engine.
+//! it, for another manifest is another engine; its golden mask is that of before until it is locked again.
 
 use super::calibration::CalibrationRecord;
 use super::error::ManifestError;
@@ -58,6 +58,10 @@ pub fn calibrate(
         write(&out.join(&manifest.model.file), &engine.model)?;
         for (file, bytes) in &engine.external {
             write(&out.join(file), bytes)?;
+        }
+        if let (Some(spec), Some(golden)) = (&manifest.golden, &engine.golden) {
+            write(&out.join(&spec.picture), &golden.picture)?;
+            write(&out.join(&spec.mask), &golden.mask)?;
         }
     }
     let signature = out.join(SIGNATURE_FILE);

@@ -64,7 +64,7 @@ pub fn signature_path(path: &Path) -> PathBuf {
 }
 
 impl OperatingPoint {
-    /// Reads and checks the file at `path` for this engine. Unsigned is allowed here; `use_at` refuses it in clinical mode.
+    /// Reads and checks the file at `path` for this engine. Unsigned is allowed here; `check_clinical` refuses it.
     pub fn load(path: &Path, engine: &LockedEngine) -> Result<Self, StoreError> {
         let refuse = |source: Bad| StoreError::OperatingPoint { path: path.to_owned(), source };
         let bytes = super::read(path, FILE_LIMIT_BYTES)?;
@@ -78,19 +78,22 @@ impl OperatingPoint {
         Ok(OperatingPoint { by, date, why, heads, seal, sha256: hex(&Sha256::digest(&bytes)) })
     }
 
-    /// Gives the engine these thresholds. `trusted`: in clinical mode, the keys of which one must have signed.
-    pub fn use_at(&self, path: &Path, engine: &mut LockedEngine, trusted: Option<&[PublicKey]>) -> Result<(), StoreError> {
-        let untrusted = trusted.and_then(|trusted| self.seal.check_clinical(&engine.manifest.name, trusted).err());
-        if let Some(error) = untrusted {
-            let StoreError::Untrusted { reason, .. } = error else { return Err(error) };
-            return Err(StoreError::OperatingPoint { path: path.to_owned(), source: Bad::Untrusted { reason } });
-        }
+    /// In clinical mode one of these keys must have signed.
+    pub fn check_clinical(&self, path: &Path, trusted: &[PublicKey]) -> Result<(), StoreError> {
+        self.seal.check_clinical("", trusted).map_err(|error| match error {
+            StoreError::Untrusted { reason, .. } => StoreError::OperatingPoint { path: path.to_owned(), source: Bad::Untrusted { reason } },
+            other => other,
+        })
+    }
+
+    /// What the engine's heads are like at this site. A run gives the thresholds to `track` instead: golden outputs are those of
+    /// the manifest's own.
+    pub fn put_into(&self, engine: &mut LockedEngine) {
         for site in &self.heads {
             if let Some(head) = engine.manifest.heads.iter_mut().find(|head| head.output == site.output) {
                 head.threshold = site.threshold;
             }
         }
-        Ok(())
     }
 }
 
@@ -184,7 +187,8 @@ mod tests {
         let point = sign_operating_point(&path, &engine, &key).unwrap();
         assert_eq!((point.by.as_str(), &point.seal), ("Dr. A", &Seal::Signed { by: "Site".into(), key: key.public() }));
         assert!(std::fs::read_to_string(&path).unwrap().contains("# theatre 2"));
-        point.use_at(&path, &mut engine, Some(&[key.public()])).unwrap();
+        point.check_clinical(&path, &[key.public()]).unwrap();
+        point.put_into(&mut engine);
         assert_eq!(engine.manifest.heads.iter().map(|head| head.threshold).collect::<Vec<_>>(), [0.45, 0.5]);
         let after: Vec<_> = [MANIFEST_FILE, "signature.toml"].map(|file| std::fs::read(dir.join(file)).unwrap()).into();
         assert_eq!(before, after);
@@ -193,7 +197,7 @@ mod tests {
         std::fs::write(&path, std::fs::read_to_string(&path).unwrap().replace("0.45", "0.46")).unwrap();
         let error = OperatingPoint::load(&path, &engine).unwrap_err();
         assert!(error.is_finding() && error.to_string().contains("site.signature.toml"), "{error}");
-        assert!(point.use_at(&path, &mut engine, Some(&[])).unwrap_err().to_string().contains("site.toml"));
+        assert!(point.check_clinical(&path, &[]).unwrap_err().to_string().contains("site.toml"));
     }
 
     #[test]
@@ -203,9 +207,9 @@ mod tests {
         let path = parent.path().join("site.toml");
         std::fs::write(&path, POINT.replace("by =", &format!("manifest_sha256 = \"{}\"\nby =", engine.manifest_sha256))).unwrap();
         let point = OperatingPoint::load(&path, &engine).unwrap();
-        point.use_at(&path, &mut engine, None).unwrap();
+        point.put_into(&mut engine);
         assert_eq!((engine.manifest.heads[0].threshold, point.seal.clone()), (0.45, Seal::Unsigned));
-        let error = point.use_at(&path, &mut engine, Some(&[])).unwrap_err();
+        let error = point.check_clinical(&path, &[]).unwrap_err();
         assert!(error.is_finding() && error.to_string().contains("nobody has signed"), "{error}");
     }
 

@@ -3,7 +3,7 @@
 
 use super::error::SignatureError;
 use super::key::{self, DEVELOPMENT, PublicKey, SecretKey};
-use super::{StoreError, from_hex, hex};
+use super::{LockedEngine, StoreError, from_hex, hex};
 use serde::{Deserialize, Serialize};
 
 pub const SIGNATURE_FILE: &str = "signature.toml";
@@ -71,6 +71,13 @@ pub(super) fn check(purpose: Purpose, signed: &[u8], text: &str) -> Result<Seal,
 
 fn message(purpose: Purpose, by: &str, signed: &[u8]) -> Vec<u8> {
     [purpose.prefix(), by.as_bytes(), b"\0", signed].concat()
+}
+
+impl LockedEngine {
+    /// No vendor's key has signed it: the screen says so.
+    pub fn is_demonstration(&self) -> bool {
+        !matches!(self.seal, Seal::Signed { .. })
+    }
 }
 
 impl Seal {

@@ -90,6 +90,16 @@ impl Heads {
         self.frames.iter_mut().for_each(FrameClassifier::forget);
     }
 
+    /// The head with this output decides at another threshold from now on.
+    pub fn decide_from(&mut self, output: &str, threshold: f32) {
+        let maps = self.maps.iter_mut().map(|(_, spec)| spec).chain(self.finding_map.iter_mut().map(|(_, spec, _)| spec));
+        maps.filter(|spec| spec.name == output).for_each(|spec| spec.threshold = threshold);
+        let detectors = self.detectors.iter_mut().map(|(detector, _)| &mut detector.spec);
+        detectors.filter(|spec| spec.name == output).for_each(|spec| spec.threshold = threshold);
+        let frames = self.frames.iter_mut().map(|head| &mut head.spec);
+        frames.filter(|spec| spec.name == output).for_each(|spec| spec.threshold = threshold);
+    }
+
     /// Memory of scenes that nobody needs any more.
     pub fn spare(&mut self) -> &mut Spare {
         &mut self.decoder.spare
