@@ -89,7 +89,9 @@ fn a_site_s_thresholds_are_signed_shown_with_what_they_give_and_refused_when_the
     let engines = folder.path().join("engines");
     let dir = engines.join("surgical-cpu");
     std::fs::create_dir_all(&dir).unwrap();
-    std::fs::copy(Path::new(ENGINE).join("model.onnx"), dir.join("model.onnx")).unwrap();
+    for file in ["model.onnx", "golden.png", "golden.mask.png"] {
+        std::fs::copy(Path::new(ENGINE).join(file), dir.join(file)).unwrap();
+    }
     let manifest = std::fs::read_to_string(Path::new(ENGINE).join("manifest.toml")).unwrap();
     let lines: Vec<&str> = manifest.lines().filter(|line| !line.starts_with("threshold_range")).collect();
     let manifest = lines.join("\n").replacen("kind = \"instrument\"", "kind = \"instrument\"\nthreshold_range = [0.2, 0.8]", 1);
