@@ -115,7 +115,7 @@ mod tests {
         let path = dir.join(MANIFEST_FILE);
         let text = std::fs::read_to_string(&path).unwrap().replacen("threshold = 0.5", "threshold = 0.5   # of the held-out part", 1);
         std::fs::write(&path, text).unwrap();
-        let signed = lock(&dir, &SecretKey::generate("Vendor").unwrap()).unwrap();
+        let signed = lock(&dir, &SecretKey::generate("Vendor").unwrap(), None).unwrap();
         let copy = calibrate(&signed, &heads(), &record(), &parent.path().join("calibrated-cpu")).unwrap();
         assert_eq!((copy.seal.clone(), copy.model.clone()), (Seal::Unsigned, signed.model.clone()));
         let [instrument, tissue] = &copy.manifest.heads[..] else { panic!("two heads") };
@@ -136,7 +136,7 @@ mod tests {
     fn a_calibration_that_no_manifest_may_have_leaves_everything_as_it_was() {
         let parent = tempfile::tempdir().unwrap();
         let dir = engine(parent.path(), "surgical-cpu", b"weights");
-        let signed = lock(&dir, &SecretKey::generate("Vendor").unwrap()).unwrap();
+        let signed = lock(&dir, &SecretKey::generate("Vendor").unwrap(), None).unwrap();
         let mut heads = heads();
         heads[0].temperature = Some(99.0);
         assert!(calibrate(&signed, &heads, &record(), &dir).unwrap_err().to_string().contains("temperature"));

@@ -180,7 +180,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let dir = ranged(parent.path()).dir;
         let key = SecretKey::generate("Site").unwrap();
-        let mut engine = lock(&dir, &SecretKey::generate("Vendor").unwrap()).unwrap();
+        let mut engine = lock(&dir, &SecretKey::generate("Vendor").unwrap(), None).unwrap();
         let before: Vec<_> = [MANIFEST_FILE, "signature.toml"].map(|file| std::fs::read(dir.join(file)).unwrap()).into();
         let path = parent.path().join("site.toml");
         std::fs::write(&path, POINT).unwrap();
