@@ -50,6 +50,12 @@ def export(checkpoint, path):
     onnx.save(model, str(path))
 
 
+def site_range(training, head):
+    """Between these a site may move the head's threshold; temperature and `sure` are `keyhole calibrate confidence`'s to write."""
+    allowed = training.get(f"{head}_threshold_range")
+    return f"threshold_range = {allowed}\n" if allowed else ""
+
+
 def manifest(model, metrics, training, threshold, tissue_threshold):
     figures = metrics["instrument_iou"]
     classes = ", ".join(f'"{t}"' for t in TISSUES)
@@ -84,14 +90,14 @@ output = "instrument"
 activation = "sigmoid"
 classes = ["instrument"]
 threshold = {threshold}
-
+{site_range(training, "instrument")}
 [[heads]]
 kind = "tissue"
 output = "tissue"
 activation = "softmax"
 classes = [{classes}]
 threshold = {tissue_threshold}
-
+{site_range(training, "tissue")}
 {section(training["normalisation"]) if "normalisation" in training else ""}
 [training]
 recipe = "engines/train (train.sh); every file that was read is in data-manifest.tsv with its SHA-256"

@@ -31,6 +31,11 @@ sets="--data $data --simulated $work/simulated --work $work"
     --out "$here/metrics.json" --overlays "$work/overlays"
 "$python" "$here/cohort.py" --data "$data" --write >"$work/cohort.toml"
 "$python" "$here/export.py" --work "$work" --out "$out" --metrics "$here/metrics.json" --finish
+"$python" "$here/calibration_set.py" --data "$data" --simulated "$work/simulated" --out "$work/labelled"
+halves=''
+for set in "$work"/labelled/calibration/*/; do halves="$halves --data $set"; done
+# shellcheck disable=SC2086
+"$keyhole" calibrate confidence $halves --engine "$out" --out "$out" --html "$work/calibration.html"
 "$keyhole" engine lock "$out" --key "$here/../development-key.toml"
 cp "$work/student.manifest.tsv" "$here/data-manifest.tsv"
 cp "$work/training-log.jsonl" "$here/training-log.jsonl"

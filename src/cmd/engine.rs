@@ -41,6 +41,9 @@ enum Verb {
         /// A picture whose mask is pinned: where another mask comes out, the engine is refused. Default: the picture that is pinned.
         #[arg(long, value_name = "F.png")]
         golden: Option<PathBuf>,
+        /// Bind this operating point (a site's own thresholds) to the engine and sign it instead; the engine stays as it is.
+        #[arg(long, value_name = "F", conflicts_with = "golden")]
+        operating_point: Option<PathBuf>,
     },
     /// Make a key to sign engines with. Its file is secret; what is printed is for `store.trusted_keys` of each appliance.
     Key {
@@ -66,6 +69,9 @@ enum Verb {
         /// What `keyhole validate --report` wrote of this engine, for the card; may be given again.
         #[arg(long, value_name = "F.json", requires = "card")]
         report: Vec<PathBuf>,
+        /// With this site's thresholds.
+        #[arg(long, value_name = "F")]
+        operating_point: Option<PathBuf>,
     },
 }
 
@@ -73,18 +79,32 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.verb {
         Verb::List { engines } => list(Engines::find(engines.as_deref())?),
         Verb::Verify { dir } => verify(dir.as_ref()),
+        Verb::Lock { dir, key, operating_point: Some(path), .. } => {
+            let engine = load(dir.clone())?;
+            let point = checked(store::sign_operating_point(path, &engine, &SecretKey::read(key)?))?;
+            print_operating_point(path, &point, &engine);
+            Ok(())
+        }
         Verb::Build { dir } => build(dir.as_ref()),
-        Verb::Lock { dir, key, golden } => lock(dir, &SecretKey::read(key)?, golden.as_deref()),
+        Verb::Lock { dir, key, golden, .. } => lock(dir, &SecretKey::read(key)?, golden.as_deref()),
         Verb::Key { out, name } => {
             let key = SecretKey::generate(name)?;
             key.write_new(out)?;
             println!("{}", key.public());
             Ok(())
         }
-        Verb::Info { dir, card, report } => {
-            let engine = load(dir.clone())?;
+        Verb::Info { dir, card, report, operating_point } => {
+            let mut engine = load(dir.clone())?;
             if let Some(path) = card {
                 write_card(&engine, report, path)?;
+            }
+            let point = match operating_point {
+                Some(path) => Some((path, checked(store::OperatingPoint::load(path, &engine))?)),
+                None => None,
+            };
+            if let Some((path, point)) = &point {
+                point.put_into(&mut engine);
+                print_operating_point(path, point, &engine);
             }
             print_info(&engine);
             match tensors(&engine) {
@@ -202,7 +222,26 @@ fn verify(dir: Option<&PathBuf>) -> anyhow::Result<()> {
 
 /// What was found bad ends with exit code 1, what could not be looked at with 2.
 fn load(dir: PathBuf) -> anyhow::Result<LockedEngine> {
-    store::load(&dir).map_err(|error: StoreError| if error.is_finding() { Finding(error.to_string()).into() } else { error.into() })
+    checked(store::load(&dir))
+}
+
+fn checked<T>(result: Result<T, StoreError>) -> anyhow::Result<T> {
+    result.map_err(|error| if error.is_finding() { Finding(error.to_string()).into() } else { error.into() })
+}
+
+/// A site's thresholds, with what they gave where the engine was calibrated.
+fn print_operating_point(path: &Path, point: &store::OperatingPoint, engine: &LockedEngine) {
+    println!("{}: by {}, {}: {}   {}", path.display(), point.by, point.date, point.why, point.seal);
+    for site in &point.heads {
+        println!("  '{}' from {}", site.output, site.threshold);
+        print_points(engine, &site.output, site.threshold);
+    }
+}
+
+fn print_points(engine: &LockedEngine, output: &str, threshold: f32) {
+    for (class, [at, sensitivity, ppv]) in engine.manifest.calibration.iter().flat_map(|record| record.at_threshold(output, threshold)) {
+        println!("          {class}: at {at} sensitivity {sensitivity}, PPV {ppv} on the calibration data");
+    }
 }
 
 fn print_info(engine: &LockedEngine) {
@@ -228,6 +267,24 @@ fn print_info(engine: &LockedEngine) {
     for head in &manifest.heads {
         let classes: Vec<&str> = head.class_ids().iter().map(|&id| classes::table().name(id)).collect();
         println!("head      {}: {} (threshold {})", head.kind.name(), classes.join(", "), head.threshold);
+        if let Some([low, high]) = head.threshold_range {
+            println!("          a site may move the threshold between {low} and {high}");
+        }
+        for (class, sure) in classes.iter().zip(head.sure().into_iter().flatten()).filter(|(class, _)| **class != "background") {
+            println!("          {class}: {}", if sure < 1.0 { format!("sure from {sure}") } else { "never sure".to_owned() });
+        }
+        print_points(engine, &head.output, head.threshold);
+    }
+    match &manifest.calibration {
+        Some(record) => {
+            let sets: Vec<&str> = record.data.iter().map(|set| set.name.as_str()).collect();
+            println!("calibrated {} on {}", record.date, sets.join(", "));
+            for class in &record.classes {
+                let (whole, band) = (class.ece_after, class.band_ece_after);
+                println!("          {}: ECE {whole}, within 10 px of a boundary {band}; {} patients", class.class, class.patients);
+            }
+        }
+        None => println!("calibrated no: what is sure is not known to be right"),
     }
     println!("model     {} bytes, sha256 {}", engine.model.len(), manifest.model.sha256);
     for ((name, bytes), locked) in engine.external.iter().zip(&manifest.model.external) {

@@ -1,6 +1,7 @@
 //! The verbs: one file each. Errors become one line on standard error and the contract's exit codes:
 //! 0 done and good; 1 done and found a failure; 2 could not run.
 
+mod calibrate;
 mod engine;
 mod run;
 mod sim;
@@ -37,6 +38,8 @@ enum Verb {
     Sim(sim::Arguments),
     /// List engines and look into them.
     Engine(engine::Arguments),
+    /// Make an engine's probabilities believable, and say from which on it is sure.
+    Calibrate(calibrate::Arguments),
     /// Measure an engine on labelled pictures.
     Validate(validate::Arguments),
     /// The AI process (internal: started by `run`).
@@ -61,6 +64,7 @@ pub fn main() -> ExitCode {
             shutdown::end_when_nobody_reads();
             engine::main(&arguments)
         }
+        Verb::Calibrate(arguments) => calibrate::main(&arguments),
         Verb::Validate(arguments) => validate::main(&arguments),
         Verb::Worker => return worker::main(),
     };

@@ -138,7 +138,7 @@ fn analyse(analyser: &mut Analyser, picture: &Labelled, index: usize) -> anyhow:
 }
 
 /// PNG as it is; everything else by GStreamer.
-fn read(path: &Path) -> anyhow::Result<(FrameLayout, Vec<u8>)> {
+pub(super) fn read(path: &Path) -> anyhow::Result<(FrameLayout, Vec<u8>)> {
     if path.extension().is_some_and(|is| is.eq_ignore_ascii_case("png")) {
         return picture_from_png(&std::fs::read(path)?).map_err(anyhow::Error::msg);
     }

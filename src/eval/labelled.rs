@@ -132,6 +132,11 @@ impl DataSet {
         if faults.is_empty() { Ok(set) } else { Err(DataError::Broken { dir: dir.to_owned(), faults }) }
     }
 
+    /// Names of the classes that masks may hold.
+    pub fn class_names(&self) -> impl Iterator<Item = &str> {
+        self.classes.values().map(String::as_str)
+    }
+
     fn fault_of(&self, picture: &Labelled) -> Option<String> {
         let (width, height, ids) = match grey(&picture.mask) {
             Ok(mask) => mask,

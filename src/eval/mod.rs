@@ -5,6 +5,7 @@
 //!   truth, scenes ─► similarity (overlap) ─► Sequence ─► Hota, Identity, Clear
 //!   labelled findings, marks ─► Froc
 //!   labelled pictures, masks ─► Validation ─► Summary: Dice, IoU, HD95, boundary F1 with intervals over patients ─► page
+//!   probabilities, labels ─► Reliability (ECE), Scored, fit_temperature ─► an engine's [calibration]
 //!   scenes of a still picture ─► Steadiness ─► jitter, temporal IoU, spurious appearances
 //! ```
 
@@ -12,6 +13,9 @@ mod assignment;
 mod bootstrap;
 mod boundary;
 mod card;
+mod calibration;
+mod calibration_page;
+mod fit;
 mod froc;
 mod labelled;
 mod overlap;
@@ -25,6 +29,11 @@ mod validation;
 pub use bootstrap::Interval;
 pub use boundary::Borders;
 pub use card::{CardError, card};
+pub use calibration::{
+    BINS, Reliability, ReliabilityBin, Scored, TEMPERATURES, at_temperature, fit_temperature, near_boundary, smallest_threshold,
+};
+pub use calibration_page::{Diagram, reliability_page};
+pub use fit::{Logits, NO_CHANNEL};
 pub use froc::{Froc, FrocPoint, Label, Mark};
 pub use labelled::{DataError, DataSet, IGNORE, Labelled, Mask, counted_as};
 pub use overlap::{box_iou, mask_iou};

@@ -8,6 +8,21 @@ use crate::store::{Activation, BoxFormat, BoxUnits, HeadKind, Input, LockedEngin
 /// Shape and meaning of the input: as the manifest has it.
 pub type InputSpec = Input;
 
+/// How a head's numbers become probabilities that can be believed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Calibration {
+    /// Logits are divided by it.
+    pub temperature: f32,
+    /// Probability from which each channel's class is sure; 1: never. None: the head is not calibrated.
+    pub sure: Option<Vec<f32>>,
+}
+
+impl Default for Calibration {
+    fn default() -> Self {
+        Calibration { temperature: 1.0, sure: None }
+    }
+}
+
 /// Shape and meaning of one map of scores, batch 1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutputSpec {
@@ -16,6 +31,7 @@ pub struct OutputSpec {
     pub kind: HeadKind,
     pub activation: Activation,
     pub threshold: f32,
+    pub calibration: Calibration,
     /// Class of each channel.
     pub classes: Vec<ClassId>,
     pub layout: TensorLayout,

@@ -23,7 +23,9 @@ pub mod testing;
 mod testmodel;
 
 pub use cpu::CpuEngine;
-pub use engine::{DetectionSpec, Engine, Field, FrameClassSpec, HeadSpec, InputSpec, OutputSpec, Prototypes, TensorLine, TensorView, open};
+pub use engine::{
+    Calibration, DetectionSpec, Engine, Field, FrameClassSpec, HeadSpec, InputSpec, OutputSpec, Prototypes, TensorLine, TensorView, open,
+};
 pub use error::InferError;
 pub use hash::input_hash;
 pub use normalise::{Normaliser, Settings};

@@ -1,6 +1,6 @@
 //! Does the model have the tensors that its manifest says? Every mismatch names the head, what was expected and what was found.
 
-use super::engine::{DetectionSpec, Field, FrameClassSpec, HeadSpec, InputSpec, OutputSpec, Prototypes};
+use super::engine::{Calibration, DetectionSpec, Field, FrameClassSpec, HeadSpec, InputSpec, OutputSpec, Prototypes};
 use super::error::InferError;
 use super::port::Form;
 use crate::store::{Head, HeadKind, TensorLayout, Values};
@@ -66,6 +66,7 @@ impl Check<'_> {
             kind: head.kind,
             activation: head.activation,
             threshold: head.threshold,
+            calibration: Calibration { temperature: head.temperature(), sure: head.sure() },
             classes: head.class_ids().to_vec(),
             // Class ids are laid out as planes on their way out.
             layout: if is_ids { TensorLayout::Nchw } else { self.input.layout },

@@ -9,7 +9,7 @@ use crate::pipeline::scheduling;
 use crate::pipeline::stereo::Eyes;
 use crate::record::EngineLine;
 use crate::scene::Scene;
-use crate::store::{Engines, LockedEngine, PublicKey, StoreError};
+use crate::store::{Engines, LockedEngine, OperatingPoint, PublicKey, StoreError};
 use crate::track::Analyser;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -23,6 +23,9 @@ pub struct AnalystSpec {
     /// The source shows two eyes: this one is analysed.
     pub stereo: Option<Stereo>,
     pub infer: infer::Settings,
+    /// This site's thresholds.
+    #[serde(default)]
+    pub operating_point: Option<PathBuf>,
     /// In clinical mode: only engines that one of these signed.
     pub trusted: Option<Vec<PublicKey>>,
 }
@@ -64,18 +67,25 @@ impl AnalystError {
 
 const FINDING: &str = "finding: ";
 
-fn find(spec: &AnalystSpec) -> Result<LockedEngine, StoreError> {
+/// The engine, and its site's thresholds.
+fn find(spec: &AnalystSpec) -> Result<(LockedEngine, Option<OperatingPoint>), StoreError> {
     let engine = Engines::find(spec.engines.as_deref())?.load_for("cpu")?;
     if let Some(trusted) = &spec.trusted {
         engine.seal.check_clinical(&engine.manifest.name, trusted)?;
         engine.check_golden()?;
     }
-    Ok(engine)
+    let Some(path) = &spec.operating_point else { return Ok((engine, None)) };
+    let point = OperatingPoint::load(path, &engine)?;
+    if let Some(trusted) = &spec.trusted {
+        point.check_clinical(path, trusted)?;
+    }
+    tracing::info!(file = %path.display(), by = point.by, why = point.why, sha256 = point.sha256, heads = ?point.heads, "operating point");
+    Ok((engine, Some(point)))
 }
 
 /// Finds the engine for the CPU and checks that its files are the ones that its manifest locks.
 pub fn check_engine(spec: &AnalystSpec) -> Result<EngineLine, AnalystError> {
-    let engine = find(spec)?;
+    let (engine, _) = find(spec)?;
     Ok(EngineLine {
         name: engine.manifest.name.clone(),
         heads: engine.manifest.heads.iter().map(|head| head.kind.name().to_owned()).collect(),
@@ -107,9 +117,11 @@ fn load(hello: &Hello) -> Result<CpuAnalyst, AnalystError> {
         text: format!("what the video process asks for is not understood ({e})"),
         is_finding: false,
     })?;
-    let engine = find(&spec)?;
+    let (engine, point) = find(&spec)?;
     let line = check_engine(&spec)?;
-    Ok(CpuAnalyst { analyser: Analyser::load_with(engine, &spec.infer)?, eyes: spec.stereo.map(Eyes::new), line })
+    let mut analyser = Analyser::load_with(engine, &spec.infer)?;
+    point.iter().flat_map(|point| &point.heads).for_each(|site| analyser.decide_from(&site.output, site.threshold));
+    Ok(CpuAnalyst { analyser, eyes: spec.stereo.map(Eyes::new), line })
 }
 
 impl Analyst for CpuAnalyst {

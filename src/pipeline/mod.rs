@@ -171,7 +171,8 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
     let clock: Arc<dyn Clock> = Arc::new(MonotonicClock);
     let (_, stereo) = crate::capture::split_stereo(&spec.source)?;
     let trusted = (spec.config.mode == Mode::Clinical).then(|| spec.config.store.trusted_keys.clone());
-    let analyst = AnalystSpec { engines: spec.engines.clone(), stereo, infer: spec.config.infer.clone(), trusted };
+    let (operating_point, infer) = (spec.config.store.operating_point.clone(), spec.config.infer.clone());
+    let analyst = AnalystSpec { engines: spec.engines.clone(), stereo, infer, operating_point, trusted };
     let engine = analyst::check_engine(&analyst)?;
     check_outputs(&spec)?;
     let is_pulled = record_mode(&spec)? == Some(RecordMode::Lossless);

@@ -30,6 +30,8 @@ pub enum StoreError {
         "engine refused: '{name}' may not run in clinical mode, because {reason}; have it signed with a key that this site trusts (`keyhole engine lock`)"
     )]
     Untrusted { name: String, reason: String },
+    #[error("operating point refused: '{}': {source}", .path.display())]
+    OperatingPoint { path: PathBuf, source: OperatingPointError },
     #[error(
         "engine refused: '{name}' was locked for pipeline version {expected}, this binary has {found}; validate it with this binary and lock it again"
     )]
@@ -45,6 +47,27 @@ pub enum SignatureError {
         "it is not that of '{by}' over this manifest, so manifest.toml or the signature was changed; restore them, or lock the engine again"
     )]
     Wrong { by: String },
+}
+
+/// Why an operating point is not used.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum OperatingPointError {
+    #[error("not an operating point: {0}")]
+    Syntax(String),
+    #[error("it is for the engine '{found}', and '{expected}' is the one that runs")]
+    OtherEngine { expected: String, found: String },
+    #[error(
+        "it is for another manifest of '{engine}' (sha256 expected {expected}, found '{found}'); look whether it still holds, then bind and sign it again (`keyhole engine lock DIR --operating-point F --key K`)"
+    )]
+    OtherManifest { engine: String, expected: String, found: String },
+    #[error("it is not used in clinical mode, because {reason}; have it signed with a key that this site trusts (`keyhole engine lock`)")]
+    Untrusted { reason: String },
+    #[error("the engine has no head with the output '{output}'")]
+    NoHead { output: String },
+    #[error("the manifest gives the head '{output}' no threshold_range: its threshold may not be moved")]
+    NoRange { output: String },
+    #[error("the threshold {threshold} of the head '{output}' is outside {low} to {high}, which the manifest allows")]
+    OutOfRange { output: String, threshold: f32, low: f32, high: f32 },
 }
 
 /// Why there is no key.
@@ -91,6 +114,7 @@ impl StoreError {
                 | StoreError::Manifest { .. }
                 | StoreError::Signature { .. }
                 | StoreError::Untrusted { .. }
+                | StoreError::OperatingPoint { .. }
         )
     }
 }

@@ -15,10 +15,13 @@ use super::manifest::bad;
 use crate::base::classes::{self, ClassKind};
 use crate::base::ids::ClassId;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 const MAX_MASK_CLASSES: usize = 32;
 /// Detectors are often trained on many classes, most of them `background` to this appliance.
 const MAX_CLASSES: usize = 128;
+/// Beyond these it is not a head's scale that is wrong.
+const TEMPERATURES: std::ops::RangeInclusive<f32> = 0.05..=20.0;
 const BACKGROUND: &str = "background";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -139,6 +142,16 @@ pub struct Head {
     classes: Vec<String>,
     /// Probability from which a pixel, a box or a frame's class counts.
     pub threshold: f32,
+    /// Between these a site may move the threshold (an operating point). Absent: nobody may.
+    #[serde(default)]
+    pub threshold_range: Option<[f32; 2]>,
+    /// A map's numbers are divided by this before they become probabilities (temperature scaling, Guo et al. 2017).
+    #[serde(default)]
+    temperature: Option<f32>,
+    /// Of a map: probability from which a pixel or a region of a class is sure. What is not named is never sure; without this
+    /// table the head is not calibrated.
+    #[serde(default)]
+    sure: BTreeMap<String, f32>,
     #[serde(default)]
     pub boxes: Option<Boxes>,
     #[serde(skip)]
@@ -149,6 +162,16 @@ impl Head {
     /// The class of each channel.
     pub fn class_ids(&self) -> &[ClassId] {
         &self.class_ids
+    }
+
+    pub fn temperature(&self) -> f32 {
+        self.temperature.unwrap_or(1.0)
+    }
+
+    /// The probability from which each channel's class is sure, at least the threshold; 1: never. None: the head is not calibrated.
+    pub fn sure(&self) -> Option<Vec<f32>> {
+        let of = |name: &String| self.sure.get(name).copied().unwrap_or(1.0).max(self.threshold);
+        (!self.sure.is_empty()).then(|| self.classes.iter().map(of).collect())
     }
 
     /// What both heads say, where only one may.
@@ -174,7 +197,39 @@ impl Head {
         if self.values == Values::ClassIds && (self.kind.is_detection() || self.activation != Activation::None) {
             return bad(at("values"), "class ids are no scores: use activation = \"none\", and no detection head");
         }
+        self.check_calibration(&at)?;
         self.check_boxes(&at)
+    }
+
+    fn check_calibration(&self, at: &dyn Fn(&str) -> String) -> Result<(), ManifestError> {
+        if let Some(temperature) = self.temperature {
+            if !TEMPERATURES.contains(&temperature) {
+                let (low, high) = (TEMPERATURES.start(), TEMPERATURES.end());
+                return bad(at("temperature"), format!("expected {low} to {high}, found {temperature}"));
+            }
+            if !self.kind.is_mask() || self.activation == Activation::None {
+                return bad(at("temperature"), "only the logits of a map (instrument, tissue, finding) have one");
+            }
+        }
+        if !self.sure.is_empty() && (!self.kind.is_mask() || self.values == Values::ClassIds) {
+            return bad(at("sure"), "only a map of scores (instrument, tissue, finding) has it");
+        }
+        for (name, sure) in &self.sure {
+            let at = at(&format!("sure.{name}"));
+            if name == BACKGROUND || !self.classes.contains(name) {
+                return bad(at, "not a class of this head");
+            }
+            if !(self.threshold..=1.0).contains(sure) {
+                return bad(at, format!("expected {} (the threshold) to 1, found {sure}", self.threshold));
+            }
+        }
+        match self.threshold_range {
+            Some([low, high]) if !(low > 0.0 && low <= self.threshold && self.threshold <= high && high < 1.0) => {
+                let text = "expected two numbers between 0 and 1 with the threshold between them";
+                bad(at("threshold_range"), format!("{text}, found {low} and {high}"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_classes(&mut self, at: &dyn Fn(&str) -> String) -> Result<(), ManifestError> {

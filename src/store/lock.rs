@@ -4,7 +4,7 @@ use super::error::SignatureError;
 use super::golden::{AGREEMENT, MASK_FILE, PICTURE_FILE};
 use super::key::SecretKey;
 use super::manifest::Manifest;
-use super::signature::{self, SIGNATURE_FILE};
+use super::signature::{self, Purpose, SIGNATURE_FILE};
 use super::{
     LockedEngine, MANIFEST_FILE, MANIFEST_LIMIT_BYTES, MODEL_LIMIT_BYTES, ManifestError, PIPELINE_VERSION, Seal, StoreError, hex, load,
     read,
@@ -68,7 +68,7 @@ pub fn lock(dir: &Path, key: &SecretKey, golden: Option<&GoldenOutputs>) -> Resu
     let locked = document.to_string();
     Manifest::parse(&locked).map_err(refuse)?;
     let in_signature = |source: SignatureError| StoreError::Signature { path: dir.join(SIGNATURE_FILE), source };
-    let signed = signature::sign(locked.as_bytes(), key).map_err(in_signature)?;
+    let signed = signature::sign(Purpose::Engine, locked.as_bytes(), key).map_err(in_signature)?;
     if let Some(golden) = golden {
         write(&dir.join(PICTURE_FILE), &golden.picture)?;
         write(&dir.join(MASK_FILE), &golden.mask)?;
@@ -92,7 +92,7 @@ fn pin(document: &mut toml_edit::DocumentMut, golden: &GoldenOutputs) {
 }
 
 /// Another value in the same place: what is written around it stays.
-fn set(item: &mut Item, mut value: Value) {
+pub(super) fn set(item: &mut Item, mut value: Value) {
     if let Some(before) = item.as_value() {
         *value.decor_mut() = before.decor().clone();
     }
@@ -100,7 +100,7 @@ fn set(item: &mut Item, mut value: Value) {
 }
 
 /// The whole file or, on an error, what was there before.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let failed = |source| StoreError::Write { path: path.to_owned(), source };
     let part = path.with_extension("part");
     let written = std::fs::File::create(&part).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));

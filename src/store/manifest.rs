@@ -1,6 +1,7 @@
 //! `manifest.toml` of an engine: what the model is, what goes into it, what its outputs mean.
 //! Parsing and checking only; no file is opened here and no model is run.
 
+use super::calibration::CalibrationRecord;
 use super::error::ManifestError;
 use super::golden::GoldenSpec;
 use super::head::{Head, HeadKind};
@@ -45,6 +46,9 @@ pub struct Manifest {
     /// What an engine remembers is cleared when more time than this lies between two of its frames.
     #[serde(default = "default_max_gap_ms")]
     pub max_gap_ms: u64,
+    /// How its probabilities were calibrated (`keyhole calibrate confidence`).
+    #[serde(default)]
+    pub calibration: Option<CalibrationRecord>,
     /// What must come out for one picture.
     #[serde(default)]
     pub golden: Option<GoldenSpec>,
@@ -188,6 +192,7 @@ impl Manifest {
             is_new(head)?;
         }
         self.normalisation.iter().try_for_each(Normalisation::check)?;
+        self.calibration.iter().try_for_each(CalibrationRecord::check)?;
         self.golden.iter().try_for_each(GoldenSpec::check)?;
         self.check_memory()
     }
@@ -339,6 +344,15 @@ data = ["a", "b"]
             ("kind = \"tissue\"", "kind = \"instrument\"", "heads[1].kind"),
             ("threshold = 0.5", "threshold = 1.5", "heads[0].threshold"),
             ("demonstration = true", "demonstration = true\nsurprise = 1", "surprise"),
+            ("threshold = 0.5", "threshold = 0.5\ntemperature = 0.0", "heads[0].temperature"),
+            ("threshold = 0.5", "threshold = 0.5\ntemperature = nan", "heads[0].temperature"),
+            ("threshold = 0.5", "threshold = 0.5\ntemperature = 20.5", "heads[0].temperature"),
+            ("activation = \"sigmoid\"", "activation = \"none\"\ntemperature = 2.0", "heads[0].temperature"),
+            ("threshold = 0.5", "threshold = 0.5\nsure = { instrument = 0.4 }", "heads[0].sure.instrument"),
+            ("threshold = 0.5", "threshold = 0.5\nsure = { instrument = 1.1 }", "heads[0].sure.instrument"),
+            ("threshold = 0.5", "threshold = 0.5\nsure = { liver = 0.9 }", "heads[0].sure.liver"),
+            ("threshold = 0.5", "threshold = 0.5\nthreshold_range = [0.6, 0.8]", "heads[0].threshold_range"),
+            ("threshold = 0.5", "threshold = 0.5\nthreshold_range = [0.0, 0.8]", "heads[0].threshold_range"),
             ("layout = \"NCHW\"", "layout = \"CHWN\"", "CHWN"),
         ] {
             assert!(GOOD.contains(from));

@@ -1,6 +1,8 @@
 //! Locked engines: where they are found, what their manifest says, that their files are the ones it locks, and who signed it.
 //! A model is read once; what was hashed is what is run. Nothing is run here.
 
+mod calibrate;
+mod calibration;
 mod error;
 mod golden;
 mod head;
@@ -8,16 +10,20 @@ mod key;
 mod lock;
 mod manifest;
 mod normalisation;
+mod operating_point;
 mod plans;
 mod signature;
 
-pub use error::{KeyError, ManifestError, SignatureError, StoreError};
+pub use calibrate::{HeadCalibration, calibrate};
+pub use calibration::{CalibrationData, CalibrationRecord, ClassCalibration};
+pub use error::{KeyError, ManifestError, OperatingPointError, SignatureError, StoreError};
 pub use golden::{Golden, GoldenSpec};
 pub use head::{Activation, BoxFormat, BoxUnits, Boxes, Head, HeadKind, Values};
 pub use key::{DEVELOPMENT, PublicKey, SecretKey};
 pub use lock::{GoldenOutputs, lock, unlocked};
 pub use manifest::{Clip, ClipOrder, ColourOrder, ExternalFile, Input, Manifest, Model, Resize, State, TensorLayout};
 pub use normalisation::{Normalisation, Spread};
+pub use operating_point::{HeadThreshold, OperatingPoint, sign_operating_point};
 pub use plans::{PlanKey, Plans};
 pub use signature::{SIGNATURE_FILE, Seal};
 
@@ -90,8 +96,9 @@ fn seal_of(dir: &Path, manifest: &[u8]) -> Result<Seal, StoreError> {
         return Ok(Seal::Unsigned);
     }
     let bytes = read(&path, SIGNATURE_LIMIT_BYTES)?;
-    let checked =
-        String::from_utf8(bytes).map_err(|e| SignatureError::Syntax(e.to_string())).and_then(|text| signature::check(manifest, &text));
+    let checked = String::from_utf8(bytes)
+        .map_err(|e| SignatureError::Syntax(e.to_string()))
+        .and_then(|text| signature::check(signature::Purpose::Engine, manifest, &text));
     checked.map_err(|source| StoreError::Signature { path, source })
 }
 
@@ -194,6 +201,9 @@ fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
 pub struct Settings {
     /// Public keys, 64 hexadecimal digits each: in clinical mode only engines that one of them signed are run. Default: none.
     pub trusted_keys: Vec<PublicKey>,
+    /// This site's thresholds, within what the engine's manifest allows: a signed file (`keyhole engine lock DIR --operating-point F
+    /// --key K`). Default: none, the manifest's own.
+    pub operating_point: Option<PathBuf>,
 }
 
 #[cfg(test)]

@@ -8,8 +8,22 @@ use serde::{Deserialize, Serialize};
 
 pub const SIGNATURE_FILE: &str = "signature.toml";
 const SCHEMA: &str = "keyhole.signature/1";
-/// What is signed begins with this: a signature of a manifest is never one of something else.
-const PURPOSE: &[u8] = b"keyhole.engine/1\0";
+
+/// What is signed begins with its purpose: a signature of a manifest is never one of something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Engine,
+    OperatingPoint,
+}
+
+impl Purpose {
+    fn prefix(self) -> &'static [u8] {
+        match self {
+            Purpose::Engine => b"keyhole.engine/1\0",
+            Purpose::OperatingPoint => b"keyhole.operating-point/1\0",
+        }
+    }
+}
 
 /// Who has signed an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,14 +48,14 @@ struct SignatureFile {
 }
 
 /// The text of a signature file.
-pub(super) fn sign(manifest: &[u8], key: &SecretKey) -> Result<String, SignatureError> {
-    let signature = hex(&key.sign(&message(key.name(), manifest)));
+pub(super) fn sign(purpose: Purpose, signed: &[u8], key: &SecretKey) -> Result<String, SignatureError> {
+    let signature = hex(&key.sign(&message(purpose, key.name(), signed)));
     let file = SignatureFile { schema: SCHEMA.to_owned(), by: key.name().to_owned(), key: key.public(), signature };
     toml::to_string(&file).map_err(|error| SignatureError::Syntax(error.to_string()))
 }
 
-/// Who signed this manifest, by the text of its signature file.
-pub(super) fn check(manifest: &[u8], text: &str) -> Result<Seal, SignatureError> {
+/// Who signed this, by the text of its signature file.
+pub(super) fn check(purpose: Purpose, signed: &[u8], text: &str) -> Result<Seal, SignatureError> {
     let file: SignatureFile = toml::from_str(text).map_err(|error| SignatureError::Syntax(error.to_string().trim_end().to_owned()))?;
     if file.schema != SCHEMA {
         return Err(SignatureError::Syntax(format!("schema: expected '{SCHEMA}', found '{}'", file.schema)));
@@ -49,14 +63,14 @@ pub(super) fn check(manifest: &[u8], text: &str) -> Result<Seal, SignatureError>
     key::check_name(&file.by).map_err(SignatureError::Syntax)?;
     let signature =
         from_hex(&file.signature).ok_or_else(|| SignatureError::Syntax("signature: 128 hexadecimal digits are expected".into()))?;
-    if !file.key.verifies(&message(&file.by, manifest), &signature) {
+    if !file.key.verifies(&message(purpose, &file.by, signed), &signature) {
         return Err(SignatureError::Wrong { by: file.by });
     }
     Ok(if file.key == DEVELOPMENT { Seal::Development } else { Seal::Signed { by: file.by, key: file.key } })
 }
 
-fn message(by: &str, manifest: &[u8]) -> Vec<u8> {
-    [PURPOSE, by.as_bytes(), b"\0", manifest].concat()
+fn message(purpose: Purpose, by: &str, signed: &[u8]) -> Vec<u8> {
+    [purpose.prefix(), by.as_bytes(), b"\0", signed].concat()
 }
 
 impl LockedEngine {
@@ -99,15 +113,16 @@ mod tests {
     #[test]
     fn a_signature_holds_for_its_manifest_its_key_and_its_name_alone() {
         let (key, other) = (SecretKey::generate("Vendor").unwrap(), SecretKey::generate("Other").unwrap());
-        let text = sign(MANIFEST, &key).unwrap();
-        assert_eq!(check(MANIFEST, &text), Ok(Seal::Signed { by: "Vendor".into(), key: key.public() }));
+        let text = sign(Purpose::Engine, MANIFEST, &key).unwrap();
+        assert_eq!(check(Purpose::Engine, MANIFEST, &text), Ok(Seal::Signed { by: "Vendor".into(), key: key.public() }));
         let wrong = Err(SignatureError::Wrong { by: "Vendor".into() });
-        assert_eq!(check(b"name = 'an enginE'\n", &text), wrong);
-        assert_eq!(check(MANIFEST, &text.replace(&key.public().to_string(), &other.public().to_string())), wrong);
-        assert!(matches!(check(MANIFEST, &text.replace("Vendor", "Hospital")), Err(SignatureError::Wrong { .. })));
+        assert_eq!(check(Purpose::Engine, b"name = 'an enginE'\n", &text), wrong);
+        assert_eq!(check(Purpose::Engine, MANIFEST, &text.replace(&key.public().to_string(), &other.public().to_string())), wrong);
+        assert!(matches!(check(Purpose::Engine, MANIFEST, &text.replace("Vendor", "Hospital")), Err(SignatureError::Wrong { .. })));
+        assert_eq!(check(Purpose::OperatingPoint, MANIFEST, &text), wrong, "signed as something else");
         for bad in [text.replace(SCHEMA, "x"), text.replace("signature = \"", "signature = \"zz"), text.replace("by", "who"), String::new()]
         {
-            assert!(matches!(check(MANIFEST, &bad), Err(SignatureError::Syntax(_))), "{bad}");
+            assert!(matches!(check(Purpose::Engine, MANIFEST, &bad), Err(SignatureError::Syntax(_))), "{bad}");
         }
     }
 
@@ -130,11 +145,11 @@ mod tests {
         fn no_changed_byte_passes(at in any::<prop::sample::Index>(), to in any::<u8>(), in_manifest in any::<bool>()) {
             let key = SecretKey::generate("Vendor").unwrap();
             let mut manifest = MANIFEST.to_vec();
-            let mut text = sign(MANIFEST, &key).unwrap().into_bytes();
+            let mut text = sign(Purpose::Engine, MANIFEST, &key).unwrap().into_bytes();
             let changed = if in_manifest { &mut manifest } else { &mut text };
             let index = at.index(changed.len());
             let before = std::mem::replace(&mut changed[index], to);
-            let seal = String::from_utf8(text).ok().and_then(|text| check(&manifest, &text).ok());
+            let seal = String::from_utf8(text).ok().and_then(|text| check(Purpose::Engine, &manifest, &text).ok());
             let same = Seal::Signed { by: "Vendor".into(), key: key.public() };
             // A digit in upper case, or another kind of quotes or space, is the same signature.
             prop_assert!(seal.is_none() || (seal == Some(same) && (!in_manifest || before == to)));

@@ -8,6 +8,7 @@ use super::golden;
 use super::heads::Heads;
 use super::look::{Look, Shown};
 use super::shrunk::Shrunk;
+use super::sure::SureFrom;
 use super::tracker::Tracker;
 use crate::infer::{self, Engine, FrameView, InferError, InputSpec, LockedEngine, Normaliser, Preprocess, Stamps};
 use crate::scene::{AnalysisTimes, Reset, Scene, Trust};
@@ -61,8 +62,14 @@ impl Analyser {
         let max_gap_ms = engine.max_gap_ms().or(heads.has_memory().then_some(MAX_GAP_MS));
         let continuity = max_gap_ms.map(|ms| Continuity::new(ms, input.clone()));
         let findings = FindingFollower::default();
-        let (tracker, looks, shrunk, camera) = (Tracker::default(), Vec::new(), Shrunk::default(), Camera::default());
+        let (tracker, looks, shrunk, camera) =
+            (Tracker::believing(SureFrom::of(engine.heads())), Vec::new(), Shrunk::default(), Camera::default());
         Ok(Analyser { engine, input, preprocess, normaliser, heads, continuity, findings, tracker, looks, shrunk, camera })
+    }
+
+    /// The head with this output decides at another threshold from now on.
+    pub fn decide_from(&mut self, output: &str, threshold: f32) {
+        self.heads.decide_from(output, threshold);
     }
 
     /// Forgets what was followed: the next frame belongs to another stream (or is a picture on its own).
@@ -70,7 +77,7 @@ impl Analyser {
         self.forget_frames();
         self.continuity.iter_mut().for_each(Continuity::forget);
         self.normaliser.iter_mut().for_each(|(_, continuity)| continuity.forget());
-        self.tracker = Tracker::default();
+        self.tracker = Tracker::believing(SureFrom::of(self.engine.heads()));
         self.shrunk = Shrunk::default();
     }
 

@@ -7,6 +7,7 @@ use super::regions::{Noise, Regions};
 use super::shape::{self, Scratch};
 use super::split::{Expected, Splitter};
 use super::stillness::Stillness;
+use super::sure::{Steady, SureFrom};
 use crate::base::ids::ClassId;
 use crate::infer::{Fit, InputSpec, TensorView};
 use crate::scene::{ClassMask, Outline, Spare, Tissue, Trust, limits};
@@ -20,10 +21,8 @@ const MIN_LINE: f32 = 0.0004;
 /// The largest instruments that are looked at: more are no operation.
 const MAX_INSTRUMENTS: usize = 16;
 /// A tissue is shown from this part of the map on, and until it falls below the second: no flicker at the border.
-const TISSUE_SHOWN_FROM: f32 = 0.004;
+pub(super) const TISSUE_SHOWN_FROM: f32 = 0.004;
 const TISSUE_SHOWN_TO: f32 = 0.002;
-/// Mean probability from which what was found is called sure.
-pub const SURE_FROM: f32 = 0.75;
 /// Mean certainty of a whole picture below which it is called unsure.
 const PICTURE_SURE_FROM: f32 = 0.6;
 
@@ -67,6 +66,10 @@ pub struct Decoder {
     expected: Vec<Expected>,
     stillness: Stillness,
     shown: [bool; 256],
+    sure_from: SureFrom,
+    /// Of each tissue, whether it is sure.
+    steady: [Steady; 256],
+    now_ns: u64,
     /// Regions that are instruments, the largest first; then, of each detection, its region.
     found: Vec<usize>,
     /// Memory of what was decoded before.
@@ -99,10 +102,18 @@ impl Decoder {
             expected: Vec::new(),
             stillness: Stillness::default(),
             shown: [false; 256],
+            sure_from: SureFrom::default(),
+            steady: [Steady::default(); 256],
+            now_ns: 0,
             found: Vec::new(),
             spare: Spare::default(),
             spare_detections: Vec::new(),
         }
+    }
+
+    /// Of which classes is how much probability enough?
+    pub fn believe(&mut self, sure_from: SureFrom) {
+        self.sure_from = sure_from;
     }
 
     /// Detections that were used up: their memory serves the next ones.
@@ -114,6 +125,7 @@ impl Decoder {
     /// The next picture does not follow on the last one.
     pub fn forget(&mut self) {
         self.shown = [false; 256];
+        self.steady = [Steady::default(); 256];
         self.expected.clear();
         self.stillness = Stillness::default();
     }
@@ -126,6 +138,7 @@ impl Decoder {
 
     /// What the network is shown: where it stands still, its answers are averaged over time.
     pub fn watch(&mut self, input: &[f32], capture_ns: u64) {
+        self.now_ns = capture_ns;
         self.stillness.update(input, &self.input, capture_ns);
     }
 
@@ -145,12 +158,13 @@ impl Decoder {
         self.draw(&mapping, &mut instruments, &mut tissues);
         let mut ids = self.spare.mask();
         ids.extend_from_slice(&self.maps.mask);
+        let abstained = ids.iter().filter(|&&id| id == ClassId::ABSTAINED.0).count();
         Decoded {
             instruments,
             tissues,
             mask: ClassMask { width: window.width as u32, height: window.height as u32, ids },
             frame_state: if self.maps.certainty >= PICTURE_SURE_FROM { Trust::Sure } else { Trust::Unsure },
-            unknown_px: 0,
+            unknown_px: (mapping.area(abstained as u32) as u64).min((picture[0] * picture[1]) as u64),
         }
     }
 
@@ -158,19 +172,16 @@ impl Decoder {
     fn window(&self, heads: &[TensorView<'_>], fit: Fit, picture: [usize; 2]) -> (Window, Mapping) {
         let input = [self.input.width as usize, self.input.height as usize];
         let output = heads.first().map_or(input, |head| [head.spec.width, head.spec.height]);
+        let window = window_of(input, output, fit);
         let (start, length) = ([fit.x, fit.y], [fit.width, fit.height]);
         let ratio = [0, 1].map(|axis| output[axis] as f64 / input[axis] as f64);
-        let from = [0, 1].map(|axis| ((start[axis] as f64 * ratio[axis]).round() as usize).min(output[axis] - 1));
-        let to = [0, 1].map(|axis| {
-            let end = ((start[axis] + length[axis]) as f64 * ratio[axis]).round() as usize;
-            end.clamp(from[axis] + 1, output[axis])
-        });
+        let from = [window.x, window.y];
         let mapping = Mapping {
             scale: [0, 1].map(|axis| (picture[axis] as f64 / length[axis] as f64 / ratio[axis]) as f32),
             shift: [0, 1].map(|axis| (from[axis] as f64 - start[axis] as f64 * ratio[axis]) as f32),
             picture: picture.map(|side| side as f32),
         };
-        (Window { x: from[0], y: from[1], width: to[0] - from[0], height: to[1] - from[1] }, mapping)
+        (window, mapping)
     }
 
     /// Instruments, and in `found` the region of each; outlines are still missing.
@@ -239,9 +250,12 @@ impl Decoder {
             let at = usize::from(class.0);
             let part = area[at] as f32 / pixels as f32;
             self.shown[at] = part >= if self.shown[at] { TISSUE_SHOWN_TO } else { TISSUE_SHOWN_FROM };
+            if !self.shown[at] {
+                self.steady[at] = Steady::default();
+            }
             if self.shown[at] && area[at] > 0 {
                 let confidence = ((probability[at] / f64::from(area[at])) as f32).clamp(0.0, 1.0);
-                let state = if confidence >= SURE_FROM { Trust::Sure } else { Trust::Unsure };
+                let state = self.steady[at].say(self.sure_from.is_sure(*class, confidence), self.now_ns);
                 let most = f64::from(mapping.picture[0]) * f64::from(mapping.picture[1]);
                 let area_px = mapping.area(area[at]).min(most) as u64;
                 tissues.push(Tissue { class: *class, area_px, confidence, state, outlines: self.spare.outlines() });
@@ -293,6 +307,18 @@ impl Decoder {
             }
         }
     }
+}
+
+/// The part of outputs of that size in which the picture lies.
+pub(super) fn window_of(input: [usize; 2], output: [usize; 2], fit: Fit) -> Window {
+    let (start, length) = ([fit.x, fit.y], [fit.width, fit.height]);
+    let ratio = [0, 1].map(|axis| output[axis] as f64 / input[axis] as f64);
+    let from = [0, 1].map(|axis| ((start[axis] as f64 * ratio[axis]).round() as usize).min(output[axis] - 1));
+    let to = [0, 1].map(|axis| {
+        let end = ((start[axis] + length[axis]) as f64 * ratio[axis]).round() as usize;
+        end.clamp(from[axis] + 1, output[axis])
+    });
+    Window { x: from[0], y: from[1], width: to[0] - from[0], height: to[1] - from[1] }
 }
 
 /// A frame about which nothing can be said: every pixel abstains.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::base::ids::FrameId;
-use crate::infer::{Activation, ColourOrder, HeadKind, OutputSpec, Resize, TensorLayout};
+use crate::infer::{Activation, Calibration, ColourOrder, HeadKind, OutputSpec, Resize, TensorLayout};
 use crate::scene::{AnalysisTimes, Scene};
 use crate::track::Tracker;
 use proptest::prelude::*;
@@ -14,7 +14,17 @@ fn specs(width: usize, height: usize) -> [OutputSpec; 2] {
     let layout = TensorLayout::Nchw;
     let spec = |name: &str, kind, activation, classes: &[u8]| {
         let classes = classes.iter().map(|&id| ClassId(id)).collect();
-        OutputSpec { name: name.to_owned(), kind, activation, threshold: 0.5, classes, layout, width, height }
+        OutputSpec {
+            name: name.to_owned(),
+            kind,
+            activation,
+            threshold: 0.5,
+            calibration: Calibration::default(),
+            classes,
+            layout,
+            width,
+            height,
+        }
     };
     [
         spec("instrument", HeadKind::Instrument, Activation::Sigmoid, &[13]),
@@ -200,4 +210,37 @@ proptest! {
             logits.iter_mut().for_each(|head| head.rotate_left(977));
         }
     }
+}
+
+/// What a calibrated head says of a tissue is sure from its own probability on, counts where it abstains, and does not flicker.
+#[test]
+fn a_tissue_is_sure_from_its_class_s_probability_on_and_open_pixels_are_counted() {
+    let spec = input(100, 100, Resize::Stretch);
+    let (fit, picture) = (Fit::new(&spec, [200, 200]), [200, 200]);
+    let mut specs = specs(100, 100);
+    specs[1].calibration.sure = Some(vec![1.0, 0.9, 1.0]);
+    let mut decoder = Decoder::new(spec);
+    decoder.believe(SureFrom::of(&[crate::infer::HeadSpec::Map { tensor: 0, spec: specs[1].clone() }]));
+    // Background, liver in the upper half, gallbladder in a quarter, and ten rows of which nobody knows.
+    let mut at = |liver: f32, now_ns: u64| {
+        let mut tissue = vec![0.0; 30_000];
+        for i in 0..10_000 {
+            let plane = [1, 2, 0, 0][i / 2_500];
+            tissue[plane * 10_000 + i] = if plane == 1 { liver } else { 9.0 };
+            if i >= 9_000 {
+                tissue[plane * 10_000 + i] = 0.0;
+            }
+        }
+        decoder.watch(&vec![now_ns as f32; 30_000], now_ns);
+        let decoded = decode(&mut decoder, &specs, &[vec![-9.0; 10_000], tissue], fit, picture);
+        let state = |id: u8| decoded.tissues.iter().find(|tissue| tissue.class == ClassId(id)).unwrap().state;
+        assert_eq!(decoded.unknown_px, 4_000, "1,000 of the map's pixels");
+        assert_eq!(decoded.mask.ids[9_999], ClassId::ABSTAINED.0);
+        assert_eq!(state(10), Trust::Unsure, "nobody could show that any probability is enough");
+        state(2)
+    };
+    assert_eq!(at(9.0, 0), Trust::Sure);
+    assert_eq!(at(1.5, 20_000_000), Trust::Unsure, "0.69 is less than 0.9");
+    assert_eq!(at(9.0, 40_000_000), Trust::Unsure);
+    assert_eq!(at(9.0, 240_000_000), Trust::Sure);
 }

@@ -1,8 +1,8 @@
 //! Findings over time: ids that stay, and marks that neither flicker nor hold on: a finding is marked while it was seen in
 //! two of the last three frames.
 
-use super::decode::SURE_FROM;
 use super::heads::boxes::overlap;
+use super::sure::SURE_FROM;
 use crate::base::ids::{ClassId, TrackId};
 use crate::scene::{Finding, Trust, limits};
 

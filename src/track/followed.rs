@@ -1,10 +1,11 @@
 //! One instrument that is followed: where it is believed to be, what it looks like, how long it has been there.
 //! Who is who is decided by `tracker`.
 
-use super::decode::{Detection, SURE_FROM};
+use super::decode::Detection;
 use super::flow::Moved;
 use super::kalman::{Coordinate, Noise, Point};
 use super::look::Look;
+use super::sure::{SURE_FROM, Steady, SureFrom};
 use crate::base::ids::{ClassId, TrackId};
 use crate::scene::{Outline, Spare, Track, Trust, limits};
 
@@ -104,6 +105,7 @@ pub struct Followed {
     /// Weight of each class id.
     votes: [f32; 32],
     pub look: Look,
+    steady: Steady,
     /// As it was last seen.
     pub last: LastSeen,
 }
@@ -158,6 +160,7 @@ impl Followed {
             confidence: detection.confidence,
             votes: [0.0; 32],
             look,
+            steady: Steady::default(),
             last: LastSeen::default(),
         };
         track.vote(detection);
@@ -346,7 +349,7 @@ impl Followed {
     }
 
     /// As it is seen in this frame.
-    pub fn shown(&self, id: TrackId, detection: Detection, picture: [u32; 2]) -> Track {
+    pub fn shown(&mut self, id: TrackId, detection: Detection, picture: [u32; 2], sure_from: &SureFrom) -> Track {
         let side = picture[0].max(picture[1]) as f32;
         let most = limits::VELOCITY_SIDES * side;
         let confidence = self.confidence.clamp(0.0, 1.0);
@@ -357,11 +360,12 @@ impl Followed {
         let in_box = |p: &[f32; 2]| (0..2).all(|i| p[i] >= low[i] - reach && p[i] <= high[i] + reach);
         let inside = |p: &[f32; 2]| (0..2).all(|i| p[i] >= 0.0 && p[i] <= picture[i] as f32) && (!self.is_fresh || in_box(p));
         let tip = detection.tip.map(|measured| self.tip_position().filter(inside).unwrap_or(measured));
+        let class = self.class().unwrap_or(detection.class);
         Track {
             id,
-            class: self.class().unwrap_or(detection.class),
+            class,
             confidence,
-            state: if confidence >= SURE_FROM { Trust::Sure } else { Trust::Unsure },
+            state: self.steady.say(sure_from.is_sure(class, confidence), self.seen_ns),
             bbox: detection.bbox,
             tip,
             axis: detection.axis.and(self.axis()),

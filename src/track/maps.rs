@@ -39,7 +39,8 @@ pub struct Maps {
     pub tissue_threshold: f32,
     /// `NOTHING`, `INSTRUMENT` or a tissue's class id.
     pub labels: Vec<u8>,
-    /// The contract's mask: a class id a pixel, instruments with their class.
+    /// The contract's mask: a class id a pixel, instruments with their class; `ABSTAINED` where a calibrated head says nothing, not
+    /// even background, with its threshold's probability.
     pub mask: Vec<u8>,
     /// Mean over the pixels of the most probable class's probability.
     pub certainty: f32,
@@ -52,8 +53,8 @@ pub struct Maps {
 }
 
 impl Maps {
-    #[cfg(test)]
-    pub fn fill(&mut self, heads: &[TensorView<'_>], window: Window) -> Result<(), NotFinite> {
+    /// Of a picture that stands alone.
+    pub fn fill_alone(&mut self, heads: &[TensorView<'_>], window: Window) -> Result<(), NotFinite> {
         self.fill_averaged(heads, window, &Stillness::default())
     }
 
@@ -127,7 +128,7 @@ impl Maps {
                 let at = y * window.width + x;
                 let count = BLOCK.min(window.width - x);
                 block.read(head, window.x + x, window.y + y, count)?;
-                block.activate(head.spec.activation);
+                block.activate(head.spec.activation, head.spec.calibration.temperature);
                 if !stillness.share.is_empty() {
                     share[..count].copy_from_slice(&self.share_row[x..x + count]);
                 }
@@ -167,7 +168,10 @@ impl Maps {
         }
         let labels = best.labels(&best.probability, head.spec.threshold);
         self.labels[at..][..count].copy_from_slice(&labels[..count]);
-        self.mask[at..][..count].copy_from_slice(&labels[..count]);
+        let otherwise = if head.spec.calibration.sure.is_some() { ClassId::ABSTAINED.0 } else { NOTHING };
+        for i in 0..count {
+            self.mask[at + i] = if best.probability[i] >= head.spec.threshold { labels[i] } else { otherwise };
+        }
     }
 
     #[inline(always)]
@@ -187,11 +191,19 @@ impl Maps {
         }
         average(&mut self.instrument[at..][..count], &mut whole, share);
         let classes = best.labels(&whole, head.spec.threshold);
+        let abstains = head.spec.calibration.sure.is_some();
         let targets = self.labels[at..][..count].iter_mut().zip(&mut self.mask[at..][..count]);
-        for ((label, mask), &class) in targets.zip(&classes) {
+        for (((label, mask), &class), whole) in targets.zip(&classes).zip(&whole) {
             let is_own = class != NOTHING;
+            let is_open = abstains && *mask == NOTHING && 1.0 - whole < head.spec.threshold;
             *label = if is_own { INSTRUMENT } else { *label };
-            *mask = if is_own { class } else { *mask };
+            *mask = if is_own {
+                class
+            } else if is_open {
+                ClassId::ABSTAINED.0
+            } else {
+                *mask
+            };
         }
     }
 
@@ -285,10 +297,11 @@ impl Block {
     }
 
     #[inline(always)]
-    fn activate(&mut self, activation: Activation) {
+    fn activate(&mut self, activation: Activation, temperature: f32) {
+        let cold = 1.0 / temperature;
         match activation {
             Activation::None => self.each(|v| v.clamp(0.0, 1.0)),
-            Activation::Sigmoid => self.each(|v| 1.0 / (1.0 + exp(-v))),
+            Activation::Sigmoid => self.each(|v| 1.0 / (1.0 + exp(-v * cold))),
             Activation::Softmax => {
                 let mut most = [f32::MIN; BLOCK];
                 let mut sum = [0f32; BLOCK];
@@ -299,7 +312,7 @@ impl Block {
                 }
                 for values in &mut self.values {
                     for i in 0..BLOCK {
-                        values[i] = exp(values[i] - most[i]);
+                        values[i] = exp((values[i] - most[i]) * cold);
                         sum[i] += values[i];
                     }
                 }
@@ -345,11 +358,21 @@ fn exp(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::infer::OutputSpec;
+    use crate::infer::{Calibration, OutputSpec};
 
     fn spec(kind: HeadKind, activation: Activation, classes: &[u8], layout: TensorLayout, width: usize, height: usize) -> OutputSpec {
         let classes = classes.iter().map(|&id| ClassId(id)).collect();
-        OutputSpec { name: "out".to_owned(), kind, activation, threshold: 0.5, classes, layout, width, height }
+        OutputSpec {
+            name: "out".to_owned(),
+            kind,
+            activation,
+            threshold: 0.5,
+            calibration: Calibration::default(),
+            classes,
+            layout,
+            width,
+            height,
+        }
     }
 
     fn whole(spec: &OutputSpec) -> Window {
@@ -380,7 +403,7 @@ mod tests {
                 }
             }
             let mut maps = Maps::default();
-            maps.fill(&[TensorView { spec: &spec, data: &data }], whole(&spec)).unwrap();
+            maps.fill_alone(&[TensorView { spec: &spec, data: &data }], whole(&spec)).unwrap();
             for i in 0..width * height {
                 let e = [0, 1, 2].map(|c| f64::from(logit(c, i)).exp());
                 let p = e.map(|v| v / e.iter().sum::<f64>());
@@ -404,9 +427,45 @@ mod tests {
         let logits = [5.0, 0.0, 5.0, -5.0, 0.0, 0.3, 0.0, 5.0, 0.0, 0.1, 0.0, 0.0];
         let heads = [TensorView { spec: &tissue, data: &tissue_values }, TensorView { spec: &instrument, data: &logits }];
         let mut maps = Maps::default();
-        maps.fill(&heads, whole(&tissue)).unwrap();
+        maps.fill_alone(&heads, whole(&tissue)).unwrap();
         assert_eq!(maps.mask, [2, 5, 0, 5]);
         assert_eq!(maps.labels, [2, INSTRUMENT, NOTHING, INSTRUMENT]);
+    }
+
+    #[test]
+    fn a_temperature_divides_the_logits_and_one_is_as_none() {
+        for (activation, expected) in [(Activation::Sigmoid, [0.73106, 0.26894]), (Activation::Softmax, [0.88080, 0.11920])] {
+            let mut hot = spec(HeadKind::Tissue, activation, &[2, 4], TensorLayout::Nchw, 1, 1);
+            hot.calibration.temperature = 2.0;
+            let mut maps = Maps::default();
+            maps.fill_alone(&[TensorView { spec: &hot, data: &[2.0, -2.0] }], whole(&hot)).unwrap();
+            assert!(maps.tissue.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-4), "{:?}", maps.tissue);
+        }
+    }
+
+    /// The contract's order: instrument, else tissue, else 255 where a calibrated head abstains, else 0.
+    #[test]
+    fn a_calibrated_head_abstains_where_nothing_reaches_its_threshold_and_another_one_does_not() {
+        let mut tissue = spec(HeadKind::Tissue, Activation::None, &[0, 2, 4], TensorLayout::Nchw, 4, 1);
+        let mut instrument = spec(HeadKind::Instrument, Activation::None, &[13], TensorLayout::Nchw, 4, 1);
+        // Liver, background, nothing, nothing under an instrument.
+        let numbers = [0.1, 0.8, 0.4, 0.4, 0.8, 0.1, 0.3, 0.3, 0.1, 0.1, 0.3, 0.3];
+        let mut masks = Vec::new();
+        for is_calibrated in [false, true] {
+            tissue.calibration.sure = is_calibrated.then(|| vec![1.0, 0.9, 0.9]);
+            let tool = [0.0, 0.0, 0.0, 0.9];
+            let heads = [TensorView { spec: &tissue, data: &numbers }, TensorView { spec: &instrument, data: &tool }];
+            let mut maps = Maps::default();
+            maps.fill_alone(&heads, whole(&tissue)).unwrap();
+            assert_eq!(maps.labels, [2, NOTHING, NOTHING, INSTRUMENT], "what is abstained from has no outline");
+            masks.push(maps.mask.clone());
+        }
+        assert_eq!(masks, [[2, 0, 0, 13], [2, 0, 255, 13]]);
+        // Its threshold high, an instrument head is open between instrument and background.
+        (instrument.threshold, instrument.calibration.sure) = (0.8, Some(vec![0.9]));
+        let mut maps = Maps::default();
+        maps.fill_alone(&[TensorView { spec: &instrument, data: &[0.9, 0.7, 0.3, 0.1] }], whole(&instrument)).unwrap();
+        assert_eq!(maps.mask, [13, 255, 255, 0]);
     }
 
     /// A step in the picture is followed in its own frame, and where nothing moves a flickering answer is steadied.
@@ -439,7 +498,7 @@ mod tests {
         for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut data = vec![0.0; spec.len()];
             data[139] = value;
-            assert_eq!(Maps::default().fill(&[TensorView { spec: &spec, data: &data }], whole(&spec)), Err(NotFinite));
+            assert_eq!(Maps::default().fill_alone(&[TensorView { spec: &spec, data: &data }], whole(&spec)), Err(NotFinite));
         }
     }
 }

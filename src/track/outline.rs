@@ -216,7 +216,7 @@ fn off(p: [f32; 2], a: [f32; 2], b: [f32; 2]) -> f32 {
 mod tests {
     use super::*;
     use crate::base::ids::ClassId;
-    use crate::infer::{Activation, HeadKind, OutputSpec, TensorLayout, TensorView};
+    use crate::infer::{Activation, Calibration, HeadKind, OutputSpec, TensorLayout, TensorView};
     use crate::track::maps::Window;
     use proptest::prelude::*;
 
@@ -226,6 +226,7 @@ mod tests {
             kind: HeadKind::Instrument,
             activation: Activation::None,
             threshold: 0.5,
+            calibration: Calibration::default(),
             classes: vec![ClassId(13)],
             layout: TensorLayout::Nchw,
             width,
@@ -233,7 +234,7 @@ mod tests {
         };
         let data: Vec<f32> = (0..width * height).map(|i| probability((i % width) as f32 + 0.5, (i / width) as f32 + 0.5)).collect();
         let mut maps = Maps::default();
-        maps.fill(&[TensorView { spec: &spec, data: &data }], Window { x: 0, y: 0, width, height }).unwrap();
+        maps.fill_alone(&[TensorView { spec: &spec, data: &data }], Window { x: 0, y: 0, width, height }).unwrap();
         let mut regions = Regions::default();
         regions.fill(&maps.labels, width, height).unwrap();
         (maps, regions)

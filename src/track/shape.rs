@@ -255,7 +255,7 @@ fn from_the_rim(pixels: impl Iterator<Item = [f32; 2]>, centre: [f32; 2], direct
 mod tests {
     use super::*;
     use crate::base::ids::ClassId;
-    use crate::infer::{Activation, HeadKind, OutputSpec, TensorLayout, TensorView};
+    use crate::infer::{Activation, Calibration, HeadKind, OutputSpec, TensorLayout, TensorView};
     use crate::track::maps::{INSTRUMENT, Window};
 
     /// A bar of half-width 4 from `a` to `b` on a 160×96 map of a 1280×768 picture; positions in the picture.
@@ -275,6 +275,7 @@ mod tests {
             kind: HeadKind::Instrument,
             activation: Activation::None,
             threshold: 0.5,
+            calibration: Calibration::default(),
             classes: vec![ClassId(13)],
             layout: TensorLayout::Nchw,
             width,
@@ -290,7 +291,7 @@ mod tests {
             })
             .collect();
         let mut maps = Maps::default();
-        maps.fill(&[TensorView { spec: &spec, data: &data }], Window { x: 0, y: 0, width, height }).unwrap();
+        maps.fill_alone(&[TensorView { spec: &spec, data: &data }], Window { x: 0, y: 0, width, height }).unwrap();
         let mut regions = Regions::default();
         regions.fill(&maps.labels, width, height).unwrap();
         let region = regions.list.iter().position(|r| r.label == INSTRUMENT).unwrap();

@@ -22,6 +22,7 @@ use super::followed::{Followed, distance, foot_of, is_high, sides};
 use super::look::Look;
 use super::memory::{Memory, SAME_LOOK};
 use super::split::Expected;
+use super::sure::SureFrom;
 use crate::base::assign::{Assigner, FORBIDDEN};
 use crate::base::ids::TrackId;
 use crate::scene::{ClassMask, Departed, Outline, Spare, Track, limits};
@@ -64,6 +65,7 @@ const PIECE_OFF_AXIS: f32 = 0.035;
 pub struct Tracker {
     followed: Vec<Followed>,
     memory: Memory,
+    sure_from: SureFrom,
     assigner: Assigner,
     last_ns: Option<u64>,
     next_id: u32,
@@ -92,6 +94,11 @@ struct Scratch {
 }
 
 impl Tracker {
+    /// Of which classes is how much probability enough?
+    pub fn believing(sure_from: SureFrom) -> Self {
+        Tracker { sure_from, ..Tracker::default() }
+    }
+
     /// Takes the detections of the frame captured at `capture_ns` (never decreasing) of a picture of that size; returns the tracks
     /// that are seen in it, with the detections' outlines.
     pub fn step(&mut self, mut detections: Vec<Detection>, capture_ns: u64, picture: [u32; 2]) -> Vec<Track> {
@@ -155,7 +162,7 @@ impl Tracker {
             seen[row] = true;
             self.confirm(row, &detection, capture_ns, side);
             if let Some(id) = self.followed[row].id {
-                tracks.push(self.followed[row].shown(id, detection, picture));
+                tracks.push(self.followed[row].shown(id, detection, picture, &self.sure_from));
             } else {
                 spare.keep_outlines(detection.outlines);
             }

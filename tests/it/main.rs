@@ -2,6 +2,7 @@
 
 mod allocations;
 mod bad_input;
+mod calibrate;
 mod engines;
 mod formats;
 mod link;

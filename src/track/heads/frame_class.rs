@@ -1,7 +1,7 @@
 //! What a head says of the whole frame, steadied over frames: a phase or a quality does not change from one to the next.
 
-use super::super::decode::SURE_FROM;
 use super::super::maps::NotFinite;
+use super::super::sure::SURE_FROM;
 use crate::base::ids::ClassId;
 use crate::infer::{Activation, FrameClassSpec};
 use crate::scene::{FrameClass, Trust};

@@ -2,7 +2,7 @@
 
 use super::boxes::Candidate;
 use crate::base::ids::ClassId;
-use crate::infer::{Activation, Field, Fit, HeadKind, InputSpec, OutputSpec, Prototypes, TensorLayout, TensorView};
+use crate::infer::{Activation, Calibration, Field, Fit, HeadKind, InputSpec, OutputSpec, Prototypes, TensorLayout, TensorView};
 use crate::scene::ClassMask;
 use crate::track::decode::{Decoder, Detection};
 
@@ -30,6 +30,7 @@ impl Instances {
             kind: HeadKind::Instrument,
             activation: Activation::Sigmoid,
             threshold: MASK_THRESHOLD,
+            calibration: Calibration::default(),
             classes: vec![ClassId::BACKGROUND],
             layout: TensorLayout::Nchw,
             width: prototypes.width,

@@ -18,6 +18,7 @@ use super::decode::{Decoded, Decoder, Detection};
 use super::findings::Found;
 use super::maps::NotFinite;
 use super::split::Expected;
+use super::sure::SureFrom;
 use crate::base::classes::{self, ClassKind};
 use crate::base::ids::ClassId;
 use crate::infer::{Engine, Fit, HeadKind, HeadSpec, InputSpec, OutputSpec, TensorView};
@@ -56,6 +57,7 @@ impl Heads {
     pub fn new(heads: &[HeadSpec], input: &InputSpec) -> Self {
         let mut all =
             Heads { maps: Vec::new(), decoder: Decoder::new(input.clone()), detectors: Vec::new(), finding_map: None, frames: Vec::new() };
+        all.decoder.believe(SureFrom::of(heads));
         for head in heads {
             match head {
                 HeadSpec::Map { tensor, spec } if spec.kind == HeadKind::Finding => {
@@ -86,6 +88,16 @@ impl Heads {
         self.decoder.forget();
         self.finding_map.iter_mut().for_each(|(_, _, decoder)| decoder.forget());
         self.frames.iter_mut().for_each(FrameClassifier::forget);
+    }
+
+    /// The head with this output decides at another threshold from now on.
+    pub fn decide_from(&mut self, output: &str, threshold: f32) {
+        let maps = self.maps.iter_mut().map(|(_, spec)| spec).chain(self.finding_map.iter_mut().map(|(_, spec, _)| spec));
+        maps.filter(|spec| spec.name == output).for_each(|spec| spec.threshold = threshold);
+        let detectors = self.detectors.iter_mut().map(|(detector, _)| &mut detector.spec);
+        detectors.filter(|spec| spec.name == output).for_each(|spec| spec.threshold = threshold);
+        let frames = self.frames.iter_mut().map(|head| &mut head.spec);
+        frames.filter(|spec| spec.name == output).for_each(|spec| spec.threshold = threshold);
     }
 
     /// Memory of scenes that nobody needs any more.
