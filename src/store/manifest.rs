@@ -3,6 +3,7 @@
 
 use super::error::ManifestError;
 use super::head::{Head, HeadKind};
+use super::indication::Indication;
 use serde::Deserialize;
 use std::path::{Component, Path};
 
@@ -40,6 +41,9 @@ pub struct Manifest {
     /// What an engine remembers is cleared when more time than this lies between two of its frames.
     #[serde(default = "default_max_gap_ms")]
     pub max_gap_ms: u64,
+    /// What it was made for; None: nothing is refused.
+    #[serde(default)]
+    pub indication: Option<Indication>,
     /// How it was trained; for people, free of form.
     #[serde(default)]
     pub training: Option<toml::Table>,
@@ -179,6 +183,7 @@ impl Manifest {
             // What it says of the frame is known only now.
             is_new(head)?;
         }
+        self.indication.iter().try_for_each(Indication::check)?;
         self.check_memory()
     }
 

@@ -3,6 +3,7 @@
 
 mod error;
 mod head;
+mod indication;
 mod key;
 mod lock;
 mod manifest;
@@ -10,6 +11,7 @@ mod signature;
 
 pub use error::{KeyError, ManifestError, SignatureError, StoreError};
 pub use head::{Activation, BoxFormat, BoxUnits, Boxes, Head, HeadKind, Values};
+pub use indication::{Cohort, Indication, Modality};
 pub use key::{DEVELOPMENT, PublicKey, SecretKey};
 pub use lock::lock;
 pub use manifest::{Clip, ClipOrder, ColourOrder, ExternalFile, Input, Manifest, Model, Resize, State, TensorLayout};

@@ -4,12 +4,13 @@ use super::camera::Camera;
 use super::continuity::Continuity;
 use super::findings::FindingFollower;
 use super::flow::Flow;
+use super::gate::IndicationGate;
 use super::heads::Heads;
 use super::look::{Look, Shown};
 use super::shrunk::Shrunk;
 use super::tracker::Tracker;
 use crate::infer::{self, Engine, FrameView, InferError, InputSpec, LockedEngine, Preprocess, Stamps};
-use crate::scene::{AnalysisTimes, Scene, Trust};
+use crate::scene::{AnalysisTimes, Scene, Trust, Verdict};
 use std::time::Instant;
 
 /// An engine at work on one stream of frames.
@@ -25,6 +26,7 @@ pub struct Analyser {
     looks: Vec<Look>,
     shrunk: Shrunk,
     camera: Camera,
+    gate: Option<IndicationGate>,
 }
 
 /// Findings and frame classes of an engine that remembers nothing itself are forgotten after this long.
@@ -40,13 +42,15 @@ impl Analyser {
         let continuity = max_gap_ms.map(|ms| Continuity::new(ms, input.clone()));
         let findings = FindingFollower::default();
         let (tracker, looks, shrunk, camera) = (Tracker::default(), Vec::new(), Shrunk::default(), Camera::default());
-        Ok(Analyser { engine, input, preprocess, heads, continuity, findings, tracker, looks, shrunk, camera })
+        let gate = IndicationGate::of(&*engine);
+        Ok(Analyser { engine, input, preprocess, heads, continuity, findings, tracker, looks, shrunk, camera, gate })
     }
 
     /// Forgets what was followed: the next frame belongs to another stream (or is a picture on its own).
     pub fn forget(&mut self) {
         self.forget_frames();
         self.continuity.iter_mut().for_each(Continuity::forget);
+        self.gate.iter_mut().for_each(IndicationGate::forget);
         self.tracker = Tracker::default();
         self.shrunk = Shrunk::default();
     }
@@ -71,6 +75,7 @@ impl Analyser {
             return Ok(None);
         }
         let engine = &mut self.engine;
+        self.gate.iter_mut().for_each(|gate| gate.look(engine.input_mut(), &self.input, fit));
         let reset = self.continuity.as_mut().and_then(|continuity| continuity.judge(stamps, view.layout, engine.input_mut()));
         if reset.is_some() {
             self.forget_frames();
@@ -82,7 +87,11 @@ impl Analyser {
 
         let picture = [view.layout.width, view.layout.height];
         self.heads.expect(self.tracker.expected(stamps.capture_ns));
-        let seen = self.heads.decode(&*self.engine, fit, picture);
+        let mut seen = self.heads.decode(&*self.engine, fit, picture);
+        let gate = self.gate.as_mut().map(|gate| gate.judge(&*self.engine, stamps.capture_ns));
+        if gate.is_some_and(|gate| gate.verdict != Verdict::Within) {
+            self.heads.refuse(&mut seen, picture);
+        }
         let mut decoded = seen.decoded;
         let findings = self.findings.step(&seen.findings);
         let picture = picture.map(|side| side as u32);
@@ -122,6 +131,7 @@ impl Analyser {
             departed,
             // Said where an engine has a memory of its own.
             reset: reset.filter(|_| self.engine.max_gap_ms().is_some()),
+            gate,
             unknown_px: decoded.unknown_px,
             mask: decoded.mask,
             times,

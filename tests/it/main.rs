@@ -4,6 +4,7 @@ mod allocations;
 mod bad_input;
 mod engines;
 mod formats;
+mod gate;
 mod link;
 mod pipeline;
 mod record;
