@@ -44,7 +44,7 @@ class Gauge(nn.Module):
     def distances(self, z):
         """From each cohort, each over its own limit."""
         third = z[:, int(self.first):int(self.end)]
-        each = [((third @ self.whiteners[i] - self.centres[i]) ** 2).sum(1, keepdim=True) for i in range(self.whiteners.shape[0])]
+        each = [(third @ self.whiteners[i] - self.centres[i]).square().sum(1, keepdim=True) for i in range(self.whiteners.shape[0])]
         return torch.cat(each, 1).add(1e-6).sqrt() / self.distance_limits
 
     def forward(self, features):

@@ -48,7 +48,6 @@ def features(args):
         def flush():
             x = torch.cat(batch)
             net.encoder(F.avg_pool2d(x, 2))
-            net.fine(x)
             rows.append(pooled(x).numpy())
             batch.clear()
 

@@ -33,7 +33,7 @@ fn one_odd_frame_closes_nothing_and_a_lasting_change_does() {
     let mut steady = steady();
     show(&mut steady, Verdict::Within, 0, 1000, 17);
     assert_eq!(steady.judge(Verdict::OffCohort, 1000 * MS), Verdict::Within);
-    show(&mut steady, Verdict::Within, 1017, 500, 17);
+    show(&mut steady, Verdict::Within, 1017, 580, 17);
     let said = show(&mut steady, Verdict::OutOfBody, 1600, 400, 17);
     let closed_at = said.iter().find(|(_, verdict)| *verdict == Verdict::OutOfBody).unwrap().0;
     assert!((50..=100).contains(&(closed_at - 1600)), "{closed_at}");

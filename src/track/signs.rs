@@ -16,7 +16,8 @@ const PLAIN_FLAT: f32 = 0.9;
 const PLAIN_CONTRAST: f32 = 0.03;
 const DRAWN_FLAT: f32 = 0.65;
 const DRAWN_CONTRAST: f32 = 0.2;
-/// Noise has more detail in small than in large; a picture has less: at most 0.9 (full size) and 1.15 (half size).
+/// Noise has more detail in small than in large, and more than the picture has contrast; real ones at most 0.9 (full size) and
+/// 1.15 (half size) of it.
 const GRAIN_FULL: f32 = 1.2;
 const GRAIN_HALF: f32 = 1.3;
 /// Parts of what is lit that are colder than flesh: below 0.2 and 0.11 in white light; fluorescence from 0.18, mostly all.
@@ -118,7 +119,7 @@ impl Signs {
         let flat = self.flat();
         let is_plain = flat >= PLAIN_FLAT && contrast < PLAIN_CONTRAST;
         let is_drawn = flat >= DRAWN_FLAT && contrast >= DRAWN_CONTRAST;
-        let is_noise = fine > GRAIN_FULL * coarse && middle > GRAIN_HALF * coarse;
+        let is_noise = fine > contrast && fine > GRAIN_FULL * coarse && middle > GRAIN_HALF * coarse;
         self.found = Found {
             is_empty: seen < LEAST_LIT * count || is_plain || is_drawn || is_noise,
             is_covered: self.covered(),
