@@ -14,6 +14,7 @@ mod findings;
 mod flow;
 mod followed;
 mod gate;
+mod golden;
 mod heads;
 mod kalman;
 mod look;
@@ -30,6 +31,7 @@ mod tracker;
 
 pub use analyser::Analyser;
 pub use decode::{Decoded, Decoder, Detection};
+pub use golden::golden_mask;
 pub use heads::Detector;
 pub use split::Expected;
 pub use tracker::Tracker;
