@@ -31,6 +31,8 @@ const EDGE_PART: f32 = 0.3;
 const EDGE_GAP: usize = 3;
 /// A vertical edge this long parts two pictures.
 const PARTING: f32 = 0.85;
+/// Edges beyond so many are not looked at: bounds memory and time.
+const MAX_LINES: usize = 256;
 /// Fewer cells than this on a side show nothing.
 const LEAST_CELLS: usize = 12;
 
@@ -219,6 +221,13 @@ impl Plane {
     /// Straight vertical (or horizontal) edges within the picture, into `lines`.
     fn edges(&self, is_vertical: bool, lines: &mut Vec<Line>) {
         lines.clear();
+        lines.reserve(MAX_LINES);
+        let mut add = |at: usize, run: Option<(usize, usize)>, least: usize| {
+            let line = run.filter(|(from, to)| to + 1 - from >= least).map(|(from, to)| Line { at, from, to });
+            if lines.len() < MAX_LINES {
+                lines.extend(line);
+            }
+        };
         let (across, along) = if is_vertical { (self.width, self.height) } else { (self.height, self.width) };
         let steps = if is_vertical { (1, self.width) } else { (self.width, 1) };
         let least = (EDGE_PART * along as f32) as usize;
@@ -233,12 +242,12 @@ impl Plane {
                 run = match run {
                     Some((from, to)) if i - to <= EDGE_GAP => Some((from, i)),
                     other => {
-                        lines.extend(other.filter(|(from, to)| to + 1 - from >= least).map(|(from, to)| Line { at, from, to }));
+                        add(at, other, least);
                         Some((i, i))
                     }
                 };
             }
-            lines.extend(run.filter(|(from, to)| to + 1 - from >= least).map(|(from, to)| Line { at, from, to }));
+            add(at, run, least);
         }
     }
 
