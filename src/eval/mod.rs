@@ -11,6 +11,7 @@
 mod assignment;
 mod bootstrap;
 mod boundary;
+mod card;
 mod froc;
 mod labelled;
 mod overlap;
@@ -23,6 +24,7 @@ mod validation;
 
 pub use bootstrap::Interval;
 pub use boundary::Borders;
+pub use card::{CardError, card};
 pub use froc::{Froc, FrocPoint, Label, Mark};
 pub use labelled::{DataError, DataSet, IGNORE, Labelled, Mask, counted_as};
 pub use overlap::{box_iou, mask_iou};
