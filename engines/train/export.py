@@ -83,7 +83,8 @@ def manifest(model, metrics, training, threshold, tissue_threshold):
     held = "\n".join(f'"instrument iou, {g}" = {v[str(threshold)]}' for g, v in figures.items())
     held += "\n" + "\n".join(f'"{g}" = {v[str(threshold)]}' for g, v in metrics["instrument_recall"].items())
     held += "\n" + "\n".join(f'"tissue iou, {n}" = {v}' for n, v in metrics["tissue_iou"].items())
-    for group, v in metrics.get("unknown", {}).get("groups", {}).items():
+    groups = metrics.get("unknown", {}).get("groups", {})
+    for group, v in ((g, v) for g, v in groups.items() if not g.startswith("spoilt")):
         held += f'\n"unknown, {group}" = {v["unknown"]}'
     return f'''schema = "keyhole.engine/1"
 name = "surgical-cpu"
