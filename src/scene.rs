@@ -98,6 +98,36 @@ pub enum Reset {
     Format,
 }
 
+/// Whether a frame is one that the engine was made for, and if not, why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It is, as far as can be told.
+    Within,
+    /// Nothing that a scope sees: one colour, bars, a test picture, noise.
+    NoContent,
+    OutOfBody,
+    /// Another light than the engine knows: fluorescence, narrow band.
+    OtherModality,
+    /// A menu or another picture lies over it.
+    Covered,
+    /// Unlike all that the engine was trained on.
+    OffCohort,
+}
+
+impl Verdict {
+    pub const ALL: [Verdict; 6] =
+        [Verdict::Within, Verdict::NoContent, Verdict::OutOfBody, Verdict::OtherModality, Verdict::Covered, Verdict::OffCohort];
+}
+
+/// What the indication gate says. It is steadied over time: one odd frame closes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Gate {
+    pub verdict: Verdict,
+    /// Of this very frame from the training cohort; 1 is the limit. None: the engine does not measure it.
+    pub distance: Option<f32>,
+}
+
 /// A class id a pixel, at the engine's output resolution, stretched over the whole picture.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassMask {
@@ -129,6 +159,8 @@ pub struct Scene {
     /// Instruments that have left the picture in the last seconds, the newest first.
     pub departed: Vec<Departed>,
     pub reset: Option<Reset>,
+    /// None: the engine says nothing of what it was made for.
+    pub gate: Option<Gate>,
     /// Pixels of the captured picture on which a calibrated head abstained.
     pub unknown_px: u64,
     pub mask: ClassMask,
@@ -148,6 +180,8 @@ pub mod limits {
     pub const MASK_SIDE: u32 = 1024;
     /// px/s as a multiple of the picture's larger side: ten picture widths a second is faster than any hand.
     pub const VELOCITY_SIDES: f32 = 10.0;
+    /// From the cohort; farther is not told apart.
+    pub const DISTANCE: f32 = 1000.0;
     /// How far outside the picture a coordinate may lie, as a multiple of the larger side.
     pub const MARGIN_SIDES: f32 = 0.25;
 }
@@ -269,6 +303,9 @@ impl Scene {
             if !inside(&departed.at) || departed.seen_ns > self.capture_ns {
                 return Err(Number("a departed instrument"));
             }
+        }
+        if self.gate.and_then(|gate| gate.distance).is_some_and(|distance| !(0.0..=limits::DISTANCE).contains(&distance)) {
+            return Err(Number("a distance from the cohort"));
         }
         let mask = &self.mask;
         let sides_ok = (1..=limits::MASK_SIDE).contains(&mask.width) && (1..=limits::MASK_SIDE).contains(&mask.height);

@@ -141,6 +141,7 @@ impl Detector {
             frame_classes: Vec::new(),
             departed: Vec::new(),
             reset: None,
+            gate: None,
             unknown_px: 0,
             mask: decoded.mask,
             times,

@@ -13,9 +13,11 @@ import cv2
 import numpy as np
 import onnxruntime
 
+from cohort_data import CLASSES, draw
 from data import STORE_H, STORE_W, TISSUES, UNKNOWN, Data, clip_frames, fill
 from label import tensor
 
+LAPAROSCOPY = ("tool-boxes", "laparoscopy-frames", "gynaecology", "cholecseg8k", "tool-tips")
 THRESHOLDS = [0.3, 0.4, 0.5, 0.6, 0.7]
 COLOURS = np.array([[0, 0, 0], [200, 140, 80], [230, 60, 60], [255, 230, 0], [0, 220, 80]], np.uint8)
 
@@ -34,6 +36,16 @@ class Engine:
         tissue = np.exp(tissue[0] - tissue[0].max(0))
         tissue /= tissue.sum(0)
         return (cv2.resize(1 / (1 + np.exp(-tool[0, 0])), size), np.stack([cv2.resize(c, size) for c in tissue]))
+
+    def judges(self):
+        """Does the model say how clear a picture is, and how far from the cohort?"""
+        return "cohort" in [output.name for output in self.session.get_outputs()]
+
+    def judge(self, image):
+        """Probability of each quality class, and the distance from the cohort (1 is the limit)."""
+        x = tensor(image, self.inputs[3], self.inputs[2]).numpy()
+        quality, cohort = self.session.run(["quality", "cohort"], {"image": x})
+        return 1 / (1 + np.exp(-quality[0])), float(cohort[0, 0])
 
     def milliseconds(self, rounds=12, runs=40):
         """Median of the calmest round: what the network costs, not what else the machine was doing."""
@@ -96,6 +108,19 @@ def measure(engine, items):
     }
 
 
+def unknown(engine, data):
+    """How often a frame is refused, by the model alone, in each held-out set of the cohort and outside of it."""
+    groups, as_recorded = {}, []
+    for sample in draw(data, ("test",)):
+        quality, cohort = engine.judge(sample.image)
+        refused = cohort > 1 or quality[CLASSES.index("out of body")] >= 0.5
+        groups.setdefault({"in": "in", "in-spoilt": "spoilt"}.get(sample.kind, sample.kind) + ", " + sample.group, []).append(refused)
+        if sample.kind == "in" and not sample.name.endswith("~look") and sample.group in LAPAROSCOPY:
+            as_recorded.append(refused)
+    return {"laparoscopy_as_recorded": {"unknown": round(float(np.mean(as_recorded)), 4), "n": len(as_recorded)},
+            "groups": {g: {"unknown": round(float(np.mean(v)), 4), "n": len(v)} for g, v in sorted(groups.items())}}
+
+
 def overlay(engine, image, threshold=0.4, width=640, height=384):
     p, q = engine(image, (width, height))
     out = cv2.resize(image, (width, height))
@@ -129,6 +154,8 @@ def main():
     engine, data = Engine(args.engine), Data(args.data, args.simulated)
     items = list(data.held_out())
     report = {"milliseconds_one_thread": engine.milliseconds(), **measure(engine, items)}
+    if engine.judges():
+        report["unknown"] = unknown(engine, data)
     print(json.dumps(report, indent=1))
     if args.out:
         pathlib.Path(args.out).write_text(json.dumps(report, indent=1) + "\n")

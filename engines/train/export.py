@@ -2,6 +2,7 @@
 
     export.py --work DIR --checkpoint NAME.pt --out DIR --metrics metrics.json [--finish]
 
+Where the work folder holds quality.py's result, its outputs `quality` and `cohort` are appended.
 Without --finish only the model is written (evaluate.py then measures it); with it, the manifest.
 """
 import argparse
@@ -13,7 +14,9 @@ import onnx
 import torch
 from torch import nn
 
+from cohort_data import CLASSES
 from data import TISSUES
+from gauge import WithQuality
 from label import load
 from model import MEAN, STD
 from normalise import section
@@ -36,12 +39,15 @@ def fold(module):
         setattr(module, norm_name, nn.Identity())
 
 
-def export(checkpoint, path):
+def export(checkpoint, quality, path):
     net = load(checkpoint, True)
     fold(net)
     assert not any(isinstance(m, nn.BatchNorm2d) for m in net.modules())
+    outputs = ["instrument", "tissue"]
+    if quality.exists():
+        net, outputs = WithQuality(net, torch.load(quality, weights_only=True)).eval(), [*outputs, "quality", "cohort"]
     torch.onnx.export(net, (torch.zeros(1, 3, H, W),), str(path), opset_version=17, dynamo=False,
-                      input_names=["image"], output_names=["instrument", "tissue"])
+                      input_names=["image"], output_names=outputs)
     model = onnx.load(str(path))
     model.producer_name, model.doc_string = "keyhole engines/train", ""
     for node in model.graph.node:
@@ -56,12 +62,37 @@ def site_range(training, head):
     return f"threshold_range = {allowed}\n" if allowed else ""
 
 
+def indication(model, training):
+    """The head and the table that go with quality.py's outputs, where the model has them."""
+    if "cohort" not in [output.name for output in onnx.load(str(model)).graph.output]:
+        return ""
+    return f'''[[heads]]
+kind = "frame-class"
+output = "quality"
+activation = "sigmoid"
+classes = {json.dumps(CLASSES)}
+threshold = 0.5
+
+[indication]
+modalities = {json.dumps(training["modalities"])}
+procedures = {json.dumps(training["procedures"])}
+
+[indication.cohort]
+output = "cohort"
+limit = 1.0
+
+'''
+
+
 def manifest(model, metrics, training, threshold, tissue_threshold):
     figures = metrics["instrument_iou"]
     classes = ", ".join(f'"{t}"' for t in TISSUES)
     held = "\n".join(f'"instrument iou, {g}" = {v[str(threshold)]}' for g, v in figures.items())
     held += "\n" + "\n".join(f'"{g}" = {v[str(threshold)]}' for g, v in metrics["instrument_recall"].items())
     held += "\n" + "\n".join(f'"tissue iou, {n}" = {v}' for n, v in metrics["tissue_iou"].items())
+    groups = metrics.get("unknown", {}).get("groups", {})
+    for group, v in ((g, v) for g, v in groups.items() if not g.startswith("spoilt")):
+        held += f'\n"unknown, {group}" = {v["unknown"]}'
     return f'''schema = "keyhole.engine/1"
 name = "surgical-cpu"
 version = "{training["version"]}"
@@ -98,7 +129,7 @@ activation = "softmax"
 classes = [{classes}]
 threshold = {tissue_threshold}
 {site_range(training, "tissue")}
-{section(training["normalisation"]) if "normalisation" in training else ""}
+{indication(model, training)}{section(training["normalisation"]) if "normalisation" in training else ""}
 [training]
 recipe = "engines/train (train.sh); every file that was read is in data-manifest.tsv with its SHA-256"
 seed = {training["seed"]}
@@ -130,7 +161,7 @@ def main():
     out = pathlib.Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     if not args.finish:
-        export(pathlib.Path(args.work) / args.checkpoint, out / "model.onnx")
+        export(pathlib.Path(args.work) / args.checkpoint, pathlib.Path(args.work) / "quality.pt", out / "model.onnx")
         return
     training = json.loads((HERE / "training.json").read_text())
     text = manifest(out / "model.onnx", json.loads(pathlib.Path(args.metrics).read_text()), training,

@@ -26,6 +26,7 @@ sets="--data $data --simulated $work/simulated --work $work"
     [ -f "$work/labels.npz" ] || "$python" "$here/label.py" --data "$data" --work "$work" --out "$work/labels.npz"
     "$python" "$here/train.py" student $sets --labels "$work/labels.npz" --steps "$(number student_steps)"
 }
+"$python" "$here/quality.py" --data "$data" --simulated "$work/simulated" --work "$work"
 "$python" "$here/export.py" --work "$work" --out "$out" --metrics "$here/metrics.json"
 "$python" "$here/evaluate.py" --data "$data" --simulated "$work/simulated" --engine "$out/model.onnx" \
     --out "$here/metrics.json" --overlays "$work/overlays"

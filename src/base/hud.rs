@@ -35,12 +35,22 @@ pub enum Ai {
     Running,
     /// It runs, and what it said last is too old for the picture.
     Stale,
-    /// It runs, and does not know what it sees.
-    Unknown,
+    /// It runs, and does not know what it sees; why, where it can say.
+    Unknown(Option<Doubt>),
     /// It was there and is not.
     Degraded(AiTrouble),
     /// It refuses to run.
     Blocked(AiTrouble),
+}
+
+/// What a picture is that the AI was not made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    NoContent,
+    OutOfBody,
+    OtherModality,
+    Covered,
+    OffCohort,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -258,7 +268,14 @@ impl Status {
                 AiTrouble::CannotStart => Text::AiCannotStart,
                 AiTrouble::EngineRefused => Text::EngineRefused,
             }),
-            Ai::Off | Ai::Starting | Ai::Testing | Ai::Running | Ai::Stale | Ai::Unknown => None,
+            Ai::Unknown(Some(doubt)) => Some(match doubt {
+                Doubt::NoContent => Text::NoContent,
+                Doubt::OutOfBody => Text::OutOfBody,
+                Doubt::OtherModality => Text::OtherModality,
+                Doubt::Covered => Text::Covered,
+                Doubt::OffCohort => Text::OffCohort,
+            }),
+            Ai::Off | Ai::Starting | Ai::Testing | Ai::Running | Ai::Stale | Ai::Unknown(None) => None,
         };
         let faults = self.faults.iter().map(|fault| match fault {
             Fault::RecordingLost => Text::RecordingLost,
@@ -302,7 +319,7 @@ impl Status {
             Ai::Off => Text::AiIsOff,
             Ai::Starting => Text::AiIsStarting,
             Ai::Testing => Text::AiIsTesting,
-            Ai::Running | Ai::Stale | Ai::Unknown => Text::AiIsRunning,
+            Ai::Running | Ai::Stale | Ai::Unknown(_) => Text::AiIsRunning,
             Ai::Degraded(_) => Text::AiIsDegraded,
             Ai::Blocked(_) => Text::AiIsBlocked,
         };
@@ -380,7 +397,7 @@ pub fn banner(signal: Signal, ai: Ai) -> Option<Banner> {
         (Signal::Black, _) => Some(Banner::BlackPicture),
         (Signal::Live, Ai::Off | Ai::Starting | Ai::Testing | Ai::Degraded(_) | Ai::Blocked(_)) => Some(Banner::AiOff),
         (Signal::Live, Ai::Stale) => Some(Banner::AiStale),
-        (Signal::Live, Ai::Unknown) => Some(Banner::AiUnknown),
+        (Signal::Live, Ai::Unknown(_)) => Some(Banner::AiUnknown),
         (Signal::Live, Ai::Running) => None,
     }
 }
@@ -407,11 +424,11 @@ mod tests {
             assert_eq!(banner(Signal::Frozen, ai), Some(Banner::FrozenPicture));
             assert_eq!(banner(Signal::Waiting, ai), Some(Banner::NoSignal));
         }
-        for ai in [Ai::Running, Ai::Stale, Ai::Unknown] {
+        for ai in [Ai::Running, Ai::Stale, Ai::Unknown(None)] {
             assert!(losses.iter().all(|&loss| banner(Signal::Lost(loss), ai) == Some(Banner::NoSignal)));
             assert_eq!(banner(Signal::Black, ai), Some(Banner::BlackPicture));
         }
-        let live = [Ai::Running, Ai::Stale, Ai::Unknown].map(|ai| banner(Signal::Live, ai));
+        let live = [Ai::Running, Ai::Stale, Ai::Unknown(None)].map(|ai| banner(Signal::Live, ai));
         assert_eq!(live, [None, Some(Banner::AiStale), Some(Banner::AiUnknown)]);
     }
 

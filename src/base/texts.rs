@@ -101,6 +101,12 @@ texts! {
     AiFault: "AI process could not go on", "KI-Prozess konnte nicht weiter";
     AiCannotStart: "AI process cannot be started", "KI-Prozess startet nicht";
     EngineRefused: "AI engine was refused", "KI-Modell wurde abgelehnt";
+    // Why the AI does not know what it sees: what the picture is.
+    NoContent: "no picture from a scope", "kein Bild eines Endoskops";
+    OutOfBody: "outside the body", "außerhalb des Körpers";
+    OtherModality: "not white light", "kein Weißlicht";
+    Covered: "the picture is covered", "das Bild ist verdeckt";
+    OffCohort: "unlike what the AI was trained on", "anders als die Trainingsbilder der KI";
     RecordingLost: "the recording loses pictures", "die Aufnahme verliert Bilder";
     RecordingFull: "recording stopped: disk full", "Aufnahme beendet: Speicher voll";
     RecordingFailed: "recording stopped by an error", "Aufnahme durch Fehler beendet";

@@ -138,6 +138,7 @@ mod tests {
             frame_classes: Vec::new(),
             departed: Vec::new(),
             reset: None,
+            gate: None,
             unknown_px: 0,
             mask: ClassMask { width: 10, height: 1, ids: (0..10).map(|i| if i < filled { 2 } else { 0 }).collect() },
             times: AnalysisTimes::default(),

@@ -8,9 +8,9 @@ use super::engine::{Engine, HeadSpec, InputSpec, TensorLine};
 use super::error::InferError;
 use super::onnx;
 use super::port::{self, ClipRing, Form, Port, input_shape, type_name};
-use super::shapes::{Check, Found, outputs_of, part, shape_text};
+use super::shapes::{Check, Found, cohort_part, outputs_of, part, shape_text};
 use super::{plan, runtime};
-use crate::store::{ClipOrder, LockedEngine, Manifest, Plans};
+use crate::store::{ClipOrder, Indication, LockedEngine, Manifest, Plans};
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::{
     IoBinding, Session,
@@ -24,6 +24,7 @@ pub struct CpuEngine {
     input: InputSpec,
     heads: Vec<HeadSpec>,
     lines: Vec<TensorLine>,
+    indication: Option<(Indication, Option<usize>)>,
     max_gap_ms: Option<u64>,
     clip: Option<ClipRing>,
     // Fields drop in this order: the binding refers to the tensors and the session.
@@ -89,6 +90,10 @@ impl CpuEngine {
         let found = |name: &str| outputs.iter().position(|p| p.name == name).map(|tensor| Found { tensor, shape: &outputs[tensor].shape });
         let heads = manifest.heads.iter().map(|head| check.head(head, &found)).collect::<Result<Vec<_>, _>>()?;
         check.same_sides(&heads)?;
+        let indication = match &manifest.indication {
+            Some(indication) => Some((indication.clone(), check.cohort(indication, &found)?)),
+            None => None,
+        };
         for output in &mut outputs {
             output.bind_as_output(&mut binding).map_err(|e| failed("being bound", e))?;
         }
@@ -120,6 +125,7 @@ impl CpuEngine {
             lines: lines(manifest, &inputs, &wanted, &outputs),
             input: manifest.input.clone(),
             heads,
+            indication,
             max_gap_ms: remembers.then_some(manifest.max_gap_ms),
             clip,
             binding,
@@ -151,7 +157,7 @@ impl CpuEngine {
             for port in &self.outputs {
                 if let Some(at) = port.odd() {
                     let head = manifest.heads.iter().find(|head| outputs_of(head).any(|(name, _)| name == port.name));
-                    let part = head.map_or(format!("state output '{}'", port.name), |head| part(head, &port.name));
+                    let part = head.map_or(format!("output '{}'", port.name), |head| part(head, &port.name));
                     let found = format!("number {at} of {} is infinite or none", shape_text(&port.shape));
                     return Err(check.mismatch(part, format!("finite numbers on a trial run on {what}"), found));
                 }
@@ -171,6 +177,10 @@ impl Engine for CpuEngine {
 
     fn heads(&self) -> &[HeadSpec] {
         &self.heads
+    }
+
+    fn indication(&self) -> Option<(&Indication, Option<usize>)> {
+        self.indication.as_ref().map(|(indication, cohort)| (indication, *cohort))
     }
 
     fn max_gap_ms(&self) -> Option<u64> {
@@ -402,7 +412,9 @@ fn wanted_outputs(manifest: &Manifest, check: Check<'_>, session: &Session) -> R
     let mut wanted: Vec<Wanted> = Vec::new();
     let of_heads = manifest.heads.iter().flat_map(|head| outputs_of(head).map(|(name, form)| (name, form, part(head, name))));
     let of_states = manifest.state.iter().map(|state| (state.output.as_str(), Form::Same, format!("state output '{}'", state.output)));
-    for (name, form, part) in of_heads.chain(of_states) {
+    let cohort = manifest.indication.iter().filter_map(|indication| indication.cohort.as_ref());
+    let cohort = cohort.map(|cohort| (cohort.output.as_str(), Form::Same, cohort_part(&cohort.output)));
+    for (name, form, part) in of_heads.chain(of_states).chain(cohort) {
         if let Some(known) = wanted.iter().find(|known| known.name == name) {
             let is_state = part.starts_with("state");
             if known.form != form && !is_state {
@@ -465,7 +477,9 @@ fn lines(manifest: &Manifest, inputs: &Inputs, wanted: &[Wanted], outputs: &[Por
         let kinds: Vec<&str> =
             manifest.heads.iter().filter(|h| outputs_of(h).any(|(n, _)| n == wanted.name)).map(|h| h.kind.name()).collect();
         let state = manifest.state.iter().any(|state| state.output == wanted.name).then_some("state");
-        let role = kinds.into_iter().chain(state).collect::<Vec<_>>().join(", ");
+        let is_cohort = |indication: &Indication| indication.cohort.as_ref().is_some_and(|cohort| cohort.output == wanted.name);
+        let cohort = manifest.indication.as_ref().is_some_and(is_cohort).then_some("cohort");
+        let role = kinds.into_iter().chain(state).chain(cohort).collect::<Vec<_>>().join(", ");
         TensorLine { name: wanted.name.clone(), form: form(wanted.ty, &port.shape), role }
     });
     of_inputs.chain(of_outputs).collect()

@@ -3,7 +3,7 @@
 
 use super::error::InferError;
 use crate::base::ids::ClassId;
-use crate::store::{Activation, BoxFormat, BoxUnits, HeadKind, Input, LockedEngine, TensorLayout};
+use crate::store::{Activation, BoxFormat, BoxUnits, HeadKind, Indication, Input, LockedEngine, TensorLayout};
 
 /// Shape and meaning of the input: as the manifest has it.
 pub type InputSpec = Input;
@@ -142,6 +142,9 @@ pub trait Engine: Send {
     fn input(&self) -> &InputSpec;
 
     fn heads(&self) -> &[HeadSpec];
+
+    /// What the engine was made for, and the tensor that holds its distance from the training cohort; None: it does not say.
+    fn indication(&self) -> Option<(&Indication, Option<usize>)>;
 
     /// What an engine that remembers (states, clips) allows between two of its frames, ms; None: it remembers nothing.
     fn max_gap_ms(&self) -> Option<u64>;

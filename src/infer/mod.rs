@@ -34,4 +34,6 @@ pub use preprocess::{Fit, Preprocess};
 
 // What a run takes in and what an output means: whoever uses this room needs no other for its types.
 pub use crate::frame::{FrameView, Stamps};
-pub use crate::store::{Activation, BoxFormat, BoxUnits, ColourOrder, HeadKind, LockedEngine, PIPELINE_VERSION, Resize, TensorLayout};
+pub use crate::store::{
+    Activation, BoxFormat, BoxUnits, ColourOrder, HeadKind, Indication, LockedEngine, Modality, PIPELINE_VERSION, Resize, TensorLayout,
+};

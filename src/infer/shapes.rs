@@ -3,7 +3,7 @@
 use super::engine::{Calibration, DetectionSpec, Field, FrameClassSpec, HeadSpec, InputSpec, OutputSpec, Prototypes};
 use super::error::InferError;
 use super::port::Form;
-use crate::store::{Head, HeadKind, TensorLayout, Values};
+use crate::store::{Head, HeadKind, Indication, TensorLayout, Values};
 
 /// Largest side of an output: a mask that a scene can carry (scene::limits::MASK_SIDE).
 const MAX_MAP_SIDE: usize = 1024;
@@ -39,6 +39,17 @@ impl Check<'_> {
             HeadKind::DetectionYolo => self.yolo(head, get(&head.output)?, &get),
             HeadKind::DetectionDetr => self.detr(head, get(&head.output)?, &get),
         }
+    }
+
+    /// The tensor that holds the distance from the cohort: one number.
+    pub fn cohort<'f>(&self, indication: &Indication, found: &dyn Fn(&str) -> Option<Found<'f>>) -> Result<Option<usize>, InferError> {
+        let Some(cohort) = &indication.cohort else { return Ok(None) };
+        let part = || cohort_part(&cohort.output);
+        let found = found(&cohort.output).ok_or_else(|| self.mismatch(part(), "a model output of that name", "none"))?;
+        if found.shape.iter().product::<usize>() != 1 {
+            return Err(self.mismatch(part(), "one number", shape_text(found.shape)));
+        }
+        Ok(Some(found.tensor))
     }
 
     fn map(&self, head: &Head, found: Found<'_>) -> Result<HeadSpec, InferError> {
@@ -212,6 +223,10 @@ pub fn outputs_of(head: &Head) -> impl Iterator<Item = (&str, Form)> {
 
 pub fn part(head: &Head, output: &str) -> String {
     format!("{} head (output '{output}')", head.kind.name())
+}
+
+pub fn cohort_part(output: &str) -> String {
+    format!("indication.cohort (output '{output}')")
 }
 
 pub fn shape_text(shape: &[usize]) -> String {

@@ -147,6 +147,20 @@ impl TestEngine {
         TestEngine::new(graph, heads)
     }
 
+    /// Red is liver, green is fat; twice the mean of blue is the distance from the cohort.
+    pub fn gated() -> Self {
+        let mut graph = Graph::with_image();
+        graph.colours("image", "tissue", &[None, Some(0), Some(1)]);
+        graph.node("GlobalAveragePool", &["image"], &["mean"], &[]);
+        graph.constant("twice_blue", &[1, 3, 1, 1], &[0.0, 0.0, 2.0]);
+        graph.node("Conv", &["mean", "twice_blue"], &["cohort"], &[]);
+        graph.output("tissue", &format!("1 3 {HEIGHT} {WIDTH}"));
+        graph.output("cohort", "1 1 1 1");
+        let indication = "[indication]\nmodalities = [\"white light\"]\nprocedures = [\"tests\"]\n";
+        let cohort = "[indication.cohort]\noutput = \"cohort\"\nlimit = 1.0\n";
+        TestEngine::new(graph, head("tissue", "tissue", "softmax", &["background", "liver", "fat"]) + indication + cohort)
+    }
+
     /// The same maps as `maps`, the tissues chosen in the model: int64 1×H×W.
     pub fn class_ids() -> Self {
         let mut graph = Graph::with_image();

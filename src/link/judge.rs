@@ -130,6 +130,7 @@ pub(super) mod tests {
             frame_classes: Vec::new(),
             departed: Vec::new(),
             reset: None,
+            gate: None,
             unknown_px: 0,
             mask: ClassMask { width: 2, height: 1, ids: vec![0, 5] },
             times: AnalysisTimes::default(),

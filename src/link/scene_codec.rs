@@ -11,15 +11,19 @@
 //!   frame classes u16 × { class u8  state u8  confidence f32 }
 //!   departed u16 × { id u32  class u8  at 2×f32  seen_ns u64 }
 //!   reset u8 (0 none, 1 start, 2 gap, 3 cut, 4 format)
+//!   gate u8 (0 none, 1 within, 2 no content, 3 out of body, 4 other modality, 5 covered, 6 off cohort; + 128: distance f32 follows)
 //!   mask: width u32  height u32  ids width×height×u8
 //!   outlines: count u16 × { points u16 × 2×f32 }
 //! ```
 
 use crate::base::ids::{ClassId, FrameId, TrackId};
-use crate::scene::{AnalysisTimes, Departed, Finding, FrameClass, Outline, Reset, Scene, Spare, Tissue, Track, Trust, limits};
+use crate::scene::{
+    AnalysisTimes, Departed, Finding, FrameClass, Gate, Outline, Reset, Scene, Spare, Tissue, Track, Trust, Verdict, limits,
+};
 
 const HAS_TIP: u8 = 1;
 const HAS_AXIS: u8 = 2;
+const HAS_DISTANCE: u8 = 128;
 /// Fewest bytes of a track and of a tissue: no count is believed that the bytes at hand cannot fill.
 const TRACK_MIN_BYTES: usize = 37;
 const TISSUE_MIN_BYTES: usize = 16;
@@ -94,6 +98,7 @@ pub fn encode_scene(scene: &Scene, out: &mut Vec<u8>) -> Result<(), SceneBytesFa
         w.u64(departed.seen_ns);
     }
     w.u8(reset_byte(scene.reset));
+    w.gate(scene.gate);
     w.u32(scene.mask.width);
     w.u32(scene.mask.height);
     w.0.extend_from_slice(&scene.mask.ids);
@@ -131,6 +136,17 @@ fn reset_byte(reset: Option<Reset>) -> u8 {
     }
 }
 
+fn verdict_byte(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Within => 1,
+        Verdict::NoContent => 2,
+        Verdict::OutOfBody => 3,
+        Verdict::OtherModality => 4,
+        Verdict::Covered => 5,
+        Verdict::OffCohort => 6,
+    }
+}
+
 struct Writer<'a>(&'a mut Vec<u8>);
 
 impl Writer<'_> {
@@ -148,6 +164,13 @@ impl Writer<'_> {
 
     fn f32s(&mut self, values: &[f32]) {
         values.iter().for_each(|value| self.0.extend_from_slice(&value.to_le_bytes()));
+    }
+
+    fn gate(&mut self, gate: Option<Gate>) {
+        let distance = gate.and_then(|gate| gate.distance);
+        let has = if distance.is_some() { HAS_DISTANCE } else { 0 };
+        self.u8(gate.map_or(0, |gate| verdict_byte(gate.verdict)) | has);
+        self.f32s(distance.as_slice());
     }
 
     fn count(&mut self, count: usize, limit: usize, what: &'static str) -> Result<(), SceneBytesFault> {
@@ -229,6 +252,7 @@ impl Reader<'_> {
             scene.departed.push(Departed { id, class, at, seen_ns: self.u64()? });
         }
         scene.reset = self.reset()?;
+        scene.gate = self.gate()?;
         let (width, height) = (self.u32()?, self.u32()?);
         if width > limits::MASK_SIDE || height > limits::MASK_SIDE {
             return Err(SceneBytesFault::TooMany("mask pixels"));
@@ -285,6 +309,17 @@ impl Reader<'_> {
             4 => Ok(Some(Reset::Format)),
             _ => Err(SceneBytesFault::Value("a reset")),
         }
+    }
+
+    fn gate(&mut self) -> Result<Option<Gate>, SceneBytesFault> {
+        let byte = self.u8()?;
+        if byte == 0 {
+            return Ok(None);
+        }
+        let verdict = Verdict::ALL.into_iter().find(|&verdict| verdict_byte(verdict) == byte & !HAS_DISTANCE);
+        let verdict = verdict.ok_or(SceneBytesFault::Value("a gate"))?;
+        let distance = if byte & HAS_DISTANCE != 0 { Some(self.f32s::<1>()?[0]) } else { None };
+        Ok(Some(Gate { verdict, distance }))
     }
 
     /// A count that is within its limit and that the bytes at hand can fill.
@@ -382,22 +417,27 @@ mod tests {
             let frame_classes: Vec<FrameClass> = frame_classes.into_iter().map(frame_class).collect();
             (findings, frame_classes, departed.into_iter().map(gone).collect::<Vec<_>>(), reset)
         });
-        (head, lists, more, (0u32..20, 0u32..20), any::<u8>()).prop_map(
-            |((n, picture, frame_state, t), (tracks, tissues), (findings, frame_classes, departed, reset), (width, height), id)| Scene {
-                frame: FrameId(n[0]),
-                pts_ns: n[1],
-                capture_ns: n[2],
-                picture,
-                frame_state,
-                tracks,
-                tissues,
-                findings,
-                frame_classes,
-                departed,
-                reset,
-                unknown_px: n[3],
-                mask: ClassMask { width, height, ids: (0..width * height).map(|i| id.wrapping_add(i as u8)).collect() },
-                times: AnalysisTimes { preprocess_ns: t[0], infer_ns: t[1], track_ns: t[2] },
+        let verdict = prop::sample::select(&Verdict::ALL[..]);
+        let gate = proptest::option::of((verdict, any::<Option<f32>>()).prop_map(|(verdict, distance)| Gate { verdict, distance }));
+        (head, lists, more, (0u32..20, 0u32..20), any::<u8>(), gate).prop_map(
+            |((n, picture, frame_state, t), (tracks, tissues), (findings, frame_classes, departed, reset), (width, height), id, gate)| {
+                Scene {
+                    frame: FrameId(n[0]),
+                    pts_ns: n[1],
+                    capture_ns: n[2],
+                    picture,
+                    frame_state,
+                    tracks,
+                    tissues,
+                    findings,
+                    frame_classes,
+                    departed,
+                    reset,
+                    gate,
+                    unknown_px: n[3],
+                    mask: ClassMask { width, height, ids: (0..width * height).map(|i| id.wrapping_add(i as u8)).collect() },
+                    times: AnalysisTimes { preprocess_ns: t[0], infer_ns: t[1], track_ns: t[2] },
+                }
             },
         )
     }
@@ -459,6 +499,7 @@ mod tests {
             frame_classes: Vec::new(),
             departed: Vec::new(),
             reset: None,
+            gate: None,
             unknown_px: 0,
             mask: ClassMask { width: 320, height: 192, ids: vec![0; 320 * 192] },
             times: AnalysisTimes::default(),

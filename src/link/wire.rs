@@ -12,7 +12,7 @@ use crate::frame::{RingGeometry, Stamps};
 use serde::{Deserialize, Serialize};
 
 pub const MAGIC: [u8; 2] = *b"KH";
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 pub const HEADER_BYTES: usize = 8;
 pub const INFER_BYTES: usize = HEADER_BYTES + 40;
 

@@ -20,7 +20,7 @@ use crate::pipeline::cadence::Cadence;
 use crate::pipeline::capture::SignalNote;
 use crate::pipeline::controls::Errand;
 use crate::pipeline::frame_lock::FrameLock;
-use crate::pipeline::hud::{HudFeed, Now, PipRequest};
+use crate::pipeline::hud::{HudFeed, Now, PipRequest, doubt_of};
 use crate::pipeline::operator::Operator;
 use crate::pipeline::outcome::{CadenceOutcome, DisplayCounters, DisplayDelays, DisplayOutcome};
 use crate::pipeline::scheduling;
@@ -508,6 +508,7 @@ impl DisplayThread {
             analysis: self.analysis.as_ref().map(|analysis| analysis.status()),
             is_stale: run.stale_counted.is_some() && run.stale_counted == held.map(|scene| scene.frame),
             is_unknown: held.is_some_and(|scene| scene.frame_state == Trust::Unknown),
+            doubt: held.and_then(|scene| doubt_of(scene)),
             overlay: self.screen.mode(),
             is_armed: self.is_armed,
             recording,

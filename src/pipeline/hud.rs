@@ -2,7 +2,7 @@
 //! Also the picture in picture, which is shown under the status display's words only. Nothing here waits or draws.
 
 use crate::base::hud::{
-    Ai, AiTrouble, Control, Drawn, EyeTrouble, Fault, Figures, Loss, Mode, PipMode, Recording, Signal, Source, SourceKind, Status,
+    Ai, AiTrouble, Control, Doubt, Drawn, EyeTrouble, Fault, Figures, Loss, Mode, PipMode, Recording, Signal, Source, SourceKind, Status,
 };
 use crate::base::texts::Language;
 use crate::capture::SourceInfo;
@@ -16,6 +16,7 @@ use crate::pipeline::ai::AiStatus;
 use crate::pipeline::operator::Absent;
 use crate::pipeline::state;
 use crate::record::{RecordAlarm, RecordingState};
+use crate::scene::{Scene, Verdict};
 
 /// Figures are refreshed so often.
 const FIGURES_EVERY_NS: u64 = 500_000_000;
@@ -46,8 +47,9 @@ pub struct Now {
     pub analysis: Option<AiStatus>,
     /// There is a scene, and it is too old to be shown.
     pub is_stale: bool,
-    /// The newest scene says that the frame is not known.
+    /// The newest scene says that the frame is not known, and may say why.
     pub is_unknown: bool,
+    pub doubt: Option<Doubt>,
     pub overlay: OverlayMode,
     /// One more action turns the overlay on.
     pub is_armed: bool,
@@ -319,8 +321,20 @@ fn ai_of(now: &Now, trouble: AiTrouble) -> Ai {
         // Whoever has switched the overlay off need not be told that it is late.
         state::Ai::Running if now.overlay == OverlayMode::Off => Ai::Running,
         state::Ai::Running if now.is_stale => Ai::Stale,
-        state::Ai::Running if now.is_unknown => Ai::Unknown,
+        state::Ai::Running if now.is_unknown => Ai::Unknown(now.doubt),
         state::Ai::Running => Ai::Running,
+    }
+}
+
+/// What the indication gate has against the frame of `scene`.
+pub fn doubt_of(scene: &Scene) -> Option<Doubt> {
+    match scene.gate?.verdict {
+        Verdict::Within => None,
+        Verdict::NoContent => Some(Doubt::NoContent),
+        Verdict::OutOfBody => Some(Doubt::OutOfBody),
+        Verdict::OtherModality => Some(Doubt::OtherModality),
+        Verdict::Covered => Some(Doubt::Covered),
+        Verdict::OffCohort => Some(Doubt::OffCohort),
     }
 }
 
@@ -365,6 +379,7 @@ mod tests {
             analysis,
             is_stale: false,
             is_unknown: false,
+            doubt: None,
             overlay,
             is_armed: false,
             recording,

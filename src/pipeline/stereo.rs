@@ -224,6 +224,7 @@ mod tests {
                 frame_classes: Vec::new(),
                 departed: vec![Departed { id: TrackId(3), class, at: [0.0, 7.0], seen_ns: 0 }],
                 reset: None,
+                gate: None,
                 unknown_px: 0,
                 mask: ClassMask { width: 2, height: 2, ids: vec![1, 2, 3, 4] },
                 times: AnalysisTimes::default(),

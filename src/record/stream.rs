@@ -4,7 +4,7 @@ use crate::base::classes;
 use crate::base::ids::{FrameId, TrackId};
 use crate::record::RecordError;
 use crate::record::report::part_path;
-use crate::scene::{Reset, Scene, Trust};
+use crate::scene::{Gate, Reset, Scene, Trust};
 use crossbeam_channel::{Sender, bounded};
 use serde::Serialize;
 use std::io::{BufWriter, Write};
@@ -54,6 +54,8 @@ pub struct SceneLine {
     pub frame_classes: Vec<FrameClassLine>,
     /// Why an engine that remembers began anew with this frame; null where it did not.
     pub reset: Option<Reset>,
+    /// What the indication gate says; null where the engine has none.
+    pub gate: Option<Gate>,
     pub unknown_px: u64,
     /// Null where the worker was gone before it had hashed the frame.
     pub input_hash: Option<String>,
@@ -146,6 +148,7 @@ impl SceneLine {
                 .map(|f| FrameClassLine { class: name(f.class), confidence: round(f.confidence), state: f.state })
                 .collect(),
             reset: scene.reset,
+            gate: scene.gate.map(|gate| Gate { distance: gate.distance.map(round), ..gate }),
             unknown_px: scene.unknown_px,
             input_hash: input_hash.map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect()),
             ms: MsLine { preprocess: ms(scene.times.preprocess_ns), infer: ms(scene.times.infer_ns), track: ms(scene.times.track_ns) },

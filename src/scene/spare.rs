@@ -41,6 +41,7 @@ impl Spare {
             frame_classes: self.frame_classes.pop().unwrap_or_else(|| Vec::with_capacity(limits::FRAME_CLASSES)),
             departed: self.departed(),
             reset: None,
+            gate: None,
             unknown_px: 0,
             mask: ClassMask { width: 0, height: 0, ids: self.mask() },
             times: AnalysisTimes::default(),

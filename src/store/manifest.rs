@@ -5,6 +5,7 @@ use super::calibration::CalibrationRecord;
 use super::error::ManifestError;
 use super::golden::GoldenSpec;
 use super::head::{Head, HeadKind};
+use super::indication::Indication;
 use super::normalisation::Normalisation;
 use serde::Deserialize;
 use std::path::{Component, Path};
@@ -46,6 +47,9 @@ pub struct Manifest {
     /// What an engine remembers is cleared when more time than this lies between two of its frames.
     #[serde(default = "default_max_gap_ms")]
     pub max_gap_ms: u64,
+    /// What it was made for; None: nothing is refused.
+    #[serde(default)]
+    pub indication: Option<Indication>,
     /// How its probabilities were calibrated (`keyhole calibrate confidence`).
     #[serde(default)]
     pub calibration: Option<CalibrationRecord>,
@@ -193,6 +197,7 @@ impl Manifest {
         }
         self.normalisation.iter().try_for_each(Normalisation::check)?;
         self.calibration.iter().try_for_each(CalibrationRecord::check)?;
+        self.indication.iter().try_for_each(Indication::check)?;
         self.golden.iter().try_for_each(GoldenSpec::check)?;
         self.check_memory()
     }

@@ -4,6 +4,7 @@ use super::camera::Camera;
 use super::continuity::Continuity;
 use super::findings::FindingFollower;
 use super::flow::Flow;
+use super::gate::IndicationGate;
 use super::golden;
 use super::heads::Heads;
 use super::look::{Look, Shown};
@@ -11,7 +12,7 @@ use super::shrunk::Shrunk;
 use super::sure::SureFrom;
 use super::tracker::Tracker;
 use crate::infer::{self, Engine, FrameView, InferError, InputSpec, LockedEngine, Normaliser, Preprocess, Stamps};
-use crate::scene::{AnalysisTimes, Reset, Scene, Trust};
+use crate::scene::{AnalysisTimes, Reset, Scene, Trust, Verdict};
 use std::time::Instant;
 
 /// An engine at work on one stream of frames.
@@ -29,6 +30,7 @@ pub struct Analyser {
     looks: Vec<Look>,
     shrunk: Shrunk,
     camera: Camera,
+    gate: Option<IndicationGate>,
 }
 
 /// What is remembered of frames for an engine that remembers nothing itself is forgotten after this long.
@@ -64,7 +66,8 @@ impl Analyser {
         let findings = FindingFollower::default();
         let (tracker, looks, shrunk, camera) =
             (Tracker::believing(SureFrom::of(engine.heads())), Vec::new(), Shrunk::default(), Camera::default());
-        Ok(Analyser { engine, input, preprocess, normaliser, heads, continuity, findings, tracker, looks, shrunk, camera })
+        let gate = IndicationGate::of(&*engine);
+        Ok(Analyser { engine, input, preprocess, normaliser, heads, continuity, findings, tracker, looks, shrunk, camera, gate })
     }
 
     /// The head with this output decides at another threshold from now on.
@@ -77,6 +80,7 @@ impl Analyser {
         self.forget_frames();
         self.continuity.iter_mut().for_each(Continuity::forget);
         self.normaliser.iter_mut().for_each(|(_, continuity)| continuity.forget());
+        self.gate.iter_mut().for_each(IndicationGate::forget);
         self.tracker = Tracker::believing(SureFrom::of(self.engine.heads()));
         self.shrunk = Shrunk::default();
     }
@@ -101,6 +105,7 @@ impl Analyser {
             return Ok(None);
         }
         let engine = &mut self.engine;
+        self.gate.iter_mut().for_each(|gate| gate.look(engine.input_mut(), &self.input, fit));
         let reset = self.continuity.as_mut().and_then(|continuity| continuity.judge(stamps, view.layout, engine.input_mut()));
         if reset.is_some() {
             self.forget_frames();
@@ -120,7 +125,11 @@ impl Analyser {
 
         let picture = [view.layout.width, view.layout.height];
         self.heads.expect(self.tracker.expected(stamps.capture_ns));
-        let seen = self.heads.decode(&*self.engine, fit, picture);
+        let mut seen = self.heads.decode(&*self.engine, fit, picture);
+        let gate = self.gate.as_mut().map(|gate| gate.judge(&*self.engine, stamps.capture_ns));
+        if gate.is_some_and(|gate| gate.verdict != Verdict::Within) {
+            self.heads.refuse(&mut seen, picture);
+        }
         let mut decoded = seen.decoded;
         let findings = self.findings.step(&seen.findings);
         let picture = picture.map(|side| side as u32);
@@ -160,6 +169,7 @@ impl Analyser {
             departed,
             // Said where an engine has a memory of its own.
             reset: reset.filter(|_| self.engine.max_gap_ms().is_some()),
+            gate,
             unknown_px: decoded.unknown_px,
             mask: decoded.mask,
             times,

@@ -66,6 +66,7 @@ fn as_scene(decoded: Decoded, tracker: &mut Tracker, capture_ns: u64, picture: [
         frame_classes: Vec::new(),
         departed: Vec::new(),
         reset: None,
+        gate: None,
         unknown_px: decoded.unknown_px,
         mask: decoded.mask,
         times: AnalysisTimes::default(),

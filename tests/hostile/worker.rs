@@ -58,6 +58,7 @@ fn scene(stamps: Stamps, picture: [u32; 2], first_byte: u8) -> Scene {
         frame_classes: Vec::new(),
         departed: Vec::new(),
         reset: None,
+        gate: None,
         unknown_px: first_byte.into(),
         mask: ClassMask { width: 2, height: 1, ids: vec![0, 5] },
         times: AnalysisTimes::default(),

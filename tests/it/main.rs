@@ -5,6 +5,7 @@ mod bad_input;
 mod calibrate;
 mod engines;
 mod formats;
+mod gate;
 mod link;
 mod pipeline;
 mod record;

@@ -2,8 +2,8 @@
 //! in `target/screens/`. Also the states that the other tests of this room go through.
 
 use crate::base::hud::{
-    Ai, AiTrouble, Control, Drawn, EyeTrouble, Fault, Figures, Loss, Mode, PipCaption, PipMode, Recording, Signal, Source, SourceKind,
-    Status,
+    Ai, AiTrouble, Control, Doubt, Drawn, EyeTrouble, Fault, Figures, Loss, Mode, PipCaption, PipMode, Recording, Signal, Source,
+    SourceKind, Status,
 };
 use crate::base::texts::Language;
 use crate::display::hud::screen::Screen;
@@ -47,7 +47,8 @@ pub(super) fn states() -> Vec<(&'static str, Status)> {
         ("ai-starting", with_ai(Ai::Starting)),
         ("ai-testing", with_ai(Ai::Testing)),
         ("ai-stale", with_ai(Ai::Stale)),
-        ("ai-unknown", with_ai(Ai::Unknown)),
+        ("ai-unknown", with_ai(Ai::Unknown(None))),
+        ("ai-unknown-covered", with_ai(Ai::Unknown(Some(Doubt::Covered)))),
         ("signal-waiting", with_signal(Signal::Waiting)),
         ("signal-frozen", with_signal(Signal::Frozen)),
         ("signal-black", with_signal(Signal::Black)),

@@ -142,6 +142,17 @@ impl Heads {
         seen
     }
 
+    /// What was seen is not to be believed: the frame is unknown. What was said of the whole frame stays.
+    pub fn refuse(&mut self, seen: &mut Seen, picture: [usize; 2]) {
+        let decoded = &mut seen.decoded;
+        decoded.frame_state = Trust::Unknown;
+        decoded.unknown_px = (picture[0] * picture[1]) as u64;
+        decoded.mask.ids.fill(ClassId::ABSTAINED.0);
+        self.decoder.keep(std::mem::take(&mut decoded.instruments));
+        decoded.tissues.drain(..).for_each(|tissue| self.decoder.spare.keep_outlines(tissue.outlines));
+        seen.findings.clear();
+    }
+
     fn decode_maps(&mut self, engine: &dyn Engine, fit: Fit, picture: [usize; 2]) -> Seen {
         let decoded = match &self.maps[..] {
             [] => Decoded { mask: self.blank_mask(fit), ..nothing() },

@@ -1,0 +1,284 @@
+//! What can be told of a frame without the model: is there anything in it, in what light was it made, does something lie
+//! over it. Looked at as the network is shown it, at its resolution, a half and a quarter of it. Rules, where rules see more
+//! than learning does; how long a frame must be odd to count is `gate`'s. The limits below were set between what they
+//! read on real laparoscopy, robotic, spoilt and simulated frames and on drawn strange ones.
+
+use crate::infer::{ColourOrder, Fit, InputSpec, TensorLayout};
+
+/// A cell whose brightest channel is below it (of 1) is not lit; colours are judged above the second.
+const DARK: f32 = 0.06;
+const LIT: f32 = 0.12;
+/// Black: less than this part of the picture is lit.
+const LEAST_LIT: f32 = 0.03;
+/// Neighbours that differ less are flat. Laparoscopy: below 0.5 of all; thick fog: 0.7, without contrast; bars, screens: from 0.69.
+const FLAT_STEP: f32 = 0.012;
+const PLAIN_FLAT: f32 = 0.9;
+const PLAIN_CONTRAST: f32 = 0.03;
+const DRAWN_FLAT: f32 = 0.65;
+const DRAWN_CONTRAST: f32 = 0.2;
+/// Noise has more detail in small than in large, and more than the picture has contrast; real ones at most 0.9 (full size) and
+/// 1.15 (half size) of it.
+const GRAIN_FULL: f32 = 1.2;
+const GRAIN_HALF: f32 = 1.3;
+/// Parts of what is lit that are colder than flesh: below 0.2 and 0.11 in white light; fluorescence from 0.18, mostly all.
+const COLD: f32 = 0.35;
+const VIVID: f32 = 0.2;
+/// Greenish all over without being cold: narrow band. White light: below 0.5.
+const GREENISH: f32 = 0.6;
+/// A straight edge: brightness steps at least so much along this part of the picture's side, with short interruptions.
+const EDGE_STEP: f32 = 0.03;
+const EDGE_PART: f32 = 0.3;
+const EDGE_GAP: usize = 3;
+/// A vertical edge this long parts two pictures.
+const PARTING: f32 = 0.85;
+/// Edges beyond so many are not looked at: bounds memory and time.
+const MAX_LINES: usize = 256;
+/// Fewer cells than this on a side show nothing.
+const LEAST_CELLS: usize = 12;
+
+/// Reads one frame after another; its memory is kept.
+#[derive(Debug, Default)]
+pub struct Signs {
+    /// R, G, B of one row, and its brightness.
+    rows: [Vec<f32>; 3],
+    grey: Vec<f32>,
+    half: Plane,
+    quarter: [Plane; 3],
+    lines: [Vec<Line>; 2],
+    found: Found,
+}
+
+/// Mean of each block of pixels, 0..1, row by row.
+#[derive(Debug, Default)]
+struct Plane {
+    width: usize,
+    height: usize,
+    values: Vec<f32>,
+}
+
+/// A straight edge between line `at - 1` and line `at`, from `from` to `to` (both within it).
+#[derive(Debug, Clone, Copy)]
+struct Line {
+    at: usize,
+    from: usize,
+    to: usize,
+}
+
+/// What was read off the last frame.
+#[derive(Debug, Default)]
+struct Found {
+    is_empty: bool,
+    is_covered: bool,
+    is_fluorescence: bool,
+    is_narrow_band: bool,
+}
+
+impl Signs {
+    /// Nothing a scope sees: black, one colour, bars, a screen's page, noise.
+    pub fn has_content(&self) -> bool {
+        !self.found.is_empty
+    }
+
+    /// A menu or another picture lies over a good part of it.
+    pub fn is_covered(&self) -> bool {
+        self.found.is_covered
+    }
+
+    pub fn is_fluorescence(&self) -> bool {
+        self.found.is_fluorescence
+    }
+
+    pub fn is_narrow_band(&self) -> bool {
+        self.found.is_narrow_band
+    }
+
+    /// Takes in the next frame: `fit` is where in the input the picture lies.
+    pub fn look(&mut self, input: &[f32], spec: &InputSpec, fit: Fit) {
+        let (width, height) = (fit.width / 4 * 4, fit.height / 4 * 4);
+        self.found = Found::default();
+        if width / 4 < LEAST_CELLS || height / 4 < LEAST_CELLS {
+            return;
+        }
+        let fine = self.shrink(input, spec, fit, width, height);
+        let middle = self.half.detail();
+        let [r, g, b] = &self.quarter;
+        let pixels = || r.values.iter().zip(&g.values).zip(&b.values).map(|((r, g), b)| [*r, *g, *b]);
+        let brightest = |[r, g, b]: [f32; 3]| r.max(g).max(b);
+
+        let count = pixels().count() as f32;
+        let lit = pixels().filter(|pixel| brightest(*pixel) > LIT).count() as f32;
+        let part =
+            |is: &dyn Fn([f32; 3]) -> bool| pixels().filter(|pixel| brightest(*pixel) > LIT && is(*pixel)).count() as f32 / lit.max(1.0);
+        let cold = part(&|[r, g, b]| g.max(b) > 1.25 * r + 0.03);
+        let vivid = part(&|[r, g, b]| g.max(b) > 1.8 * r + 0.1);
+        let greenish = part(&|[r, g, _]| g > 1.02 * r + 0.008);
+        let seen = pixels().filter(|pixel| brightest(*pixel) > DARK).count() as f32;
+
+        let brightness = || pixels().map(|[r, g, b]| (r + g + b) / 3.0);
+        let mean = brightness().sum::<f32>() / count;
+        let contrast = (brightness().map(|v| (v - mean) * (v - mean)).sum::<f32>() / count).sqrt();
+        let coarse = detail(brightness(), r.width);
+        let flat = self.flat();
+        let is_plain = flat >= PLAIN_FLAT && contrast < PLAIN_CONTRAST;
+        let is_drawn = flat >= DRAWN_FLAT && contrast >= DRAWN_CONTRAST;
+        let is_noise = fine > contrast && fine > GRAIN_FULL * coarse && middle > GRAIN_HALF * coarse;
+        self.found = Found {
+            is_empty: seen < LEAST_LIT * count || is_plain || is_drawn || is_noise,
+            is_covered: self.covered(),
+            is_fluorescence: cold >= COLD || vivid >= VIVID,
+            is_narrow_band: greenish >= GREENISH && cold < COLD,
+        };
+    }
+
+    /// Fills `half` and `quarter`; returns the mean detail at full size.
+    fn shrink(&mut self, input: &[f32], spec: &InputSpec, fit: Fit, width: usize, height: usize) -> f32 {
+        self.half.clear(width / 2, height / 2);
+        self.quarter.iter_mut().for_each(|plane| plane.clear(width / 4, height / 4));
+        let mut sum = 0.0;
+        for y in 0..height {
+            self.read_row(input, spec, fit, y, width);
+            let [r, g, b] = &self.rows;
+            self.grey.clear();
+            self.grey.extend(r.iter().zip(g).zip(b).map(|((r, g), b)| (r + g + b) / 3.0));
+            sum += detail(self.grey.iter().copied(), width);
+            for (to, two) in self.half.row(y / 2).iter_mut().zip(self.grey.as_chunks::<2>().0) {
+                *to += (two[0] + two[1]) / 4.0;
+            }
+            for (plane, row) in self.quarter.iter_mut().zip(&self.rows) {
+                for (to, four) in plane.row(y / 4).iter_mut().zip(row.as_chunks::<4>().0) {
+                    *to += (four[0] + four[1] + four[2] + four[3]) / 16.0;
+                }
+            }
+        }
+        sum / height as f32
+    }
+
+    /// One row of the picture as R, G, B in 0..1.
+    fn read_row(&mut self, input: &[f32], spec: &InputSpec, fit: Fit, y: usize, width: usize) {
+        let (side, rows) = (spec.width as usize, spec.height as usize);
+        let start = (fit.y + y) * side + fit.x;
+        for (colour, row) in self.rows.iter_mut().enumerate() {
+            let channel = if spec.colour == ColourOrder::Bgr { 2 - colour } else { colour };
+            let (mean, std) = (spec.mean[channel], spec.std[channel]);
+            row.clear();
+            match spec.layout {
+                TensorLayout::Nchw => row.extend(input[channel * side * rows + start..][..width].iter().map(|v| v * std + mean)),
+                TensorLayout::Nhwc => {
+                    row.extend(input[3 * start..][..3 * width].as_chunks::<3>().0.iter().map(|pixel| pixel[channel] * std + mean));
+                }
+            }
+        }
+    }
+
+    /// The part of what is not dark that is as its right and lower neighbours are.
+    fn flat(&self) -> f32 {
+        let [r, g, b] = &self.quarter;
+        let (width, height) = (r.width, r.height);
+        let (mut flat, mut all) = (0u32, 0u32);
+        for at in (0..height - 1).flat_map(|y| (0..width - 1).map(move |x| y * width + x)) {
+            if r.values[at].max(g.values[at]).max(b.values[at]) > DARK {
+                all += 1;
+                let is_near = |plane: &Plane, to: usize| (plane.values[at] - plane.values[to]).abs() < FLAT_STEP;
+                flat += u32::from([r, g, b].iter().all(|plane| is_near(plane, at + 1) && is_near(plane, at + width)));
+            }
+        }
+        flat as f32 / all.max(1) as f32
+    }
+
+    /// An edge from top to bottom, or two straight edges that meet in a corner; what borders on black is the scope's own rim.
+    fn covered(&mut self) -> bool {
+        let [vertical, horizontal] = &mut self.lines;
+        let (half, side) = (&self.half, [self.half.width, self.half.height]);
+        half.edges(true, vertical);
+        half.edges(false, horizontal);
+        vertical.retain(|line| half.is_lit_beside(line, true));
+        horizontal.retain(|line| half.is_lit_beside(line, false));
+        vertical.iter().any(|v| {
+            let is_corner = |h: &Line| {
+                [h.from, h.to + 1].iter().any(|&end| end.abs_diff(v.at) <= EDGE_GAP)
+                    && [v.from, v.to + 1].iter().any(|&end| end.abs_diff(h.at) <= EDGE_GAP)
+            };
+            (v.to + 1 - v.from) as f32 >= PARTING * side[1] as f32 || horizontal.iter().any(is_corner)
+        })
+    }
+}
+
+impl Plane {
+    fn clear(&mut self, width: usize, height: usize) {
+        (self.width, self.height) = (width, height);
+        self.values.clear();
+        self.values.resize(width * height, 0.0);
+    }
+
+    fn row(&mut self, y: usize) -> &mut [f32] {
+        &mut self.values[y * self.width..][..self.width]
+    }
+
+    fn detail(&self) -> f32 {
+        detail(self.values.iter().copied(), self.width)
+    }
+
+    /// Straight vertical (or horizontal) edges within the picture, into `lines`.
+    fn edges(&self, is_vertical: bool, lines: &mut Vec<Line>) {
+        lines.clear();
+        lines.reserve(MAX_LINES);
+        let mut add = |at: usize, run: Option<(usize, usize)>, least: usize| {
+            let line = run.filter(|(from, to)| to + 1 - from >= least).map(|(from, to)| Line { at, from, to });
+            if lines.len() < MAX_LINES {
+                lines.extend(line);
+            }
+        };
+        let (across, along) = if is_vertical { (self.width, self.height) } else { (self.height, self.width) };
+        let steps = if is_vertical { (1, self.width) } else { (self.width, 1) };
+        let least = (EDGE_PART * along as f32) as usize;
+        // The outermost lines are the rim of the picture itself.
+        for (at, sign) in (EDGE_GAP + 1..across.saturating_sub(EDGE_GAP + 1)).flat_map(|at| [(at, 1.0), (at, -1.0)]) {
+            let mut run: Option<(usize, usize)> = None;
+            for i in 0..along {
+                let here = at * steps.0 + i * steps.1;
+                if sign * (self.values[here] - self.values[here - steps.0]) <= EDGE_STEP {
+                    continue;
+                }
+                run = match run {
+                    Some((from, to)) if i - to <= EDGE_GAP => Some((from, i)),
+                    other => {
+                        add(at, other, least);
+                        Some((i, i))
+                    }
+                };
+            }
+            add(at, run, least);
+        }
+    }
+
+    /// Is most of what lies on either side of the edge lit?
+    fn is_lit_beside(&self, line: &Line, is_vertical: bool) -> bool {
+        let is_lit = |first: usize| {
+            let lines = first..first + EDGE_GAP;
+            let cells = lines.flat_map(|at| (line.from..=line.to).map(move |i| (at, i)));
+            let lit = |(at, i): &(usize, usize)| {
+                let at = if is_vertical { i * self.width + at } else { at * self.width + i };
+                self.values.get(at).is_some_and(|v| *v > DARK)
+            };
+            cells.filter(lit).count() as f32 >= 0.6 * (EDGE_GAP * (line.to + 1 - line.from)) as f32
+        };
+        is_lit(line.at - EDGE_GAP - 1) && is_lit(line.at + 1)
+    }
+}
+
+/// Mean size of the second difference along rows of `width`: how much each value differs from the line between its neighbours.
+fn detail(values: impl Iterator<Item = f32>, width: usize) -> f32 {
+    let (mut sum, mut count, mut before) = (0.0, 0u32, [0.0; 2]);
+    for (i, value) in values.enumerate() {
+        if i % width >= 2 {
+            sum += (value - 2.0 * before[1] + before[0]).abs();
+            count += 1;
+        }
+        before = [before[1], value];
+    }
+    sum / count.max(1) as f32
+}
+
+#[cfg(test)]
+#[path = "signs_tests.rs"]
+mod tests;
