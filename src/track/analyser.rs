@@ -8,6 +8,7 @@ use super::heads::Heads;
 use super::look::{Look, Shown};
 use super::shrunk::Shrunk;
 use super::tracker::Tracker;
+use crate::base::ids::ClassId;
 use crate::infer::{self, Engine, FrameView, InferError, InputSpec, LockedEngine, Preprocess, Stamps};
 use crate::scene::{AnalysisTimes, Scene, Trust};
 use std::time::Instant;
@@ -54,6 +55,11 @@ impl Analyser {
     /// A scene that nobody needs any more: its memory serves the next one.
     pub fn keep(&mut self, scene: Scene) {
         self.heads.spare().keep(scene);
+    }
+
+    /// The probabilities that the last frame was decoded from: of each class that has a map of its own, `width · height` numbers.
+    pub fn probabilities(&self) -> (usize, usize, Vec<(ClassId, &[f32])>) {
+        self.heads.probabilities()
     }
 
     fn forget_frames(&mut self) {
