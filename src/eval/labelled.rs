@@ -3,14 +3,14 @@
 //! ```text
 //!   dataset.toml             name, licence, source, [classes] id = "name", [subgroups] "patient 3" = [files], "scope B" = [files]
 //!   images/NAME.png|jpg      masks/NAME.png (class id a pixel, 255: nobody knows)
-//!   masks.RATER/NAME.png     optional: other people's masks of the same picture; where masks/ has none, two or more of them
+//!   masks.RATER/NAME.png     optional: other people's masks of the same picture; where masks/ has none, three or more of them
 //!                            stand in for it (STAPLE)
 //!   tracks/*.jsonl           optional: see `things`; pictures with boxes there need no mask
 //!   NAME.mkv|mp4|avi|mov     the clip of tracks/NAME.jsonl
 //! ```
 
 use super::mask::{IGNORE, Mask, counted_as, read_png};
-use super::raters::{MOST_RATERS, consensus};
+use super::raters::{FEWEST_RATERS, MOST_RATERS, consensus};
 use super::things::{self, Thing, TruthFrame};
 use crate::base::error::ErrorKind;
 use crate::base::ids::ClassId;
@@ -118,14 +118,35 @@ pub struct LabelledClip {
 
 /// What is done while a data set is looked through.
 pub trait Visitor {
-    /// Decodes a picture and tells its width and height, or why it cannot.
-    fn size_of(&mut self, image: &Path) -> Result<(usize, usize), String>;
+    /// Width and height of a picture; None: not known without decoding it. Or why it is none.
+    fn size_of(&mut self, image: &Path) -> Result<Option<(usize, usize)>, String>;
     fn progress(&mut self, done: usize, total: usize);
 }
 
+/// Looks at no more than a PNG's header.
+struct Headers;
+
+impl Visitor for Headers {
+    fn size_of(&mut self, image: &Path) -> Result<Option<(usize, usize)>, String> {
+        if !image.extension().is_some_and(|is| is.eq_ignore_ascii_case("png")) {
+            return Ok(None);
+        }
+        let file = std::fs::File::open(image).map_err(|error| error.to_string())?;
+        let reader = png::Decoder::new(std::io::BufReader::new(file)).read_info().map_err(|error| error.to_string())?;
+        Ok(Some((reader.info().width as usize, reader.info().height as usize)))
+    }
+
+    fn progress(&mut self, _done: usize, _total: usize) {}
+}
+
 impl DataSet {
+    /// As `open_with`, but pictures are not decoded.
+    pub fn open(dir: &Path) -> Result<Self, DataError> {
+        Self::open_with(dir, &mut Headers)
+    }
+
     /// Looks through all of it. Errors: `Broken` with all that is wrong.
-    pub fn open(dir: &Path, visitor: &mut dyn Visitor) -> Result<Self, DataError> {
+    pub fn open_with(dir: &Path, visitor: &mut dyn Visitor) -> Result<Self, DataError> {
         let path = dir.join("dataset.toml");
         let text = std::fs::read_to_string(&path).map_err(|source| DataError::Read { path: path.clone(), source })?;
         let refuse = |reason: String| DataError::Description { path: path.clone(), reason };
@@ -182,8 +203,8 @@ impl DataSet {
             let picture = Labelled { mask: masks.remove(&stem), opinions, things: things.remove(&name), name, image, patient, subgroups };
             match (&picture.mask, picture.opinions.len(), &picture.things) {
                 (None, 0, None) => faults.push(format!("images/{} has no mask", picture.name)),
-                (None, 1, None) => {
-                    faults.push(format!("images/{} has one rater's mask: the reference is masks/, or two raters", picture.name))
+                (None, count, None) if count < FEWEST_RATERS => {
+                    faults.push(format!("images/{} has masks of {count} raters: the reference is masks/, or three raters", picture.name));
                 }
                 _ => {}
             }
@@ -262,17 +283,15 @@ impl DataSet {
                     other.map(|other| format!("images/{} is the same file as images/{}, of another patient", picture.name, other.name)),
                 );
             }
-            match visitor.size_of(&picture.image) {
-                Ok(size) => {
-                    let masks = picture.mask.iter().chain(picture.opinions.iter().map(|(_, mask)| mask));
-                    faults.extend(masks.filter_map(|mask| self.fault_of(mask, Some(size))));
-                }
+            let size = match visitor.size_of(&picture.image) {
+                Ok(size) => size,
                 Err(reason) => {
                     faults.push(format!("images/{}: {reason}", picture.name));
-                    let masks = picture.mask.iter().chain(picture.opinions.iter().map(|(_, mask)| mask));
-                    faults.extend(masks.filter_map(|mask| self.fault_of(mask, None)));
+                    None
                 }
-            }
+            };
+            let masks = picture.mask.iter().chain(picture.opinions.iter().map(|(_, mask)| mask));
+            faults.extend(masks.filter_map(|mask| self.fault_of(mask, size)));
             visitor.progress(index + 1, self.pictures.len());
         }
     }
@@ -297,6 +316,11 @@ impl DataSet {
         path.strip_prefix(&self.dir).unwrap_or(path).to_string_lossy().into_owned()
     }
 
+    /// Names of the classes that masks may hold.
+    pub fn class_names(&self) -> impl Iterator<Item = &str> {
+        self.classes.values().map(String::as_str)
+    }
+
     /// Those of the `known` classes that the masks would name: of others nobody said where they are, and nothing can be measured.
     pub fn labelled(&self, known: &[ClassId]) -> Vec<ClassId> {
         let named: BTreeSet<u8> = self.classes.values().map(|name| counted_as(name, known)).collect();
@@ -310,10 +334,16 @@ impl DataSet {
             return self.read(mask, known).map(Some);
         }
         let opinions = self.opinions(picture, known)?;
-        let [first, _, ..] = &opinions[..] else { return Ok(None) };
+        let Some((_, first)) = opinions.first().filter(|_| opinions.len() >= FEWEST_RATERS) else { return Ok(None) };
         let masks: Vec<&[u8]> = opinions.iter().map(|(_, mask)| &mask.ids[..]).collect();
         let ids: Vec<u8> = known.iter().map(|class| class.0).collect();
-        Ok(Some(Mask { ids: consensus(&masks, &ids), width: first.1.width, height: first.1.height }))
+        Ok(Some(Mask { ids: consensus(&masks, &ids), width: first.width, height: first.height }))
+    }
+
+    /// As `truth`, where there has to be one.
+    pub fn mask(&self, picture: &Labelled, known: &[ClassId]) -> Result<Mask, DataError> {
+        let none = || DataError::Broken { dir: self.dir.clone(), faults: vec![format!("images/{} has no mask", picture.name)] };
+        self.truth(picture, known)?.ok_or_else(none)
     }
 
     /// Each rater's mask of a picture, with the rater's index, as `truth`.

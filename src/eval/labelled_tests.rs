@@ -3,8 +3,8 @@ use super::*;
 struct Sizes;
 
 impl Visitor for Sizes {
-    fn size_of(&mut self, image: &Path) -> Result<(usize, usize), String> {
-        read_png(image).map(|mask| (mask.width, mask.height))
+    fn size_of(&mut self, image: &Path) -> Result<Option<(usize, usize)>, String> {
+        read_png(image).map(|mask| Some((mask.width, mask.height)))
     }
 
     fn progress(&mut self, _done: usize, _total: usize) {}
@@ -28,7 +28,7 @@ fn set(description: &str, files: &[(&str, &[u8])]) -> tempfile::TempDir {
 }
 
 fn faults_of(dir: &Path) -> String {
-    DataSet::open(dir, &mut Sizes).map(|_| ()).unwrap_err().to_string()
+    DataSet::open_with(dir, &mut Sizes).map(|_| ()).unwrap_err().to_string()
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn a_whole_set_is_read_with_patients_subgroups_and_its_own_class_ids() {
         "[subgroups]\n'patient 3' = ['a.png']\n'scope B' = ['a.png', 'b.png']\n",
         &[("images/a.png", &[9, 9, 9, 9]), ("images/b.png", &[8; 4]), ("masks/a.png", &[2, 21, 5, 255]), ("masks/b.png", &[0; 4])],
     );
-    let set = DataSet::open(dir.path(), &mut Sizes).unwrap();
+    let set = DataSet::open_with(dir.path(), &mut Sizes).unwrap();
     assert_eq!((set.pictures[0].patient.as_deref(), &set.pictures[0].subgroups[..]), (Some("3"), &["scope B".to_owned()][..]));
     assert_eq!(set.pictures[1].patient, None);
     assert_eq!(set.labelled(&[ClassId(2), ClassId(4), ClassId(13)]), [ClassId(2), ClassId(13)], "where fat is, nobody said");
@@ -47,7 +47,7 @@ fn a_whole_set_is_read_with_patients_subgroups_and_its_own_class_ids() {
     let names: Vec<&str> = set.files.iter().map(|line| line.path.as_str()).collect();
     assert_eq!(names, ["dataset.toml", "images/a.png", "images/b.png", "masks/a.png", "masks/b.png"]);
     grey(&dir.path().join("masks/b.png"), 2, &[0, 0, 0, 2]);
-    let other = DataSet::open(dir.path(), &mut Sizes).unwrap();
+    let other = DataSet::open_with(dir.path(), &mut Sizes).unwrap();
     assert_ne!(other.sha256, set.sha256);
     assert_eq!(other.files.iter().zip(&set.files).filter(|(a, b)| a != b).count(), 1);
 }
@@ -83,7 +83,7 @@ fn everything_that_is_wrong_is_named_in_one_go() {
     let said = faults_of(dir.path());
     for wanted in [
         "images/b.png has no mask",
-        "images/alone.png has one rater's mask",
+        "images/alone.png has masks of 1 raters: the reference is masks/, or three",
         "masks/a.png: class id 7, 9 is not in [classes]",
         "masks/size.png: 2×3, but its image is 2×2",
         "images/broken.png: ",
@@ -113,7 +113,7 @@ fn what_several_people_say_together_stands_in_for_a_missing_reference() {
             ("masks.cleo/a.png", &[2, 0, 0, 0, 0, 0, 0, 21]),
         ],
     );
-    let set = DataSet::open(dir.path(), &mut Sizes).unwrap();
+    let set = DataSet::open_with(dir.path(), &mut Sizes).unwrap();
     assert_eq!(set.raters, ["anna", "ben", "cleo"]);
     assert_eq!(set.truth(&set.pictures[0], &[ClassId(2)]).unwrap().unwrap().ids, good);
     assert_eq!(set.opinions(&set.pictures[0], &[ClassId(2)]).unwrap()[2].1.ids[7], 2);
@@ -128,9 +128,11 @@ fn things_need_no_mask_and_clips_no_pictures() {
     std::fs::write(dir.path().join("tracks/boxes.jsonl"), lines).unwrap();
     std::fs::write(dir.path().join("tracks/c.jsonl"), "{\"frame\": 0, \"tracks\": []}\n").unwrap();
     std::fs::write(dir.path().join("c.mp4"), "a clip").unwrap();
-    let set = DataSet::open(dir.path(), &mut Sizes).unwrap();
+    let set = DataSet::open_with(dir.path(), &mut Sizes).unwrap();
     assert_eq!((set.pictures[0].things.as_ref().unwrap().len(), set.clips.len(), set.clips[0].name.as_str()), (1, 1, "c.mp4"));
     assert_eq!(set.truth(&set.pictures[0], &[ClassId(2)]).unwrap(), None);
+    assert!(set.mask(&set.pictures[0], &[ClassId(2)]).unwrap_err().to_string().contains("images/a.png has no mask"));
+    assert_eq!(DataSet::open(dir.path()).unwrap().sha256, set.sha256);
     assert_eq!(set.files.len(), 5);
     std::fs::remove_dir_all(dir.path().join("tracks")).unwrap();
     std::fs::remove_dir_all(dir.path().join("images")).unwrap();

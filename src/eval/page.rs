@@ -26,7 +26,7 @@ pub struct Page<'a> {
 const STYLE: &str = "body{font:15px/1.5 sans-serif;max-width:92em;margin:2em auto;padding:0 1em;color:#222}table{border-collapse:collapse;\
 display:block;overflow-x:auto}td,th{padding:.25em .7em;text-align:left;border-bottom:1px solid #ddd;white-space:nowrap}svg{vertical-align:middle;\
 font:12px sans-serif}figure{display:inline-block;margin:0 1.5em 1.5em 0;vertical-align:top}figcaption{font-weight:bold}pre{overflow:auto;\
-background:#f6f6f6;padding:1em}small{color:#777}.met{color:#17692b}.failed{color:#b00020;font-weight:bold}";
+background:#f6f6f6;padding:1em}small{color:#777}.wrap td{white-space:normal;overflow-wrap:anywhere}.met{color:#17692b}.failed{color:#b00020;font-weight:bold}";
 
 impl Page<'_> {
     pub fn html(&self) -> String {
@@ -51,7 +51,7 @@ impl Page<'_> {
         self.tracking(&mut html);
         self.agreement(&mut html);
         self.worst(&mut html);
-        html += "<h2>What this report is bound to</h2><table>";
+        html += "<h2>What this report is bound to</h2><table class=\"wrap\">";
         for (name, value) in self.bound_to {
             let _ = write!(html, "<tr><th>{name}<td>{}</tr>", escaped(value));
         }
@@ -125,13 +125,13 @@ impl Page<'_> {
     fn tracking(&self, html: &mut String) {
         let Some(of) = self.tracking else { return };
         if !of.clips.is_empty() {
-            *html += "<h2>Tracking</h2><table><tr><th>clip<th>patient<th>frames<th>HOTA<th>DetA<th>AssA<th>IDF1<th>MOTA<th>id switches\
+            *html += "<h2>Tracking</h2><table><tr><th>clip<th>patient<th>frames<th>HOTA<th>DetA<th>AssA<th>IDF1<th>time on the right one<th>MOTA<th>id switches\
                 <th>tip error p50, px<th>p50, % of width<th>p95</tr>";
             for clip in &of.clips {
                 let follows = &clip.follows;
                 let _ = write!(
                     html,
-                    "<tr><td>{}<td>{}<td>{}<td>{:.3}<td>{:.3}<td>{:.3}<td>{:.3}<td>{:.3}<td>{}<td>{:.1}<td>{:.2}<td>{:.2}</tr>",
+                    "<tr><td>{}<td>{}<td>{}<td>{:.3}<td>{:.3}<td>{:.3}<td>{:.3}<td>{:.3}<td>{:.3}<td>{}<td>{:.1}<td>{:.2}<td>{:.2}</tr>",
                     escaped(&clip.name),
                     escaped(&clip.patient),
                     clip.frames,
@@ -139,6 +139,8 @@ impl Page<'_> {
                     follows.hota.det_a,
                     follows.hota.ass_a,
                     follows.identity.idf1,
+                    // IDR: of the labelled things' frames, those in which each was followed as the one that it is.
+                    follows.identity.recall,
                     follows.clear.mota,
                     follows.clear.switches,
                     clip.tip_error_px.p50,

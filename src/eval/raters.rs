@@ -7,9 +7,11 @@ use serde::Serialize;
 
 /// More people than this for one picture are not needed by anybody.
 pub const MOST_RATERS: usize = 8;
-/// STAPLE begins here, and ends when no rater's figures change by more.
+/// Fewer cannot be told apart by STAPLE: two raters' masks have three degrees of freedom, their sensitivities and specificities four.
+pub const FEWEST_RATERS: usize = 3;
+/// STAPLE begins here (as in ITK), and ends when no rater's figures change by more.
 const FIRST: f64 = 0.99999;
-const STILL: f64 = 1e-14;
+const STILL: f64 = 1e-10;
 const ROUNDS: usize = 1000;
 
 /// Of each subset of raters (bit i: rater i says "class"), the pixels for which just these did. Nothing else is needed to compare them.
@@ -83,12 +85,13 @@ impl Votes {
         (self.raters > 1 && all > 0.0 && chance < 1.0).then(|| (agreement / all - chance) / (1.0 - chance))
     }
 
-    /// Expectation maximisation from equal trust in all; the prior is the part of all votes that said "class". None where nobody did.
+    /// Expectation maximisation from equal trust in all; the prior is the part of all votes that said "class". None where nobody did,
+    /// and for fewer than `FEWEST_RATERS`.
     pub fn staple(&self) -> Option<Staple> {
         let all = self.counts.iter().sum::<u64>() as f64;
         let said: f64 = self.counts.iter().enumerate().map(|(pattern, &count)| count as f64 * f64::from(pattern.count_ones())).sum();
         let prior = said / (all * self.raters as f64);
-        if prior.is_nan() || prior <= 0.0 {
+        if self.raters < FEWEST_RATERS || prior.is_nan() || prior <= 0.0 {
             return None;
         }
         let mut raters = vec![Rater { sensitivity: FIRST, specificity: FIRST }; self.raters];

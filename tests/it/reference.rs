@@ -1,5 +1,5 @@
 //! Metrics against values that well-known implementations gave once (tests/reference/reference.py says which, and where definitions
-//! differ): all to 1e-6.
+//! differ): all to 1e-6, but for STAPLE's probabilities (see there).
 
 use keyhole::base::ids::ClassId;
 use keyhole::eval::{Borders, Counts, Detections, Label, Mark, Reliability, Roc, Sequence, Votes};
@@ -89,13 +89,18 @@ fn agreement_is_scikit_learns_statsmodels_and_simpleitks() {
         same(votes.mean_dice(), &case["dice"], "Dice of pairs");
         same(votes.cohen(), &case["cohen"], "Cohen's kappa");
         same(votes.fleiss(), &case["fleiss"], "Fleiss' kappa");
-        let staple = votes.staple().unwrap();
+        let Some(staple) = votes.staple() else {
+            assert_eq!((masks.len(), &case["probability"]), (2, &Value::Null));
+            continue;
+        };
         for (rater, of) in staple.raters.iter().enumerate() {
             same(Some(of.sensitivity), &case["sensitivity"][rater], "STAPLE sensitivity");
             same(Some(of.specificity), &case["specificity"][rater], "STAPLE specificity");
         }
         for (at, theirs) in list(&case["probability"]).iter().enumerate() {
-            same(Some(staple.probability(&masks, at, 1)), theirs, "STAPLE probability");
+            // ITK stops when its figures change by less than 1e-7: some of its probabilities are then 2e-6 away from where it would end.
+            let (ours, theirs) = (staple.probability(&masks, at, 1), theirs.as_f64().unwrap());
+            assert!((ours - theirs).abs() < 5e-6 && (ours >= 0.5) == (theirs >= 0.5), "STAPLE probability: {ours}, reference {theirs}");
         }
     }
 }

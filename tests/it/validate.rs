@@ -134,7 +134,7 @@ fn patients_make_intervals_and_raters_a_consensus() {
     let mut described = std::fs::read_to_string(data.join("dataset.toml")).unwrap();
     names.iter().enumerate().for_each(|(i, name)| described += &format!("\"patient {i}\" = [\"{name}\"]\n"));
     std::fs::write(data.join("dataset.toml"), described).unwrap();
-    for rater in ["masks.anna", "masks.ben"] {
+    for rater in ["masks.anna", "masks.ben", "masks.cleo"] {
         std::fs::create_dir(data.join(rater)).unwrap();
         std::fs::copy(data.join("masks/000000.png"), data.join(rater).join("000000.png")).unwrap();
     }
@@ -151,5 +151,5 @@ fn patients_make_intervals_and_raters_a_consensus() {
     assert!(bound("low") <= bound("value") && bound("value") <= bound("high") && liver["iou"]["patients"] == 5, "{liver}");
     assert!(told["plan"]["met"] == true && told["tracking"].is_null());
     let agreed = told["agreement"].as_array().unwrap().iter().find(|class| class["class"] == "liver").unwrap();
-    assert_eq!((agreed["dice"].as_f64(), &agreed["raters"]), (Some(1.0), &serde_json::json!(["anna", "ben"])));
+    assert_eq!((agreed["dice"].as_f64(), &agreed["raters"]), (Some(1.0), &serde_json::json!(["anna", "ben", "cleo"])));
 }

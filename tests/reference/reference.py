@@ -8,6 +8,7 @@ Where definitions differ:
   distances, as Csurka et al. (BMVC 2013) define it.
 - torchmetrics puts a probability of just 1 into a bin of its own; there is none here.
 - AUROC is counted in bins of odds by us: scores here are multiples of 1/64, each of which has a bin of its own.
+- STAPLE of two raters has no single solution (four unknowns, three degrees of freedom): there is none here.
 - TrackEval works in f64, we keep likeness in f32: likenesses here have three digits.
 """
 import itertools
@@ -129,9 +130,12 @@ def agreement(rng):
             "dice": float(np.mean([f1_score(a, b) for a, b in pairs])),
             "cohen": float(np.mean([cohen_kappa_score(a, b) for a, b in pairs])),
             "fleiss": float(fleiss_kappa(table)),
-            "sensitivity": list(staple.GetSensitivity()), "specificity": list(staple.GetSpecificity()),
-            "probability": [round(float(p), 9) for p in probability.ravel()],
         })
+        if raters > 2:
+            cases[-1] |= {
+                "sensitivity": list(staple.GetSensitivity()), "specificity": list(staple.GetSpecificity()),
+                "probability": [round(float(p), 9) for p in probability.ravel()],
+            }
     return cases
 
 

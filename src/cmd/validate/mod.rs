@@ -17,6 +17,7 @@ use crate::record::{check_writable, make_folder, utc};
 use crate::store::{Engines, LockedEngine};
 use anyhow::Context;
 use clap::Args;
+pub(super) use pictures::read;
 use report::{Bound, Outcome};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -62,7 +63,7 @@ The data set:
   dataset.toml              name, licence, source; [classes] id = \"name\"; [subgroups] \"patient 3\" = [files], \"scope B\" = [files]
   images/NAME.png|jpg       masks/NAME.png: a class id a pixel; 255: nobody knows
   masks.RATER/NAME.png      optional: other people's masks. Their agreement is told; where masks/ has none, the STAPLE consensus
-                            of two or more is the truth
+                            of three or more is the truth
   tracks/NAME.jsonl         optional: {\"frame\": 0, \"tracks\": [{\"id\": 1, \"class\": \"grasper\", \"box\": [x0, y0, x1, y1], \"tip\": [x, y]}]}
                             of the clip NAME.mkv, .mp4, .avi or .mov; or {\"image\": \"a.png\", \"tracks\": [...]} of pictures
 
@@ -96,7 +97,7 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<()> {
     }
     arguments.masks.as_deref().map(make_folder).transpose()?;
     let prevalence = prevalence_of(arguments, plan.as_ref().map(|(plan, _)| plan))?;
-    let data = DataSet::open(&arguments.data, &mut Checking(Progress::new("checked")))?;
+    let data = DataSet::open_with(&arguments.data, &mut Checking(Progress::new("checked")))?;
     if let Some((wanted, is)) = plan.as_ref().and_then(|(plan, _)| Some((plan.data.as_ref()?, &data.name))).filter(|(a, b)| a != b) {
         anyhow::bail!("the plan is for the data set '{wanted}', this is '{is}': give --data that one");
     }
@@ -152,8 +153,8 @@ fn regions_of(engine: &LockedEngine) -> Vec<ClassId> {
 struct Checking(Progress);
 
 impl Visitor for Checking {
-    fn size_of(&mut self, image: &Path) -> Result<(usize, usize), String> {
-        pictures::read(image).map(|(layout, _)| (layout.width, layout.height)).map_err(|error| format!("{error:#}"))
+    fn size_of(&mut self, image: &Path) -> Result<Option<(usize, usize)>, String> {
+        read(image).map(|(layout, _)| Some((layout.width, layout.height))).map_err(|error| format!("{error:#}"))
     }
 
     fn progress(&mut self, done: usize, total: usize) {

@@ -28,7 +28,13 @@ fn read_png(path: &Path) -> anyhow::Result<(FrameLayout, Vec<u8>)> {
         samples => bytes.chunks_exact(samples).flat_map(|p| [p[0], p[1], p[2]]).collect(),
     };
     let colorimetry = Colorimetry::sdr(Matrix::Bt709, Range::Full);
-    Ok((FrameLayout::new(PixelFormat::Rgb, colorimetry, info.width as usize, info.height as usize)?, rgb))
+    let layout = FrameLayout::new(PixelFormat::Rgb, colorimetry, info.width as usize, info.height as usize)?;
+    // A frame's rows begin at even places in memory.
+    let plane = layout.planes()[0];
+    let mut padded = vec![0; layout.size];
+    let rows = padded.chunks_exact_mut(plane.stride).zip(rgb.chunks_exact(plane.row_bytes));
+    rows.for_each(|(to, from)| to[..plane.row_bytes].copy_from_slice(from));
+    Ok((layout, padded))
 }
 
 fn decode(path: &Path) -> anyhow::Result<(FrameLayout, Vec<u8>)> {
@@ -60,4 +66,34 @@ pub fn rgb_of(layout: &FrameLayout, bytes: &[u8]) -> Option<Rgb> {
     convert(&view, Rect::whole(width, height), &mut shown, 4 * width);
     let bytes = shown.as_chunks::<4>().0.iter().flat_map(|[b, g, r, _]| [*r, *g, *b]).collect();
     Some(Rgb { width, height, bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Widths whose rows are padded in memory, and pictures that are grey or have alpha.
+    #[test]
+    fn a_png_comes_back_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        for (colour, samples) in
+            [(png::ColorType::Rgb, 3), (png::ColorType::Rgba, 4), (png::ColorType::Grayscale, 1), (png::ColorType::GrayscaleAlpha, 2)]
+        {
+            for width in [2, 3, 613] {
+                let path = folder.path().join("a.png");
+                let bytes: Vec<u8> = (0..width * 4 * samples).map(|i| (i * 7 % 251) as u8).collect();
+                let mut encoder = png::Encoder::new(std::fs::File::create(&path).unwrap(), width as u32, 4);
+                encoder.set_color(colour);
+                encoder.write_header().unwrap().write_image_data(&bytes).unwrap();
+                let (layout, frame) = read(&path).unwrap();
+                let shown = rgb_of(&layout, &frame).unwrap();
+                let wanted: Vec<u8> =
+                    bytes.chunks(samples).flat_map(|p| if samples > 2 { [p[0], p[1], p[2]] } else { [p[0]; 3] }).collect();
+                assert!((shown.width, shown.height) == (width, 4) && shown.bytes == wanted, "{colour:?} {width}");
+            }
+        }
+        let broken = folder.path().join("a.jpg");
+        std::fs::write(&broken, "no picture").unwrap();
+        assert!(read(&broken).unwrap_err().to_string().contains("not a JPEG"));
+    }
 }

@@ -73,7 +73,7 @@ pub fn run(
         let mut progress = Progress::new("pictures");
         let mut seen = Ok(());
         for (index, picture) in data.pictures.iter().enumerate() {
-            let one = look(&mut analyser, picture, index).with_context(|| format!("images/{}", picture.name));
+            let one = look(&mut analyser, picture, index).map_err(|error| anyhow::anyhow!("images/{}: {error:#}", picture.name));
             let one = one.and_then(|one| {
                 if let Some(masks) = &masks {
                     masks.write(picture, &one.found)?;
@@ -97,7 +97,7 @@ pub fn run(
     for clip in &data.clips {
         let mut progress = Progress::new("frames of a clip");
         let followed = clips::follow(&mut analyser, clip, &mut measuring.tracking, &mut progress);
-        followed.with_context(|| format!("clip '{}'", clip.name))?;
+        followed.map_err(|error| anyhow::anyhow!("clip '{}': {error:#}", clip.name))?;
     }
     masks.map(MaskFolder::finish).transpose()?;
     Ok(Found {
