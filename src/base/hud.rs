@@ -208,6 +208,8 @@ pub struct Status {
     pub figures: Figures,
     /// Names of the engines that run.
     pub engines: Arc<str>,
+    /// No vendor has signed them.
+    pub is_demonstration: bool,
     pub faults: Vec<Fault>,
     pub mode: Mode,
     pub drawn: Drawn,
@@ -305,7 +307,11 @@ impl Status {
             Ai::Blocked(_) => Text::AiIsBlocked,
         };
         let state = state.of(language);
-        if self.engines.is_empty() { state.to_owned() } else { format!("{state}: {}", self.engines) }
+        match (self.engines.is_empty(), self.is_demonstration) {
+            (true, _) => state.to_owned(),
+            (false, false) => format!("{state}: {}", self.engines),
+            (false, true) => format!("{state}: {} ({})", self.engines, Text::NotForPatients.of(language)),
+        }
     }
 
     /// Frame rate, video delay, annotation delay and overlay age, each with its name.
@@ -430,6 +436,14 @@ mod tests {
         assert_eq!(said(Recording::Running { seconds: 3_727 }, Language::De).as_deref(), Some("REC 1:02:07"));
         assert_eq!(said(Recording::Ended { seconds: 59 }, Language::De).as_deref(), Some("REC beendet 0:00:59"));
         assert_eq!(said(Recording::Failed, Language::En).as_deref(), Some("REC FAILED"));
+    }
+
+    #[test]
+    fn an_engine_that_no_vendor_signed_is_said_to_be_one() {
+        let mut status = Status { ai: Ai::Running, engines: "lapchole-cpu".into(), is_demonstration: true, ..Status::default() };
+        assert_eq!(status.ai_line(), "AI running: lapchole-cpu (demonstration: not for patients)");
+        status.is_demonstration = false;
+        assert_eq!(status.ai_line(), "AI running: lapchole-cpu");
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod error;
 pub mod hud;
 pub mod ids;
+pub mod paths;
 pub mod rate;
 pub mod shutdown;
 pub mod simd;

@@ -51,6 +51,8 @@ texts! {
     AiIsRunning: "AI running", "KI läuft";
     AiIsDegraded: "AI degraded", "KI gestört";
     AiIsBlocked: "AI blocked", "KI gesperrt";
+    /// Behind the name of an engine that no vendor has signed.
+    NotForPatients: "demonstration: not for patients", "Demonstration: nicht für Patienten";
 
     // Where the picture comes from.
     Camera: "CAMERA", "KAMERA";

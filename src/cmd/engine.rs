@@ -3,9 +3,12 @@
 use crate::base::classes;
 use crate::base::error::Finding;
 use crate::infer::{self, InferError, TensorLine};
-use crate::store::{self, Engines, LockedEngine, SecretKey, StoreError};
+use crate::store::{self, Engines, GoldenOutputs, LockedEngine, Plans, SecretKey, StoreError};
+use crate::track::{Analyser, golden_mask};
+use anyhow::Context;
 use clap::{Args, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -26,13 +29,16 @@ enum Verb {
         /// An engine's folder.
         dir: Option<PathBuf>,
     },
-    /// Write the hashes of an engine's files into its manifest, and sign it.
+    /// Write the hashes of an engine's files and its golden outputs into its manifest, and sign it.
     Lock {
         /// An engine's folder.
         dir: PathBuf,
         /// The key's file (`keyhole engine key` makes one).
         #[arg(long, value_name = "F")]
         key: PathBuf,
+        /// A picture whose mask is pinned: where another mask comes out, the engine is refused. Default: the picture that is pinned.
+        #[arg(long, value_name = "F.png")]
+        golden: Option<PathBuf>,
     },
     /// Make a key to sign engines with. Its file is secret; what is printed is for `store.trusted_keys` of each appliance.
     Key {
@@ -42,6 +48,11 @@ enum Verb {
         /// Whose it is; shown where an engine's signature is shown.
         #[arg(long)]
         name: String,
+    },
+    /// Compile an engine for this machine and keep the plan in the cache, so that it starts at once. Without DIR: all that are found.
+    Build {
+        /// An engine's folder.
+        dir: Option<PathBuf>,
     },
     /// What an engine is for, what goes in and what comes out; its model is run once to see.
     Info {
@@ -54,11 +65,8 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.verb {
         Verb::List { engines } => list(Engines::find(engines.as_deref())?),
         Verb::Verify { dir } => verify(dir.as_ref()),
-        Verb::Lock { dir, key } => {
-            let engine = store::lock(dir, &SecretKey::read(key)?)?;
-            println!("{} {}: {}", engine.manifest.name, engine.manifest.version, engine.seal);
-            Ok(())
-        }
+        Verb::Build { dir } => build(dir.as_ref()),
+        Verb::Lock { dir, key, golden } => lock(dir, &SecretKey::read(key)?, golden.as_deref()),
         Verb::Key { out, name } => {
             let key = SecretKey::generate(name)?;
             key.write_new(out)?;
@@ -77,6 +85,30 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
+fn lock(dir: &Path, key: &SecretKey, golden: Option<&Path>) -> anyhow::Result<()> {
+    let engine = store::unlocked(dir)?;
+    let pinned = engine.manifest.golden.as_ref().map(|spec| dir.join(&spec.picture));
+    let outputs = match golden.map(Path::to_owned).or(pinned) {
+        Some(path) => {
+            let picture = std::fs::read(&path).with_context(|| format!("'{}' cannot be read; name a PNG by --golden", path.display()))?;
+            let mask = golden_mask(engine, &picture)?;
+            Some(GoldenOutputs { picture, mask })
+        }
+        None => None,
+    };
+    let engine = store::lock(dir, key, outputs.as_ref())?;
+    println!("{} {}: {}", engine.manifest.name, engine.manifest.version, engine.seal);
+    println!("  {}", golden_line(&engine));
+    Ok(())
+}
+
+fn golden_line(engine: &LockedEngine) -> &'static str {
+    match engine.golden {
+        Some(_) => "golden outputs pinned",
+        None => "no golden outputs: clinical mode refuses it (lock it with --golden)",
+    }
+}
+
 fn list(engines: Engines) -> anyhow::Result<()> {
     println!("{}", engines.dir().display());
     for name in engines.names() {
@@ -92,15 +124,41 @@ fn list(engines: Engines) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// `dir`, or all that are found.
+fn folders(dir: Option<&PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
+    if let Some(dir) = dir {
+        return Ok(vec![dir.clone()]);
+    }
+    let engines = Engines::find(None)?;
+    Ok(engines.names().iter().map(|name| engines.dir().join(name)).collect())
+}
+
+fn build(dir: Option<&PathBuf>) -> anyhow::Result<()> {
+    let dirs = folders(dir)?;
+    let (total, plans, mut spent) = (dirs.len(), Plans::of_this_user(), Duration::ZERO);
+    for (index, dir) in dirs.into_iter().enumerate() {
+        let engine = load(dir)?;
+        let name = engine.manifest.name.clone();
+        let left = match index {
+            0 => String::new(),
+            _ => format!(", about {:.0} s left", (spent / index as u32).as_secs_f64() * (total - index) as f64),
+        };
+        eprintln!("{name}: building, {} of {total}{left}", index + 1);
+        let start = Instant::now();
+        let built = infer::build(&engine, &plans).map_err(finding)?;
+        Analyser::load(engine).map_err(finding)?;
+        spent += start.elapsed();
+        println!("{name}: {} bytes in {:.1} s, {}", built.bytes, start.elapsed().as_secs_f64(), built.path.display());
+    }
+    Ok(())
+}
+
+fn finding(error: InferError) -> anyhow::Error {
+    if error.is_finding() { Finding(error.to_string()).into() } else { error.into() }
+}
+
 fn verify(dir: Option<&PathBuf>) -> anyhow::Result<()> {
-    let dirs = match dir {
-        Some(dir) => vec![dir.clone()],
-        None => {
-            let engines = Engines::find(None)?;
-            engines.names().iter().map(|name| engines.dir().join(name)).collect()
-        }
-    };
-    for dir in dirs {
+    for dir in folders(dir)? {
         let engine = load(dir)?;
         println!(
             "{} {}: model {} manifest {}",
@@ -110,11 +168,11 @@ fn verify(dir: Option<&PathBuf>) -> anyhow::Result<()> {
         for external in &engine.manifest.model.external {
             println!("  external '{}' {}", external.file, external.sha256);
         }
-        let lines = tensors(&engine).map_err(|error| match error.is_finding() {
-            true => anyhow::Error::from(Finding(error.to_string())),
-            false => error.into(),
-        })?;
+        let lines = tensors(&engine).map_err(finding)?;
         print_tensors("  ", &lines);
+        let is_pinned = engine.golden.is_some();
+        Analyser::load(engine).map_err(finding)?;
+        println!("  {}", if is_pinned { "golden outputs come out" } else { "no golden outputs" });
     }
     Ok(())
 }
@@ -130,6 +188,7 @@ fn print_info(engine: &LockedEngine) {
     println!("use       {}", manifest.intended_use);
     println!("licence   {}", manifest.licence);
     println!("signature {}", engine.seal);
+    println!("golden    {}", golden_line(engine));
     println!("input     {}×{}, {:?}, {:?}", manifest.input.width, manifest.input.height, manifest.input.colour, manifest.input.resize);
     if let Some(clip) = manifest.clip {
         println!("clip      the last {} frames ({:?})", clip.frames, clip.order);

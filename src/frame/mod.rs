@@ -3,6 +3,7 @@
 
 mod format;
 mod layout;
+mod png;
 mod ring;
 pub mod rows;
 #[cfg(target_arch = "x86_64")]
@@ -11,6 +12,7 @@ mod rows_avx2;
 pub(crate) mod testing;
 mod tone;
 
+pub use self::png::{map_from_png, map_to_png, picture_from_png};
 pub use format::{Colorimetry, Matrix, PixelFormat, Range, Transfer};
 pub use layout::{FrameLayout, FrameView, LayoutError, PlaneLayout};
 pub use ring::{Frame, FrameRing, FrameWriter, MemoryError, RingGeometry, RingReader, SLOT_COUNT, Stamps};

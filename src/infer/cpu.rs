@@ -8,12 +8,16 @@ use super::engine::{Engine, HeadSpec, InputSpec, TensorLine};
 use super::error::InferError;
 use super::onnx;
 use super::port::{self, ClipRing, Form, Port, input_shape, type_name};
-use super::runtime;
 use super::shapes::{Check, Found, outputs_of, part, shape_text};
-use crate::store::{ClipOrder, LockedEngine, Manifest};
+use super::{plan, runtime};
+use crate::store::{ClipOrder, LockedEngine, Manifest, Plans};
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
-use ort::session::{IoBinding, Session, builder::GraphOptimizationLevel};
+use ort::session::{
+    IoBinding, Session,
+    builder::{GraphOptimizationLevel, SessionBuilder},
+};
 use ort::value::{Outlet, TensorElementType, ValueType};
+use std::path::Path;
 
 pub struct CpuEngine {
     name: String,
@@ -37,19 +41,37 @@ struct State {
 }
 
 impl CpuEngine {
+    /// Takes the plan that `keyhole engine build` made, where there is one for just these files and this machine.
     pub fn open(engine: LockedEngine) -> Result<Self, InferError> {
-        let environment = runtime::environment()?;
+        Self::open_with(engine, &Plans::of_this_user())
+    }
+
+    pub(super) fn open_with(engine: LockedEngine, plans: &Plans) -> Result<Self, InferError> {
+        runtime::environment()?;
+        if let Some(bytes) = plans.read(&plan::key(&engine)) {
+            match Self::from_plan(&engine, &bytes) {
+                Ok(opened) => return Ok(opened),
+                Err(error) => tracing::warn!("its plan is passed over: {error}"),
+            }
+        }
+        let (session, inputs) = whole_session(&engine, None)?;
+        Self::with(&engine, session, inputs)
+    }
+
+    pub(super) fn from_plan(engine: &LockedEngine, plan: &[u8]) -> Result<Self, InferError> {
         let manifest = &engine.manifest;
         let check = Check { engine: &manifest.name, input: &manifest.input };
-        check_external(&engine, check)?;
+        let loaded = runtime::environment().map(|environment| {
+            builder(&environment, GraphOptimizationLevel::Disable).and_then(|mut builder| builder.commit_from_memory(plan))
+        })?;
+        let session = loaded.map_err(|e| unloadable(&manifest.name, &e))?;
+        let inputs = Inputs::of(manifest, check, &session)?;
+        Self::with(engine, session, inputs)
+    }
 
-        let commit = |free: &[(String, i64)]| session(&environment, &engine, free).map_err(|e| unloadable(&manifest.name, &e));
-        let mut session = commit(&[])?;
-        let mut inputs = Inputs::of(manifest, check, &session)?;
-        if !inputs.free.is_empty() {
-            session = commit(&inputs.free)?;
-            inputs = Inputs::of(manifest, check, &session)?;
-        }
+    fn with(engine: &LockedEngine, mut session: Session, inputs: Inputs) -> Result<Self, InferError> {
+        let manifest = &engine.manifest;
+        let check = Check { engine: &manifest.name, input: &manifest.input };
 
         let failed =
             |what: &str, e: ort::Error| InferError::Trial { engine: manifest.name.clone(), what: what.to_owned(), reason: e.to_string() };
@@ -213,14 +235,49 @@ fn check_external(engine: &LockedEngine, check: Check<'_>) -> Result<(), InferEr
     }
 }
 
-fn session(environment: &ort::environment::Environment, engine: &LockedEngine, free: &[(String, i64)]) -> ort::Result<Session> {
-    let mut builder = Session::builder(environment)?
-        .with_optimization_level(GraphOptimizationLevel::All)?
+/// The model's session with no side left open, and its inputs. `keep`: the graph as it was optimised is written there.
+fn whole_session(engine: &LockedEngine, keep: Option<&Path>) -> Result<(Session, Inputs), InferError> {
+    let environment = runtime::environment()?;
+    let manifest = &engine.manifest;
+    let check = Check { engine: &manifest.name, input: &manifest.input };
+    check_external(engine, check)?;
+    let commit = |free: &[(String, i64)]| session(&environment, engine, free, keep).map_err(|e| unloadable(&manifest.name, &e));
+    let session = commit(&[])?;
+    let inputs = Inputs::of(manifest, check, &session)?;
+    if inputs.free.is_empty() {
+        return Ok((session, inputs));
+    }
+    let session = commit(&inputs.free)?;
+    let inputs = Inputs::of(manifest, check, &session)?;
+    Ok((session, inputs))
+}
+
+/// Writes the model's graph, optimised for this processor, to `path`.
+pub(super) fn optimised(engine: &LockedEngine, path: &Path) -> Result<(), InferError> {
+    whole_session(engine, Some(path)).map(drop)
+}
+
+/// One thread that never spins.
+fn builder(environment: &ort::environment::Environment, level: GraphOptimizationLevel) -> ort::Result<SessionBuilder> {
+    Ok(Session::builder(environment)?
+        .with_optimization_level(level)?
         .with_intra_threads(1)?
         .with_inter_threads(1)?
         .with_parallel_execution(false)?
         .with_intra_op_spinning(false)?
-        .with_inter_op_spinning(false)?;
+        .with_inter_op_spinning(false)?)
+}
+
+fn session(
+    environment: &ort::environment::Environment,
+    engine: &LockedEngine,
+    free: &[(String, i64)],
+    keep: Option<&Path>,
+) -> ort::Result<Session> {
+    let mut builder = builder(environment, GraphOptimizationLevel::All)?;
+    if let Some(path) = keep {
+        builder = builder.with_optimized_model_path(path)?;
+    }
     for (name, size) in free {
         builder = builder.with_dimension_override(name, *size)?;
     }

@@ -18,6 +18,13 @@ pub enum InferError {
     /// The model is not what its manifest says.
     #[error("engine '{engine}': {part} does not fit the manifest: expected {expected}, found {found}; correct the manifest or the model")]
     Mismatch { engine: String, part: String, expected: String, found: String },
+    /// What was locked is not what comes out here.
+    #[error(
+        "engine '{engine}': {:.1} % of its golden mask's pixels come out as when it was locked, {:.1} % must; it was not made for this binary, library or processor: validate it here and lock it again", 100.0 * .agreement, 100.0 * .needed
+    )]
+    Golden { engine: String, agreement: f64, needed: f64 },
+    #[error("the plan of engine '{engine}' cannot be kept: {reason}; make room in the cache, or set XDG_CACHE_HOME to a folder of yours")]
+    Plan { engine: String, reason: String },
     #[error("engine '{engine}' failed while running: {reason}")]
     Run { engine: String, reason: String },
 }
@@ -25,7 +32,7 @@ pub enum InferError {
 impl InferError {
     /// The engine is there and was found bad, as opposed to: it could not be tried.
     pub fn is_finding(&self) -> bool {
-        matches!(self, InferError::Mismatch { .. } | InferError::Model { .. } | InferError::Trial { .. })
+        matches!(self, InferError::Mismatch { .. } | InferError::Model { .. } | InferError::Trial { .. } | InferError::Golden { .. })
     }
 
     pub fn kind(&self) -> ErrorKind {

@@ -11,6 +11,7 @@ mod engine;
 mod error;
 mod hash;
 mod onnx;
+mod plan;
 mod port;
 mod preprocess;
 mod runtime;
@@ -24,6 +25,7 @@ pub use cpu::CpuEngine;
 pub use engine::{DetectionSpec, Engine, Field, FrameClassSpec, HeadSpec, InputSpec, OutputSpec, Prototypes, TensorLine, TensorView, open};
 pub use error::InferError;
 pub use hash::input_hash;
+pub use plan::{Built, build, processor};
 pub use preprocess::{Fit, Preprocess};
 
 // What a run takes in and what an output means: whoever uses this room needs no other for its types.

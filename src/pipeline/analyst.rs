@@ -67,6 +67,7 @@ fn find(spec: &AnalystSpec) -> Result<LockedEngine, StoreError> {
     let engine = Engines::find(spec.engines.as_deref())?.load_for("cpu")?;
     if let Some(trusted) = &spec.trusted {
         engine.seal.check_clinical(&engine.manifest.name, trusted)?;
+        engine.check_golden()?;
     }
     Ok(engine)
 }
@@ -79,6 +80,8 @@ pub fn check_engine(spec: &AnalystSpec) -> Result<EngineLine, AnalystError> {
         heads: engine.manifest.heads.iter().map(|head| head.kind.name().to_owned()).collect(),
         model_sha256: engine.manifest.model.sha256.clone(),
         manifest_sha256: engine.manifest_sha256.clone(),
+        signature: engine.seal.to_string(),
+        is_demonstration: engine.is_demonstration(),
     })
 }
 

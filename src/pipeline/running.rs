@@ -96,6 +96,7 @@ impl Prepared {
             eprintln!("keyhole: {} mode, wiring: {}", spec.config.mode.name(), spec.config.wiring.name());
         }
         let mut status = status_of(&info, &engines, spec.hud, language);
+        status.is_demonstration = engine.is_demonstration;
         if spec.config.mode == Mode::Clinical {
             status.mode = hud::Mode::Clinical;
         }

@@ -26,6 +26,10 @@ pub struct EngineLine {
     pub heads: Vec<String>,
     pub model_sha256: String,
     pub manifest_sha256: String,
+    /// Who has signed it, in words.
+    pub signature: String,
+    /// Nobody vouches for it: not for patients.
+    pub is_demonstration: bool,
 }
 
 /// `captured = displayed + rate_slip + dropped_capture + dropped_display` always holds.

@@ -2,6 +2,7 @@
 //! Parsing and checking only; no file is opened here and no model is run.
 
 use super::error::ManifestError;
+use super::golden::GoldenSpec;
 use super::head::{Head, HeadKind};
 use serde::Deserialize;
 use std::path::{Component, Path};
@@ -40,6 +41,9 @@ pub struct Manifest {
     /// What an engine remembers is cleared when more time than this lies between two of its frames.
     #[serde(default = "default_max_gap_ms")]
     pub max_gap_ms: u64,
+    /// What must come out for one picture.
+    #[serde(default)]
+    pub golden: Option<GoldenSpec>,
     /// How it was trained; for people, free of form.
     #[serde(default)]
     pub training: Option<toml::Table>,
@@ -179,6 +183,7 @@ impl Manifest {
             // What it says of the frame is known only now.
             is_new(head)?;
         }
+        self.golden.iter().try_for_each(GoldenSpec::check)?;
         self.check_memory()
     }
 
@@ -216,12 +221,12 @@ impl Manifest {
 
 impl Model {
     fn check(&self) -> Result<(), ManifestError> {
-        check_file("model", &self.file, &self.sha256)?;
+        check_file("model", "file", &self.file, &self.sha256)?;
         if self.external.len() > MAX_EXTERNAL {
             return bad("model.external", format!("expected at most {MAX_EXTERNAL}, found {}", self.external.len()));
         }
         for (i, external) in self.external.iter().enumerate() {
-            check_file(&format!("model.external[{i}]"), &external.file, &external.sha256)?;
+            check_file(&format!("model.external[{i}]"), "file", &external.file, &external.sha256)?;
             if external.file == self.file || self.external[..i].iter().any(|other| other.file == external.file) {
                 return bad(format!("model.external[{i}].file"), format!("'{}' is named twice", external.file));
             }
@@ -230,13 +235,15 @@ impl Model {
     }
 }
 
-fn check_file(at: &str, file: &str, sha256: &str) -> Result<(), ManifestError> {
+/// `at.field` is the name of a file, `at.sha256` (or `at.field_sha256`) its hash.
+pub(super) fn check_file(at: &str, field: &str, file: &str, sha256: &str) -> Result<(), ManifestError> {
     let mut parts = Path::new(file).components();
     if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) || file.contains(['/', '\\', '\0']) {
-        return bad(format!("{at}.file"), format!("'{file}' is not the name of a file beside the manifest"));
+        return bad(format!("{at}.{field}"), format!("'{file}' is not the name of a file beside the manifest"));
     }
     if sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
-        return bad(format!("{at}.sha256"), "expected 64 lower-case hexadecimal digits");
+        let name = if field == "file" { "sha256".to_owned() } else { format!("{field}_sha256") };
+        return bad(format!("{at}.{name}"), "expected 64 lower-case hexadecimal digits");
     }
     Ok(())
 }

@@ -2,17 +2,21 @@
 //! A model is read once; what was hashed is what is run. Nothing is run here.
 
 mod error;
+mod golden;
 mod head;
 mod key;
 mod lock;
 mod manifest;
+mod plans;
 mod signature;
 
 pub use error::{KeyError, ManifestError, SignatureError, StoreError};
+pub use golden::{Golden, GoldenSpec};
 pub use head::{Activation, BoxFormat, BoxUnits, Boxes, Head, HeadKind, Values};
 pub use key::{DEVELOPMENT, PublicKey, SecretKey};
-pub use lock::lock;
+pub use lock::{GoldenOutputs, lock, unlocked};
 pub use manifest::{Clip, ClipOrder, ColourOrder, ExternalFile, Input, Manifest, Model, Resize, State, TensorLayout};
+pub use plans::{PlanKey, Plans};
 pub use signature::{SIGNATURE_FILE, Seal};
 
 use serde::Deserialize;
@@ -42,6 +46,7 @@ pub struct LockedEngine {
     pub model: Vec<u8>,
     /// Name and bytes of the files in which the model keeps its weights, in the manifest's order.
     pub external: Vec<(String, Arc<[u8]>)>,
+    pub golden: Option<Golden>,
 }
 
 /// Reads and checks the engine in `dir`.
@@ -65,7 +70,15 @@ pub fn load(dir: &Path) -> Result<LockedEngine, StoreError> {
     for file in &manifest.model.external {
         external.push((file.file.clone(), read_locked(dir.join(&file.file), &file.sha256)?.into()));
     }
-    Ok(LockedEngine { dir: dir.to_owned(), manifest, manifest_sha256, seal, model, external })
+    let golden = match &manifest.golden {
+        None => None,
+        Some(spec) => Some(Golden {
+            picture: read_locked(dir.join(&spec.picture), &spec.picture_sha256)?.into(),
+            mask: read_locked(dir.join(&spec.mask), &spec.mask_sha256)?.into(),
+            agreement: spec.agreement,
+        }),
+    };
+    Ok(LockedEngine { dir: dir.to_owned(), manifest, manifest_sha256, seal, model, external, golden })
 }
 
 /// A signature that is there has to be right, whoever's it is.

@@ -3,7 +3,7 @@
 
 use super::error::SignatureError;
 use super::key::{self, DEVELOPMENT, PublicKey, SecretKey};
-use super::{StoreError, from_hex, hex};
+use super::{LockedEngine, StoreError, from_hex, hex};
 use serde::{Deserialize, Serialize};
 
 pub const SIGNATURE_FILE: &str = "signature.toml";
@@ -57,6 +57,13 @@ pub(super) fn check(manifest: &[u8], text: &str) -> Result<Seal, SignatureError>
 
 fn message(by: &str, manifest: &[u8]) -> Vec<u8> {
     [PURPOSE, by.as_bytes(), b"\0", manifest].concat()
+}
+
+impl LockedEngine {
+    /// No vendor's key has signed it: the screen says so.
+    pub fn is_demonstration(&self) -> bool {
+        !matches!(self.seal, Seal::Signed { .. })
+    }
 }
 
 impl Seal {

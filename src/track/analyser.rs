@@ -4,6 +4,7 @@ use super::camera::Camera;
 use super::continuity::Continuity;
 use super::findings::FindingFollower;
 use super::flow::Flow;
+use super::golden;
 use super::heads::Heads;
 use super::look::{Look, Shown};
 use super::shrunk::Shrunk;
@@ -32,8 +33,17 @@ pub struct Analyser {
 const MAX_GAP_MS: u64 = 250;
 
 impl Analyser {
-    /// Opens the engine on its backend; errors as `infer::open`.
+    /// Opens the engine on its backend, and looks whether its golden outputs still come out; errors as `infer::open`.
     pub fn load(engine: LockedEngine) -> Result<Self, InferError> {
+        let (name, golden) = (engine.manifest.name.clone(), engine.golden.clone());
+        let mut analyser = Self::open(engine)?;
+        if let Some(golden) = golden {
+            golden::check(&mut analyser, &name, &golden)?;
+        }
+        Ok(analyser)
+    }
+
+    fn open(engine: LockedEngine) -> Result<Self, InferError> {
         let engine = infer::open(engine)?;
         let input = engine.input().clone();
         let (preprocess, heads) = (Preprocess::new(input.clone()), Heads::new(engine.heads(), &input));

@@ -13,6 +13,7 @@ mod decode;
 mod findings;
 mod flow;
 mod followed;
+mod golden;
 mod heads;
 mod kalman;
 mod look;
@@ -28,6 +29,7 @@ mod tracker;
 
 pub use analyser::Analyser;
 pub use decode::{Decoded, Decoder, Detection};
+pub use golden::golden_mask;
 pub use heads::Detector;
 pub use split::Expected;
 pub use tracker::Tracker;

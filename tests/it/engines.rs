@@ -155,10 +155,13 @@ fn clinical_mode_runs_only_what_a_trusted_key_signed() {
     let (code, public) = tell(&["key", "--out", text(&key), "--name", "Vendor"]);
     assert_eq!((code, public.trim().len()), (Some(0), 64), "{public}");
     let (code, said) = tell(&["lock", text(&dir), "--key", text(&key)]);
-    assert!(code == Some(0) && said.contains("signed by 'Vendor'"), "{said}");
+    assert!(code == Some(0) && said.contains("signed by 'Vendor'") && said.contains("no golden outputs"), "{said}");
+    refused("", "not among store.trusted_keys");
+    refused(public.trim(), "golden");
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/engines/surgical-cpu/golden.png");
+    assert_eq!(tell(&["lock", text(&dir), "--key", text(&key), "--golden", golden]).0, Some(0));
     let (code, said) = tell(&["verify", text(&dir)]);
     assert!(code == Some(0) && said.contains("signed by 'Vendor'") && said.contains(public.trim()), "{said}");
-    refused("", "not among store.trusted_keys");
     let trusted = run(public.trim());
     assert_eq!(trusted.output.status.code(), Some(0), "{}", trusted.stderr());
     assert_eq!(trusted.report()["mode"], "clinical");

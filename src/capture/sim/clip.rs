@@ -12,6 +12,7 @@ use super::SimError;
 use super::mapped::Mapped;
 use super::render::{Simulator, Truth};
 use super::spec::Spec;
+use crate::base::paths::cache_folder;
 use crate::base::shutdown;
 use crate::frame::FrameLayout;
 use sha2::{Digest, Sha256};
@@ -62,7 +63,7 @@ impl Clip {
     ///
     /// Errors: a size that no frame can have, more pictures than are allowed.
     pub fn open(spec: &Spec, progress: &mut dyn FnMut(usize, usize)) -> Result<Self, SimError> {
-        let clip = Self::start(spec, cache_folder().as_deref())?;
+        let clip = Self::start(spec, Some(&cache_folder()))?;
         let total = clip.frame_count();
         loop {
             let done = clip.wait_for(total, Duration::from_millis(100));
@@ -100,12 +101,12 @@ impl Clip {
     pub fn is_cached(spec: &Spec) -> bool {
         let Ok(layout) = spec.layout() else { return false };
         let total_bytes = HEADER_BYTES + layout.size * spec.frame_count();
-        cache_folder().is_some_and(|folder| open_whole(&file_of(&folder, spec), &header(spec, &layout), total_bytes).is_some())
+        open_whole(&file_of(&cache_folder(), spec), &header(spec, &layout), total_bytes).is_some()
     }
 
     /// Opens `spec` and returns at once: what is not in the cache is being rendered, in order.
     pub fn start_in_cache(spec: &Spec) -> Result<Self, SimError> {
-        Self::start(spec, cache_folder().as_deref())
+        Self::start(spec, Some(&cache_folder()))
     }
 
     /// As `start_in_cache`, with the cache's folder; None keeps the clip in memory.
@@ -316,13 +317,6 @@ impl Drop for Part {
             let _ = std::fs::remove_file(&self.temporary);
         }
     }
-}
-
-/// `$XDG_CACHE_HOME/keyhole`, else `$HOME/.cache/keyhole`, else a folder for temporary files.
-fn cache_folder() -> Option<PathBuf> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
-    Some(base.unwrap_or_else(std::env::temp_dir).join("keyhole"))
 }
 
 fn file_of(folder: &Path, spec: &Spec) -> PathBuf {
