@@ -37,7 +37,7 @@ impl Borders {
     /// `truth` and `found`: class masks of `width`·n pixels. Border: pixels of the class with a neighbour (of four) outside of it or
     /// outside the picture. What lies where the truth is `ignore` is nobody's border.
     pub fn of(truth: &[u8], found: &[u8], width: usize, ignore: Option<u8>, class: u8) -> Self {
-        let height = if width > 0 { truth.len() / width } else { 0 };
+        let height = truth.len().checked_div(width).unwrap_or(0);
         let Some(area) = Area::around(width, height, |at| truth[at] == class || found[at] == class) else { return Borders::default() };
         let border = |mask: &[u8]| -> Vec<bool> {
             let inside = |x: isize, y: isize| {

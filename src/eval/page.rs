@@ -33,7 +33,7 @@ impl Page<'_> {
         let Page { title, summary, .. } = self;
         let mut html = format!(
             "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{0}</title><style>{STYLE}</style><h1>{0}</h1>\
-             <p>{1} pictures of {2} patients. In brackets and as whiskers: 95 % intervals by bootstrap over patients; <small>n</small>: patients in \
+             <p>{1} pictures with masks, of {2} patients. In brackets and as whiskers: 95 % intervals by bootstrap over patients; <small>n</small>: patients in \
              whom a figure could be told. Below {ENOUGH_PATIENTS} patients there is no interval: such a figure is insufficient for any claim.</p>",
             escaped(title),
             summary.pictures,

@@ -2,7 +2,7 @@
 
 use crate::capture::{self, Pull};
 use crate::eval::Rgb;
-use crate::frame::{Colorimetry, FrameLayout, FrameView, Matrix, PixelFormat, Range};
+use crate::frame::{FrameLayout, FrameView, picture_from_png};
 use crate::overlay::Rect;
 use crate::overlay::convert::convert;
 use anyhow::Context;
@@ -16,25 +16,7 @@ pub fn read(path: &Path) -> anyhow::Result<(FrameLayout, Vec<u8>)> {
 }
 
 fn read_png(path: &Path) -> anyhow::Result<(FrameLayout, Vec<u8>)> {
-    let mut decoder = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(path)?));
-    decoder.set_transformations(png::Transformations::normalize_to_color8());
-    let mut reader = decoder.read_info()?;
-    let mut bytes = vec![0; reader.output_buffer_size().context("it is too large")?];
-    let info = reader.next_frame(&mut bytes)?;
-    bytes.truncate(info.buffer_size());
-    // Alpha is left out: a label's picture is what was captured.
-    let rgb: Vec<u8> = match info.color_type.samples() {
-        samples @ (1 | 2) => bytes.chunks_exact(samples).flat_map(|p| [p[0]; 3]).collect(),
-        samples => bytes.chunks_exact(samples).flat_map(|p| [p[0], p[1], p[2]]).collect(),
-    };
-    let colorimetry = Colorimetry::sdr(Matrix::Bt709, Range::Full);
-    let layout = FrameLayout::new(PixelFormat::Rgb, colorimetry, info.width as usize, info.height as usize)?;
-    // A frame's rows begin at even places in memory.
-    let plane = layout.planes()[0];
-    let mut padded = vec![0; layout.size];
-    let rows = padded.chunks_exact_mut(plane.stride).zip(rgb.chunks_exact(plane.row_bytes));
-    rows.for_each(|(to, from)| to[..plane.row_bytes].copy_from_slice(from));
-    Ok((layout, padded))
+    picture_from_png(&std::fs::read(path)?).map_err(anyhow::Error::msg)
 }
 
 fn decode(path: &Path) -> anyhow::Result<(FrameLayout, Vec<u8>)> {
