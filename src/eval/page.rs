@@ -23,17 +23,17 @@ pub struct Page<'a> {
     pub shots: &'a [Shot],
 }
 
-const STYLE: &str = "body{font:15px/1.5 sans-serif;max-width:92em;margin:2em auto;padding:0 1em;color:#222}table{border-collapse:collapse;\
-display:block;overflow-x:auto}td,th{padding:.25em .7em;text-align:left;border-bottom:1px solid #ddd;white-space:nowrap}svg{vertical-align:middle;\
+const STYLE: &str = "body{font:15px/1.5 sans-serif;max-width:112em;margin:2em auto;padding:0 1em;color:#222}table{border-collapse:collapse;\
+display:block;overflow-x:auto}td,th{padding:.25em .5em;text-align:left;border-bottom:1px solid #ddd;white-space:nowrap}svg{vertical-align:middle;\
 font:12px sans-serif}figure{display:inline-block;margin:0 1.5em 1.5em 0;vertical-align:top}figcaption{font-weight:bold}pre{overflow:auto;\
-background:#f6f6f6;padding:1em}small{color:#777}.wrap td{white-space:normal;overflow-wrap:anywhere}.met{color:#17692b}.failed{color:#b00020;font-weight:bold}";
+background:#f6f6f6;padding:1em}small{color:#777}td small{display:block}.wrap td{white-space:normal;overflow-wrap:anywhere}.met{color:#17692b}.failed{color:#b00020;font-weight:bold}";
 
 impl Page<'_> {
     pub fn html(&self) -> String {
         let Page { title, summary, .. } = self;
         let mut html = format!(
             "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{0}</title><style>{STYLE}</style><h1>{0}</h1>\
-             <p>{1} pictures with masks, of {2} patients. In brackets and as whiskers: 95 % intervals by bootstrap over patients; <small>n</small>: patients in \
+             <p>{1} pictures with masks, of {2} patients. Small, and as whiskers: 95 % intervals by bootstrap over patients; <small>n</small>: patients in \
              whom a figure could be told. Below {ENOUGH_PATIENTS} patients there is no interval: such a figure is insufficient for any claim.</p>",
             escaped(title),
             summary.pictures,
@@ -94,7 +94,7 @@ impl Page<'_> {
         let Some(at) = self.summary.prevalence else { return };
         let _ = write!(
             html,
-            "<h2>At a stated prevalence</h2><p>If {:.1} % of the pictures have a class, at {} pictures a second; counted in pictures.</p>\
+            "<h2>At a stated prevalence</h2><p>If {:.1} % of the pictures have a class, at {} pictures a second; counted in pictures. –: no picture without it is labelled.</p>\
              <table><tr><th>class<th>sensitivity<th>PPV<th>false positive pictures a minute</tr>",
             100.0 * at.prevalence,
             at.pictures_a_second
@@ -248,9 +248,9 @@ fn told(figure: Option<Interval>, digits: usize) -> String {
     match figure {
         None => "–".to_owned(),
         Some(Interval { value, low: Some(low), high: Some(high), patients }) => {
-            format!("{value:.digits$} ({low:.digits$}–{high:.digits$}) <small>n {patients}</small>")
+            format!("{value:.digits$} <small>{low:.digits$}–{high:.digits$}, n {patients}</small>")
         }
-        Some(Interval { value, patients, .. }) => format!("{value:.digits$} <small>insufficient: n {patients}</small>"),
+        Some(Interval { value, patients, .. }) => format!("{value:.digits$} <small>insufficient, n {patients}</small>"),
     }
 }
 
@@ -286,7 +286,7 @@ mod tests {
         let html = page.html();
         assert!(!html.contains("<script>") && !html.contains("<b>") && !html.contains("<i>") && !html.contains("<u>"));
         assert!(html.matches("</pre>").count() == 1);
-        assert!(html.contains("0.500 (0.250–0.750) <small>n 9") && html.contains("insufficient: n 2"));
+        assert!(html.contains("0.500 <small>0.250–0.750, n 9") && html.contains("insufficient, n 2"));
         assert!(html.contains("base64,AQID") && html.contains("Neither labelled nor found: fat") && html.contains("ROC"));
     }
 }
