@@ -15,6 +15,7 @@ mod assignment;
 mod bootstrap;
 mod boundary;
 mod calibration;
+mod card;
 mod detection;
 mod figures;
 mod froc;
@@ -43,6 +44,7 @@ pub use boundary::Borders;
 pub use calibration::{
     BINS, Reliability, ReliabilityBin, Scored, TEMPERATURES, at_temperature, fit_temperature, near_boundary, smallest_threshold,
 };
+pub use card::{CardError, card};
 pub use detection::{AveragePrecision, Detections};
 pub use figures::{Figures, Summary, Verdict, Worst, judge};
 pub use froc::{Froc, FrocPoint, Label, Mark};

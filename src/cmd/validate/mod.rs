@@ -15,7 +15,6 @@ use crate::base::ids::ClassId;
 use crate::eval::{DataSet, Plan, Prevalence, Visitor, judge};
 use crate::record::{check_writable, make_folder, utc};
 use crate::store::{Engines, LockedEngine};
-use anyhow::Context;
 use clap::Args;
 pub(super) use pictures::read;
 use report::{Bound, Outcome};
@@ -192,14 +191,4 @@ impl Progress {
         let (before, after) = if self.is_terminal { ("\r", if done == total { "\x1b[K\n" } else { "\x1b[K" }) } else { ("", "\n") };
         let _ = write!(std::io::stderr(), "{before}{}: {done} of {total}{left}{after}", self.what);
     }
-}
-
-/// The whole file or what was there before.
-fn write_file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let part = path.with_extension("part");
-    let written = std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&part);
-    }
-    written.with_context(|| format!("'{}' cannot be written", path.display()))
 }

@@ -1,8 +1,8 @@
 //! What `keyhole validate` leaves behind: lines on the terminal, JSON, a page.
 
 use super::work::Found;
-use super::write_file;
 use crate::eval::{ClassAgreement, DataSet, FileLine, Interval, Page, Plan, Registration, Summary, TrackingSummary, Verdict};
+use crate::record::write_whole;
 use crate::store::{LockedEngine, PIPELINE_VERSION};
 use serde::Serialize;
 use std::path::Path;
@@ -106,10 +106,10 @@ pub fn write(bound: &Bound<'_>, outcome: &Outcome<'_>, json: Option<&Path>, html
     let value = serde_json::to_value(&report)?;
     let page = html.map(|path| (path, page(bound, outcome, &value, &signature)));
     if let Some(path) = json {
-        write_file(path, serde_json::to_string_pretty(&value)?.as_bytes())?;
+        write_whole(path, serde_json::to_string_pretty(&value)?.as_bytes())?;
     }
     if let Some((path, page)) = page {
-        write_file(path, page.as_bytes())?;
+        write_whole(path, page.as_bytes())?;
     }
     Ok(())
 }
