@@ -16,11 +16,12 @@ pub struct Interval {
     pub patients: usize,
 }
 
-/// `figure` of all `patients` and its interval. None where it is none of all of them. The same patients give the same interval.
-pub fn interval<T>(patients: &[T], figure: impl Fn(&[&T]) -> Option<f64>) -> Option<Interval> {
-    let all: Vec<&T> = patients.iter().collect();
+/// `figure` of those `patients` that `count` (in whom there is something to be told) and its interval. None where it is none of all of
+/// them. The same patients give the same interval.
+pub fn interval<T>(patients: &[T], counts: impl Fn(&T) -> bool, figure: impl Fn(&[&T]) -> Option<f64>) -> Option<Interval> {
+    let all: Vec<&T> = patients.iter().filter(|patient| counts(patient)).collect();
     let value = figure(&all)?;
-    let count = patients.len();
+    let count = all.len();
     if count < ENOUGH_PATIENTS {
         return Some(Interval { value, low: None, high: None, patients: count });
     }
@@ -29,7 +30,7 @@ pub fn interval<T>(patients: &[T], figure: impl Fn(&[&T]) -> Option<f64>) -> Opt
     let mut values: Vec<f64> = (0..DRAWS)
         .filter_map(|_| {
             drawn.clear();
-            drawn.extend((0..count).map(|_| &patients[(next(&mut state) % count as u64) as usize]));
+            drawn.extend((0..count).map(|_| all[(next(&mut state) % count as u64) as usize]));
             figure(&drawn)
         })
         .collect();
@@ -57,7 +58,7 @@ mod tests {
 
     #[test]
     fn an_interval_holds_the_value_and_narrows_with_patients() {
-        let of = |count: usize| interval(&(0..count).map(|i| (i % 5) as f64).collect::<Vec<_>>(), mean).unwrap();
+        let of = |count: usize| interval(&(0..count).map(|i| (i % 5) as f64).collect::<Vec<_>>(), |_| true, mean).unwrap();
         let (few, many) = (of(10), of(500));
         for interval in [few, many] {
             assert_eq!(interval.value, 2.0);
@@ -72,8 +73,8 @@ mod tests {
 
     #[test]
     fn too_few_patients_have_no_interval() {
-        let few = interval(&[1.0, 2.0, 3.0, 4.0], mean).unwrap();
+        let few = interval(&[1.0, 2.0, 3.0, 4.0, 9.0, 9.0], |value| *value < 5.0, mean).unwrap();
         assert_eq!((few.value, few.low, few.high, few.patients), (2.5, None, None, 4));
-        assert_eq!(interval(&[], mean), None);
+        assert_eq!(interval(&[], |_| true, mean), None);
     }
 }

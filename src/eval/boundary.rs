@@ -9,35 +9,64 @@ pub struct Borders {
     truth_to_found: Vec<f64>,
 }
 
+/// A part of a picture, px: outside of it is no border, so nothing is reckoned there.
+#[derive(Debug, Clone, Copy)]
+struct Area {
+    x: usize,
+    y: usize,
+    width: usize,
+    height: usize,
+}
+
+impl Area {
+    /// Around all pixels that are `wanted`; None where there is none.
+    fn around(width: usize, height: usize, wanted: impl Fn(usize) -> bool) -> Option<Area> {
+        let (mut low, mut high) = ([usize::MAX; 2], [0; 2]);
+        for y in 0..height {
+            for x in (0..width).filter(|x| wanted(y * width + x)) {
+                low = [low[0].min(x), low[1].min(y)];
+                high = [high[0].max(x), high[1].max(y)];
+            }
+        }
+        let [x, y] = low;
+        (x != usize::MAX).then(|| Area { x, y, width: high[0] + 1 - x, height: high[1] + 1 - y })
+    }
+}
+
 impl Borders {
     /// `truth` and `found`: class masks of `width`·n pixels. Border: pixels of the class with a neighbour (of four) outside of it or
     /// outside the picture. What lies where the truth is `ignore` is nobody's border.
     pub fn of(truth: &[u8], found: &[u8], width: usize, ignore: Option<u8>, class: u8) -> Self {
-        let height = if width > 0 { truth.len() / width } else { 0 };
-        let known = |at: usize| Some(truth[at]) != ignore;
+        let height = truth.len().checked_div(width).unwrap_or(0);
+        let Some(area) = Area::around(width, height, |at| truth[at] == class || found[at] == class) else { return Borders::default() };
         let border = |mask: &[u8]| -> Vec<bool> {
             let inside = |x: isize, y: isize| {
                 let is_in = (0..width as isize).contains(&x) && (0..height as isize).contains(&y);
                 is_in && mask[y as usize * width + x as usize] == class
             };
             let is_border = |at: usize| {
-                let (x, y) = ((at % width) as isize, (at / width) as isize);
+                let (x, y) = (area.x + at % area.width, area.y + at / area.width);
+                let is_known = Some(truth[y * width + x]) != ignore;
+                let (x, y) = (x as isize, y as isize);
                 let around = [(x - 1, y), (x + 1, y), (x, y - 1), (x, y + 1)];
-                inside(x, y) && known(at) && !around.into_iter().all(|(x, y)| inside(x, y))
+                inside(x, y) && is_known && !around.into_iter().all(|(x, y)| inside(x, y))
             };
-            (0..width * height).map(is_border).collect()
+            (0..area.width * area.height).map(is_border).collect()
         };
         let (of_truth, of_found) = (border(truth), border(found));
-        let between = |from: &[bool], to: &[bool]| {
-            if !to.contains(&true) {
+        let distances_to = |to: &[bool]| if to.contains(&true) { squared_distances(to, area.width) } else { Vec::new() };
+        let between = |from: &[bool], squared: &[f64]| {
+            if squared.is_empty() {
                 return vec![f64::INFINITY; from.iter().filter(|&&is| is).count()];
             }
-            let squared = squared_distances(to, width);
-            let mut distances: Vec<f64> = from.iter().zip(&squared).filter(|(is, _)| **is).map(|(_, squared)| squared.sqrt()).collect();
+            let mut distances: Vec<f64> = from.iter().zip(squared).filter(|(is, _)| **is).map(|(_, squared)| squared.sqrt()).collect();
             distances.sort_by(f64::total_cmp);
             distances
         };
-        Borders { found_to_truth: between(&of_found, &of_truth), truth_to_found: between(&of_truth, &of_found) }
+        Borders {
+            found_to_truth: between(&of_found, &distances_to(&of_truth)),
+            truth_to_found: between(&of_truth, &distances_to(&of_found)),
+        }
     }
 
     /// px; the larger of both directions' 95th percentiles (linear between ranks). None where neither has a border; infinite where

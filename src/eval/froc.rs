@@ -4,6 +4,7 @@
 //! (Bernal et al., IEEE TMI 36 (2017) 1231); one finding is hit once, further marks on it count neither way.
 
 use crate::base::ids::ClassId;
+use serde::Serialize;
 
 /// A box that a finder marked.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,7 +23,7 @@ pub struct Label {
 }
 
 /// What counting marks of at least `threshold` gives.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct FrocPoint {
     pub threshold: f32,
     /// Part of the labelled findings that are hit.
@@ -52,6 +53,13 @@ impl Froc {
         }
         let on_nothing = marks.iter().filter(|mark| !labels.iter().any(|label| is_on(mark, label)));
         self.misses.extend(on_nothing.map(confidence));
+    }
+
+    /// Frames of another study.
+    pub fn append(&mut self, other: &Froc) {
+        (self.frames, self.labels) = (self.frames + other.frames, self.labels + other.labels);
+        self.hits.extend_from_slice(&other.hits);
+        self.misses.extend_from_slice(&other.misses);
     }
 
     /// A point for each confidence that occurred, the highest (fewest marks) first. Empty without frames or labels.

@@ -8,6 +8,15 @@ pub fn box_iou(a: [f32; 4], b: [f32; 4]) -> f32 {
     if all > 0.0 { common / all } else { 0.0 }
 }
 
+/// As `box_iou`, reckoned in f64: where an overlap stands against a limit.
+pub fn box_iou_f64(a: [f32; 4], b: [f32; 4]) -> f64 {
+    let (a, b) = (a.map(f64::from), b.map(f64::from));
+    let area = |b: [f64; 4]| (b[2] - b[0]).max(0.0) * (b[3] - b[1]).max(0.0);
+    let common = area([a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])]);
+    let all = area(a) + area(b) - common;
+    if all > 0.0 { common / all } else { 0.0 }
+}
+
 /// Of the pixels for which `is_in` says yes; None where neither mask has one. `ignore` (255 in labels) in `truth` counts
 /// nowhere. Masks of different length are compared as far as the shorter reaches.
 pub fn mask_iou(truth: &[u8], found: &[u8], ignore: Option<u8>, is_in: impl Fn(u8) -> bool) -> Option<f32> {

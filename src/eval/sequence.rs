@@ -31,13 +31,18 @@ struct Ids {
 
 impl Ids {
     fn note(&mut self, id: u32) -> usize {
-        let next = self.index_of.len();
+        let next = self.frames.len();
         let index = *self.index_of.entry(id).or_insert(next);
         if index == next {
             self.frames.push(0);
         }
         self.frames[index] += 1;
         index
+    }
+
+    /// Others that are none of these. Who they were is not kept: no more frames can be pushed that go on with them.
+    fn append(&mut self, other: &Ids) {
+        self.frames.extend_from_slice(&other.frames);
     }
 
     fn len(&self) -> usize {
@@ -101,6 +106,20 @@ impl Sequence {
         let truth = truth.iter().map(|&id| self.truth.note(id)).collect();
         let found = found.iter().map(|&id| self.found.note(id)).collect();
         self.frames.push(Frame { truth, found, similarity });
+    }
+
+    /// Another sequence with ids of its own, as if it came after this one: figures are then those of both together, as TrackEval
+    /// combines sequences.
+    pub fn append(&mut self, other: &Sequence) {
+        let (truth, found) = (self.truth.len(), self.found.len());
+        self.truth.append(&other.truth);
+        self.found.append(&other.found);
+        let moved = |frame: &Frame| Frame {
+            truth: frame.truth.iter().map(|index| index + truth).collect(),
+            found: frame.found.iter().map(|index| index + found).collect(),
+            similarity: frame.similarity.clone(),
+        };
+        self.frames.extend(other.frames.iter().map(moved));
     }
 
     pub fn frames(&self) -> usize {

@@ -1,217 +1,282 @@
-//! Masks against labels, picture by picture: figures of each class with what other patients would make of them, by subgroup,
-//! and the worst cases.
+//! Masks and probabilities against labels, picture by picture: figures of each class with what other patients would make of them,
+//! by subgroup, and the worst cases. Pixels are pooled over a patient's pictures, patients are drawn.
 
-use super::bootstrap::{self, Interval};
+use super::bootstrap;
 use super::boundary::Borders;
-use super::labelled::{IGNORE, Labelled, Mask};
+use super::calibration::{Reliability, near_boundary};
+use super::figures::{Figures, Summary, Worst};
+use super::labelled::Labelled;
+use super::mask::{IGNORE, Mask};
+use super::prevalence::{self, Prevalence};
 use super::regions::Counts;
+use super::roc::{Roc, RocPairs};
+use super::soft::Soft;
 use crate::base::classes;
 use crate::base::ids::ClassId;
-use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Border pixels this near, part of the picture's diagonal, are the same (Csurka et al. 2013).
 const BORDER_TOLERANCE: f64 = 0.0075;
-const WORST: usize = 10;
+/// Half the width of the band at boundaries in which calibration is told apart, px of the labelled picture.
+pub const BAND_PX: usize = 10;
+const WORST: usize = 20;
+const CURVE_POINTS: usize = 100;
 /// Whose pictures nobody named.
-const NOBODY: &str = "not stated";
+pub const NOBODY: &str = "not stated";
 
-/// What was found in one picture, at its size.
-struct Case {
-    name: String,
-    patient: String,
-    subgroups: Vec<String>,
-    classes: Vec<ClassCase>,
+/// What was found of one class in some pictures.
+#[derive(Debug, Clone, Default)]
+struct OfClass {
+    counts: Counts,
+    /// Pictures, not pixels.
+    seen: Counts,
+    /// Pictures in which it is, or was found.
+    pictures: usize,
+    /// Of those, the ones where only one of both has it: there is no distance.
+    one_sided: usize,
+    /// One a picture.
+    dice: Vec<f64>,
+    hd95: Vec<f64>,
+    f1: Vec<f64>,
+    roc: Roc,
+    reliability: Reliability,
+    near_boundary: Reliability,
+}
+
+/// What was found in some pictures of one patient that are of the same subgroups.
+#[derive(Debug, Clone, Default)]
+struct Cell {
+    classes: Vec<OfClass>,
+    pictures: usize,
     /// Labelled pixels, and those of them of which something was said.
     labelled: u64,
     said: u64,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct ClassCase {
-    counts: Counts,
-    /// px
-    hd95: Option<f64>,
-    f1: Option<f64>,
+impl OfClass {
+    fn add(&mut self, other: &OfClass) {
+        self.counts.add(other.counts);
+        self.seen.add(other.seen);
+        self.pictures += other.pictures;
+        self.one_sided += other.one_sided;
+        self.dice.extend_from_slice(&other.dice);
+        self.hd95.extend_from_slice(&other.hd95);
+        self.f1.extend_from_slice(&other.f1);
+        self.roc.add(&other.roc);
+        self.reliability.merge(&other.reliability);
+        self.near_boundary.merge(&other.near_boundary);
+    }
+}
+
+impl Cell {
+    fn add(&mut self, other: &Cell) {
+        self.classes.resize_with(other.classes.len().max(self.classes.len()), OfClass::default);
+        self.classes.iter_mut().zip(&other.classes).for_each(|(to, from)| to.add(from));
+        (self.pictures, self.labelled, self.said) =
+            (self.pictures + other.pictures, self.labelled + other.labelled, self.said + other.said);
+    }
 }
 
 pub struct Validation {
     classes: Vec<ClassId>,
-    cases: Vec<Case>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Figures {
-    pub class: String,
-    /// In which it is, or was found.
-    pub pictures: usize,
-    pub dice: Option<Interval>,
-    pub iou: Option<Interval>,
-    pub sensitivity: Option<Interval>,
-    pub specificity: Option<Interval>,
-    pub ppv: Option<Interval>,
-    /// px; median over pictures in which both have it.
-    pub hd95_px: Option<Interval>,
-    /// Mean over pictures.
-    pub boundary_f1: Option<Interval>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Worst {
-    pub image: String,
-    pub class: String,
-    pub iou: f64,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Summary {
-    pub pictures: usize,
-    pub patients: usize,
-    /// Share of the labelled pixels of which the engine said something.
-    pub coverage: Option<Interval>,
-    pub classes: Vec<Figures>,
-    pub subgroups: BTreeMap<String, Vec<Figures>>,
-    pub worst: Vec<Worst>,
+    prevalence: Option<Prevalence>,
+    /// By patient and subgroups.
+    cells: BTreeMap<(String, Vec<String>), Cell>,
+    worst: Vec<Worst>,
 }
 
 impl Validation {
-    /// `classes`: those that the engine tells apart, without background.
-    pub fn new(classes: Vec<ClassId>) -> Self {
-        Validation { classes, cases: Vec::new() }
+    /// `classes`: what the engine tells apart, without background.
+    pub fn new(classes: Vec<ClassId>, prevalence: Option<Prevalence>) -> Self {
+        Validation { classes, prevalence, cells: BTreeMap::new(), worst: Vec::new() }
     }
 
     pub fn classes(&self) -> &[ClassId] {
         &self.classes
     }
 
-    /// `found`: class ids of the whole picture, of any size; 255 where the engine abstains, which counts as wrong.
-    pub fn push(&mut self, picture: &Labelled, truth: &Mask, found: &Mask) {
-        let at = |i: usize| {
-            let (x, y) = (i % truth.width, i / truth.width);
-            found.ids[(2 * y + 1) * found.height / (2 * truth.height) * found.width + (2 * x + 1) * found.width / (2 * truth.width)]
-        };
-        let ids: Vec<u8> = (0..truth.ids.len()).map(at).collect();
+    /// `found`: class ids of the whole picture, of any size; 255 where the engine abstains, which counts as wrong. `soft`: its
+    /// probabilities, of the classes that it gives any of. Returns the IoU of each class, where it is or was found.
+    pub fn push(&mut self, picture: &Labelled, truth: &Mask, found: &Mask, soft: &Soft) -> Vec<Option<f64>> {
+        let ids = at_size(found, truth.width, truth.height);
         let tolerance = BORDER_TOLERANCE * (truth.width as f64).hypot(truth.height as f64);
+        let near = near_boundary(&truth.ids, truth.width, BAND_PX, IGNORE);
         let of_class = |class: &ClassId| {
             let counts = Counts::of(&truth.ids, &ids, Some(IGNORE), class.0);
             let borders = Borders::of(&truth.ids, &ids, truth.width, Some(IGNORE), class.0);
-            ClassCase { counts, hd95: borders.hd95().filter(|px| px.is_finite()), f1: borders.f1(tolerance) }
+            let mut of = OfClass { counts, seen: prevalence::seen(counts), ..OfClass::default() };
+            of.pictures = usize::from(counts.iou().is_some());
+            of.dice.extend(counts.dice());
+            of.f1.extend(borders.f1(tolerance));
+            match borders.hd95() {
+                Some(px) if px.is_finite() => of.hd95.push(px),
+                Some(_) => of.one_sided = 1,
+                None => {}
+            }
+            if let Some(plane) = soft.plane(*class) {
+                of.believe(truth, soft, plane, class.0, &near);
+            }
+            of
         };
+        let classes: Vec<OfClass> = self.classes.iter().map(of_class).collect();
+        let ious: Vec<Option<f64>> = classes.iter().map(|of| of.counts.iou()).collect();
+        self.note_worst(&picture.name, &ious);
         let labelled = truth.ids.iter().zip(&ids).filter(|(truth, _)| **truth != IGNORE);
-        self.cases.push(Case {
-            name: picture.name.clone(),
-            patient: picture.patient.clone().unwrap_or_else(|| NOBODY.to_owned()),
-            subgroups: picture.subgroups.clone(),
-            classes: self.classes.iter().map(of_class).collect(),
+        let one = Cell {
+            classes,
+            pictures: 1,
             labelled: labelled.clone().count() as u64,
             said: labelled.filter(|(_, found)| **found != IGNORE).count() as u64,
-        });
+        };
+        let patient = picture.patient.clone().unwrap_or_else(|| NOBODY.to_owned());
+        self.cells.entry((patient, picture.subgroups.clone())).or_default().add(&one);
+        ious
+    }
+
+    fn note_worst(&mut self, image: &str, ious: &[Option<f64>]) {
+        let named = ious.iter().zip(&self.classes).filter_map(|(iou, class)| Some(((*iou)?, classes::table().name(*class))));
+        self.worst.extend(named.map(|(iou, class)| Worst { image: image.to_owned(), class: class.to_owned(), iou }));
+        self.worst.sort_by(|a, b| a.iou.total_cmp(&b.iou));
+        self.worst.truncate(WORST);
     }
 
     pub fn summary(&self) -> Summary {
-        let all: Vec<&Case> = self.cases.iter().collect();
-        let patients = by_patient(&all);
-        let groups: BTreeSet<&String> = self.cases.iter().flat_map(|case| &case.subgroups).collect();
-        let of_group = |group: &String| {
-            let cases: Vec<&Case> = self.cases.iter().filter(|case| case.subgroups.contains(group)).collect();
-            (group.clone(), self.figures(&cases))
-        };
-        let coverage = bootstrap::interval(&patients, |drawn| {
-            let (said, labelled) = drawn.iter().flat_map(|p| p.iter()).fold((0, 0), |sum, case| (sum.0 + case.said, sum.1 + case.labelled));
-            (labelled > 0).then(|| said as f64 / labelled as f64)
-        });
+        let patients = self.patients(None);
+        let groups: BTreeSet<&String> = self.cells.keys().flat_map(|(_, groups)| groups).collect();
+        let coverage = bootstrap::interval(
+            &patients,
+            |patient| patient.labelled > 0,
+            |drawn| {
+                let (said, labelled) = drawn.iter().fold((0, 0), |sum, patient| (sum.0 + patient.said, sum.1 + patient.labelled));
+                (labelled > 0).then(|| said as f64 / labelled as f64)
+            },
+        );
+        let of_group = |group: &String| (group.clone(), self.figures(&self.patients(Some(group)), false));
         Summary {
-            pictures: all.len(),
+            pictures: patients.iter().map(|patient| patient.pictures).sum(),
             patients: patients.len(),
+            prevalence: self.prevalence,
             coverage,
-            classes: self.figures(&all),
+            classes: self.figures(&patients, true),
             subgroups: groups.into_iter().map(of_group).collect(),
-            worst: self.worst(),
+            worst: self.worst.clone(),
         }
     }
 
-    fn figures(&self, cases: &[&Case]) -> Vec<Figures> {
-        let patients = by_patient(cases);
-        let of_class = |(index, class): (usize, &ClassId)| {
-            let each = |drawn: &[&Vec<&Case>]| drawn.iter().flat_map(|p| p.iter()).map(|case| case.classes[index]).collect::<Vec<_>>();
-            let pooled = |figure: fn(Counts) -> Option<f64>| {
-                bootstrap::interval(&patients, |drawn| {
-                    let mut sum = Counts::default();
-                    each(drawn).into_iter().for_each(|case| sum.add(case.counts));
-                    figure(sum)
-                })
-            };
-            let median = |values: Vec<f64>| {
-                let mut values = values;
-                values.sort_by(f64::total_cmp);
-                values.get(values.len() / 2).copied()
-            };
-            let mean = |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
-            Figures {
-                class: classes::table().name(*class).to_owned(),
-                pictures: cases.iter().filter(|case| case.classes[index].counts.iou().is_some()).count(),
-                dice: pooled(Counts::dice),
-                iou: pooled(Counts::iou),
-                sensitivity: pooled(Counts::sensitivity),
-                specificity: pooled(Counts::specificity),
-                ppv: pooled(Counts::ppv),
-                hd95_px: bootstrap::interval(&patients, |drawn| median(each(drawn).into_iter().filter_map(|case| case.hd95).collect())),
-                boundary_f1: bootstrap::interval(&patients, |drawn| mean(each(drawn).into_iter().filter_map(|case| case.f1).collect())),
+    /// One a patient.
+    fn patients(&self, group: Option<&String>) -> Vec<Cell> {
+        let mut patients: BTreeMap<&String, Cell> = BTreeMap::new();
+        for ((patient, groups), cell) in &self.cells {
+            if group.is_none_or(|group| groups.contains(group)) {
+                patients.entry(patient).or_default().add(cell);
             }
+        }
+        patients.into_values().collect()
+    }
+
+    fn figures(&self, patients: &[Cell], with_curves: bool) -> Vec<Figures> {
+        let of_class = |(index, class): (usize, &ClassId)| {
+            let patients: Vec<&OfClass> = patients.iter().filter_map(|patient| patient.classes.get(index)).collect();
+            self.figures_of(classes::table().name(*class), &patients, with_curves)
         };
         self.classes.iter().enumerate().map(of_class).collect()
     }
 
-    fn worst(&self) -> Vec<Worst> {
-        let mut worst: Vec<Worst> = Vec::new();
-        for case in &self.cases {
-            let ious = case.classes.iter().zip(&self.classes).filter_map(|(of, class)| Some((of.counts.iou()?, class)));
-            worst.extend(ious.map(|(iou, class)| Worst { image: case.name.clone(), class: classes::table().name(*class).to_owned(), iou }));
+    fn figures_of(&self, class: &str, patients: &[&OfClass], with_curves: bool) -> Figures {
+        let sum = |drawn: &[&&OfClass], of: fn(&OfClass) -> Counts| {
+            drawn.iter().fold(Counts::default(), |mut sum, patient| {
+                sum.add(of(patient));
+                sum
+            })
+        };
+        let pixels = |figure: fn(Counts) -> Option<f64>| {
+            bootstrap::interval(patients, |patient| figure(patient.counts).is_some(), |drawn| figure(sum(drawn, |of| of.counts)))
+        };
+        let listed = |list: fn(&OfClass) -> &Vec<f64>, figure: fn(Vec<f64>) -> Option<f64>| {
+            let figure = |drawn: &[&&OfClass]| figure(drawn.iter().flat_map(|patient| list(patient)).copied().collect());
+            bootstrap::interval(patients, |patient| !list(patient).is_empty(), figure)
+        };
+        let calibration = |of: fn(&OfClass) -> &Reliability| {
+            let figure = |drawn: &[&&OfClass]| {
+                let mut all = Reliability::default();
+                drawn.iter().for_each(|patient| all.merge(of(patient)));
+                all.ece()
+            };
+            bootstrap::interval(patients, |patient| of(patient).ece().is_some(), figure)
+        };
+        let pictures = |figure: &dyn Fn(Counts) -> Option<f64>, counts: &dyn Fn(&OfClass) -> bool| {
+            bootstrap::interval(patients, |patient| counts(patient), |drawn| figure(sum(drawn, |of| of.seen)))
+        };
+        let mut all = OfClass::default();
+        patients.iter().for_each(|patient| all.add(patient));
+        // Only patients with pixels of either kind say how well they are ranked.
+        let ranked: Vec<&Roc> = patients.iter().map(|patient| &patient.roc).filter(|roc| roc.auroc().is_some()).collect();
+        let (pairs, places): (RocPairs, Vec<usize>) = (RocPairs::of(&ranked), (0..ranked.len()).collect());
+        let auroc = bootstrap::interval(&places, |_| true, |drawn| pairs.auroc(&drawn.iter().map(|place| **place).collect::<Vec<_>>()));
+        let at = |figure: fn(&Prevalence, Counts) -> Option<f64>| {
+            let prevalence = self.prevalence?;
+            pictures(&|seen| figure(&prevalence, seen), &|_| true)
+        };
+        Figures {
+            class: class.to_owned(),
+            pictures: all.pictures,
+            dice: pixels(Counts::dice),
+            iou: pixels(Counts::iou),
+            dice_a_picture: listed(|of| &of.dice, mean),
+            hd95_px: listed(|of| &of.hd95, median),
+            hd95_one_sided: all.one_sided,
+            boundary_f1: listed(|of| &of.f1, mean),
+            sensitivity: pixels(Counts::sensitivity),
+            specificity: pixels(Counts::specificity),
+            ppv: pixels(Counts::ppv),
+            auroc,
+            auroc_ties: all.roc.tie_bound(),
+            ece: calibration(|of| &of.reliability),
+            ece_boundary: calibration(|of| &of.near_boundary),
+            picture_sensitivity: pictures(&Counts::sensitivity, &|of| of.seen.sensitivity().is_some()),
+            ppv_at_prevalence: at(Prevalence::ppv),
+            false_positives_a_minute: at(Prevalence::false_positives_a_minute),
+            roc: if with_curves { all.roc.curve(CURVE_POINTS) } else { Vec::new() },
+            reliability: if with_curves { all.reliability.bins() } else { Vec::new() },
         }
-        worst.sort_by(|a, b| a.iou.total_cmp(&b.iou));
-        worst.truncate(WORST);
-        worst
     }
 }
 
-fn by_patient<'a>(cases: &[&'a Case]) -> Vec<Vec<&'a Case>> {
-    let mut patients: BTreeMap<&str, Vec<&Case>> = BTreeMap::new();
-    for case in cases {
-        patients.entry(&case.patient).or_default().push(case);
+impl OfClass {
+    fn believe(&mut self, truth: &Mask, soft: &Soft, plane: &[f32], class: u8, near: &[bool]) {
+        let sampler = soft.sampler(truth.width, truth.height);
+        for (at, id) in truth.ids.iter().enumerate().filter(|(_, id)| **id != IGNORE) {
+            let probability = sampler.at(plane, at % truth.width, at / truth.width).clamp(0.0, 1.0);
+            self.roc.push(probability, *id == class);
+            self.reliability.add(probability, *id == class, 1.0);
+            if near[at] {
+                self.near_boundary.add(probability, *id == class, 1.0);
+            }
+        }
     }
-    patients.into_values().collect()
+}
+
+/// Ids at another size: of each pixel the nearest.
+pub fn at_size(found: &Mask, width: usize, height: usize) -> Vec<u8> {
+    if (found.width, found.height) == (width, height) {
+        return found.ids.clone();
+    }
+    let at =
+        |x: usize, y: usize| found.ids[(2 * y + 1) * found.height / (2 * height) * found.width + (2 * x + 1) * found.width / (2 * width)];
+    (0..width * height).map(|i| at(i % width, i / width)).collect()
+}
+
+fn mean(values: Vec<f64>) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    let upper = *values.get(middle)?;
+    Some(if values.len().is_multiple_of(2) { (values[middle - 1] + upper) / 2.0 } else { upper })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn picture(name: &str, patient: &str, group: &str) -> Labelled {
-        let (image, mask) = (name.into(), name.into());
-        Labelled { name: name.into(), image, mask, patient: Some(patient.into()), subgroups: vec![group.into()] }
-    }
-
-    fn mask(width: usize, ids: &[u8]) -> Mask {
-        Mask { width, height: ids.len() / width, ids: ids.to_vec() }
-    }
-
-    #[test]
-    fn figures_pool_pixels_by_class_and_subgroup_and_name_the_worst() {
-        let mut validation = Validation::new(vec![ClassId(2), ClassId(5)]);
-        // Found at half the size: each of its pixels stands for four.
-        let truth = mask(4, &[2, 2, 0, 0, 2, 2, 0, 255]);
-        validation.push(&picture("a.png", "1", "scope A"), &truth, &mask(2, &[2, 0]));
-        validation.push(&picture("b.png", "2", "scope B"), &truth, &mask(2, &[0, 255]));
-        let summary = validation.summary();
-        assert_eq!((summary.pictures, summary.patients), (2, 2));
-        let liver = &summary.classes[0];
-        assert_eq!((liver.iou.unwrap().value, liver.iou.unwrap().low, liver.iou.unwrap().patients), (0.5, None, 2));
-        assert_eq!((liver.sensitivity.unwrap().value, liver.ppv.unwrap().value), (0.5, 1.0));
-        assert_eq!(summary.classes[1].iou, None, "nobody has it");
-        assert_eq!(summary.subgroups["scope A"][0].iou.unwrap().value, 1.0);
-        assert_eq!(summary.subgroups["scope B"][0].iou.unwrap().value, 0.0);
-        assert_eq!((summary.worst[0].image.as_str(), summary.worst[0].iou), ("b.png", 0.0));
-        // Of 14 labelled pixels 3 were left unsaid.
-        assert!((summary.coverage.unwrap().value - 11.0 / 14.0).abs() < 1e-12);
-    }
-}
+#[path = "validation_tests.rs"]
+mod tests;

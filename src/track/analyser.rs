@@ -11,6 +11,7 @@ use super::look::{Look, Shown};
 use super::shrunk::Shrunk;
 use super::sure::SureFrom;
 use super::tracker::Tracker;
+use crate::base::ids::ClassId;
 use crate::infer::{self, Engine, FrameView, InferError, InputSpec, LockedEngine, Normaliser, Preprocess, Stamps};
 use crate::scene::{AnalysisTimes, Reset, Scene, Trust, Verdict};
 use std::time::Instant;
@@ -88,6 +89,11 @@ impl Analyser {
     /// A scene that nobody needs any more: its memory serves the next one.
     pub fn keep(&mut self, scene: Scene) {
         self.heads.spare().keep(scene);
+    }
+
+    /// The probabilities that the last frame was decoded from: of each class that has a map of its own, `width · height` numbers.
+    pub fn probabilities(&self) -> (usize, usize, Vec<(ClassId, &[f32])>) {
+        self.heads.probabilities()
     }
 
     fn forget_frames(&mut self) {

@@ -122,6 +122,11 @@ impl Decoder {
         self.spare_detections = detections;
     }
 
+    /// What the last frame was decoded from.
+    pub fn maps(&self) -> &Maps {
+        &self.maps
+    }
+
     /// The next picture does not follow on the last one.
     pub fn forget(&mut self) {
         self.shown = [false; 256];

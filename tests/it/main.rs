@@ -10,6 +10,7 @@ mod link;
 mod pipeline;
 mod record;
 mod recording;
+mod reference;
 mod run;
 mod sim_script;
 mod sources;

@@ -120,6 +120,21 @@ impl Heads {
         self.decoder.watch(input, capture_ns);
     }
 
+    /// Width, height and the map of each class that has one. Instruments of several classes share one map: none of them has its own.
+    pub fn probabilities(&self) -> (usize, usize, Vec<(ClassId, &[f32])>) {
+        let maps = self.decoder.maps();
+        let pixels = maps.width * maps.height;
+        let tissues = maps.tissue_classes.iter().zip(maps.tissue.chunks_exact(pixels.max(1)));
+        let mut all: Vec<(ClassId, &[f32])> =
+            tissues.filter(|(id, _)| **id != ClassId::BACKGROUND).map(|(id, plane)| (*id, plane)).collect();
+        let instrument = self.maps.iter().find(|(_, spec)| spec.kind == HeadKind::Instrument).filter(|_| maps.has_instrument);
+        let mut own = instrument.iter().flat_map(|(_, spec)| &spec.classes).filter(|id| **id != ClassId::BACKGROUND);
+        if let (Some(only), None) = (own.next(), own.next()) {
+            all.push((*only, &maps.instrument[..pixels]));
+        }
+        (maps.width, maps.height, all)
+    }
+
     /// Reads the tensors of the last run. A number that is none anywhere makes the whole frame unknown.
     pub fn decode(&mut self, engine: &dyn Engine, fit: Fit, picture: [usize; 2]) -> Seen {
         let mut seen = self.decode_maps(engine, fit, picture);
