@@ -294,6 +294,7 @@ mod tests {
             frame_classes: Vec::new(),
             departed: Vec::new(),
             reset: None,
+            gate: None,
             unknown_px: 0,
             mask: ClassMask { width: 1, height: 1, ids: vec![0] },
             times: AnalysisTimes::default(),
