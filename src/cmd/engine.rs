@@ -2,7 +2,9 @@
 
 use crate::base::classes;
 use crate::base::error::Finding;
+use crate::eval::card;
 use crate::infer::{self, InferError, TensorLine};
+use crate::record::write_whole;
 use crate::store::{self, Engines, GoldenOutputs, LockedEngine, Plans, SecretKey, StoreError};
 use crate::track::{Analyser, golden_mask};
 use anyhow::Context;
@@ -64,6 +66,12 @@ enum Verb {
         /// With this site's thresholds.
         #[arg(long, value_name = "F")]
         operating_point: Option<PathBuf>,
+        /// Write its model card, one HTML page.
+        #[arg(long, value_name = "F.html")]
+        card: Option<PathBuf>,
+        /// What `keyhole validate --report` wrote of this engine, for the card; may be given again.
+        #[arg(long, value_name = "F.json", requires = "card")]
+        report: Vec<PathBuf>,
     },
 }
 
@@ -85,7 +93,7 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<()> {
             println!("{}", key.public());
             Ok(())
         }
-        Verb::Info { dir, operating_point } => {
+        Verb::Info { dir, operating_point, card, report } => {
             let mut engine = load(dir.clone())?;
             let point = match operating_point {
                 Some(path) => Some((path, checked(store::OperatingPoint::load(path, &engine))?)),
@@ -94,6 +102,9 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<()> {
             if let Some((path, point)) = &point {
                 point.put_into(&mut engine);
                 print_operating_point(path, point, &engine);
+            }
+            if let Some(path) = card {
+                write_card(&engine, report, path)?;
             }
             print_info(&engine);
             match tensors(&engine) {
@@ -141,6 +152,18 @@ fn list(engines: Engines) -> anyhow::Result<()> {
             Err(error) => println!("  {name}   REFUSED: {error}"),
         }
     }
+    Ok(())
+}
+
+fn write_card(engine: &LockedEngine, reports: &[PathBuf], path: &Path) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(engine.dir.join(store::MANIFEST_FILE))?;
+    let reports = reports.iter().map(|path| {
+        let told = || format!("report '{}' cannot be read", path.display());
+        let report = serde_json::from_slice(&std::fs::read(path).with_context(told)?).with_context(told)?;
+        Ok((path.display().to_string(), report))
+    });
+    let html = card(engine, &text.parse()?, &reports.collect::<anyhow::Result<Vec<_>>>()?)?;
+    write_whole(path, html.as_bytes())?;
     Ok(())
 }
 

@@ -14,6 +14,7 @@ mod bootstrap;
 mod boundary;
 mod calibration;
 mod calibration_page;
+mod card;
 mod fit;
 mod froc;
 mod labelled;
@@ -31,6 +32,7 @@ pub use calibration::{
     BINS, Reliability, ReliabilityBin, Scored, TEMPERATURES, at_temperature, fit_temperature, near_boundary, smallest_threshold,
 };
 pub use calibration_page::{Diagram, reliability_page};
+pub use card::{CardError, card};
 pub use fit::{Logits, NO_CHANNEL};
 pub use froc::{Froc, FrocPoint, Label, Mark};
 pub use labelled::{DataError, DataSet, IGNORE, Labelled, Mask, counted_as};

@@ -154,7 +154,7 @@ pub fn write_report(report: &Report, path: &Path) -> Result<(), RecordError> {
 }
 
 /// Writes a file so that it is there whole or not at all.
-pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
     let part = part_path(path);
     std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, path)).map_err(|e| {
         let _ = std::fs::remove_file(&part);
