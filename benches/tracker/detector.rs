@@ -89,6 +89,7 @@ impl Detector {
             kind: HeadKind::Instrument,
             activation: Activation::Sigmoid,
             threshold: 0.4,
+            calibration: Default::default(),
             classes: vec![ClassId(13)],
             layout: TensorLayout::Nchw,
             width: WIDTH,

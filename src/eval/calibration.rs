@@ -266,10 +266,10 @@ mod tests {
                 [at(x - 1, y), at(x + 1, y), at(x, y - 1), at(x, y + 1)].into_iter().any(differ)
             };
             let r = reach as isize - 1;
-            for i in 0..width * height {
+            for (i, &near) in near.iter().enumerate() {
                 let (x, y) = ((i % width) as isize, (i / width) as isize);
                 let expected = (y - r..=y + r).any(|v| (x - r..=x + r).any(|u| is_boundary(u, v)));
-                prop_assert_eq!(near[i], expected, "{} {}", x, y);
+                prop_assert_eq!(near, expected, "{} {}", x, y);
             }
         }
 

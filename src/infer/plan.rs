@@ -63,9 +63,8 @@ mod tests {
         let compiled = answers(CpuEngine::from_plan(&engine, &plan).unwrap());
         let model = answers(CpuEngine::open_with(engine.clone(), &Plans::in_folder(dir.path().join("none"))).unwrap());
         assert!(compiled.iter().zip(&model).all(|(a, b)| (a - b).abs() < 1e-4));
-        // With a plan there, it is the plan that is opened: one that does not fit the manifest is refused.
         plans.write(&key(&engine), b"no model").unwrap();
-        assert!(matches!(CpuEngine::open_with(engine.clone(), &plans), Ok(_)), "a plan that cannot be loaded is passed over");
+        assert!(CpuEngine::open_with(engine.clone(), &plans).is_ok(), "a plan that cannot be loaded is passed over");
         let mut other = engine;
         other.model.push(0);
         assert_eq!(plans.read(&key(&other)), None);

@@ -169,8 +169,8 @@ impl Maps {
         let labels = best.labels(&best.probability, head.spec.threshold);
         self.labels[at..][..count].copy_from_slice(&labels[..count]);
         let otherwise = if head.spec.calibration.sure.is_some() { ClassId::ABSTAINED.0 } else { NOTHING };
-        for i in 0..count {
-            self.mask[at + i] = if best.probability[i] >= head.spec.threshold { labels[i] } else { otherwise };
+        for ((pixel, &probability), &label) in self.mask[at..][..count].iter_mut().zip(&best.probability).zip(&labels) {
+            *pixel = if probability >= head.spec.threshold { label } else { otherwise };
         }
     }
 

@@ -5,13 +5,15 @@ use super::maps::{INSTRUMENT, Maps, NOTHING, Window};
 use super::regions::Regions;
 use crate::base::ids::ClassId;
 use crate::infer::{
-    self, Engine, Fit, FrameView, HeadKind, HeadSpec, InferError, LockedEngine, OutputSpec, Preprocess, TensorLayout, TensorView,
+    self, Engine, Fit, FrameView, HeadKind, HeadSpec, InferError, LockedEngine, Normaliser, OutputSpec, Preprocess, TensorLayout,
+    TensorView,
 };
 
 /// An engine that is shown single pictures.
 pub struct Probe {
     engine: Box<dyn Engine>,
     preprocess: Preprocess,
+    normaliser: Option<Normaliser>,
     /// Tensor and meaning of the instrument and the tissue map.
     heads: Vec<(usize, OutputSpec)>,
     window: Window,
@@ -33,14 +35,16 @@ pub struct Drawn {
 impl Probe {
     /// Errors as `infer::open`.
     pub fn open(engine: LockedEngine) -> Result<Self, InferError> {
+        let cohort = engine.manifest.normalisation;
         let engine = infer::open(engine)?;
+        let normaliser = cohort.map(|cohort| Normaliser::new(cohort, engine.input().clone()));
         let preprocess = Preprocess::new(engine.input().clone());
         let map = |head: &HeadSpec| match head {
             HeadSpec::Map { tensor, spec } if spec.kind != HeadKind::Finding => Some((*tensor, spec.clone())),
             _ => None,
         };
         let heads = engine.heads().iter().filter_map(map).collect();
-        Ok(Probe { engine, preprocess, heads, window: Window::default(), maps: Maps::default(), regions: Regions::default() })
+        Ok(Probe { engine, preprocess, normaliser, heads, window: Window::default(), maps: Maps::default(), regions: Regions::default() })
     }
 
     /// The instrument and the tissue head, as the manifest has them.
@@ -52,6 +56,10 @@ impl Probe {
     pub fn show(&mut self, view: FrameView<'_>) -> Result<(), InferError> {
         self.engine.forget();
         let fit = self.preprocess.run(view, self.engine.input_mut());
+        if let Some(normaliser) = &mut self.normaliser {
+            normaliser.forget();
+            normaliser.run(self.engine.input_mut(), 0);
+        }
         self.window = self.window_of(fit);
         self.engine.run()
     }

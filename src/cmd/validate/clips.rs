@@ -39,7 +39,6 @@ pub fn follow(analyser: &mut Analyser, clip: &LabelledClip, tracking: &mut Track
         let (layout, pts_ns) = (picture.layout, picture.pts_ns);
         bytes.resize(layout.size, 0);
         picture.copy_into(&mut bytes);
-        drop(picture);
         let view = FrameView::new(&layout, &bytes).context("a frame's bytes are not what its size says")?;
         let stamps = Stamps { id: FrameId(frame), pts_ns, capture_ns: 1_000_000_000 + pts_ns };
         let scene = analyser.analyse(view, stamps, &|| true)?.context("a frame was overwritten")?;
