@@ -61,17 +61,17 @@ mod tests {
         for (colour, samples) in
             [(png::ColorType::Rgb, 3), (png::ColorType::Rgba, 4), (png::ColorType::Grayscale, 1), (png::ColorType::GrayscaleAlpha, 2)]
         {
-            for width in [2, 3, 613] {
+            for width in [16, 17, 613] {
                 let path = folder.path().join("a.png");
-                let bytes: Vec<u8> = (0..width * 4 * samples).map(|i| (i * 7 % 251) as u8).collect();
-                let mut encoder = png::Encoder::new(std::fs::File::create(&path).unwrap(), width as u32, 4);
+                let bytes: Vec<u8> = (0..width * 16 * samples).map(|i| (i * 7 % 251) as u8).collect();
+                let mut encoder = png::Encoder::new(std::fs::File::create(&path).unwrap(), width as u32, 16);
                 encoder.set_color(colour);
                 encoder.write_header().unwrap().write_image_data(&bytes).unwrap();
                 let (layout, frame) = read(&path).unwrap();
                 let shown = rgb_of(&layout, &frame).unwrap();
                 let wanted: Vec<u8> =
                     bytes.chunks(samples).flat_map(|p| if samples > 2 { [p[0], p[1], p[2]] } else { [p[0]; 3] }).collect();
-                assert!((shown.width, shown.height) == (width, 4) && shown.bytes == wanted, "{colour:?} {width}");
+                assert!((shown.width, shown.height) == (width, 16) && shown.bytes == wanted, "{colour:?} {width}");
             }
         }
         let broken = folder.path().join("a.jpg");
