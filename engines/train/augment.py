@@ -104,7 +104,7 @@ def shaft(rng, image, instrument, tissue):
     angle, tip = rng.uniform(0, 2 * np.pi), (W * rng.uniform(0.12, 0.88), H * rng.uniform(0.12, 0.88))
     along = (x - tip[0]) * np.cos(angle) + (y - tip[1]) * np.sin(angle)
     across = (y - tip[1]) * np.cos(angle) - (x - tip[0]) * np.sin(angle)
-    half = rng.uniform(2, 12) * (1 + np.maximum(along, 0) / W * rng.uniform(0, 1.2))
+    half = rng.uniform(1.2, 3.5) ** 2 * (1 + np.maximum(along, 0) / W * rng.uniform(0, 1.2))
     half = half * np.clip(along / rng.uniform(1, 40), 0.1, 1)
     soft = np.clip((half - np.abs(across)) + 0.5, 0, 1) * np.clip(along, 0, 1)
     if not 0.004 < soft.mean() < 0.35:
@@ -140,6 +140,33 @@ def dark_border(rng, image, instrument, tissue):
     return image, np.where(inside, instrument, 0).astype(np.uint8), np.where(inside, tissue, 0).astype(np.uint8)
 
 
+def blood(rng, image):
+    """Pools and splashes of blood over what lies there; the labels stay (a tool under blood is still a tool)."""
+    field = smooth_noise(rng, int(rng.integers(3, 9)))
+    pool = np.clip((field - rng.uniform(0.6, 0.8)) * rng.uniform(4, 14), 0, 1) * rng.uniform(0.3, 0.75)
+    red = np.array([rng.uniform(60, 170), rng.uniform(0, 25), rng.uniform(0, 25)], np.float32)
+    shade = 0.5 + image.mean(2, keepdims=True) / 255
+    return (image * (1 - pool[..., None]) + red * shade * pool[..., None]).clip(0, 255).astype(np.uint8)
+
+
+def on_screen(rng, image, instrument, tissue):
+    """Words and small pictures that a camera's box lays over its picture: neither instrument nor tissue."""
+    image, instrument, tissue = image.copy(), instrument.copy(), tissue.copy()
+    for _ in range(int(rng.integers(1, 5))):
+        ink = tuple(int(v) for v in (rng.integers(150, 256, 3) if rng.random() < 0.5 else np.repeat(rng.integers(180, 256), 3)))
+        text = "".join(rng.choice(list("0123456789:/.ABCDEFGHKLMNOPRSTacdeimnorst "), int(rng.integers(3, 14))))
+        at = (int(rng.integers(0, W - 40)), int(rng.integers(10, H)))
+        drawn = np.zeros((H, W), np.uint8)
+        cv2.putText(drawn, text, at, int(rng.integers(0, 5)), rng.uniform(0.25, 0.6), 1, 1, cv2.LINE_AA)
+        image[drawn > 0] = ink
+    if rng.random() < 0.3:
+        w, h = int(W * rng.uniform(0.12, 0.35)), int(H * rng.uniform(0.12, 0.35))
+        x, y = int(rng.choice([0, W - w])), int(rng.choice([0, H - h]))
+        image[y:y + h, x:x + w] = rng.integers(0, 256, 3) if rng.random() < 0.5 else cv2.resize(image, (w, h))
+        instrument[y:y + h, x:x + w], tissue[y:y + h, x:x + w] = 0, 0
+    return image, instrument, tissue
+
+
 def colour(rng, image, strength=1.0):
     x = image.astype(np.float32) / 255
     x = x * np.exp(rng.normal(0, 0.12 * strength, 3)).astype(np.float32)
@@ -148,8 +175,8 @@ def colour(rng, image, strength=1.0):
     x = np.clip(x, 0, 1.5) ** np.exp(rng.normal(0, 0.22 * strength)) * np.exp(rng.normal(0, 0.2 * strength))
     if rng.random() < 0.3:                                             # uneven light
         x = x * (0.5 + smooth_noise(rng, 3)[..., None])
-    if rng.random() < 0.12:                                            # smoke
-        veil = np.clip(smooth_noise(rng, 4), 0, 1)[..., None] * rng.uniform(0.2, 0.7)
+    if rng.random() < 0.2:                                             # smoke
+        veil = np.clip(smooth_noise(rng, 4), 0, 1)[..., None] * rng.uniform(0.2, 0.8)
         x = x * (1 - veil) + rng.uniform(0.55, 0.9) * veil
     if rng.random() < 0.25 * strength:                                 # hue
         hsv = cv2.cvtColor(np.clip(x, 0, 1).astype(np.float32), cv2.COLOR_RGB2HSV)
@@ -162,12 +189,14 @@ def camera(rng, x):
     kind = rng.random()
     if kind < 0.2:
         x = cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 1.4))
-    elif kind < 0.3:                                                   # motion
+    elif kind < 0.24:                                                  # out of focus
+        x = cv2.GaussianBlur(x, (0, 0), rng.uniform(1.4, 4))
+    elif kind < 0.32:                                                  # motion
         n = int(rng.integers(3, 9))
         kernel = np.zeros((n, n), np.float32)
         cv2.line(kernel, (0, int(rng.integers(n))), (n - 1, int(rng.integers(n))), 1)
         x = cv2.filter2D(x, -1, kernel / kernel.sum())
-    elif kind < 0.4:                                                   # sharpened
+    elif kind < 0.42:                                                  # sharpened
         x = x + rng.uniform(0.3, 1.2) * (x - cv2.GaussianBlur(x, (0, 0), 1.2))
     if rng.random() < 0.3:
         x = x + rng.normal(0, rng.uniform(1, 9), x.shape).astype(np.float32)
@@ -198,10 +227,14 @@ def example(rng, item, donors):
         elif rng.random() < 0.5:
             other = (dye(rng, other[0]), *other[1:])
         image, instrument, tissue = paste(rng, image, instrument, tissue, other)
-    if not clean and item.group != "robotic-grey" and rng.random() < 0.12:
+    if not clean and item.group != "robotic-grey" and rng.random() < 0.2:
         image, instrument, tissue = shaft(rng, image, instrument, tissue)
+    if not clean and rng.random() < 0.1:
+        image = blood(rng, image)
     if not clean and rng.random() < 0.3:
         image, instrument, tissue = dark_border(rng, image, instrument, tissue)
+    if not clean and rng.random() < 0.08:
+        image, instrument, tissue = on_screen(rng, image, instrument, tissue)
     x = colour(rng, image, 0.3 if clean else 1.0)
     if item.group != "robotic-grey" and rng.random() < 0.08:
         x = np.repeat(x.mean(2, keepdims=True), 3, 2)

@@ -1,6 +1,8 @@
 """Writes an engine folder: model.onnx with batch normalisation folded, and its manifest.toml.
 
-    export.py --work DIR --checkpoint NAME.pt --out DIR --metrics metrics.json [--finish]
+    export.py --work DIR [--role student|teacher] --out DIR --metrics metrics.json [--finish]
+
+The student is `surgical-cpu`; the teacher, at a larger input and in half precision, is `surgical-gpu`.
 
 Where the work folder holds quality.py's result, its outputs `quality` and `cohort` are appended.
 Without --finish only the model is written (evaluate.py then measures it); with it, the manifest.
@@ -22,7 +24,8 @@ from model import MEAN, STD
 from normalise import section
 
 HERE = pathlib.Path(__file__).parent
-W, H = 320, 192
+SIZES = {"student": (320, 192), "teacher": (448, 256)}
+NAMES = {"student": "surgical-cpu", "teacher": "surgical-gpu"}
 
 
 def fold(module):
@@ -39,16 +42,21 @@ def fold(module):
         setattr(module, norm_name, nn.Identity())
 
 
-def export(checkpoint, quality, path):
-    net = load(checkpoint, True)
+def export(checkpoint, quality, path, role):
+    net, (width, height) = load(checkpoint, role == "student"), SIZES[role]
     fold(net)
     assert not any(isinstance(m, nn.BatchNorm2d) for m in net.modules())
     outputs = ["instrument", "tissue"]
-    if quality.exists():
+    if role == "student" and quality.exists():
         net, outputs = WithQuality(net, torch.load(quality, weights_only=True)).eval(), [*outputs, "quality", "cohort"]
-    torch.onnx.export(net, (torch.zeros(1, 3, H, W),), str(path), opset_version=17, dynamo=False,
+    torch.onnx.export(net, (torch.zeros(1, 3, height, width),), str(path), opset_version=17, dynamo=False,
                       input_names=["image"], output_names=outputs)
     model = onnx.load(str(path))
+    if role == "teacher":
+        from onnxruntime.transformers.float16 import convert_float_to_float16
+        from onnxruntime.transformers.onnx_model import OnnxModel
+        model = convert_float_to_float16(model, keep_io_types=True)
+        OnnxModel(model).topological_sort()
     model.producer_name, model.doc_string = "keyhole engines/train", ""
     for node in model.graph.node:
         node.doc_string = ""
@@ -84,7 +92,7 @@ limit = 1.0
 '''
 
 
-def manifest(model, metrics, training, threshold, tissue_threshold):
+def manifest(model, metrics, training, threshold, tissue_threshold, role):
     figures = metrics["instrument_iou"]
     classes = ", ".join(f'"{t}"' for t in TISSUES)
     held = "\n".join(f'"instrument iou, {g}" = {v[str(threshold)]}' for g, v in figures.items())
@@ -94,12 +102,12 @@ def manifest(model, metrics, training, threshold, tissue_threshold):
     for group, v in ((g, v) for g, v in groups.items() if not g.startswith("spoilt")):
         held += f'\n"unknown, {group}" = {v["unknown"]}'
     return f'''schema = "keyhole.engine/1"
-name = "surgical-cpu"
+name = "{training.get("name", NAMES[role])}"
 version = "{training["version"]}"
 pipeline_version = 1
 demonstration = true
-licence = "Demonstration weights: trained on non-commercial and research-only frames; not for clinical or commercial use."
-intended_use = "Showing the appliance at work on recorded laparoscopic cholecystectomy. Finds instruments in colour or grey endoscopic pictures and the named tissues in cholecystectomy; not evaluated for any clinical purpose."
+licence = {json.dumps(training["licence"])}
+intended_use = {json.dumps(training["intended_use"])}
 
 [model]
 file = "model.onnx"
@@ -108,8 +116,8 @@ sha256 = "{hashlib.sha256(model.read_bytes()).hexdigest()}"
 [input]
 name = "image"
 layout = "NCHW"
-width = {W}
-height = {H}
+width = {SIZES[role][0]}
+height = {SIZES[role][1]}
 colour = "RGB"
 resize = "stretch"
 mean = {MEAN}   # of values in 0..1
@@ -153,19 +161,22 @@ thresholds_chosen_on = {json.dumps(training["thresholds_chosen_on"])}
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", required=True)
-    parser.add_argument("--checkpoint", default="student.pt")
+    parser.add_argument("--role", choices=list(SIZES), default="student")
     parser.add_argument("--out", required=True)
     parser.add_argument("--metrics", required=True)
+    parser.add_argument("--training", default=HERE / "training.json", help="what the manifest says of the training")
     parser.add_argument("--finish", action="store_true")
     args = parser.parse_args()
     out = pathlib.Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     if not args.finish:
-        export(pathlib.Path(args.work) / args.checkpoint, pathlib.Path(args.work) / "quality.pt", out / "model.onnx")
+        work = pathlib.Path(args.work)
+        export(work / f"{args.role}.pt", work / "quality.pt", out / "model.onnx", args.role)
         return
-    training = json.loads((HERE / "training.json").read_text())
+    training = json.loads(pathlib.Path(args.training).read_text())
     text = manifest(out / "model.onnx", json.loads(pathlib.Path(args.metrics).read_text()), training,
-                    training["instrument_threshold"], training["tissue_threshold"])
+                    training["instrument_threshold"], training["tissue_threshold"], args.role)
+    (out / "signature.toml").unlink(missing_ok=True)    # it was of another manifest
     (out / "manifest.toml").write_text(text)
 
 
