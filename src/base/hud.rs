@@ -327,7 +327,7 @@ impl Status {
         match (self.engines.is_empty(), self.is_demonstration) {
             (true, _) => state.to_owned(),
             (false, false) => format!("{state}: {}", self.engines),
-            (false, true) => format!("{state}: {} ({})", self.engines, Text::NotForPatients.of(language)),
+            (false, true) => format!("{state}: {} ({})", self.engines, Text::DemoEngine.of(language)),
         }
     }
 
@@ -458,7 +458,7 @@ mod tests {
     #[test]
     fn an_engine_that_no_vendor_signed_is_said_to_be_one() {
         let mut status = Status { ai: Ai::Running, engines: "lapchole-cpu".into(), is_demonstration: true, ..Status::default() };
-        assert_eq!(status.ai_line(), "AI running: lapchole-cpu (demonstration: not for patients)");
+        assert_eq!(status.ai_line(), "AI running: lapchole-cpu (demo)");
         status.is_demonstration = false;
         assert_eq!(status.ai_line(), "AI running: lapchole-cpu");
     }

@@ -52,7 +52,7 @@ texts! {
     AiIsDegraded: "AI degraded", "KI gestört";
     AiIsBlocked: "AI blocked", "KI gesperrt";
     /// Behind the name of an engine that no vendor has signed.
-    NotForPatients: "demonstration: not for patients", "Demonstration: nicht für Patienten";
+    DemoEngine: "demo", "Demo";
 
     // Where the picture comes from.
     Camera: "CAMERA", "KAMERA";
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn every_text_is_translated() {
         use Text::*;
-        let same = [Demo, Rec, VideoDelay, AnnotationDelay, Milliseconds, Seconds, Hertz, NoFigure, PipZoom];
+        let same = [Demo, DemoEngine, Rec, VideoDelay, AnnotationDelay, Milliseconds, Seconds, Hertz, NoFigure, PipZoom];
         for &text in Text::ALL {
             let [english, german] = Language::ALL.map(|language| text.of(language));
             let is_same = english.to_lowercase() == german.to_lowercase();

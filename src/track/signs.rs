@@ -185,7 +185,8 @@ impl Signs {
         flat as f32 / all.max(1) as f32
     }
 
-    /// An edge from top to bottom, or two straight edges that meet in a corner; what borders on black is the scope's own rim.
+    /// An edge from top to bottom, or two straight edges that meet in a corner and part a rectangle off: each of them ends at the
+    /// picture's side or in another corner (a shaft that meets an organ's edge does not). What borders on black is the scope's own rim.
     fn covered(&mut self) -> bool {
         let [vertical, horizontal] = &mut self.lines;
         let (half, side) = (&self.half, [self.half.width, self.half.height]);
@@ -193,13 +194,37 @@ impl Signs {
         half.edges(false, horizontal);
         vertical.retain(|line| half.is_lit_beside(line, true));
         horizontal.retain(|line| half.is_lit_beside(line, false));
-        vertical.iter().any(|v| {
-            let is_corner = |h: &Line| {
-                [h.from, h.to + 1].iter().any(|&end| end.abs_diff(v.at) <= EDGE_GAP)
-                    && [v.from, v.to + 1].iter().any(|&end| end.abs_diff(h.at) <= EDGE_GAP)
-            };
-            (v.to + 1 - v.from) as f32 >= PARTING * side[1] as f32 || horizontal.iter().any(is_corner)
-        })
+        let (vertical, horizontal) = (&*vertical, &*horizontal);
+        let is_whole = |v: &Line, h: &Line| {
+            v.far_end(h).is_some_and(|end| is_side(end, side[1]) || horizontal.iter().any(|other| other.meets(v, end)))
+                && h.far_end(v).is_some_and(|end| is_side(end, side[0]) || vertical.iter().any(|other| other.meets(h, end)))
+        };
+        vertical.iter().any(|v| (v.to + 1 - v.from) as f32 >= PARTING * side[1] as f32 || horizontal.iter().any(|h| is_whole(v, h)))
+    }
+}
+
+fn is_side(end: usize, length: usize) -> bool {
+    end <= EDGE_GAP + 1 || end + EDGE_GAP + 1 >= length
+}
+
+impl Line {
+    fn ends(&self) -> [usize; 2] {
+        [self.from, self.to + 1]
+    }
+
+    /// Where this line ends that does not end at `other`, which crosses it; None: they form no corner.
+    fn far_end(&self, other: &Line) -> Option<usize> {
+        let [a, b] = self.ends().map(|end| end.abs_diff(other.at) <= EDGE_GAP);
+        match (a, b) {
+            (true, _) => Some(self.to + 1),
+            (false, true) => Some(self.from),
+            (false, false) => None,
+        }
+    }
+
+    /// Does this line form a corner with `other` where that one ends?
+    fn meets(&self, other: &Line, end: usize) -> bool {
+        self.at.abs_diff(end) <= EDGE_GAP && self.ends().iter().any(|mine| mine.abs_diff(other.at) <= EDGE_GAP)
     }
 }
 

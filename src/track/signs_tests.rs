@@ -124,6 +124,13 @@ fn a_menu_and_a_second_picture_cover_it() {
     // An instrument has straight edges, and they are not the picture's.
     let tool = |x: usize, y: usize| if (x as f32 * 0.3 + y as f32 - 110.0).abs() < 14.0 && x > 90 { [0.5; 3] } else { tissue(x, y) };
     assert_eq!(all(&signs(tool)), CLEAR);
+    // Nor where a shaft across the picture ends just where an organ does: no rectangle is parted off.
+    let shaft = |x: usize, y: usize| match (x, y) {
+        (..112, 100..120) => [0.15; 3],
+        (112..200, 20..100) => [0.8, 0.7, 0.5],
+        _ => tissue(x, y),
+    };
+    assert!(!signs(shaft).is_covered());
     // Few words in a corner cover little.
     let words = |x: usize, y: usize| if x > 250 && y < 12 && x % 7 < 3 { [1.0; 3] } else { tissue(x, y) };
     assert_eq!(all(&signs(words)), CLEAR);
