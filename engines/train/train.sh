@@ -37,6 +37,6 @@ halves=''
 for set in "$work"/labelled/calibration/*/; do halves="$halves --data $set"; done
 # shellcheck disable=SC2086
 "$keyhole" calibrate confidence $halves --engine "$out" --out "$out" --html "$work/calibration.html"
-"$keyhole" engine lock "$out" --key "$here/../development-key.toml"
+"$keyhole" engine lock "$out" --key "$here/../development-key.toml" --golden "$here/../surgical-cpu/golden.png"
 cp "$work/student.manifest.tsv" "$here/data-manifest.tsv"
 cp "$work/training-log.jsonl" "$here/training-log.jsonl"
