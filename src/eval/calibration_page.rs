@@ -1,6 +1,7 @@
 //! Reliability diagrams as one page: no script, nothing loaded from elsewhere.
 
 use super::calibration::ReliabilityBin;
+use super::plots::escaped;
 use std::fmt::Write;
 
 /// One class of one head.
@@ -70,10 +71,6 @@ fn diagram(of: &Diagram) -> String {
         }
     }
     svg + "</svg>"
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

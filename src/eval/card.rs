@@ -1,6 +1,7 @@
 //! The model card of an engine (Mitchell et al. 2019, "Model Cards for Model Reporting"): what its manifest says and what validation
 //! reports found, on one page without scripts. Nothing is measured here, and nothing is said that neither of them says.
 
+use super::plots::escaped;
 use crate::store::LockedEngine;
 use serde_json::Value;
 use std::fmt::Write;
@@ -212,10 +213,6 @@ fn told(figure: &Value) -> String {
         (Some(value), ..) => format!("{value:.3} (insufficient: n = {patients})"),
         (None, ..) => "–".to_owned(),
     }
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
