@@ -16,6 +16,7 @@ mod device;
 mod devices;
 mod error;
 mod event;
+mod fault;
 mod file;
 mod input;
 mod judge;
@@ -26,6 +27,7 @@ mod node;
 mod pace;
 mod paced;
 mod pair;
+mod pattern;
 mod pipe;
 mod rate;
 mod settings;
@@ -42,7 +44,9 @@ pub use content::ContentWatch;
 pub use devices::{Device, DeviceMode, find as find_devices};
 pub use error::CaptureError;
 pub use event::SignalEvent;
+pub use fault::{FaultSpan, FaultySource, SourceFault};
 pub use pace::Lateness;
+pub use pattern::PatternSpec;
 pub use settings::Settings;
 pub use stereo::{Eye, Packing, Stereo, eye_layout, split as split_stereo};
 
@@ -161,6 +165,7 @@ fn open_one(uri: &str, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box
     let ahead = settings.decode_ahead_frames.clamp(1, 16);
     match uri::parse(uri)? {
         uri::Spec::Sim => Ok(sim::SimSource::open(uri, clock)?),
+        uri::Spec::Pattern => pattern::PatternSource::open(uri, clock),
         uri::Spec::File { path, rate } => {
             let header = file::check(&path)?;
             messages::init()?;

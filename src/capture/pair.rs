@@ -310,7 +310,7 @@ fn half(whole: &FrameLayout, at: usize, mut row: impl FnMut(usize, usize, usize)
 }
 
 /// One row of black.
-fn blacken(layout: &FrameLayout, plane: usize, row: &mut [u8]) {
+pub(super) fn blacken(layout: &FrameLayout, plane: usize, row: &mut [u8]) {
     let luma = if layout.colorimetry.range == Range::Limited { 16u8 } else { 0 };
     let fill = |row: &mut [u8], pattern: &[u8]| row.iter_mut().zip(pattern.iter().cycle()).for_each(|(byte, value)| *byte = *value);
     match (layout.format, plane) {

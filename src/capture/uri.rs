@@ -18,6 +18,8 @@ pub(super) enum Spec {
     /// A named pipe into which somebody writes a stream.
     Pipe(PathBuf),
     Sim,
+    /// The self-test's own pictures.
+    Pattern,
 }
 
 /// Takes `uri` apart. A file that exists under exactly this name wins over every other reading.
@@ -38,6 +40,7 @@ pub(super) fn parse(uri: &str) -> Result<Spec, CaptureError> {
     if let Some((scheme, rest)) = scheme(uri) {
         return match scheme {
             "sim" => Ok(Spec::Sim),
+            "pattern" => Ok(Spec::Pattern),
             "gst" if rest.trim().is_empty() => {
                 Err(CaptureError::Description { description: String::new(), reason: "the description is empty".into() })
             }

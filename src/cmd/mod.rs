@@ -4,6 +4,7 @@
 mod calibrate;
 mod engine;
 mod run;
+mod selftest;
 mod sim;
 mod sources;
 mod validate;
@@ -32,6 +33,8 @@ struct Cli {
 enum Verb {
     /// Show a source with its overlay, in a window or headless.
     Run(Box<run::Arguments>),
+    /// Prove that the appliance shows what comes in, in time and untouched: a verdict and a report to sign.
+    Selftest(Box<selftest::Arguments>),
     /// List the cameras and cards of this machine, with what to write after --source; play one.
     Sources(sources::Arguments),
     /// Write a simulated operation as labelled data.
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
     start_log(cli.verbose);
     let outcome = match cli.verb {
         Verb::Run(arguments) => run::main(*arguments),
+        Verb::Selftest(arguments) => selftest::main(*arguments),
         Verb::Sources(arguments) => sources::main(&arguments),
         Verb::Sim(arguments) => sim::main(&arguments),
         Verb::Engine(arguments) => {

@@ -7,7 +7,7 @@ use crate::capture::sim;
 use crate::config::Config;
 use crate::display::MonitorChoice;
 use crate::overlay::OverlayMode;
-use crate::pipeline::{self, DisplayChoice, Limit, SnapshotPlan, Spec};
+use crate::pipeline::{self, DisplayChoice, Injection, Limit, SnapshotPlan, Spec};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -97,6 +97,9 @@ pub struct Arguments {
     /// One JSON line an inferred frame.
     #[arg(long, value_name = "F.jsonl")]
     scenes: Option<PathBuf>,
+    /// Put faults into the run as this TOML file says ([[fault]] kind, at_s, for_s); refused in clinical mode.
+    #[arg(long, value_name = "FILE")]
+    inject: Option<PathBuf>,
     /// Write class masks of inferred frames as NNNNNN.png.
     #[arg(long, value_name = "DIR")]
     masks: Option<PathBuf>,
@@ -149,6 +152,8 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
         masks: arguments.masks,
         coverage: arguments.coverage,
         worker: pipeline::own_worker().context("the AI process cannot be started: this program's own file is not found")?,
+        taps: None,
+        inject: arguments.inject.as_deref().map(Injection::load).transpose()?,
         config,
     };
     tell_of_rendering(&spec.source)?;

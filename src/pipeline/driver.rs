@@ -473,6 +473,9 @@ impl DisplayThread {
                 progress.shown(frame.id());
             }
         }
+        if let Some(taps) = &self.sinks.taps {
+            taps.presented(frame.stamps(), done_ns, repeat);
+        }
         let age_ns = scene.map(|scene| done_ns.saturating_sub(scene.capture_ns));
         if let (Some(scene), Some(age_ns)) = (scene, age_ns) {
             run.delays.overlay_age.record_ns(age_ns);

@@ -17,6 +17,7 @@ pub mod controls;
 mod driver;
 mod frame_lock;
 mod hud;
+mod inject;
 mod inputs;
 mod operator;
 mod outcome;
@@ -27,23 +28,27 @@ mod proof;
 mod running;
 mod scheduling;
 mod screen;
+pub mod selftest;
 mod sinks;
 mod stall;
 mod state;
 mod stereo;
 mod stream;
 mod summary;
+mod taps;
 mod window;
 
 pub use analyst::{AnalystError, AnalystSpec, serve as serve_worker};
 pub use capture::Limit;
+pub use inject::{InjectError, Injection};
 pub use inputs::Settings as ControlSettings;
 pub use sinks::SnapshotPlan;
+pub use taps::{PresentStamp, Sight, Taps};
 
 use crate::base::clock::{Clock, ManualClock, MonotonicClock};
 use crate::base::shutdown;
 use crate::base::slot::Wake;
-use crate::capture::CaptureError;
+use crate::capture::{CaptureError, FaultySource};
 use crate::config::{Config, Mode};
 use crate::display::{DisplayError, Headless, KmsOutput, OpenFeed, Output, SdiOutput, SdiSpec};
 use crate::link::{Hello, LinkError, Spawn, State, Worker};
@@ -110,6 +115,10 @@ pub struct Spec {
     pub coverage: Option<PathBuf>,
     /// What is started as the AI process.
     pub worker: Spawn,
+    /// A self-test looks on.
+    pub taps: Option<Taps>,
+    /// Faults on demand.
+    pub inject: Option<Injection>,
     pub config: Config,
 }
 
@@ -125,6 +134,8 @@ pub enum RunError {
     Link(#[from] LinkError),
     #[error(transparent)]
     Display(#[from] DisplayError),
+    #[error(transparent)]
+    Inject(#[from] InjectError),
     #[error(transparent)]
     Record(#[from] RecordError),
     #[error("the source's rate cannot be probed: {reason}; free memory or choose a smaller picture")]
@@ -170,10 +181,19 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
     shutdown::catch_signals();
     let clock: Arc<dyn Clock> = Arc::new(MonotonicClock);
     let (_, stereo) = crate::capture::split_stereo(&spec.source)?;
-    let trusted = (spec.config.mode == Mode::Clinical).then(|| spec.config.store.trusted_keys.clone());
+    let is_clinical = spec.config.mode == Mode::Clinical;
+    if is_clinical && spec.inject.is_some() {
+        return Err(InjectError::Clinical.into());
+    }
+    let trusted = is_clinical.then(|| spec.config.store.trusted_keys.clone());
     let (operating_point, infer) = (spec.config.store.operating_point.clone(), spec.config.infer.clone());
     let analyst = AnalystSpec { engines: spec.engines.clone(), stereo, infer, operating_point, trusted };
-    let engine = analyst::check_engine(&analyst)?;
+    // In the theatre the picture comes first: a refused engine blocks the AI, never the video.
+    let (engine, mut refused) = match analyst::check_engine(&analyst) {
+        Ok(engine) => (Some(engine), None),
+        Err(error) if is_clinical => (None, Some(error)),
+        Err(error) => return Err(error.into()),
+    };
     check_outputs(&spec)?;
     let is_pulled = record_mode(&spec)? == Some(RecordMode::Lossless);
     let wake = Arc::new(Wake::default());
@@ -183,11 +203,21 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
     // Where the recorder pulls, no picture is ever late: the source's clock stands still.
     let source_clock: Arc<dyn Clock> = if is_pulled { Arc::new(ManualClock::at(clock.now_ns())) } else { clock.clone() };
     let capture_settings = crate::capture::Settings { lost_ms: spec.config.signal.lost_ms, ..spec.config.capture.clone() };
-    let source = crate::capture::open(&spec.source, &capture_settings, source_clock)?;
+    let mut source = crate::capture::open(&spec.source, &capture_settings, source_clock.clone())?;
+    if let Some(spans) = spec.inject.as_ref().map(Injection::of_source).filter(|spans| !spans.is_empty()) {
+        source = Box::new(FaultySource::new(source, spans, source_clock));
+    }
     if !is_pulled {
         probe::check(source.info(), &*clock)?;
     }
-    await_worker(&worker, &wake, &*clock)?;
+    match await_worker(&worker, &wake, &*clock) {
+        Some(error) if is_clinical => refused = refused.or(Some(error)),
+        Some(error) => return Err(error.into()),
+        None => {}
+    }
+    if let Some(error) = &refused {
+        eprintln!("keyhole: the video runs without AI: {error}");
+    }
     scheduling::lock_memory();
     let is_window = match spec.display {
         DisplayChoice::Headless | DisplayChoice::Sdi(_) | DisplayChoice::Drm(_) => false,
@@ -195,6 +225,13 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
         DisplayChoice::Auto => std::env::var_os("DISPLAY").or(std::env::var_os("WAYLAND_DISPLAY")).is_some_and(|name| !name.is_empty()),
     };
     let run = Prepared { spec, clock: clock.clone(), wake, worker, engine, source, stereo, is_pulled };
+    let report = show(run, is_window)?;
+    refused.map_or(Ok(report), |error| Err(error.into()))
+}
+
+/// Opens the display that was asked for and runs to the end.
+fn show(run: Prepared, is_window: bool) -> Result<Report, RunError> {
+    let (clock, is_pulled) = (run.clock.clone(), run.is_pulled);
     if is_window {
         return window::run(run);
     }
@@ -252,17 +289,17 @@ fn check_outputs(spec: &Spec) -> Result<(), RecordError> {
     files.into_iter().filter_map(|(_, path)| path.as_deref()).try_for_each(crate::record::check_writable)
 }
 
-/// Waits until the worker runs or says why it cannot; after `PREFLIGHT_MS` the video starts without it.
-fn await_worker(worker: &Worker, wake: &Wake, clock: &dyn Clock) -> Result<(), RunError> {
+/// Waits until the worker runs or says why it cannot, which is returned; after `PREFLIGHT_MS` the video starts without it.
+fn await_worker(worker: &Worker, wake: &Wake, clock: &dyn Clock) -> Option<AnalystError> {
     let give_up_ns = clock.now_ns() + PREFLIGHT_MS * 1_000_000;
     while clock.now_ns() < give_up_ns {
         match worker.status().state {
-            State::Ready => return Ok(()),
-            State::Blocked => return Err(AnalystError::from_line(&worker.trouble().unwrap_or_default()).into()),
+            State::Ready => return None,
+            State::Blocked => return Some(AnalystError::from_line(&worker.trouble().unwrap_or_default())),
             State::Starting | State::Down(_) => wake.wait(Duration::from_millis(20)),
         };
     }
-    Ok(())
+    None
 }
 
 fn record_mode(spec: &Spec) -> Result<Option<RecordMode>, RecordError> {

@@ -38,7 +38,8 @@ pub struct Prepared {
     pub clock: Arc<dyn Clock>,
     pub wake: Arc<Wake>,
     pub worker: Arc<Worker>,
-    pub engine: EngineLine,
+    /// None: it was refused.
+    pub engine: Option<EngineLine>,
     pub source: Box<dyn Source>,
     pub stereo: Option<Stereo>,
     /// The recorder pulls the run instead of the clock.
@@ -49,7 +50,7 @@ pub struct Prepared {
 pub struct Leftovers {
     pub spec: Spec,
     pub info: SourceInfo,
-    pub engine: EngineLine,
+    pub engine: Option<EngineLine>,
     pub counters: Arc<CaptureCounters>,
     pub captured: CaptureOutcome,
     pub shown: DisplayOutcome,
@@ -79,7 +80,7 @@ impl Prepared {
         if is_pulled {
             eprintln!("keyhole: lossless recording: the recorder pulls the run, nothing is shown at the source's pace");
         }
-        let sinks = open_sinks(&spec, &info, &engine, is_pulled)?;
+        let sinks = open_sinks(&spec, &info, engine.as_ref(), is_pulled)?;
         let stream = SceneStream::start(&spec, &worker, is_pulled)?;
         let stop = Shutdown::default();
         let frames = Arc::new(Slot::new(DISPLAY_SLOT, wake.clone()));
@@ -91,12 +92,12 @@ impl Prepared {
         let lock = FrameLock::new(spec.config.overlay.frame_locked_ms);
         let language = spec.config.display.language;
         let hud = Hud::start((info.width, info.height), language, wake.clone())?;
-        let engines = engine.name.clone() + &lock.words();
+        let engines = engine.as_ref().map(|engine| engine.name.clone() + &lock.words()).unwrap_or_default();
         if spec.config.mode == Mode::Clinical || spec.config.wiring.path.is_some() {
             eprintln!("keyhole: {} mode, wiring: {}", spec.config.mode.name(), spec.config.wiring.name());
         }
         let mut status = status_of(&info, &engines, spec.hud, language);
-        status.is_demonstration = engine.is_demonstration;
+        status.is_demonstration = engine.as_ref().is_some_and(|engine| engine.is_demonstration);
         if spec.config.mode == Mode::Clinical {
             status.mode = hud::Mode::Clinical;
         }
@@ -141,6 +142,7 @@ impl Prepared {
             content: ContentWatch::new(spec.config.signal.frozen_ms * 1_000_000, stereo.map(|stereo| stereo.packing)),
         };
         let stall = stall::start(clock.clone(), stop.clone())?;
+        let injecting = spec.inject.as_ref().map(|plan| plan.start(worker.clone(), clock.clone(), stop.clone())).transpose()?;
         // Pictures begin when there is something to show them on: a window takes longer to open than a picture lasts.
         let (opening, is_open) = crossbeam_channel::bounded::<()>(0);
         let open: OpenOutput = Box::new(move || {
@@ -168,6 +170,7 @@ impl Prepared {
         let mut shown = display.join().map_err(|_| RunError::Lost("display"))?;
         let mut captured = capture.join().map_err(|_| RunError::Lost("capture"))?;
         let stalls = stall.join().map_err(|_| RunError::Lost("stall"))?;
+        injecting.map_or(Ok(()), |thread| thread.join().map_err(|_| RunError::Lost("inject")))?;
         // Frames that a display which failed has left in its slot.
         while frames.pop().is_some() {
             shown.counters.failed += 1;
@@ -217,8 +220,9 @@ impl Prepared {
     }
 }
 
-fn open_sinks(spec: &Spec, info: &SourceInfo, engine: &EngineLine, is_pulled: bool) -> Result<Sinks, RecordError> {
+fn open_sinks(spec: &Spec, info: &SourceInfo, engine: Option<&EngineLine>, is_pulled: bool) -> Result<Sinks, RecordError> {
     let mut sinks = Sinks::new(spec.snapshots.clone(), is_pulled);
+    sinks.taps = spec.taps.clone();
     if let Some(dir) = &spec.coverage {
         crate::record::make_folder(dir)?;
         sinks.coverage = Some(dir.clone());

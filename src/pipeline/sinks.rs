@@ -4,11 +4,13 @@
 use crate::base::ids::FrameId;
 use crate::capture::SourceInfo;
 use crate::display::PresentedView;
+use crate::frame::marker::Reader;
 use crate::frame::{Frame, FrameLayout, FrameView};
 use crate::overlay::convert::convert;
 use crate::overlay::coverage::CoverageMask;
 use crate::overlay::{Layer, Rect};
 use crate::pipeline::proof::Prover;
+use crate::pipeline::taps::Taps;
 use crate::pipeline::{STILLS_DEPTH, Spec};
 use crate::record::{
     EngineLine, Input, LineWriter, RecordError, RecordPlan, Recorder, RecordingState, Still, StillWriter, Stream, TimelineLine,
@@ -48,6 +50,9 @@ pub struct Sinks {
     pub snapshots: SnapshotPlan,
     /// The recorder pulls the run: every picture is written, whatever it costs.
     pub is_pulled: bool,
+    /// A self-test looks on.
+    pub taps: Option<Taps>,
+    reader: Reader,
     prover: Prover,
     mask: Option<CoverageMask>,
     /// The frame on the screen was handed to the recorder.
@@ -89,13 +94,13 @@ impl Sinks {
     }
 
     /// Starts what was asked for by flags, and is ready for what is asked for by key. Not for pulled runs.
-    pub fn prepare_recording(&mut self, spec: &Spec, info: &SourceInfo, engine: &EngineLine) -> Result<(), RecordError> {
+    pub fn prepare_recording(&mut self, spec: &Spec, info: &SourceInfo, engine: Option<&EngineLine>) -> Result<(), RecordError> {
         let settings = spec.config.record.clone();
         self.still_folder = settings.folder();
         if self.stills.is_none() {
             self.stills = Some(StillWriter::start(STILLS_DEPTH));
         }
-        let mut recorder = Recorder::new(RecordPlan::new(settings, &info.uri, info.fps, vec![engine.clone()]))?;
+        let mut recorder = Recorder::new(RecordPlan::new(settings, &info.uri, info.fps, engine.into_iter().cloned().collect()))?;
         let asked = [(Stream::Overlay, &spec.record), (Stream::Clean, &spec.record_clean)];
         let files: Vec<_> = asked.into_iter().filter_map(|(stream, path)| Some((stream, path.clone()?))).collect();
         if !files.is_empty() {
@@ -122,6 +127,7 @@ impl Sinks {
             || self.timeline.is_some()
             || self.snapshots.path.is_some()
             || self.coverage.is_some()
+            || self.taps.as_ref().is_some_and(Taps::wants_pixels)
             || self.snapshots.at.contains(&frame.0)
     }
 
@@ -133,6 +139,9 @@ impl Sinks {
     }
 
     pub fn after_present(&mut self, present: &Present<'_>, pixels: PresentedView<'_>) {
+        if let Some(taps) = &self.taps {
+            taps.look(&mut self.reader, pixels, present.present_ns);
+        }
         if !present.repeat {
             self.is_recorded = false;
             self.record_clean(present.frame);

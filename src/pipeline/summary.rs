@@ -86,7 +86,7 @@ pub fn of(left: Leftovers) -> Report {
         compositor: shown.output.compositor,
         display: shown.output.display.to_owned(),
         wiring: spec.config.wiring.name(),
-        engines: vec![engine],
+        engines: engine.into_iter().collect(),
         frames,
         losses,
         video_delay_ms: shown.delays.video.summary(),

@@ -29,6 +29,8 @@ fn spec(folder: &std::path::Path, worker: Spawn) -> Spec {
         masks: None,
         coverage: None,
         worker,
+        taps: None,
+        inject: None,
         config: Config::default(),
     }
 }

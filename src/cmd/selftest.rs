@@ -1,0 +1,200 @@
+//! `keyhole selftest`: the product's own path, fed with numbered pictures and watched; a verdict, a report, a history.
+
+use crate::base::error::Finding;
+use crate::base::shutdown;
+use crate::config::Config;
+use crate::guard::{self, Form, Grade, History, Limits, Report, Stamp};
+use crate::overlay::OverlayMode;
+use crate::pipeline::selftest::{self, Loop, Machine};
+use crate::pipeline::{self, DisplayChoice, Limit, SnapshotPlan, Spec};
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LoopName {
+    /// The frame path, with a display in memory.
+    Internal,
+    /// A window under X, captured back.
+    X11,
+    /// The display's output wired to a capture input (--source).
+    Cable,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// What earlier self-tests said, and whether the delay drifts.
+    History {
+        /// Write it as one self-contained page.
+        #[arg(long, value_name = "F")]
+        html: Option<PathBuf>,
+        /// TOML file with a table a room.
+        #[arg(long, value_name = "F")]
+        config: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    /// Where the pictures are looked at again. Default: x11 where there is an X display, else internal.
+    #[arg(long, value_enum)]
+    r#loop: Option<LoopName>,
+    /// The short form, as at each boot (at most 10 s); without it the full one.
+    #[arg(long)]
+    quick: bool,
+    /// Pictures to measure. Default: 500 (quick), 4000 (full).
+    #[arg(long, value_name = "N")]
+    frames: Option<u64>,
+    /// With --loop cable: the input that the monitor's signal is wired to.
+    #[arg(long, value_name = "S")]
+    source: Option<String>,
+    /// The pictures that are sent; faults can be put in on purpose (delay_ms=40, drop=250).
+    #[arg(long, value_name = "S", default_value = "pattern:?width=1920&height=1080&fps=60")]
+    pattern: String,
+    /// Write the report as JSON.
+    #[arg(long, value_name = "F")]
+    report: Option<PathBuf>,
+    /// Write the report as one self-contained page, to read, print and sign.
+    #[arg(long, value_name = "F")]
+    html: Option<PathBuf>,
+    /// TOML file with a table a room; flags override it.
+    #[arg(long, value_name = "F")]
+    config: Option<PathBuf>,
+    /// Folder that holds the engines' folders.
+    #[arg(long, value_name = "DIR")]
+    engines: Option<PathBuf>,
+}
+
+const QUICK_FRAMES: u64 = 500;
+const FULL_FRAMES: u64 = 4_000;
+/// Pictures at the start and the end that may be out of the witness's sight.
+const SPARE_FRAMES: u64 = 60;
+
+pub fn main(arguments: Arguments) -> anyhow::Result<()> {
+    shutdown::catch_signals();
+    if let Some(Verb::History { html, config }) = arguments.verb {
+        return history(html.as_deref(), &Config::load(config.as_deref())?);
+    }
+    let config = Config::load(arguments.config.as_deref())?;
+    let form = if arguments.quick { Form::Quick } else { Form::Full };
+    let what = match (arguments.r#loop, arguments.source) {
+        (Some(LoopName::Cable), Some(source)) => Loop::Cable(source),
+        (Some(LoopName::Cable), None) => bail!("--loop cable needs the input that the monitor's signal is wired to: --source v4l2:/dev/video0, say"),
+        (_, Some(source)) => bail!("--source {source} is looked at with --loop cable alone"),
+        (Some(LoopName::Internal), None) => Loop::Internal,
+        (Some(LoopName::X11), None) => Loop::X11,
+        (None, None) if std::env::var_os("DISPLAY").is_some_and(|name| !name.is_empty()) => Loop::X11,
+        (None, None) => Loop::Internal,
+    };
+    let limits = Limits::load(None, config.guard.site_limits.as_deref(), config.mode, &config.store.trusted_keys)?;
+    let frames = arguments.frames.unwrap_or(if arguments.quick { QUICK_FRAMES } else { FULL_FRAMES });
+    let state = config.guard.folder();
+    std::fs::create_dir_all(&state).with_context(|| format!("the self-test's folder {} cannot be made", state.display()))?;
+    let began = std::time::Instant::now();
+    let mut report = Report::new(kind_of(&what), form, config.mode, now(), &boot_id());
+    eprintln!("keyhole: self-test, loop {}, {} pictures: this takes about {:.0} s", report.loop_kind.name(), frames, frames as f64 / 60.0 + 5.0);
+    let machine = Machine { config: &config, engines: arguments.engines.as_deref(), state: &state };
+    report.checks = machine.checks(&limits);
+    let spec = spec_of(&config, &what, arguments.engines.clone())?;
+    let seen = selftest::observe(spec, &what, &arguments.pattern, frames + SPARE_FRAMES)?;
+    let display = format!("{} {}", seen.report.display, seen.report.compositor);
+    report.fingerprint = selftest::fingerprint(&config, arguments.engines.as_deref(), &display, &limits);
+    selftest::judge(&seen, form, &limits, &mut report);
+    let history = History::open(&state)?;
+    report.last_cable_proof = history.last_cable_proof();
+    report.changes = history.changes_since_full(&report.fingerprint);
+    report.device = device(&report, &seen.report);
+    report.seconds = began.elapsed().as_secs_f64();
+    report.checks.push(guard::Check::duration(report.seconds, form, &limits));
+    report.judge(limits.number("cable_proof_days").unwrap_or(0.0));
+    history.keep(&report)?;
+    if let Some(path) = &arguments.report {
+        report.write(path)?;
+    }
+    if let Some(path) = &arguments.html {
+        guard::write_page(&report, path)?;
+    }
+    say(&report);
+    match report.verdict.grade {
+        Grade::Fail => Err(Finding(report.verdict.words.clone()).into()),
+        Grade::Pass | Grade::PassWithLimits => Ok(()),
+    }
+}
+
+fn kind_of(what: &Loop) -> guard::Loop {
+    match what {
+        Loop::Internal => guard::Loop::Internal,
+        Loop::X11 => guard::Loop::X11,
+        Loop::Cable(_) => guard::Loop::Cable,
+    }
+}
+
+fn spec_of(config: &Config, what: &Loop, engines: Option<PathBuf>) -> anyhow::Result<Spec> {
+    Ok(Spec {
+        source: String::new(),
+        display: if *what == Loop::Internal { DisplayChoice::Headless } else { DisplayChoice::Auto },
+        limit: Limit::default(),
+        overlay: OverlayMode::Off,
+        is_overlay_asked: true,
+        hud: false,
+        is_hud_asked: true,
+        engines,
+        record: None,
+        record_clean: None,
+        snapshots: SnapshotPlan::default(),
+        report: None,
+        timeline: None,
+        scenes: None,
+        masks: None,
+        coverage: None,
+        worker: pipeline::own_worker().context("the AI process cannot be started: this program's own file is not found")?,
+        taps: None,
+        inject: None,
+        config: Config { preferences: false, ..config.clone() },
+    })
+}
+
+/// What a reader of the report wants to know of the device.
+fn device(report: &Report, run: &crate::record::Report) -> std::collections::BTreeMap<String, String> {
+    let mut parts = report.fingerprint.hardware.clone();
+    for (name, value) in [("display", run.display), ("compositor", run.compositor), ("adapter", run.adapter.as_str()), ("scheduling", run.scheduling.as_str())] {
+        parts.insert(name.to_owned(), value.to_owned());
+    }
+    if let Ok(kernel) = std::fs::read_to_string("/proc/sys/kernel/osrelease") {
+        parts.insert("kernel".to_owned(), kernel.trim().to_owned());
+    }
+    parts
+}
+
+fn now() -> Stamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Stamp::from_unix_s(since.as_secs() as i64)
+}
+
+fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
+fn say(report: &Report) {
+    println!("{}: {}", report.verdict.grade.words(), report.verdict.words);
+    for named in report.verdict.failures.iter().chain(&report.verdict.limits) {
+        println!("  {}  {}", named.code, named.words);
+    }
+    for (name, delay) in [("cable to cable", &report.delays_ms.cable_to_cable), ("video", &report.delays_ms.video)] {
+        if let Some(delay) = delay {
+            println!("  {name}: p50 {:.2}  p99 {:.2}  max {:.2} ms, {} pictures", delay.p50, delay.p99, delay.max, delay.count);
+        }
+    }
+}
+
+fn history(html: Option<&Path>, config: &Config) -> anyhow::Result<()> {
+    let history = History::open(&config.guard.folder())?;
+    print!("{}", history.table());
+    if let Some(path) = html {
+        history.write_page(path)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,234 @@
+//! The machine and the engines beside the loop: what is there, what it is (the fingerprint), and whether it is good enough.
+//! Everything is read from the kernel's own files; what cannot be read is named, never guessed.
+
+use crate::config::{Config, Mode};
+use crate::guard::{Check, Fingerprint, Limits, Test};
+use crate::store::{Engines, LockedEngine, StoreError};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Written to find the disk's rate.
+const PROBE_BYTES: usize = 16 << 20;
+/// Clock sources that neither jump nor stand.
+const GOOD_CLOCKS: [&str; 5] = ["tsc", "arch_sys_counter", "kvm-clock", "hyperv_clocksource_tsc_page", "hpet"];
+
+/// What is looked at.
+#[derive(Debug)]
+pub struct Machine<'a> {
+    pub config: &'a Config,
+    pub engines: Option<&'a Path>,
+    /// Where reports and recordings are kept.
+    pub state: &'a Path,
+}
+
+impl Machine<'_> {
+    /// All checks that need no loop.
+    pub fn checks(&self, limits: &Limits) -> Vec<Check> {
+        let mut checks = vec![self.clock_source(), self.binary(), self.config(), Check::found(Test::LimitsFile, true, limits.sha256())];
+        checks.extend(memory(limits));
+        checks.extend(self.disk(limits));
+        checks.extend(temperature(limits));
+        checks.extend(self.engine(limits));
+        checks
+    }
+
+    fn load(&self) -> Result<LockedEngine, StoreError> {
+        let engine = Engines::find(self.engines)?.load_for("cpu")?;
+        if self.config.mode == Mode::Clinical {
+            engine.seal.check_clinical(&engine.manifest.name, &self.config.store.trusted_keys)?;
+            engine.check_golden()?;
+        }
+        Ok(engine)
+    }
+
+    fn engine(&self, limits: &Limits) -> Vec<Check> {
+        let engine = match self.load() {
+            Ok(engine) => engine,
+            Err(error) => {
+                let golden = Check::not_run(Test::EngineGolden, "the engine was refused");
+                return vec![Check::found(Test::EngineVerified, false, error.to_string()), golden];
+            }
+        };
+        let verified = Check::found(Test::EngineVerified, true, format!("{}, {}", engine.manifest.name, engine.seal));
+        let golden = match crate::track::golden_agreement(engine) {
+            Ok(Some(agreement)) => Check::measured(Test::EngineGolden, agreement, limits),
+            Ok(None) => Check::not_run(Test::EngineGolden, "the engine was locked without a reference picture"),
+            Err(error) => Check::found(Test::EngineGolden, false, error.to_string()),
+        };
+        vec![verified, golden]
+    }
+
+    fn clock_source(&self) -> Check {
+        match text("/sys/devices/system/clocksource/clocksource0/current_clocksource") {
+            Some(name) => Check::found(Test::ClockSource, GOOD_CLOCKS.contains(&name.as_str()), name),
+            None => Check::found(Test::ClockSource, false, "the kernel does not say which it is"),
+        }
+    }
+
+    /// A demonstration runs whatever was built; in the theatre somebody has to vouch for it.
+    fn binary(&self) -> Check {
+        let hash = program_sha256();
+        let is_known = !hash.is_empty();
+        match self.config.mode {
+            Mode::Demo => Check::found(Test::Binary, is_known, format!("sha256 {hash}, signed by nobody (demo)")),
+            Mode::Clinical => self.vouched(Test::Binary, std::env::current_exe().ok()),
+        }
+    }
+
+    fn config(&self) -> Check {
+        match (self.config.mode, &self.config.path) {
+            (Mode::Demo, _) => Check::found(Test::Config, true, "signed by nobody (demo)"),
+            (Mode::Clinical, None) => Check::found(Test::Config, false, "no configuration file is in use"),
+            (Mode::Clinical, Some(path)) => self.vouched(Test::Config, Some(path.clone())),
+        }
+    }
+
+    /// A trusted key has signed this very file, beside it as FILE.sig.
+    fn vouched(&self, test: Test, file: Option<PathBuf>) -> Check {
+        let Some(file) = file else { return Check::found(test, false, "the file is not found") };
+        match crate::store::check_file(&file, &self.config.store.trusted_keys) {
+            Ok(by) => Check::found(test, true, format!("{}: {by}", file.display())),
+            Err(error) => Check::found(test, false, error.to_string()),
+        }
+    }
+
+    fn disk(&self, limits: &Limits) -> Vec<Check> {
+        let space = match rustix::fs::statvfs(self.state) {
+            Ok(stat) => Check::measured(Test::DiskSpace, (stat.f_bavail * stat.f_frsize) as f64 / 1e6, limits),
+            Err(error) => Check::found(Test::DiskSpace, false, format!("{}: {error}", self.state.display())),
+        };
+        let rate = match write_rate_mb_s(self.state) {
+            Ok(rate) => Check::measured(Test::DiskRate, rate, limits),
+            Err(error) => Check::found(Test::DiskRate, false, format!("{}: {error}", self.state.display())),
+        };
+        vec![space, rate]
+    }
+}
+
+fn memory(limits: &Limits) -> Option<Check> {
+    let text = text("/proc/meminfo")?;
+    let kib: f64 = text.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.split_whitespace().next()?.parse().ok())?;
+    Some(Check::measured(Test::Memory, kib * 1024.0 / 1e6, limits))
+}
+
+/// The hottest zone; None: the machine reports none.
+fn temperature(limits: &Limits) -> Option<Check> {
+    let zones = std::fs::read_dir("/sys/class/thermal").ok()?.filter_map(Result::ok);
+    let celsius = zones.filter_map(|zone| text(zone.path().join("temp"))?.parse::<f64>().ok()).map(|milli| milli / 1e3);
+    let hottest = celsius.fold(f64::NEG_INFINITY, f64::max);
+    hottest.is_finite().then(|| Check::measured(Test::Temperature, hottest, limits))
+}
+
+/// Of a file that is written, flushed to the disk, and deleted.
+fn write_rate_mb_s(folder: &Path) -> std::io::Result<f64> {
+    let mut file = tempfile::tempfile_in(folder)?;
+    // What a disk may compress tells nothing.
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let bytes: Vec<u8> = (0..PROBE_BYTES / 8)
+        .flat_map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()
+        })
+        .collect();
+    let began = Instant::now();
+    file.write_all(&bytes)?;
+    file.sync_all()?;
+    Ok(PROBE_BYTES as f64 / 1e6 / began.elapsed().as_secs_f64().max(1e-6))
+}
+
+/// What a self-test is made on. `display`: its mode in words.
+pub fn fingerprint(config: &Config, engines: Option<&Path>, display: &str, limits: &Limits) -> Fingerprint {
+    let locked = Engines::find(engines).and_then(|engines| engines.load_for("cpu"));
+    Fingerprint {
+        hardware: hardware(),
+        display_mode: display.to_owned(),
+        display_edid_sha256: edid_sha256(),
+        engines: locked.into_iter().map(|engine| (engine.manifest.name.clone(), engine.manifest_sha256.clone())).collect(),
+        config_sha256: config.path.as_deref().and_then(|path| std::fs::read(path).ok()).map_or_else(String::new, |bytes| hex(&bytes)),
+        binary_sha256: program_sha256(),
+        limits_sha256: limits.sha256().to_owned(),
+    }
+}
+
+fn hardware() -> BTreeMap<String, String> {
+    let cpu = text("/proc/cpuinfo").unwrap_or_default();
+    let of_cpu = |key: &str| {
+        let line = cpu.lines().find(|line| line.split(':').next().is_some_and(|name| name.trim() == key));
+        line.and_then(|line| line.split(':').nth(1)).map(|value| value.trim().to_owned()).unwrap_or_default()
+    };
+    let processor = ["model name", "cpu family", "model", "stepping"].map(of_cpu).join(" ");
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut parts = BTreeMap::from([("processor".to_owned(), format!("{processor}, {cores} cores"))]);
+    for (name, file) in [("board", "board_serial"), ("machine", "product_uuid"), ("firmware", "bios_version")] {
+        if let Some(value) = text(format!("/sys/class/dmi/id/{file}")).filter(|value| !value.is_empty()) {
+            parts.insert(name.to_owned(), value);
+        }
+    }
+    parts
+}
+
+/// Of all monitors that are plugged in, in the connectors' order; empty: none says what it is.
+fn edid_sha256() -> String {
+    let Ok(entries) = std::fs::read_dir("/sys/class/drm") else { return String::new() };
+    let mut files: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path().join("edid")).collect();
+    files.sort();
+    let bytes: Vec<u8> = files.iter().filter_map(|file| std::fs::read(file).ok()).flatten().collect();
+    if bytes.is_empty() { String::new() } else { hex(&bytes) }
+}
+
+fn program_sha256() -> String {
+    std::fs::read("/proc/self/exe").map_or_else(|_| String::new(), |bytes| hex(&bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn text(path: impl AsRef<Path>) -> Option<String> {
+    std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machine_says_what_it_is_and_the_same_twice() {
+        let (config, limits) = (Config::default(), Limits::shipped());
+        let engines = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/engines"));
+        let of = |display| fingerprint(&config, Some(engines), display, &limits);
+        let first = of("headless");
+        assert_eq!(first.changes_since(&of("headless")), []);
+        assert_eq!(first.binary_sha256.len(), 64);
+        assert!(first.engines.contains_key("surgical-cpu") && first.hardware.contains_key("processor"), "{first:?}");
+        assert_eq!(of("1280x720").changes_since(&first).len(), 1, "only the display has changed");
+    }
+
+    #[test]
+    fn an_engine_that_is_not_what_was_signed_fails_and_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let from = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/engines/surgical-cpu"));
+        let engine = folder.path().join("surgical-cpu");
+        std::fs::create_dir(&engine).unwrap();
+        for file in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+            std::fs::copy(file.path(), engine.join(file.file_name())).unwrap();
+        }
+        let config = Config::default();
+        let machine = Machine { config: &config, engines: Some(folder.path()), state: folder.path() };
+        let of = |code: Test| machine.checks(&Limits::shipped()).into_iter().find(|check| check.code == code.row().code).unwrap();
+        assert_eq!(of(Test::EngineVerified).outcome, crate::guard::Outcome::Pass);
+        let golden = of(Test::EngineGolden);
+        assert!(golden.value.is_some_and(|value| value > 0.99), "{golden:?}");
+        let mut model = std::fs::read(engine.join("model.onnx")).unwrap();
+        let middle = model.len() / 2;
+        model[middle] ^= 1;
+        std::fs::write(engine.join("model.onnx"), model).unwrap();
+        let check = of(Test::EngineVerified);
+        assert!(check.outcome == crate::guard::Outcome::Fail && check.detail.contains("model.onnx"), "{check:?}");
+    }
+}
