@@ -36,4 +36,4 @@ pub use geometry::{Affine, Geometry};
 pub use layout::{COLUMNS, Placement, ROWS};
 pub use paint::{DoesNotFit, Target, paint};
 pub use reader::{Capture, Reader, Reading, Unread};
-pub use sequence::{Analysis, Release, Sight, Sighting, analyse};
+pub use sequence::{Analysis, Pace, Release, Sight, Sighting, analyse};

@@ -74,7 +74,10 @@ impl Search {
                     continue;
                 }
                 if let Some(finder) = self.confirm(capture, swing, x, y as f32 + 0.5, width)
-                    && !self.finders.iter().any(|f| (f.at[0] - finder.at[0]).abs() < f.module[0] && (f.at[1] - finder.at[1]).abs() < f.module[1])
+                    && !self
+                        .finders
+                        .iter()
+                        .any(|f| (f.at[0] - finder.at[0]).abs() < f.module[0] && (f.at[1] - finder.at[1]).abs() < f.module[1])
                 {
                     self.finders.push(finder);
                     if self.finders.len() == MAX_FINDERS {

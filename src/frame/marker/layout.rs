@@ -63,8 +63,8 @@ impl Block {
         }
         // Three lines of timing, so set that no mirrored or turned marker has them in the same places.
         let white = match row {
-            1 | 24 if in_code_columns => column % 2 == 0,
-            7 if in_code_columns => column % 2 == 1,
+            1 | 24 if in_code_columns => column.is_multiple_of(2),
+            7 if in_code_columns => !column.is_multiple_of(2),
             _ => true,
         };
         Block::Fixed { white }
@@ -162,8 +162,7 @@ mod tests {
     #[test]
     fn a_mirrored_or_turned_marker_differs_in_many_fixed_blocks() {
         type Turn = fn(usize, usize) -> (usize, usize);
-        let turns: [Turn; 3] =
-            [|c, r| (COLUMNS - 1 - c, r), |c, r| (c, ROWS - 1 - r), |c, r| (COLUMNS - 1 - c, ROWS - 1 - r)];
+        let turns: [Turn; 3] = [|c, r| (COLUMNS - 1 - c, r), |c, r| (c, ROWS - 1 - r), |c, r| (COLUMNS - 1 - c, ROWS - 1 - r)];
         for turn in turns {
             let differ = (0..COLUMNS * ROWS)
                 .filter(|i| {

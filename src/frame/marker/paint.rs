@@ -8,45 +8,21 @@ use super::layout::{Block, COLUMNS, Placement, ROWS};
 #[derive(Debug)]
 pub enum Target<'a> {
     /// The luma of any planar format.
-    Luma {
-        plane: &'a mut [u8],
-        stride: usize,
-    },
+    Luma { plane: &'a mut [u8], stride: usize },
     /// B, G, R, and one that is set to 255.
-    Bgrx {
-        plane: &'a mut [u8],
-        stride: usize,
-    },
+    Bgrx { plane: &'a mut [u8], stride: usize },
     /// R, G, B.
-    Rgb {
-        plane: &'a mut [u8],
-        stride: usize,
-    },
+    Rgb { plane: &'a mut [u8], stride: usize },
     /// Interleaved Cb Cr at half size: the second plane of NV12.
-    CbCr {
-        plane: &'a mut [u8],
-        stride: usize,
-    },
+    CbCr { plane: &'a mut [u8], stride: usize },
     /// Cb at half size: the second plane of I420.
-    Cb {
-        plane: &'a mut [u8],
-        stride: usize,
-    },
+    Cb { plane: &'a mut [u8], stride: usize },
     /// Cr at half size: the third plane of I420.
-    Cr {
-        plane: &'a mut [u8],
-        stride: usize,
-    },
+    Cr { plane: &'a mut [u8], stride: usize },
     /// Y Cb Y Cr.
-    Yuy2 {
-        plane: &'a mut [u8],
-        stride: usize,
-    },
+    Yuy2 { plane: &'a mut [u8], stride: usize },
     /// Cb Y Cr Y.
-    Uyvy {
-        plane: &'a mut [u8],
-        stride: usize,
-    },
+    Uyvy { plane: &'a mut [u8], stride: usize },
 }
 
 /// The marker reaches beyond the plane; nothing of it, or only its upper part, was painted.

@@ -73,14 +73,18 @@ impl Luma {
         Luma { data: data.collect(), width, height }
     }
 
+    /// Between four pixels, in 256ths.
     fn bilinear(&self, x: f32, y: f32) -> f32 {
-        let (x, y) = ((x - 0.5).clamp(0.0, (self.width - 2) as f32), (y - 0.5).clamp(0.0, (self.height - 2) as f32));
-        let (left, top) = (x as usize, y as usize);
-        let (px, py) = (x - left as f32, y - top as f32);
-        let at = |i: usize| f32::from(self.data[i]);
-        let i = top * self.width + left;
-        let row = |i: usize| at(i) + (at(i + 1) - at(i)) * px;
-        row(i) + (row(i + self.width) - row(i)) * py
+        let fixed = |at: f32, size: usize| (((at - 0.5) * 256.0) as i32).clamp(0, (size as i32 - 1) * 256 - 1);
+        let (x, y) = (fixed(x, self.width), fixed(y, self.height));
+        let from = (y >> 8) as usize * self.width + (x >> 8) as usize;
+        let rows = &self.data[from..from + self.width + 2];
+        let row = |at: usize| {
+            let (a, b) = (i32::from(rows[at]), i32::from(rows[at + 1]));
+            (a << 8) + (b - a) * (x & 255)
+        };
+        let (above, below) = (row(0), row(self.width));
+        ((above << 8) + (below - above) * (y & 255)) as f32 / 65536.0
     }
 
     /// Rows from `from` on are those of `other`.
@@ -169,9 +173,9 @@ impl Path {
         let a = (x - size[0] as f32 / 2.0) / self.scale[0];
         let b = (y - size[1] as f32 / 2.0) / self.scale[1];
         let [xx, xy, yx, yy] = self.bend;
-        let over = 1.0 + self.keystone[0] * a / from.width as f32 + self.keystone[1] * b / from.height as f32;
-        let u = (a * (1.0 + xx) + b * xy) / over;
-        let v = (a * yx + b * (1.0 + yy)) / over;
+        let under = 1.0 / (1.0 + self.keystone[0] * a / from.width as f32 + self.keystone[1] * b / from.height as f32);
+        let u = (a * (1.0 + xx) + b * xy) * under;
+        let v = (a * yx + b * (1.0 + yy)) * under;
         [u + from.width as f32 / 2.0 + self.shift[0], v + from.height as f32 / 2.0 + self.shift[1]]
     }
 
@@ -181,24 +185,28 @@ impl Path {
 
     pub fn run(&self, from: &Luma, dice: &mut Dice) -> Luma {
         let size @ [width, height] = self.size(from);
-        let tone: Vec<f32> = (0..=1020)
-            .map(|quarter| (self.lift + self.gain * (quarter as f32 / 1020.0).powf(self.gamma) * 255.0).min(255.0))
-            .collect();
+        let tone: Vec<f32> =
+            (0..=1020).map(|quarter| (self.lift + self.gain * (quarter as f32 / 1020.0).powf(self.gamma) * 255.0).min(255.0)).collect();
         let sparks: Vec<f32> = (0..4096).map(|_| self.noise_sigma * dice.normal()).collect();
-        let taps: &[f32] = if self.area { &[-0.25, 0.25] } else { &[0.0] };
+        // Above the source's size, an area is a point.
+        let is_smaller = self.scale[0].min(self.scale[1]) < 1.0;
+        let taps: &[f32] = if self.area && is_smaller { &[-0.25, 0.25] } else { &[0.0] };
         let mut data = Vec::with_capacity(width * height);
+        let mut sums = vec![0.0; width];
         for y in 0..height {
-            let mut spark = dice.next();
-            for x in 0..width {
-                let mut sum = 0.0;
-                for (tap_x, tap_y) in taps.iter().flat_map(|x| taps.iter().map(move |y| (x, y))) {
+            sums.fill(0.0);
+            for (tap_x, tap_y) in taps.iter().flat_map(|x| taps.iter().map(move |y| (x, y))) {
+                for (x, sum) in sums.iter_mut().enumerate() {
                     let [u, v] = self.source(from, size, x as f32 + 0.5 + tap_x, y as f32 + 0.5 + tap_y);
-                    sum += from.bilinear(u, v);
+                    *sum += from.bilinear(u, v);
                 }
-                let level = sum / (taps.len() * taps.len()) as f32;
-                spark = spark.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-                data.push((tone[(level * 4.0) as usize] + sparks[(spark >> 52) as usize] + 0.5).clamp(0.0, 255.0) as u8);
             }
+            let quarters = 4.0 / (taps.len() * taps.len()) as f32;
+            let mut spark = dice.next();
+            data.extend(sums.iter().map(|sum| {
+                spark = spark.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+                (tone[(sum * quarters) as usize] + sparks[(spark >> 52) as usize] + 0.5) as u8
+            }));
         }
         let mut to = Luma { data, width, height };
         if self.jpeg {
@@ -251,9 +259,9 @@ pub fn jpeg50(picture: &mut Luma) {
             *part = (*part / by).round_ties_even() * by;
         }
         let block = product(&product(&turned, &parts), &cosines);
-        for y in 0..8.min(picture.height - top) {
-            for x in 0..8.min(picture.width - left) {
-                picture.data[(top + y) * picture.width + left + x] = (block[y][x] + 128.5).clamp(0.0, 255.0) as u8;
+        for (y, row) in block.iter().enumerate().take(picture.height - top) {
+            for (x, level) in row.iter().enumerate().take(picture.width - left) {
+                picture.data[(top + y) * picture.width + left + x] = (level + 128.5).clamp(0.0, 255.0) as u8;
             }
         }
     }

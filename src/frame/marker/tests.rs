@@ -5,7 +5,7 @@ use super::*;
 use crate::frame::{Matrix, Range};
 
 /// Room around the marker for 5 % of geometry.
-const MARGIN_PX: usize = 44;
+const MARGIN_PX: usize = 36;
 
 /// A background with the marker in it, as small as the limits allow.
 fn scene(dice: &mut Dice) -> (Luma, Placement) {
@@ -246,6 +246,32 @@ fn blends_and_tears_are_named() {
 }
 
 #[test]
+fn nothing_that_is_laid_over_it_makes_a_number() {
+    let mut dice = Dice(12);
+    let mut read = 0;
+    for _ in 0..400 {
+        let (mut picture, placement) = scene(&mut dice);
+        let number = dice.number();
+        picture.paint(LIMITED, placement, number);
+        let mut reader = Reader::new();
+        assert_eq!(reader.read(&picture.capture()).unwrap().number, number);
+        for _ in 0..1 + dice.below(4) {
+            let (left, top) = (dice.below(picture.width), dice.below(picture.height));
+            let (right, bottom) = (left + 1 + dice.below(150), top + 1 + dice.below(100));
+            let level = [0, 16, 126, 235, 255][dice.below(5)];
+            for y in top..bottom.min(picture.height) {
+                picture.data[y * picture.width..][left..right.min(picture.width)].fill(level);
+            }
+        }
+        if let Ok(reading) = reader.read(&picture.capture()) {
+            assert_eq!(reading.number, number);
+            read += 1;
+        }
+    }
+    assert!((20..380).contains(&read), "{read}");
+}
+
+#[test]
 fn a_mirrored_or_negative_marker_is_no_number() {
     let mut dice = Dice(6);
     let (mut picture, placement) = scene(&mut dice);
@@ -431,6 +457,8 @@ fn timings() {
         let painted = time(&mut || picture.paint(LIMITED, placement, 2));
         let mut bgrx = vec![0; width * height * 4];
         let bgrx = time(&mut || paint(Target::Bgrx { plane: &mut bgrx, stride: width * 4 }, FULL, placement, 2).unwrap());
-        println!("{name}: median µs: known {known:.1}, search {search:.1}, nothing there {nothing:.1}, paint luma {painted:.1}, BGRX {bgrx:.1}");
+        println!(
+            "{name}: median µs: known {known:.1}, search {search:.1}, nothing there {nothing:.1}, paint luma {painted:.1}, BGRX {bgrx:.1}"
+        );
     }
 }
