@@ -63,13 +63,14 @@ pub struct Analysis {
     pub sights: Vec<Sight>,
     /// Never up, though captures were dense enough to have seen it.
     pub missing: Vec<u32>,
-    /// Not seen, and captures had a hole (none, or unread) in which it may have been up: more than 1.5 periods.
+    /// Not seen, and captures had a hole (none, or unread) in which it may have been up: more than 1.5 periods. Neither seen nor lost:
+    /// who judges counts it as unproven.
     pub hidden: Vec<u32>,
     /// Seen in torn captures alone.
     pub torn_only: Vec<u32>,
     /// Released too early or too late for these captures, or up when they began.
     pub unjudged: Vec<u32>,
-    /// Periods for which a frame stayed up although its successor was due.
+    /// Periods for which a frame stayed up although its successor was due. Exact where captures are closer than half a period.
     pub repeated: u64,
     /// Steps back: a frame that came up after a later one.
     pub reordered: u64,
@@ -115,107 +116,119 @@ struct Fate {
 /// `releases` in order of release, `sightings` in order of time, of one clock.
 pub fn analyse(releases: &[Release], sightings: &[Sighting], pace: Pace) -> Analysis {
     let index_of: HashMap<u32, usize> = releases.iter().enumerate().rev().map(|(i, r)| (r.number % NUMBERS, i)).collect();
-    let mut fates = vec![Fate::default(); releases.len()];
-    let mut analysis = Analysis { captures: sightings.len() as u64, ..Analysis::default() };
-    let mut up: Option<Up> = None;
-    let mut clear_ns: Option<u64> = None;
-    let mut changed_ns = None;
-    let hole_ns = pace.period_ns + pace.period_ns / 2;
-
+    let index_of = |number: u32| index_of.get(&number).copied();
+    let mut walk = Walk {
+        releases,
+        pace,
+        fates: vec![Fate::default(); releases.len()],
+        up: None,
+        clear_ns: None,
+        changed_ns: None,
+        analysis: Analysis { captures: sightings.len() as u64, ..Analysis::default() },
+    };
     for pair in sightings.windows(2) {
-        analysis.longest_gap_ns = analysis.longest_gap_ns.max(pair[1].captured_ns.saturating_sub(pair[0].captured_ns));
+        let gap_ns = pair[1].captured_ns.saturating_sub(pair[0].captured_ns);
+        walk.analysis.longest_gap_ns = walk.analysis.longest_gap_ns.max(gap_ns);
     }
     for &Sighting { captured_ns, seen } in sightings {
-        let number = match seen {
-            Ok(number) => number,
-            Err(why) => {
-                analysis.count_unread(why);
-                let Unread::Torn { upper, lower } = why else { continue };
-                let parts = [upper, lower].map(|number| index_of.get(&number?).copied());
-                for &index in parts.iter().flatten() {
-                    let fate = &mut fates[index];
-                    fate.is_torn = true;
-                    fate.came_after_ns = fate.came_after_ns.or(clear_ns);
-                }
-                // Nothing else can hide in a capture of which both parts are known.
-                if parts.iter().all(Option::is_some) {
-                    clear_ns = Some(captured_ns);
-                }
-                continue;
+        match seen.map(index_of) {
+            Ok(Some(index)) => walk.whole(index, captured_ns),
+            Ok(None) => {
+                walk.analysis.foreign += 1;
+                walk.clear_ns = Some(captured_ns);
             }
-        };
-        let Some(&index) = index_of.get(&number) else {
-            analysis.foreign += 1;
-            clear_ns = Some(captured_ns);
-            continue;
-        };
-        let last_clear_ns = clear_ns.replace(captured_ns);
-        let fate = &mut fates[index];
+            Err(Unread::Torn { upper, lower }) => walk.torn([upper, lower].map(|number| index_of(number?)), captured_ns),
+            Err(Unread::NotFound) => walk.analysis.not_found += 1,
+            Err(Unread::Blended) => walk.analysis.blended += 1,
+            Err(Unread::Damaged) => walk.analysis.damaged += 1,
+        }
+    }
+    let span_ns = sightings.first().zip(sightings.last()).map(|(first, last)| (first.captured_ns, last.captured_ns));
+    walk.judge(span_ns.unwrap_or((u64::MAX, 0)))
+}
+
+/// Through the captures, once.
+struct Walk<'a> {
+    releases: &'a [Release],
+    pace: Pace,
+    /// One for each release.
+    fates: Vec<Fate>,
+    up: Option<Up>,
+    /// The last capture of which it is known what it shows.
+    clear_ns: Option<u64>,
+    /// The first step.
+    changed_ns: Option<u64>,
+    analysis: Analysis,
+}
+
+impl Walk<'_> {
+    fn torn(&mut self, parts: [Option<usize>; 2], captured_ns: u64) {
+        self.analysis.torn += 1;
+        for &index in parts.iter().flatten() {
+            let fate = &mut self.fates[index];
+            fate.is_torn = true;
+            fate.came_after_ns = fate.came_after_ns.or(self.clear_ns);
+        }
+        // Nothing else can hide in a capture of which both parts are known.
+        if parts.iter().all(Option::is_some) {
+            self.clear_ns = Some(captured_ns);
+        }
+    }
+
+    fn whole(&mut self, index: usize, captured_ns: u64) {
+        let last_clear_ns = self.clear_ns.replace(captured_ns);
+        let fate = &mut self.fates[index];
         if fate.sight.is_none() && !fate.was_up_at_start {
             // In parts it may have been there before.
             let after_ns = if fate.is_torn { fate.came_after_ns } else { last_clear_ns };
             fate.was_up_at_start = after_ns.is_none();
             fate.sight = after_ns.map(|after_ns| {
-                let Release { number, released_ns } = releases[index];
+                let Release { number, released_ns } = self.releases[index];
                 Sight { number, released_ns, seen_ns: captured_ns, resolution_ns: captured_ns.saturating_sub(after_ns) }
             });
         }
-        let Some(before) = up else {
-            up = Some(Up { index, since_ns: captured_ns });
-            continue;
-        };
-        if before.index == index {
-            continue;
+        match self.up {
+            Some(up) if up.index == index => return,
+            Some(up) => self.step(up, index, captured_ns, captured_ns.saturating_sub(last_clear_ns.unwrap_or(0))),
+            None => {}
         }
-        up = Some(Up { index, since_ns: captured_ns });
-        analysis.changes += 1;
-        analysis.changing_ns = captured_ns - *changed_ns.get_or_insert(captured_ns);
-        if index < before.index {
-            analysis.reordered += 1;
-        }
-        let has_hole = captured_ns.saturating_sub(last_clear_ns.unwrap_or(0)) > hole_ns;
-        for skipped in fates[..index].iter_mut().skip(before.index + 1) {
-            skipped.may_be_hidden |= has_hole;
-        }
-        if let Some(next) = releases.get(before.index + 1) {
-            let planned_ns = next.released_ns.saturating_sub(releases[before.index].released_ns);
-            let longer_ns = captured_ns.saturating_sub(before.since_ns).saturating_sub(planned_ns);
-            analysis.repeated += (longer_ns + pace.period_ns / 2) / pace.period_ns.max(1);
-        }
-    }
-    analysis.judge(releases, &fates, sightings, pace);
-    analysis
-}
-
-impl Analysis {
-    fn count_unread(&mut self, why: Unread) {
-        let count = match why {
-            Unread::NotFound => &mut self.not_found,
-            Unread::Blended => &mut self.blended,
-            Unread::Damaged => &mut self.damaged,
-            Unread::Torn { .. } => &mut self.torn,
-        };
-        *count += 1;
+        self.up = Some(Up { index, since_ns: captured_ns });
     }
 
-    fn judge(&mut self, releases: &[Release], fates: &[Fate], sightings: &[Sighting], pace: Pace) {
-        let first_ns = sightings.first().map_or(u64::MAX, |s| s.captured_ns);
-        let last_ns = sightings.last().map_or(0, |s| s.captured_ns);
+    /// Another frame is up; `unclear_ns`: since it was last known what is.
+    fn step(&mut self, from: Up, to: usize, captured_ns: u64, unclear_ns: u64) {
+        self.analysis.changes += 1;
+        self.analysis.changing_ns = captured_ns - *self.changed_ns.get_or_insert(captured_ns);
+        self.analysis.reordered += u64::from(to < from.index);
+        let period_ns = self.pace.period_ns.max(1);
+        for skipped in self.fates[..to].iter_mut().skip(from.index + 1) {
+            skipped.may_be_hidden |= unclear_ns > period_ns + period_ns / 2;
+        }
+        if let Some(next) = self.releases.get(from.index + 1) {
+            let planned_ns = next.released_ns.saturating_sub(self.releases[from.index].released_ns);
+            let longer_ns = captured_ns.saturating_sub(from.since_ns).saturating_sub(planned_ns);
+            self.analysis.repeated += (longer_ns + period_ns / 2) / period_ns;
+        }
+    }
+
+    fn judge(self, (first_ns, last_ns): (u64, u64)) -> Analysis {
+        let Walk { releases, pace, fates, mut analysis, .. } = self;
         let last_seen = fates.iter().rposition(|fate| fate.sight.is_some() || fate.was_up_at_start);
-        for (index, (release, fate)) in releases.iter().zip(fates).enumerate() {
+        for (index, (release, fate)) in releases.iter().zip(&fates).enumerate() {
             let may_still_come = last_seen.is_none_or(|last| index > last) && release.released_ns + pace.settle_ns > last_ns;
             if let Some(sight) = fate.sight {
-                self.sights.push(sight);
+                analysis.sights.push(sight);
             } else if fate.was_up_at_start || may_still_come || release.released_ns < first_ns {
-                self.unjudged.push(release.number);
+                analysis.unjudged.push(release.number);
             } else if fate.is_torn {
-                self.torn_only.push(release.number);
+                analysis.torn_only.push(release.number);
             } else if fate.may_be_hidden {
-                self.hidden.push(release.number);
+                analysis.hidden.push(release.number);
             } else {
-                self.missing.push(release.number);
+                analysis.missing.push(release.number);
             }
         }
+        analysis
     }
 }
 

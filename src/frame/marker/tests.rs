@@ -151,6 +151,24 @@ fn every_size_and_format_comes_back() {
 }
 
 #[test]
+fn half_and_double_size_come_back() {
+    let mut dice = Dice(13);
+    for (width, height, scale) in
+        [(408, 312, 0.5), (1280, 720, 0.5), (1920, 1080, 0.5), (3840, 2160, 0.5), (640, 480, 2.0), (1920, 1080, 2.0)]
+    {
+        let placement = Placement::centred(width, height).unwrap();
+        let mut picture = Luma::background(width, height, &mut dice);
+        picture.paint(LIMITED, placement, 0x123456);
+        let path = Path { scale: [scale; 2], area: true, ..Path::EXACT };
+        let reading = Reader::new().read(&path.run(&picture, &mut dice).capture()).unwrap();
+        assert_eq!(reading.number, 0x123456);
+        let Affine { xx, yy, xy, yx, .. } = reading.geometry.affine(placement);
+        let off = [xx - f64::from(scale), yy - f64::from(scale), xy, yx];
+        assert!(off.iter().all(|v| v.abs() < 1e-3), "{off:?}");
+    }
+}
+
+#[test]
 fn a_marker_beyond_the_picture_is_refused() {
     let mut plane = vec![0; 640 * 480];
     for (x, y) in [(300, 0), (0, 200)] {
