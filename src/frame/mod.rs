@@ -3,6 +3,7 @@
 
 mod format;
 mod layout;
+pub mod marker;
 mod png;
 mod ring;
 pub mod rows;
