@@ -1,29 +1,12 @@
 //! The config file: TOML tables named as the rooms → one checked value, once. Unknown keys are refused; command-line
 //! flags override.
 
+pub use crate::base::mode::Mode;
+
 use crate::base::error::ErrorKind;
 use crate::{capture, display, infer, link, overlay, pipeline, record, store};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// For looking, testing and teaching.
-    #[default]
-    Demo,
-    /// For operating.
-    Clinical,
-}
-
-impl Mode {
-    pub fn name(self) -> &'static str {
-        match self {
-            Mode::Demo => "demo",
-            Mode::Clinical => "clinical",
-        }
-    }
-}
 
 /// `[signal]`
 #[derive(Debug, Clone, PartialEq, Deserialize)]

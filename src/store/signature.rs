@@ -14,6 +14,7 @@ const SCHEMA: &str = "keyhole.signature/1";
 pub(super) enum Purpose {
     Engine,
     OperatingPoint,
+    SiteLimits,
 }
 
 impl Purpose {
@@ -21,6 +22,7 @@ impl Purpose {
         match self {
             Purpose::Engine => b"keyhole.engine/1\0",
             Purpose::OperatingPoint => b"keyhole.operating-point/1\0",
+            Purpose::SiteLimits => b"keyhole.site-limits/1\0",
         }
     }
 }
