@@ -49,6 +49,8 @@ pub struct Check {
     pub value: Option<f64>,
     /// What the value is of many: "p99".
     pub statistic: Option<String>,
+    /// The largest of many.
+    pub longest: Option<f64>,
     pub unit: String,
     pub limit: Option<Judged>,
     /// What was found, for engineers: names, counts, bounds.
@@ -78,7 +80,12 @@ impl Check {
             (None, _) => Outcome::NotRun { reason: format!("measured {} {}, and nobody has set a limit yet", number(value), limit.unit) },
         };
         let detail = if value.is_finite() { String::new() } else { "the measurement gave no number".to_owned() };
-        Check { value: rounded(value), unit: limit.unit.clone(), limit: Some(judged(limit)), ..Check::new(test, outcome, detail) }
+        let mut check =
+            Check { value: rounded(value), unit: limit.unit.clone(), limit: Some(judged(limit)), ..Check::new(test, outcome, detail) };
+        if limit.in_force().is_none() && check.outcome != Outcome::Fail {
+            check.remedy = format!("Have the site fix and sign the limit '{}' at commissioning.", limit.id);
+        }
+        check
     }
 
     /// A yes or no; `detail` says what was found.
@@ -158,23 +165,31 @@ impl Check {
             number(longest),
             limit.unit
         );
+        let is_open = outcome == Outcome::Limited && !is_bad;
         if bad > 0 {
             detail += &format!("; {bad} delays are impossible");
-        } else if !is_good && !is_bad {
+        } else if is_too_long {
+            detail += "; not even one may be so long";
+        } else if is_open {
             detail += "; too few pictures to show that it holds";
         }
-        Check {
+        let mut check = Check {
             value: rounded(value),
             statistic: Some(statistic.to_owned()),
+            longest: rounded(longest),
             unit: limit.unit.clone(),
             limit: Some(judged(limit)),
             ..Check::new(test, outcome, detail)
+        };
+        if is_open {
+            check.explanation = format!("Too few pictures were measured to be sure of it: {}.", check.what);
+            check.remedy = "Test again, longer, with nothing else running.".to_owned();
         }
+        check
     }
 
     fn new(test: Test, outcome: Outcome, detail: String) -> Check {
         let row = test.row();
-        let is_good = outcome == Outcome::Pass;
         Check {
             id: row.id.to_owned(),
             code: row.code.to_owned(),
@@ -182,6 +197,7 @@ impl Check {
             what: row.what.to_owned(),
             value: None,
             statistic: None,
+            longest: None,
             unit: String::new(),
             limit: None,
             detail,
@@ -190,7 +206,12 @@ impl Check {
                 Outcome::NotRun { reason } => format!("Not tested: {reason}."),
                 Outcome::Limited | Outcome::Fail => row.wrong.to_owned(),
             },
-            remedy: if is_good { String::new() } else { row.remedy.to_owned() },
+            remedy: match &outcome {
+                Outcome::Pass => "",
+                Outcome::NotRun { .. } => "Take the reason away, then test again.",
+                Outcome::Limited | Outcome::Fail => row.remedy,
+            }
+            .to_owned(),
             outcome,
         }
     }
@@ -291,6 +312,11 @@ mod tests {
             let check = Check::delay(Test::VideoDelay, &delays(600, 1, odd), Quick, &shipped);
             assert!(check.outcome == O::Fail && check.detail.contains("impossible"), "{odd}: {}", check.detail);
         }
+        // What was not shown is not said to be bad, and the longest is named.
+        let open = Check::delay(Test::AnnotationDelay, &delays(270, 0, 0.0), Quick, &shipped);
+        assert!(open.outcome == O::Limited && open.explanation.starts_with("Too few pictures") && !open.explanation.contains("too late"));
+        let long = Check::delay(Test::CableToCable, &delays(500, 1, 118.0), Quick, &shipped);
+        assert_eq!((long.value, long.longest, long.detail.contains("not even one")), (Some(4.0), Some(118.0), true));
         assert!(matches!(Check::delay(Test::VideoDelay, &[], Quick, &shipped).outcome, O::NotRun { .. }));
     }
 

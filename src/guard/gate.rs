@@ -2,14 +2,16 @@
 //! asked before a picture is shown, and `Blocked` means that the overlay and the AI process stay off, with the reason on the screen.
 //!
 //! ```text
-//!   clinical                                                        demo
-//!   no self-test since the appliance was switched on → blocked G01  → allowed, G11 named
-//!   it failed                                        → blocked G02  → blocked G08 if an engine failed, else allowed, each named
-//!   something has changed since it                   → blocked G03  → allowed, G03 named
-//!   no full self-test was ever made                  → blocked G04  → allowed
-//!   the cable: never proven, or too long ago, or the
-//!   clock stands before its proof                    → blocked G05–G07 → allowed
-//!   something has changed since the last full one    → allowed, G10 named, as are the limits of the self-test
+//!                                                      clinical       demo
+//!   no self-test since the appliance was switched on   blocked G01    allowed, G11 named
+//!   it failed                                          blocked G02    blocked G08 if an engine failed, else allowed, each named
+//!   something has changed since it                     blocked G03    allowed, G03 named
+//!   no full self-test was ever made                    blocked G04    allowed
+//!   the last full one failed: a quick one that passes
+//!   afterwards has not tested as much                  blocked G09    blocked G08 if an engine failed that is still there, else allowed, G09 named
+//!   the cable: never proven, its last test failed, too
+//!   long ago, or the clock stands before its proof     blocked G05–07, G12   allowed
+//!   something has changed since the last full one      allowed, G10 named, as are the self-test's own limits
 //! ```
 
 use super::fingerprint::{Change, Fingerprint};
@@ -34,13 +36,24 @@ pub struct Situation<'a> {
     pub boot_id: &'a str,
     /// The latest self-test there is, of whatever boot.
     pub latest: Option<&'a Tested>,
-    /// What the last FULL self-test that did not fail was made on.
-    pub last_full: Option<&'a Fingerprint>,
+    /// The latest FULL self-test there is, of whatever boot.
+    pub last_full: Option<&'a Tested>,
     pub now: &'a Fingerprint,
-    /// Since the cable was last proven; None: never. Negative: the clock was set back.
-    pub cable_proof_days: Option<f64>,
+    pub cable: Cable,
     /// The limit `cable_proof_days`.
     pub cable_proof_holds_days: f64,
+}
+
+/// What is known of the cable to the monitor.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Cable {
+    NeverProven,
+    /// Its latest test, after whatever proof.
+    Failed,
+    /// So many days ago; negative where the clock was set back.
+    Proven {
+        days: f64,
+    },
 }
 
 /// Why AI is not run.
@@ -50,7 +63,9 @@ pub enum Block {
     Failed { failures: Vec<Named> },
     ChangedSince { changes: Vec<Change> },
     NeverFull,
+    FullFailed { failures: Vec<Named> },
     CableNeverProven,
+    CableFailed,
     CableProofTooOld { days: f64, allowed_days: f64 },
     ClockBeforeProof,
     EnginesFailed { failures: Vec<Named> },
@@ -76,6 +91,8 @@ impl Block {
             Block::CableProofTooOld { .. } => "ST-G06",
             Block::ClockBeforeProof => "ST-G07",
             Block::EnginesFailed { .. } => "ST-G08",
+            Block::FullFailed { .. } => "ST-G09",
+            Block::CableFailed => "ST-G12",
         }
     }
 
@@ -85,6 +102,7 @@ impl Block {
             Block::NoSelfTest => "Run the self-test (`keyhole selftest --quick`); it takes ten seconds.",
             Block::Failed { .. } | Block::EnginesFailed { .. } => "Read the self-test's report: it says what to do for each failure.",
             Block::ChangedSince { .. } => "Run the full self-test (`keyhole selftest`) before the next operation.",
+            Block::FullFailed { .. } => "Do what the full self-test's report says, then run it again (`keyhole selftest`).",
             Block::NeverFull => "Run the full self-test (`keyhole selftest`) once.",
             Block::CableNeverProven | Block::CableProofTooOld { .. } => {
                 "Wire the output to a spare input and run `keyhole selftest --loop cable`."
@@ -110,7 +128,9 @@ impl fmt::Display for Block {
                 None => f.write_str("AI is off: something has changed since the self-test."),
             },
             Block::NeverFull => f.write_str("AI is off: the full self-test was never made on this appliance."),
+            Block::FullFailed { failures } => write!(f, "AI is off: the last full self-test failed.{}", first(failures)),
             Block::CableNeverProven => f.write_str("AI is off: the cable to the monitor was never tested."),
+            Block::CableFailed => f.write_str("AI is off: the last test of the cable to the monitor failed."),
             Block::CableProofTooOld { days, allowed_days } => {
                 write!(f, "AI is off: the cable to the monitor was last tested {days:.0} days ago; {allowed_days:.0} are allowed.")
             }
@@ -154,8 +174,15 @@ pub fn decide(of: &Situation<'_>) -> Gate {
     if is_clinical && let Some(block) = proof(of) {
         return Gate::Blocked(block);
     }
-    if let Some(last_full) = of.last_full {
-        let changes = of.now.changes_since(last_full);
+    if let Some(full) = of.last_full {
+        let engine_failures: Vec<Named> = full.verdict.engine_failures().cloned().collect();
+        if !engine_failures.is_empty() && full.fingerprint.engines == of.now.engines {
+            return Gate::Blocked(Block::EnginesFailed { failures: engine_failures });
+        }
+        if full.verdict.grade == Grade::Fail {
+            named.push(Named::new("ST-G09", "The last full self-test failed."));
+        }
+        let changes = of.now.changes_since(&full.fingerprint);
         named.extend(changes.iter().map(|change| Named::new("ST-G10", sentence(&change.since("the last full self-test")))));
     }
     if named.is_empty() { Gate::Allowed } else { Gate::AllowedWithLimits(named) }
@@ -163,15 +190,18 @@ pub fn decide(of: &Situation<'_>) -> Gate {
 
 /// What clinical mode asks for besides the self-test of this boot.
 fn proof(of: &Situation<'_>) -> Option<Block> {
-    if of.last_full.is_none() {
-        return Some(Block::NeverFull);
+    match of.last_full {
+        None => return Some(Block::NeverFull),
+        Some(full) if full.verdict.grade == Grade::Fail => return Some(Block::FullFailed { failures: full.verdict.failures.clone() }),
+        Some(_) => {}
     }
-    match of.cable_proof_days {
-        None => Some(Block::CableNeverProven),
-        Some(days) if days < 0.0 => Some(Block::ClockBeforeProof),
-        Some(days) if days <= of.cable_proof_holds_days => None,
+    match of.cable {
+        Cable::NeverProven => Some(Block::CableNeverProven),
+        Cable::Failed => Some(Block::CableFailed),
+        Cable::Proven { days } if days < 0.0 => Some(Block::ClockBeforeProof),
+        Cable::Proven { days } if days <= of.cable_proof_holds_days => None,
         // Also what is no number.
-        Some(days) => Some(Block::CableProofTooOld { days, allowed_days: of.cable_proof_holds_days }),
+        Cable::Proven { days } => Some(Block::CableProofTooOld { days, allowed_days: of.cable_proof_holds_days }),
     }
 }
 
@@ -228,49 +258,80 @@ mod tests {
         }
     }
 
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Full {
+        None,
+        Good,
+        /// Good, on another configuration.
+        OnOther,
+        FailedElsewhere,
+        FailedEngine,
+    }
+
+    fn full(kind: Full) -> Option<Tested> {
+        match kind {
+            Full::None => None,
+            Full::Good => Some(tested(None)),
+            Full::OnOther => Some(Tested { fingerprint: Fingerprint { config_sha256: "other".into(), ..example() }, ..tested(None) }),
+            Full::FailedElsewhere => latest(Latest::FailedElsewhere),
+            Full::FailedEngine => latest(Latest::FailedEngine),
+        }
+    }
+
     /// All combinations of what the gate looks at, against the table in the head, which this states another way.
     #[test]
     fn every_combination_is_decided_as_the_table_says() {
-        use Latest::*;
         let before = example();
         let mut changed = before.clone();
         changed.engines.insert("surgical-cpu".into(), "new".into());
-        let mut other = before.clone();
-        other.config_sha256 = "other".into();
+        let proven = |days| Cable::Proven { days };
         let mut seen = std::collections::BTreeSet::new();
         let mut count = 0;
         for mode in [Mode::Demo, Mode::Clinical] {
-            for kind in [None, OtherBoot, External, Good, Limited, FailedElsewhere, FailedEngine] {
+            for kind in {
+                use Latest::*;
+                [None, OtherBoot, External, Good, Limited, FailedElsewhere, FailedEngine]
+            } {
                 for now in [&before, &changed] {
-                    for last_full in [Option::None, Some(&before), Some(&other)] {
-                        for days in [Option::None, Some(-0.1), Some(0.0), Some(30.0), Some(30.1), Some(f64::NAN)] {
-                            let latest = latest(kind);
+                    for full_kind in {
+                        use Full::*;
+                        [None, Good, OnOther, FailedElsewhere, FailedEngine]
+                    } {
+                        for cable in
+                            [Cable::NeverProven, Cable::Failed, proven(-0.1), proven(0.0), proven(30.0), proven(30.1), proven(f64::NAN)]
+                        {
+                            let (latest, last_full) = (latest(kind), full(full_kind));
                             let of = Situation {
                                 mode,
                                 boot_id: BOOT,
                                 latest: latest.as_ref(),
-                                last_full,
+                                last_full: last_full.as_ref(),
                                 now,
-                                cable_proof_days: days,
+                                cable,
                                 cable_proof_holds_days: 30.0,
                             };
                             let gate = decide(&of);
-                            let is_of_boot = !matches!(kind, None | OtherBoot | External);
-                            let is_proven = days.is_some_and(|days| (0.0..=30.0).contains(&days));
+                            let is_same = now == &before;
+                            let is_of_boot = !matches!(kind, Latest::None | Latest::OtherBoot | Latest::External);
+                            let is_proven = cable == proven(0.0) || cable == proven(30.0);
                             let expected = match mode {
-                                Mode::Demo => kind != FailedEngine,
-                                Mode::Clinical => matches!(kind, Good | Limited) && now == &before && last_full.is_some() && is_proven,
+                                Mode::Demo => kind != Latest::FailedEngine && !(full_kind == Full::FailedEngine && is_same),
+                                Mode::Clinical => {
+                                    let is_good = matches!(kind, Latest::Good | Latest::Limited) && is_same;
+                                    is_good && matches!(full_kind, Full::Good | Full::OnOther) && is_proven
+                                }
                             };
                             assert_eq!(gate.is_allowed(), expected, "{of:?}: {gate:?}");
-                            let is_clean = kind == Good && now == &before && last_full != Some(&other);
+                            let is_clean = kind == Latest::Good && is_same && matches!(full_kind, Full::None | Full::Good);
                             assert_eq!(gate == Gate::Allowed, expected && is_clean, "{of:?}: {gate:?}");
                             if let Gate::AllowedWithLimits(named) = &gate {
                                 let has = |code: &str| named.iter().any(|named| named.code == code);
                                 assert_eq!(has("ST-G11"), !is_of_boot);
-                                assert_eq!(has("ST-G10"), last_full.is_some_and(|full| full != now));
-                                assert_eq!(has("ST-G03"), is_of_boot && now == &changed);
-                                assert_eq!(has("ST-M56"), kind == Limited, "the self-test's own limits are named");
-                                assert_eq!(has("ST-M59"), kind == FailedElsewhere, "so are a demonstration's failures");
+                                assert_eq!(has("ST-G10"), full_kind == Full::OnOther || full_kind != Full::None && !is_same);
+                                assert_eq!(has("ST-G09"), matches!(full_kind, Full::FailedElsewhere | Full::FailedEngine));
+                                assert_eq!(has("ST-G03"), is_of_boot && !is_same);
+                                assert_eq!(has("ST-M56"), kind == Latest::Limited, "the self-test's own limits are named");
+                                assert_eq!(has("ST-M59"), kind == Latest::FailedElsewhere, "so are a demonstration's failures");
                             }
                             if let Gate::Blocked(block) = &gate {
                                 seen.insert(block.code());
@@ -282,7 +343,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!((count, seen.len()), (2 * 7 * 2 * 3 * 6, 8), "{seen:?}");
+        assert_eq!((count, seen.len()), (2 * 7 * 2 * 5 * 7, 10), "{seen:?}");
     }
 
     #[test]
@@ -290,16 +351,9 @@ mod tests {
         let now = Fingerprint { engines: [("surgical-cpu".to_owned(), "x".to_owned())].into(), ..example() };
         let good = tested(None);
         let clinical = |latest: &Tested, now: &Fingerprint| {
-            let (latest, full) = (Some(latest), example());
-            let of = Situation {
-                mode: Mode::Clinical,
-                boot_id: BOOT,
-                latest,
-                last_full: Some(&full),
-                now,
-                cable_proof_days: Some(1.0),
-                cable_proof_holds_days: 30.0,
-            };
+            let full = tested(None);
+            let (latest, last_full, cable) = (Some(latest), Some(&full), Cable::Proven { days: 1.0 });
+            let of = Situation { mode: Mode::Clinical, boot_id: BOOT, latest, last_full, now, cable, cable_proof_holds_days: 30.0 };
             match decide(&of) {
                 Gate::Blocked(block) => format!("{} {block}", block.code()),
                 gate => format!("{gate:?}"),
@@ -313,17 +367,15 @@ mod tests {
         );
         assert_eq!(clinical(&good, &example()), "Allowed");
         // Only the last full self-test was made on something else: said, and allowed.
-        let full = Fingerprint {
-            engines: [("surgical-cpu".to_owned(), "x".to_owned()), ("quality-cpu".to_owned(), "cd".repeat(32))].into(),
-            ..example()
-        };
+        let engines = [("surgical-cpu".to_owned(), "x".to_owned()), ("quality-cpu".to_owned(), "cd".repeat(32))].into();
+        let full = Tested { fingerprint: Fingerprint { engines, ..example() }, ..tested(None) };
         let of = Situation {
             mode: Mode::Clinical,
             boot_id: BOOT,
             latest: Some(&good),
             last_full: Some(&full),
             now: &example(),
-            cable_proof_days: Some(1.0),
+            cable: Cable::Proven { days: 1.0 },
             cable_proof_holds_days: 30.0,
         };
         let expected = Named::new("ST-G10", "The engine surgical-cpu has changed since the last full self-test.");

@@ -4,7 +4,7 @@
 use super::bound::number;
 use super::error::ReportError;
 use super::fingerprint::Fingerprint;
-use super::gate::Tested;
+use super::gate::{Cable, Gate, Situation, Tested, decide};
 use super::limits::Limits;
 use super::report::Report;
 use super::stamp::Stamp;
@@ -12,6 +12,7 @@ use super::table::Test;
 use super::trend::{MONTH_DAYS, Trend};
 use super::verdict::{Form, Grade, Loop, Verdict};
 use crate::base::files::write_durably;
+use crate::base::mode::Mode;
 use crate::base::stats::Summary;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
@@ -138,7 +139,7 @@ impl History {
     }
 
     /// Writes the report into the folder, which is made where it is not there, then lets go of what is more than `most` reports: the
-    /// oldest that passed first, failures last; never the latest one, the latest full one or the latest proof of the cable.
+    /// oldest that passed first, failures last; never the latest one, the latest full one or the latest that looked at the cable.
     pub fn keep(&mut self, report: &Report, most: usize) -> Result<PathBuf, ReportError> {
         let failed = |source| ReportError::Write { path: self.dir.clone(), source };
         std::fs::create_dir_all(&self.dir).map_err(failed)?;
@@ -169,12 +170,41 @@ impl History {
         self.entries.iter().rev().find(|entry| entry.loop_kind != Loop::External)
     }
 
-    /// The latest full one that did not fail.
+    /// The latest full one, whatever its verdict: what failed there is not undone by a quick one that passes.
     pub fn last_full(&self) -> Option<&Entry> {
-        self.entries.iter().rev().find(|entry| entry.loop_kind != Loop::External && entry.form == Form::Full && entry.is_good())
+        self.entries.iter().rev().find(|entry| entry.loop_kind != Loop::External && entry.form == Form::Full)
     }
 
-    /// The latest one that proved the cable.
+    /// The latest one that looked at the cable, whatever its verdict.
+    fn last_cable_test(&self) -> Option<&Entry> {
+        self.entries.iter().rev().find(|entry| entry.loop_kind.proves_cable())
+    }
+
+    /// What is known of the cable at this moment.
+    pub fn cable(&self, at: &Stamp) -> Cable {
+        match self.last_cable_test() {
+            None => Cable::NeverProven,
+            Some(test) if test.verdict.is_cable_proven => Cable::Proven { days: at.days_since(&test.at) },
+            Some(_) => Cable::Failed,
+        }
+    }
+
+    /// The gate's answer by what is kept here. `boot_id`, `now` and `at`: of this boot, this appliance, this moment.
+    pub fn decide(&self, mode: Mode, boot_id: &str, now: &Fingerprint, at: &Stamp, limits: &Limits) -> Gate {
+        let (latest, last_full) = (self.latest().map(Entry::tested), self.last_full().map(Entry::tested));
+        decide(&Situation {
+            mode,
+            boot_id,
+            latest: latest.as_ref(),
+            last_full: last_full.as_ref(),
+            now,
+            cable: self.cable(at),
+            // Without the limit no proof holds.
+            cable_proof_holds_days: limits.number("cable_proof_days").unwrap_or(0.0),
+        })
+    }
+
+    /// The latest one that proved the cable, for the report; a later test that failed takes the proof away (`cable`).
     pub fn last_cable_proof(&self) -> Option<&Entry> {
         self.entries.iter().rev().find(|entry| entry.verdict.is_cable_proven)
     }
@@ -185,7 +215,7 @@ impl History {
 
     fn let_go(&mut self, most: usize, newest: &str) -> Result<(), ReportError> {
         while self.entries.len() > most {
-            let kept = [self.latest(), self.last_full(), self.last_cable_proof()].map(|entry| entry.map(|entry| entry.file.clone()));
+            let kept = [self.latest(), self.last_full(), self.last_cable_test()].map(|entry| entry.map(|entry| entry.file.clone()));
             let may_go = |entry: &Entry| entry.file != newest && !kept.iter().flatten().any(|file| *file == entry.file);
             let passed = self.entries.iter().position(|entry| entry.is_good() && may_go(entry));
             let Some(index) = passed.or_else(|| self.entries.iter().position(may_go)) else { return Ok(()) };

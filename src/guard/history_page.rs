@@ -93,7 +93,7 @@ fn plot(html: &mut String, figures: &[Figure]) {
 }
 
 fn table(html: &mut String, history: &History) {
-    *html += "<h2>Every self-test</h2><table class=\"checks\"><thead><tr><th>When<th>Loop, form<th>Verdict<th>Cable to cable, ms<th>Video, ms</tr></thead>";
+    *html += "<h2>Every self-test</h2><table class=\"history\"><thead><tr><th>When<th>Loop, form<th>Verdict<th>Cable to cable, ms<th>Video, ms</tr></thead>";
     let told = |delay: Option<Quantiles>| match delay {
         Some(of) => format!("{} / {} / {}", number(of.p50), number(of.p99), number(of.max)),
         None => "–".to_owned(),

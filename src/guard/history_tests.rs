@@ -2,8 +2,7 @@ use super::super::fingerprint::tests::example;
 use super::super::report::tests::{delays, failed, filled};
 use super::super::verdict::tests::good_checks;
 use super::*;
-use crate::base::mode::Mode;
-use crate::guard::Check;
+use crate::guard::{Block, Check};
 use proptest::prelude::*;
 
 const DAY: i64 = 86_400;
@@ -114,9 +113,9 @@ fn the_oldest_that_passed_go_first_and_what_the_gate_needs_stays() {
     assert!(history.last_full().is_some() && history.last_cable_proof().is_some());
     assert_eq!(History::open(folder.path()).unwrap().entries(), history.entries());
     history.keep(&on_day(20.0, Loop::X11, Form::Quick, 28.0), 2).unwrap();
-    assert_eq!(history.entries().len(), 2, "failures go too, last of all");
+    assert_eq!(history.entries().len(), 3, "failures go too, last of all; the last full one and the last of the cable stay");
     history.keep(&on_day(21.0, Loop::X11, Form::Quick, 28.0), 0).unwrap();
-    assert_eq!(history.entries().len(), 2, "the newest and the proof");
+    assert_eq!(history.entries().len(), 3);
 }
 
 #[test]
@@ -147,6 +146,40 @@ fn a_slow_drift_is_said_before_the_limit_and_another_display_begins_anew() {
 }
 
 #[test]
+fn what_a_full_or_a_cable_test_found_bad_is_not_undone_by_one_that_tests_less() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits::shipped();
+    let mut history = History::open(folder.path()).unwrap();
+    let keep = |history: &mut History, day: f64, kind, form, is_bad: bool| {
+        let mut report = on_day(day, kind, form, 28.0);
+        report.boot_id = "this".into();
+        if is_bad {
+            report.checks.push(Check::found(Test::Audit, false, "changed"));
+            report.judge(30.0);
+        }
+        history.keep(&report, 99).unwrap();
+        let gate = history.decide(Mode::Clinical, "this", &example(), &report.at, &limits);
+        match gate {
+            Gate::Blocked(block) => block.code(),
+            _ => "runs",
+        }
+    };
+    use {Form::Full, Form::Quick, Loop::Cable as Wire, Loop::X11};
+    assert_eq!(keep(&mut history, 0.0, X11, Quick, false), "ST-G04");
+    assert_eq!(keep(&mut history, 1.0, X11, Full, false), "ST-G05");
+    assert_eq!(keep(&mut history, 2.0, Wire, Full, false), "runs");
+    assert_eq!(keep(&mut history, 3.0, Wire, Full, true), "ST-G02");
+    assert_eq!(keep(&mut history, 4.0, X11, Quick, false), "ST-G09");
+    assert_eq!(keep(&mut history, 5.0, X11, Full, false), "ST-G12");
+    assert_eq!(keep(&mut history, 6.0, Wire, Quick, false), "runs");
+    assert_eq!(keep(&mut history, 36.1, X11, Quick, false), "ST-G06");
+    let other = history.decide(Mode::Clinical, "next", &example(), &history.latest().unwrap().at, &limits);
+    assert!(matches!(other, Gate::Blocked(Block::NoSelfTest)));
+    let back = history.decide(Mode::Clinical, "this", &example(), &on_day(5.0, X11, Quick, 0.0).at, &limits);
+    assert!(matches!(back, Gate::Blocked(Block::ClockBeforeProof)));
+}
+
+#[test]
 fn what_cannot_be_kept_is_an_error_that_names_the_folder() {
     let folder = tempfile::tempdir().unwrap();
     let taken = folder.path().join("file");
@@ -166,7 +199,7 @@ proptest! {
     fn whatever_is_kept_the_gate_finds_what_it_needs(kinds in proptest::collection::vec((0usize..4, any::<bool>(), any::<bool>()), 1..14), most in 1usize..6) {
         let folder = tempfile::tempdir().unwrap();
         let mut history = History::open(folder.path()).unwrap();
-        let (mut full, mut proof) = (None, None);
+        let (mut full, mut cable, mut cable_at) = (None, Cable::NeverProven, None);
         for (day, (kind, is_full, is_bad)) in kinds.into_iter().enumerate() {
             let (kind, form) = (Loop::ALL[kind], if is_full { Form::Full } else { Form::Quick });
             let mut report = on_day(day as f64, kind, form, 28.0);
@@ -174,12 +207,17 @@ proptest! {
                 report.checks.push(Check::found(Test::Audit, false, ""));
                 report.judge(30.0);
             }
-            if !is_bad && is_full && kind != Loop::External { full = Some(report.at.clone()); }
-            if !is_bad && kind == Loop::Cable { proof = Some(report.at.clone()); }
+            if is_full && kind != Loop::External {
+                full = Some(report.at.clone());
+            }
+            if kind == Loop::Cable {
+                cable = if is_bad { Cable::Failed } else { Cable::Proven { days: 0.0 } };
+                cable_at = Some(report.at.clone());
+            }
             history.keep(&report, most).unwrap();
             prop_assert!(history.entries().iter().any(|entry| entry.at == report.at));
             prop_assert_eq!(history.last_full().map(|entry| entry.at.clone()), full.clone());
-            prop_assert_eq!(history.last_cable_proof().map(|entry| entry.at.clone()), proof.clone());
+            prop_assert_eq!(history.cable(cable_at.as_ref().unwrap_or(&report.at)), cable);
             prop_assert!(history.entries().len() <= most.max(4));
         }
         let again = History::open(folder.path()).unwrap();

@@ -104,14 +104,14 @@ pub struct Limits {
     pub sha256: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     schema: String,
     limit: Vec<Row>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Row {
     id: String,
@@ -125,7 +125,7 @@ struct Row {
     source: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SiteFile {
     schema: String,
@@ -135,7 +135,7 @@ struct SiteFile {
     limit: Vec<SiteRow>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SiteRow {
     id: String,

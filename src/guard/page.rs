@@ -7,7 +7,7 @@ use super::page_parts::{bars, signature, stages};
 use super::plot::{AMBER, BLUE, Plot, RED, Size, Span};
 use super::report::Report;
 use super::table::Test;
-use super::verdict::{Grade, Named};
+use super::verdict::{Grade, Loop, Named};
 use crate::base::html::escaped;
 use crate::store;
 use sha2::{Digest, Sha256};
@@ -47,11 +47,11 @@ fn subtitle(report: &Report) -> String {
     format!(
         "{serial}{}. {} loop, {} form, {} s, {} mode.",
         report.at.words(),
-        match report.loop_kind.name() {
-            "x11" => "X11",
-            "cable" => "Cable",
-            "internal" => "Internal",
-            _ => "External",
+        match report.loop_kind {
+            Loop::X11 => "X11",
+            Loop::Cable => "Cable",
+            Loop::Internal => "Internal",
+            Loop::External => "External",
         },
         report.form.name(),
         number(report.seconds),
@@ -77,7 +77,7 @@ fn verdict(html: &mut String, report: &Report) {
         escaped(&verdict.words)
     );
     list(html, "Failed", &verdict.failures);
-    list(html, "Limits", &verdict.limits);
+    list(html, "With limits", &verdict.limits);
     for change in &report.changes {
         let _ = write!(html, "<p>Changed: {}.</p>", escaped(change));
     }
@@ -96,7 +96,10 @@ fn list(html: &mut String, title: &str, named: &[Named]) {
 }
 
 fn proof(report: &Report) -> String {
-    let until = report.cable_proof_until.as_ref().map(|until| format!("; holds until {}", until.words())).unwrap_or_default();
+    let until = report.cable_proof_until.as_ref().map_or(String::new(), |until| {
+        let verb = if until.days_since(&report.at) < 0.0 { "that held" } else { "holds" };
+        format!("; {verb} until {}", until.words())
+    });
     match (&report.last_cable_proof, report.verdict.is_cable_proven) {
         (_, true) => format!("Cable to the monitor: proven by this self-test{until}."),
         (Some(last), _) => format!("Cable to the monitor: last proven {}{until}.", last.words()),
@@ -114,7 +117,7 @@ fn to_do(html: &mut String, report: &Report) {
     *html += "<h2>What to do</h2><table class=\"todo\"><thead><tr><th>Code<th>What is wrong<th>What to do</tr></thead>";
     for check in open {
         let detail = if check.detail.is_empty() { String::new() } else { format!("<small>{}</small>", escaped(&check.detail)) };
-        let [code, wrong, remedy] = [&check.code, &check.explanation, &check.remedy].map(|text| escaped(text));
+        let [code, wrong, remedy] = [&check.code, &check.explanation, &check.remedy].map(|text| coded(text));
         let _ = write!(html, "<tr><td class=\"{}\"><code>{code}</code><td>{wrong}{detail}<td>{remedy}</tr>", outcome(&check.outcome).0);
     }
     for Named { code, words } in absent {
@@ -189,9 +192,8 @@ fn plots(html: &mut String, report: &Report) {
         });
         let _ = write!(
             html,
-            "<figure><figcaption>Cable to cable delay over time <small>{} pictures; of each stretch the longest{}</small></figcaption>{}</figure>",
+            "<figure><figcaption>Cable to cable delay over time <small>{} pictures; of each stretch the longest</small></figcaption>{}</figure>",
             report.histogram.iter().map(|bin| bin.count).sum::<u64>(),
-            beyond(limit, high),
             plot.svg()
         );
     }
@@ -213,8 +215,7 @@ fn plots(html: &mut String, report: &Report) {
         let step = number(first.to_ms - first.from_ms);
         let _ = write!(
             html,
-            "<figure><figcaption>How often which delay <small>bins of {step} ms; counts in powers of ten, so that a single picture is seen{}</small></figcaption>{}</figure>",
-            beyond(limit, high),
+            "<figure><figcaption>How often which delay <small>bins of {step} ms; counts in powers of ten, so that a single picture is seen</small></figcaption>{}</figure>",
             plot.svg()
         );
     }
@@ -238,12 +239,11 @@ fn draw_limit(limit: Option<&Judged>, mut draw: impl FnMut(f64, &str, &str)) {
     }
 }
 
-/// Says where a limit lies that the plot does not reach.
-fn beyond(limit: Option<&Judged>, high: f64) -> String {
-    match limit.and_then(upper) {
-        Some(limit) if limit > high => format!("; the limit, {} ms, lies beyond", number(limit)),
-        _ => String::new(),
-    }
+/// Escaped; what stands in backticks is something to type.
+pub(super) fn coded(text: &str) -> String {
+    let parts = escaped(text);
+    let parts = parts.split('`').enumerate();
+    parts.map(|(i, part)| if i % 2 == 1 { format!("<code>{part}</code>") } else { part.to_owned() }).collect()
 }
 
 /// Style and word of an outcome.
@@ -260,7 +260,9 @@ pub(super) fn outcome(outcome: &Outcome) -> (&'static str, &'static str) {
 pub(super) fn value(check: &Check) -> String {
     let Some(value) = check.value else { return String::new() };
     let statistic = check.statistic.as_ref().map(|statistic| format!("<small>{}</small> ", escaped(statistic))).unwrap_or_default();
-    format!("{statistic}{}&nbsp;{}", number(value), escaped(&check.unit))
+    let longest =
+        check.longest.map(|longest| format!("<small class=\"longest\">longest {}&nbsp;{}</small>", number(longest), escaped(&check.unit)));
+    format!("{statistic}{}&nbsp;{}{}", number(value), escaped(&check.unit), longest.unwrap_or_default())
 }
 
 fn checks(html: &mut String, report: &Report) {
@@ -336,7 +338,7 @@ mod tests {
                     assert!(html.contains(&escaped(&limit.words)) && html.contains(&escaped(&limit.source)), "{}", check.code);
                 }
                 if check.outcome != Outcome::Pass {
-                    assert!(html.contains(&escaped(&check.remedy)), "{}", check.code);
+                    assert!(html.contains(&coded(&check.remedy)), "{}", check.code);
                 }
             }
             for part in [&report.boot_id, &report.fingerprint.binary_sha256, &report.fingerprint.engines["surgical-cpu"], "KH-0017"] {
@@ -351,13 +353,13 @@ mod tests {
     fn an_empty_report_is_a_page_too_and_words_are_never_run() {
         let mut report = failed();
         report.device.insert("<script>alert(1)</script>".into(), "<b>".into());
-        report.checks[0].detail = "<i>".into();
+        report.checks[0].detail = "<em>".into();
         (report.delay_series, report.histogram, report.explained) = (Vec::new(), Vec::new(), None);
         report.checks[1].code = "<u>".into();
         report.changes = vec!["<s>".into()];
         report.judge(30.0);
         let text = html(&report);
-        assert!(["<script", "<b></", "<i>", "<u>", "<s>"].iter().all(|tag| !text.contains(tag)));
+        assert!(["<script", "<b></", "<em>", "<u>", "<s>"].iter().all(|tag| !text.contains(tag)));
         let report = Report::new(report.loop_kind, report.form, report.mode, report.at, "");
         let text = html(&report);
         assert!(text.contains(">FAIL<") && text.contains("Not tested") && text.contains("never proven"));

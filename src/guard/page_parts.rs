@@ -31,7 +31,7 @@ pub fn bars(html: &mut String, checks: &[Check]) {
     *html += "</table>";
 }
 
-/// The value as a bar, its limit as a mark, the one that nothing may exceed as a second one.
+/// The value as a bar, the longest as a line that goes on, its limit as a mark, the one that nothing may exceed as a second one.
 fn bar(check: &Check) -> String {
     const WIDTH: f64 = 220.0;
     let (Some(value), Some(limit)) = (check.value, &check.limit) else { return String::new() };
@@ -39,7 +39,8 @@ fn bar(check: &Check) -> String {
     let hard = limit.failing.map(|bound| bound.ends().1).filter(|hard| hard.is_finite());
     // A limit that is far away is left out rather than squeezing everything else together.
     let near = hard.filter(|hard| *hard <= 4.0 * value.max(most) || most <= 0.0);
-    let full = value.max(most).max(near.unwrap_or(0.0)) * 1.1;
+    let longest = check.longest.unwrap_or(value);
+    let full = value.max(longest).max(most).max(near.unwrap_or(0.0)) * 1.1;
     let at = |value: f64| if full > 0.0 { WIDTH * (value / full).clamp(0.0, 1.0) } else { 0.0 };
     let colour = match check.outcome {
         Outcome::Pass => "#2f7d4f",
@@ -51,6 +52,14 @@ fn bar(check: &Check) -> String {
          <rect width=\"{:.1}\" height=\"12\" y=\"3\" fill=\"{colour}\"/>",
         at(value)
     );
+    if longest > value {
+        let _ = write!(
+            svg,
+            "<line x1=\"{:.1}\" x2=\"{:.1}\" y1=\"9\" y2=\"9\" stroke=\"{colour}\" stroke-width=\"2\"/>",
+            at(value),
+            at(longest)
+        );
+    }
     for (mark, ink) in [(Some(most), "#333"), (near.filter(|hard| *hard != most), "#b00020")] {
         if let Some(mark) = mark {
             let x = at(mark).clamp(1.0, WIDTH - 1.0);

@@ -153,13 +153,15 @@ impl Plot {
     /// A dashed line across, with its words above it.
     pub fn limit_y(&mut self, value: f64, words: &str, colour: &str) {
         let y = self.at_y(value);
+        // At the very top there is no room above.
+        let above = if y < TOP + 14.0 { y + 13.0 } else { y - 4.0 };
         let _ = write!(
             self.svg,
             "<line x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"{colour}\" stroke-width=\"1.5\" stroke-dasharray=\"6 3\"/>\
              <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"{colour}\">{}</text>",
             self.size.width - RIGHT,
             self.size.width - RIGHT - 4.0,
-            y - 4.0,
+            above,
             escaped(words)
         );
     }

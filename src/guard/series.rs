@@ -36,7 +36,8 @@ pub fn histogram(delays_ms: &[f64]) -> Vec<Bin> {
     let step = nice_step(((high - low) / (BINS as f64 - 1.0)).max(1e-3));
     let first = (low / step).floor();
     let count = ((high / step).floor() - first) as usize + 1;
-    let at = |i: usize| (first + i as f64) * step;
+    // Written in a report: without the last digits that no delay has.
+    let at = |i: usize| ((first + i as f64) * step * 1e6).round() / 1e6;
     let mut bins: Vec<Bin> = (0..count).map(|i| Bin { from_ms: at(i), to_ms: at(i + 1), count: 0 }).collect();
     for ms in finite() {
         let index = ((ms / step).floor() - first) as usize;

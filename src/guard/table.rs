@@ -152,7 +152,7 @@ tests! {
         "Colours and range of the test bars",
         "Bile, blood and burnt tissue are told apart by colour.",
         "The monitor's colours are wrong.",
-        "Set matrix and range (limited or full) of source, output and monitor alike; `detail` says which mistake explains it.";
+        "Set matrix and range (limited or full) of source, output and monitor alike; the report says which mistake explains it.";
     Geometry "ST-P32" Picture Always false "geometry" Some("geometry_error_percent"),
         "Size and place of the picture",
         "The whole picture is seen, and nothing is stretched.",
