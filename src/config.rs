@@ -1,29 +1,12 @@
 //! The config file: TOML tables named as the rooms → one checked value, once. Unknown keys are refused; command-line
 //! flags override.
 
+pub use crate::base::mode::Mode;
+
 use crate::base::error::ErrorKind;
-use crate::{capture, display, infer, link, overlay, pipeline, record, store};
+use crate::{capture, display, guard, infer, link, overlay, pipeline, record, store};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// For looking, testing and teaching.
-    #[default]
-    Demo,
-    /// For operating.
-    Clinical,
-}
-
-impl Mode {
-    pub fn name(self) -> &'static str {
-        match self {
-            Mode::Demo => "demo",
-            Mode::Clinical => "clinical",
-        }
-    }
-}
 
 /// `[signal]`
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -57,6 +40,10 @@ pub struct Config {
     pub record: record::Settings,
     pub controls: pipeline::ControlSettings,
     pub store: store::Settings,
+    pub guard: guard::Settings,
+    /// Where all this was read from.
+    #[serde(skip)]
+    pub path: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -74,6 +61,8 @@ impl Default for Config {
             record: record::Settings::default(),
             controls: pipeline::ControlSettings::default(),
             store: store::Settings::default(),
+            guard: guard::Settings::default(),
+            path: None,
         }
     }
 }
@@ -104,7 +93,8 @@ impl Config {
             None => Config::default(),
             Some(path) => {
                 let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-                Config::parse(&text).map_err(|reason| ConfigError::Parse { path: path.to_owned(), reason })?
+                let parsed = Config::parse(&text).map_err(|reason| ConfigError::Parse { path: path.to_owned(), reason })?;
+                Config { path: Some(path.to_owned()), ..parsed }
             }
         };
         config.check()?;

@@ -30,6 +30,8 @@ pub mod display;
 
 pub mod record;
 
+pub mod guard;
+
 pub mod config;
 
 pub mod pipeline;

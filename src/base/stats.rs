@@ -1,7 +1,7 @@
 //! Distributions of delays: never a mean alone (design: min, p50, p95, p99, p99.9 from 10,000 on, max, count).
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Delays in nanoseconds, kept as a histogram of fixed size: recording allocates nothing.
 #[derive(Debug, Clone)]
@@ -12,7 +12,8 @@ pub struct Delays {
 }
 
 /// As it stands in the run report, in milliseconds. `p999` only where the count is 10,000 or more.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Summary {
     pub count: u64,
     pub min: f64,
@@ -25,7 +26,8 @@ pub struct Summary {
 
 const LOWEST_NS: u64 = 100;
 const HIGHEST_NS: u64 = 600_000_000_000;
-const P999_FROM_COUNT: u64 = 10_000;
+/// Fewer say nothing of a thousandth.
+pub const P999_FROM_COUNT: u64 = 10_000;
 
 impl Default for Delays {
     fn default() -> Self {

@@ -3,6 +3,7 @@
 use crate::base::classes;
 use crate::base::error::Finding;
 use crate::eval::card;
+use crate::guard;
 use crate::infer::{self, InferError, TensorLine};
 use crate::record::write_whole;
 use crate::store::{self, Engines, GoldenOutputs, LockedEngine, Plans, SecretKey, StoreError};
@@ -44,6 +45,17 @@ enum Verb {
         /// Bind this operating point (a site's own thresholds) to the engine and sign it instead; the engine stays as it is.
         #[arg(long, value_name = "F", conflicts_with = "golden")]
         operating_point: Option<PathBuf>,
+    },
+    /// Sign any other file that somebody answers for in clinical mode: the program, its configuration, a site's limits of the self-test.
+    Sign {
+        /// The file; the signature is written beside it.
+        file: PathBuf,
+        /// The key's file.
+        #[arg(long, value_name = "F")]
+        key: PathBuf,
+        /// It holds a site's limits of the self-test: they are read and checked first.
+        #[arg(long)]
+        limits: bool,
     },
     /// Make a key to sign engines with. Its file is secret; what is printed is for `store.trusted_keys` of each appliance.
     Key {
@@ -87,6 +99,16 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<()> {
         }
         Verb::Build { dir } => build(dir.as_ref()),
         Verb::Lock { dir, key, golden, .. } => lock(dir, &SecretKey::read(key)?, golden.as_deref()),
+        Verb::Sign { file, key, limits } => {
+            let key = SecretKey::read(key)?;
+            if *limits {
+                guard::sign_site(file, &key)?;
+            } else {
+                store::sign_file(file, &key)?;
+            }
+            println!("{}: signed by '{}'", file.display(), key.name());
+            Ok(())
+        }
         Verb::Key { out, name } => {
             let key = SecretKey::generate(name)?;
             key.write_new(out)?;

@@ -1,6 +1,7 @@
 //! `keyhole selftest`: the product's own path, fed with numbered pictures and watched; a verdict, a report, a history.
 
 use crate::base::error::Finding;
+use crate::base::files::write_durably;
 use crate::base::shutdown;
 use crate::config::Config;
 use crate::guard::{self, Form, Grade, History, Limits, Report, Stamp};
@@ -103,21 +104,24 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
     let display = format!("{} {}", seen.report.display, seen.report.compositor);
     report.fingerprint = selftest::fingerprint(&config, arguments.engines.as_deref(), &display, &limits);
     selftest::judge(&seen, form, &limits, &mut report);
-    let history = History::open(&state)?;
-    report.last_cable_proof = history.last_cable_proof();
-    report.changes = history.changes_since_full(&report.fingerprint);
+    let mut history = History::open(&state)?;
+    report.last_cable_proof = history.last_cable_proof().map(|entry| entry.at.clone());
+    report.changes = history.last_full().map_or_else(Vec::new, |full| {
+        report.fingerprint.changes_since(&full.fingerprint).iter().map(|change| change.since("the last full self-test")).collect()
+    });
     report.device = device(&report, &seen.report);
     report.seconds = began.elapsed().as_secs_f64();
     report.checks.push(guard::Check::duration(report.seconds, form, &limits));
     report.judge(limits.number("cable_proof_days").unwrap_or(0.0));
-    history.keep(&report)?;
+    let kept = history.keep(&report, config.guard.reports_kept)?;
     if let Some(path) = &arguments.report {
         report.write(path)?;
     }
     if let Some(path) = &arguments.html {
-        guard::write_page(&report, path)?;
+        write_durably(path, guard::report_html(&report).as_bytes()).with_context(|| format!("{} cannot be written", path.display()))?;
     }
     say(&report);
+    eprintln!("keyhole: kept as {}", kept.display());
     match report.verdict.grade {
         Grade::Fail => Err(Finding(report.verdict.words.clone()).into()),
         Grade::Pass | Grade::PassWithLimits => Ok(()),
@@ -191,10 +195,12 @@ fn say(report: &Report) {
 }
 
 fn history(html: Option<&Path>, config: &Config) -> anyhow::Result<()> {
+    let limits = Limits::load(None, config.guard.site_limits.as_deref(), config.mode, &config.store.trusted_keys)?;
     let history = History::open(&config.guard.folder())?;
-    print!("{}", history.table());
+    print!("{}", history.text(&limits));
     if let Some(path) = html {
-        history.write_page(path)?;
+        let page = guard::history_html(&history, &limits, "this appliance", &now());
+        write_durably(path, page.as_bytes()).with_context(|| format!("{} cannot be written", path.display()))?;
     }
     Ok(())
 }

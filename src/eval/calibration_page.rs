@@ -1,7 +1,7 @@
 //! Reliability diagrams as one page: no script, nothing loaded from elsewhere.
 
 use super::calibration::ReliabilityBin;
-use super::plots::escaped;
+use crate::base::html::escaped;
 use std::fmt::Write;
 
 /// One class of one head.

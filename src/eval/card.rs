@@ -1,7 +1,7 @@
 //! The model card of an engine (Mitchell et al. 2019, "Model Cards for Model Reporting"): what its manifest says and what validation
 //! reports found, on one page without scripts. Nothing is measured here, and nothing is said that neither of them says.
 
-use super::plots::escaped;
+use crate::base::html::escaped;
 use crate::store::LockedEngine;
 use serde_json::Value;
 use std::fmt::Write;

@@ -4,8 +4,9 @@ use super::agreement::ClassAgreement;
 use super::bootstrap::{ENOUGH_PATIENTS, Interval};
 use super::figures::{Figures, Summary, Verdict};
 use super::gallery::Shot;
-use super::plots::{Line, bar, base64, curves, escaped};
+use super::plots::{Line, bar, base64, curves};
 use super::tracking::TrackingSummary;
+use crate::base::html::escaped;
 use std::fmt::Write;
 
 /// What the page shows.

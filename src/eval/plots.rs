@@ -1,6 +1,7 @@
 //! Plots for the page, as SVG: no script, no font, nothing loaded.
 
 use super::bootstrap::Interval;
+use crate::base::html::escaped;
 use std::fmt::Write;
 
 const SIDE: f64 = 260.0;
@@ -92,10 +93,6 @@ fn number(value: f64) -> String {
     } else {
         format!("{value:.2}").trim_end_matches('0').trim_end_matches('.').to_owned()
     }
-}
-
-pub fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// RFC 4648, with padding.

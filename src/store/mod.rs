@@ -13,7 +13,9 @@ mod manifest;
 mod normalisation;
 mod operating_point;
 mod plans;
+mod sealed;
 mod signature;
+mod site_limits;
 
 pub use calibrate::{HeadCalibration, calibrate};
 pub use calibration::{CalibrationData, CalibrationRecord, ClassCalibration};
@@ -27,7 +29,9 @@ pub use manifest::{Clip, ClipOrder, ColourOrder, ExternalFile, Input, Manifest, 
 pub use normalisation::{Normalisation, Spread};
 pub use operating_point::{HeadThreshold, OperatingPoint, sign_operating_point};
 pub use plans::{PlanKey, Plans};
+pub use sealed::{check_file, sign_file};
 pub use signature::{SIGNATURE_FILE, Seal};
+pub use site_limits::{read_site_limits, sign_site_limits};
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -176,7 +180,7 @@ fn read(path: &Path, limit: u64) -> Result<Vec<u8>, StoreError> {
     std::fs::read(path).map_err(failed)
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

@@ -73,7 +73,7 @@ impl OperatingPoint {
             let (found, expected) = (file.manifest_sha256, engine.manifest_sha256.clone());
             return Err(refuse(Bad::OtherManifest { engine: file.engine, expected, found }));
         }
-        let seal = seal_of(path, &bytes)?;
+        let seal = seal_of(Purpose::OperatingPoint, path, &bytes)?;
         let File { by, date, why, heads, .. } = file;
         Ok(OperatingPoint { by, date, why, heads, seal, sha256: hex(&Sha256::digest(&bytes)) })
     }
@@ -148,13 +148,13 @@ fn parse(bytes: &[u8], engine: &LockedEngine) -> Result<File, Bad> {
 }
 
 /// A signature that is there has to be right, whoever's it is.
-fn seal_of(path: &Path, bytes: &[u8]) -> Result<Seal, StoreError> {
+pub(super) fn seal_of(purpose: Purpose, path: &Path, bytes: &[u8]) -> Result<Seal, StoreError> {
     let beside = signature_path(path);
     if !beside.try_exists().map_err(|source| StoreError::Read { path: beside.clone(), source })? {
         return Ok(Seal::Unsigned);
     }
     let text = String::from_utf8(super::read(&beside, SIGNATURE_LIMIT_BYTES)?).map_err(|e| SignatureError::Syntax(e.to_string()));
-    let checked = text.and_then(|text| signature::check(Purpose::OperatingPoint, bytes, &text));
+    let checked = text.and_then(|text| signature::check(purpose, bytes, &text));
     checked.map_err(|source| StoreError::Signature { path: beside, source })
 }
 

@@ -14,6 +14,8 @@ const SCHEMA: &str = "keyhole.signature/1";
 pub(super) enum Purpose {
     Engine,
     OperatingPoint,
+    SiteLimits,
+    File,
 }
 
 impl Purpose {
@@ -21,6 +23,8 @@ impl Purpose {
         match self {
             Purpose::Engine => b"keyhole.engine/1\0",
             Purpose::OperatingPoint => b"keyhole.operating-point/1\0",
+            Purpose::SiteLimits => b"keyhole.site-limits/1\0",
+            Purpose::File => b"keyhole.file/1\0",
         }
     }
 }

@@ -15,8 +15,22 @@ pub fn golden_mask(engine: LockedEngine, picture: &[u8]) -> Result<Vec<u8>, Infe
     map_to_png(mask.width as usize, mask.height as usize, &mask.ids).map_err(|reason| unreadable(&name, "mask", reason))
 }
 
+/// Part of the pixels of the reference picture at which `engine` says here what it said when it was locked; None: it has none.
+pub fn golden_agreement(mut engine: LockedEngine) -> Result<Option<f64>, InferError> {
+    let (name, golden) = (engine.manifest.name.clone(), engine.golden.take());
+    golden.map(|golden| agreement(&mut Analyser::load(engine)?, &name, &golden)).transpose()
+}
+
 /// Errs where another mask comes out now than when the engine was locked.
 pub(super) fn check(analyser: &mut Analyser, name: &str, golden: &Golden) -> Result<(), InferError> {
+    let agreement = agreement(analyser, name, golden)?;
+    if agreement < golden.agreement {
+        return Err(InferError::Golden { engine: name.to_owned(), agreement, needed: golden.agreement });
+    }
+    Ok(())
+}
+
+fn agreement(analyser: &mut Analyser, name: &str, golden: &Golden) -> Result<f64, InferError> {
     let mask = mask_of(analyser, name, &golden.picture)?;
     let (width, height, wanted) = map_from_png(&golden.mask).map_err(|reason| unreadable(name, "mask", reason))?;
     if (width, height) != (mask.width as usize, mask.height as usize) {
@@ -24,11 +38,7 @@ pub(super) fn check(analyser: &mut Analyser, name: &str, golden: &Golden) -> Res
         return Err(InferError::Mismatch { engine: name.to_owned(), part: "the golden mask".into(), expected, found });
     }
     let agreeing = mask.ids.iter().zip(&wanted).filter(|(found, wanted)| found == wanted).count();
-    let agreement = agreeing as f64 / wanted.len().max(1) as f64;
-    if agreement < golden.agreement {
-        return Err(InferError::Golden { engine: name.to_owned(), agreement, needed: golden.agreement });
-    }
-    Ok(())
+    Ok(agreeing as f64 / wanted.len().max(1) as f64)
 }
 
 fn mask_of(analyser: &mut Analyser, name: &str, picture: &[u8]) -> Result<ClassMask, InferError> {

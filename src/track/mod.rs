@@ -33,7 +33,7 @@ mod tracker;
 
 pub use analyser::Analyser;
 pub use decode::{Decoded, Decoder, Detection};
-pub use golden::golden_mask;
+pub use golden::{golden_agreement, golden_mask};
 pub use heads::Detector;
 pub use probe::{Drawn, Probe};
 pub use split::Expected;

@@ -27,7 +27,7 @@ pub struct Machine<'a> {
 impl Machine<'_> {
     /// All checks that need no loop.
     pub fn checks(&self, limits: &Limits) -> Vec<Check> {
-        let mut checks = vec![self.clock_source(), self.binary(), self.config(), Check::found(Test::LimitsFile, true, limits.sha256())];
+        let mut checks = vec![self.clock_source(), self.binary(), self.config(), Check::found(Test::LimitsFile, true, limits.sha256.clone())];
         checks.extend(memory(limits));
         checks.extend(self.disk(limits));
         checks.extend(temperature(limits));
@@ -86,11 +86,11 @@ impl Machine<'_> {
         }
     }
 
-    /// A trusted key has signed this very file, beside it as FILE.sig.
+    /// A trusted key has signed this very file, beside it as NAME.signature.toml (`keyhole engine sign`).
     fn vouched(&self, test: Test, file: Option<PathBuf>) -> Check {
         let Some(file) = file else { return Check::found(test, false, "the file is not found") };
         match crate::store::check_file(&file, &self.config.store.trusted_keys) {
-            Ok(by) => Check::found(test, true, format!("{}: {by}", file.display())),
+            Ok(seal) => Check::found(test, true, format!("{}: {seal}", file.display())),
             Err(error) => Check::found(test, false, error.to_string()),
         }
     }
@@ -151,7 +151,7 @@ pub fn fingerprint(config: &Config, engines: Option<&Path>, display: &str, limit
         engines: locked.into_iter().map(|engine| (engine.manifest.name.clone(), engine.manifest_sha256.clone())).collect(),
         config_sha256: config.path.as_deref().and_then(|path| std::fs::read(path).ok()).map_or_else(String::new, |bytes| hex(&bytes)),
         binary_sha256: program_sha256(),
-        limits_sha256: limits.sha256().to_owned(),
+        limits_sha256: limits.sha256.clone(),
     }
 }
 

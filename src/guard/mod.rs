@@ -1,0 +1,45 @@
+//! Judges. The self-test: what its measurements mean by which limits, its verdict and report, its history, and whether AI may run
+//! after it. Pure: what is measured comes in as numbers, time as a value; no thread, no device, no screen. The loops that measure are
+//! `cmd`'s and `pipeline`'s.
+//!
+//! ```text
+//!   limits (compiled in + the site's, signed) ─┐
+//!   numbers of a loop ─► check ────────────────┴─► verdict ─► report ─► page, history ─► gate: may AI run?
+//! ```
+//! Clean video asks nobody here.
+
+mod bound;
+mod check;
+mod error;
+mod fingerprint;
+mod gate;
+mod history;
+mod history_page;
+mod limits;
+mod page;
+mod page_parts;
+mod plot;
+mod report;
+mod series;
+mod settings;
+mod stamp;
+mod table;
+mod trend;
+mod verdict;
+
+pub use bound::{Bound, Side};
+pub use check::{Check, Judged, Outcome};
+pub use error::{LimitsError, ReportError};
+pub use fingerprint::{Change, Fingerprint};
+pub use gate::{Block, Cable, Gate, Situation, Tested, decide};
+pub use history::{Damaged, Entry, Figure, History, Quantiles};
+pub use history_page::html as history_html;
+pub use limits::{Limit, Limits, Site, sign_site};
+pub use page::html as report_html;
+pub use report::{BarLine, Colours, Counts, Delays, Explained, Geometry, Refresh, Report, SCHEMA, Stage};
+pub use series::{Bin, MOST_POINTS, downsampled, histogram};
+pub use settings::Settings;
+pub use stamp::Stamp;
+pub use table::{Group, Need, Row, Test};
+pub use trend::Trend;
+pub use verdict::{CABLE_NOT_PROVEN, Form, Grade, Loop, Named, Verdict, judge};
