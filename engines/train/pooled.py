@@ -1,4 +1,4 @@
-"""What a picture is told by as a whole: the frozen student's own maps, pooled, and how sharp and coloured it is.
+"""What a picture is told by as a whole: the network's own maps, pooled, and how sharp and coloured it is.
 
 Nothing that the masks are made of is changed. The maps are taken by hooks, so that model.py need not know.
 """
@@ -13,14 +13,11 @@ CELLS = (5, 3)
 
 
 class Pooled(nn.Module):
-    """Mean and spread (of the largest map: greatest) of every channel of the trunk, and sharpness and colour of a part of
-    the input's pixels: a small part of the student's own work."""
+    """Mean and spread (of the largest map: greatest) of every channel of the encoder at strides 4 to 16, and sharpness and
+    colour of a part of the input's pixels: a small part of the network's own work."""
 
-    def __init__(self, net):
+    def __init__(self):
         super().__init__()
-        object.__setattr__(self, "net", net)           # not a child: its weights stay its own
-        self.maps = []
-        net.encoder.register_forward_hook(lambda _, __, out: self.maps.extend(out))
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1))
 
@@ -56,14 +53,29 @@ class Pooled(nn.Module):
     def extremes(m):
         return torch.cat([F.adaptive_avg_pool2d(m, 1), F.adaptive_max_pool2d(m, 1)], 1).flatten(1)
 
-    @staticmethod
-    def third_map(net):
-        """Which features are of the map at stride 8: what tells a strange picture best (quality.py has the figures)."""
-        first = 2 * sum(net.encoder.channels[:2])
-        return slice(first, first + 2 * net.encoder.channels[2])
+    def forward(self, x, maps):
+        """N x D, of the picture and of the encoder's maps."""
+        _, first, *others, _ = maps
+        pooled = [self.extremes(first), *(self.moments(m) for m in others)]
+        return torch.cat(pooled + self.sharpness(x) + self.colour(x), 1)
+
+
+class WithPooled(nn.Module):
+    """The network with one output more: `pooled`, 1xD."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net, self.pooled, self.maps = net, Pooled(), []
+        net.encoder.register_forward_hook(lambda _, __, out: self.maps.extend(out))
 
     def forward(self, x):
-        """N x D, of the maps that the last run of the student left."""
-        (first, *maps), self.maps = self.maps, []
-        pooled = [self.extremes(first), *(self.moments(m) for m in maps)]
-        return torch.cat(pooled + self.sharpness(x) + self.colour(x), 1)
+        self.maps.clear()
+        instrument, tissue = self.net(x)
+        return instrument, tissue, self.pooled(x, self.maps)
+
+
+def of_stride(stride, channels):
+    """Which features are of the map at this stride; `channels` are the encoder's (strides 2, 4, 8 …)."""
+    index = stride.bit_length() - 2
+    first = 2 * sum(channels[1:index])
+    return slice(first, first + 2 * channels[index])

@@ -1,9 +1,10 @@
-"""Fits the head `quality` and the output `cohort` on a student's pooled features; the student stays as it is.
+"""Fits the head `quality` and the output `cohort` on an engine's pooled features; the engine stays as it is.
 
-    quality.py --data DIR --work DIR [--simulated DIR] [--checkpoint student.pt]
+    quality.py --engine NAME --data DIR --work DIR [--simulated DIR]
 
-One command, below ten minutes on two busy cores; features are cached in the work folder under the hash of
-checkpoint and recipe. Leaves quality.pt (what export.py appends) and quality.json (figures on what was held out).
+Below ten minutes on two busy cores; the features are those of `NAME.trunk.onnx` (export.py), of the very numbers that ship,
+and are cached in the work folder under the hash of it and the recipe. Leaves NAME.quality.pt (what export.py appends) and
+NAME.quality.json (figures on what was held out).
 Sigmoids, not a softmax: a picture may be blurred and smoky at once, and what is clear is none of it.
 """
 import argparse
@@ -13,20 +14,23 @@ import pathlib
 import time
 
 import numpy as np
+import onnxruntime
 import torch
 import torch.nn.functional as F
 
 from cohort_data import CLASSES, draw
 from data import Data
 from gauge import REACH, Gauge
-from label import load, tensor
-from pooled import Pooled
+from label import tensor
+from model import Encoder
+from pooled import of_stride
 
 HERE = pathlib.Path(__file__).parent
-RECIPE = ("cohort_data.py", "strange.py", "spoil.py", "pooled.py", "data.py", "augment.py")
-W, H = 320, 192
+RECIPE = ("normalise.py", "cohort_data.py", "strange.py", "spoil.py", "pooled.py", "data.py", "augment.py")
+# Of the map whose pooled features are measured against a cohort.
+STRIDE = 16
 # Small and soon stopped: what is larger or learns longer refuses more frames of patients that it has not seen.
-HIDDEN, STEPS, RATE, DECAY, SEED = 16, 150, 1e-2, 1.0, 7
+HIDDEN, STEPS, RATE, DECAY, SEED = 16, 150, 1e-2, 3.0, 7
 SHRINKAGE = 0.1
 # The two cohorts whose distance is taken, each with a covariance of its own.
 COHORTS = (("tool-boxes", "laparoscopy-frames", "gynaecology", "cholecseg8k", "clip", "simulator", "robotic-clips"), ("robotic-grey",))
@@ -34,34 +38,24 @@ COHORTS = (("tool-boxes", "laparoscopy-frames", "gynaecology", "cholecseg8k", "c
 BELOW, BEYOND = 0.99, 1.08
 
 
-@torch.no_grad()
-def features(args):
+def features(args, trunk):
     """Features NxD, labels Nx5, and name, group, split, kind of each picture."""
-    checkpoint = pathlib.Path(args.work) / args.checkpoint
-    key = hashlib.sha256(checkpoint.read_bytes())
+    key = hashlib.sha256(trunk.read_bytes())
     for name in RECIPE:
         key.update((HERE / name).read_bytes())
-    cache = pathlib.Path(args.work) / f"quality-features.{key.hexdigest()[:16]}.npz"
+    cache = trunk.with_name(f"quality-features.{key.hexdigest()[:16]}.npz")
     if not cache.exists():
-        net = load(checkpoint, True)
-        pooled, rows, said, known, batch = Pooled(net), [], [], [], []
-
-        def flush():
-            x = torch.cat(batch)
-            net.encoder(F.avg_pool2d(x, 2))
-            rows.append(pooled(x).numpy())
-            batch.clear()
-
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        session, rows, said, known = onnxruntime.InferenceSession(str(trunk), options), [], [], []
+        _, _, height, width = session.get_inputs()[0].shape
+        cohort = json.loads((HERE / "training.json").read_text())["normalisation"]
         for sample in draw(Data(args.data, args.simulated)):
-            batch.append(tensor(sample.image, W, H))
+            rows.append(session.run(["pooled"], {"image": tensor(sample.image, width, height, cohort).numpy()})[0])
             said.append(sample.labels)
             known.append((sample.name, sample.group, sample.split, sample.kind))
-            if len(batch) == 16:
-                flush()
             if len(said) % 1000 == 0:
                 print(f"{len(said)} pictures", flush=True)
-        if batch:
-            flush()
         np.savez(cache, features=np.concatenate(rows), labels=np.stack(said), known=np.array(known))
     stored = np.load(cache)
     return torch.from_numpy(stored["features"]), torch.from_numpy(stored["labels"]), stored["known"]
@@ -97,7 +91,7 @@ def whitener(rows):
     return w.float(), (centre @ w).float()[None]
 
 
-def fit(net, x, labels, known):
+def fit(x, labels, known):
     group, split, kind = known[:, 1], known[:, 2], known[:, 3]
     inside = (kind == "in") | (kind == "in-spoilt")
     cohort = inside & (group != "smoke-pairs")
@@ -106,7 +100,7 @@ def fit(net, x, labels, known):
     z = ((x - fitted["centre"]) / fitted["spread"]).clamp(-REACH, REACH)
     part = torch.from_numpy((split == "fit") & (kind != "other"))
     fitted |= classifier(z[part], labels[part], kind[part.numpy()])
-    third = Pooled.third_map(net)
+    third = of_stride(STRIDE, Encoder(7).channels)
     fitted |= {"first": torch.tensor(third.start), "end": torch.tensor(third.stop)}
     pairs = [whitener(z[torch.from_numpy(cohort & (split == "fit") & np.isin(group, c))][:, third].double()) for c in COHORTS]
     fitted |= {"whiteners": torch.stack([w for w, _ in pairs]), "centres": torch.stack([c for _, c in pairs]),
@@ -162,20 +156,20 @@ def rate(mask):
 
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("--engine", required=True)
     parser.add_argument("--data", required=True)
     parser.add_argument("--work", required=True)
     parser.add_argument("--simulated", help="what simulate.py rendered")
-    parser.add_argument("--checkpoint", default="student.pt")
     args = parser.parse_args()
     torch.set_num_threads(1)
     began, work = time.time(), pathlib.Path(args.work)
-    x, labels, known = features(args)
-    fitted = fit(load(work / args.checkpoint, True), x, labels, known)
-    torch.save(fitted, work / "quality.pt")
+    x, labels, known = features(args, work / f"{args.engine}.trunk.onnx")
+    fitted = fit(x, labels, known)
+    torch.save(fitted, work / f"{args.engine}.quality.pt")
     with torch.no_grad():
         quality, cohort = (t.numpy() for t in Gauge(fitted)(x))
     figures = report(quality, cohort[:, 0], labels.numpy(), known)
-    (work / "quality.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (work / f"{args.engine}.quality.json").write_text(json.dumps(figures, indent=1) + "\n")
     print(json.dumps(figures))
     print(f"{len(x)} pictures, {time.time() - began:.0f} s")
 

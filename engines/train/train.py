@@ -1,9 +1,9 @@
-"""Trains one network (teacher or student) from a fixed seed, and carries on from its checkpoint.
+"""Trains the network from a fixed seed, and carries on from its checkpoint.
 
-    train.py --data DIR --work DIR [--simulated DIR] teacher|student [--steps N] [--labels FILE.npz]
+    train.py --data DIR --work DIR [--simulated DIR] [--steps N] [--labels FILE.npz]
 
 The loss: focused cross-entropy (edges count thrice) and Dice for instruments, weighted cross-entropy for tissues, both only
-where a label is known. A box of a working end counts through the teacher's labels alone (label.py).
+where a label is known. A box of a working end counts through the network's own labels alone (label.py).
 """
 import argparse
 import json
@@ -25,7 +25,7 @@ from model import MEAN, STD, Net
 SHARES = {"cholecseg8k": 0.26, "outlines": 0.25, "scribbles": 0.30, "robotic-grey": 0.29, "cataract": 0.10, "kvasir-instrument": 0.04,
           "robotic-keypoints": 0.06, "cholec-sequence": 0.05, "simulator": 0.30}
 PSEUDO = {"tool-boxes": 0.28, "laparoscopy-frames": 0.12, "clip": 0.08, "cholec-sequence": 0.03,
-          "robotic-keypoints": 0.05, "simulator": 0.14}
+          "robotic-keypoints": 0.05, "gynaecology": 0.14, "simulator": 0.14}
 TISSUE_WEIGHTS = [0.8, 0.8, 0.8, 1.2, 1.5]
 # Whose instruments are pasted, as often as named.
 DONORS = ["cholecseg8k", "outlines", "outlines", "outlines", "robotic-grey", "robotic-grey", "simulator", "simulator", "cataract"]
@@ -112,19 +112,18 @@ def rate_at(step, steps):
 def train(args):
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
-    student = args.role == "student"
     work = pathlib.Path(args.work)
     work.mkdir(parents=True, exist_ok=True)
-    checkpoint = work / f"{args.name or args.role}.pt"
+    checkpoint = work / f"{args.name}.pt"
     data = Data(args.data, args.simulated)
     items = list(data.train() if args.only is None else data.simulator(False))
     if args.labels:
         from label import apply
         items = apply(items + list(data.to_label()), args.labels)
-    (work / f"{args.name or args.role}.manifest.tsv").write_text(data.manifest())
-    net = Net(len(TISSUES), student)
+    (work / f"{args.name}.manifest.tsv").write_text(data.manifest())
+    net = Net(len(TISSUES))
     net.encoder.load_imagenet()
-    ema = Net(len(TISSUES), student)
+    ema = Net(len(TISSUES))
     ema.load_state_dict(net.state_dict())
     opt = optimiser(net, args.rate)
     start = 0
@@ -153,7 +152,7 @@ def train(args):
                 old.lerp_(new, 1 - keep) if old.is_floating_point() else old.copy_(new)
         done = step + 1
         if done % 50 == 0 or done == args.steps:
-            line = {"role": args.name or args.role, "step": done, "instrument": round(sums[0] / 50, 4),
+            line = {"name": args.name, "step": done, "instrument": round(sums[0] / 50, 4),
                     "tissue": round(sums[1] / 50, 4), "seconds": round(time.time() - began, 1)}
             print(json.dumps(line), flush=True)
             with (work / "training-log.jsonl").open("a") as log:
@@ -163,18 +162,20 @@ def train(args):
             part = checkpoint.with_suffix(".part")
             torch.save({"net": net.state_dict(), "ema": ema.state_dict(), "opt": opt.state_dict(), "step": done}, part)
             part.replace(checkpoint)
+        if args.keep and done % args.keep == 0:
+            torch.save({"ema": ema.state_dict(), "step": done}, work / f"{args.name}.{done:05}.pt")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("role", choices=["teacher", "student"])
     parser.add_argument("--data", required=True)
     parser.add_argument("--simulated", help="what simulate.py rendered")
     parser.add_argument("--work", required=True)
-    parser.add_argument("--name", default="", help="of the checkpoint, where it is not the role's")
+    parser.add_argument("--name", default="net", help="of the checkpoint")
     parser.add_argument("--only", choices=["simulator"], help="train on nothing else")
-    parser.add_argument("--labels", help="what the teacher labelled (label.py)")
+    parser.add_argument("--labels", help="what an earlier step of it labelled (label.py)")
     parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--keep", type=int, default=0, help="a copy every so many steps, for curve.py")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--threads", type=int, default=2)

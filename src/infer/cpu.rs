@@ -269,13 +269,23 @@ pub(super) fn optimised(engine: &LockedEngine, path: &Path) -> Result<(), InferE
 
 /// One thread that never spins.
 fn builder(environment: &ort::environment::Environment, level: GraphOptimizationLevel) -> ort::Result<SessionBuilder> {
-    Ok(Session::builder(environment)?
+    let builder = Session::builder(environment)?
         .with_optimization_level(level)?
         .with_intra_threads(1)?
         .with_inter_threads(1)?
         .with_parallel_execution(false)?
         .with_intra_op_spinning(false)?
-        .with_inter_op_spinning(false)?)
+        .with_inter_op_spinning(false)?;
+    // Processors without VNNI add pairs of 8-bit products in 16 bits, which may saturate: there the exact way is asked for. It
+    // takes twice as long, also where it is not needed.
+    if has_exact_8_bit_products() { Ok(builder) } else { Ok(builder.with_config_entry("session.x64quantprecision", "1")?) }
+}
+
+fn has_exact_8_bit_products() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni");
+    #[cfg(not(target_arch = "x86_64"))]
+    true
 }
 
 fn session(

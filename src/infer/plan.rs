@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 /// The key of `engine`'s plan on this machine.
 pub(super) fn key(engine: &LockedEngine) -> PlanKey {
-    PlanKey::new(engine, &processor(), ort::info(), "fp32")
+    PlanKey::new(engine, &processor(), ort::info(), "of the model")
 }
 
 /// What `keyhole engine build` has made.

@@ -99,7 +99,7 @@ fn an_engine_that_was_changed_is_refused() {
     let misfit = changed_engine(|engine| {
         let path = engine.join("manifest.toml");
         let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(path, text.replace("width = 320", "width = 352")).unwrap();
+        std::fs::write(path, text.replace("width = 256", "width = 352")).unwrap();
         // The signature would be refused before the shape is looked at.
         std::fs::remove_file(engine.join("signature.toml")).unwrap();
     });
