@@ -157,7 +157,7 @@ impl Check {
             Outcome::Limited
         };
         let mut detail = format!(
-            "{over} of {count} beyond {in_force} {}, that is {} to {} % (95 % bounds; allowed {} %); longest {} {}",
+            "{over} of {count} beyond the limit ({in_force} {}): {} to {} % (95 % bounds; allowed {} %); longest {} {}",
             limit.unit,
             number(100.0 * low),
             number(100.0 * high),

@@ -115,7 +115,8 @@ pub(super) mod tests {
             now.changes_since(&before).iter().map(|change| change.since("the last full self-test")).collect::<Vec<_>>()
         };
         assert_eq!(changed(&|_| {}), [""; 0]);
-        let cases: [(&dyn Fn(&mut Fingerprint), &str); 9] = [
+        type Case<'a> = (&'a dyn Fn(&mut Fingerprint), &'a str);
+        let cases: [Case<'_>; 9] = [
             (&|f| drop(f.engines.insert("surgical-cpu".into(), "ff".into())), "the engine surgical-cpu has changed"),
             (&|f| drop(f.engines.remove("quality-cpu")), "the engine quality-cpu is gone"),
             (&|f| drop(f.engines.insert("polyp-cpu".into(), "ff".into())), "the engine polyp-cpu is new"),

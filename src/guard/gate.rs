@@ -104,7 +104,7 @@ impl Block {
             Block::ChangedSince { .. } => "Run the full self-test (`keyhole selftest`) before the next operation.",
             Block::FullFailed { .. } => "Do what the full self-test's report says, then run it again (`keyhole selftest`).",
             Block::NeverFull => "Run the full self-test (`keyhole selftest`) once.",
-            Block::CableNeverProven | Block::CableProofTooOld { .. } => {
+            Block::CableNeverProven | Block::CableFailed | Block::CableProofTooOld { .. } => {
                 "Wire the output to a spare input and run `keyhole selftest --loop cable`."
             }
             Block::ClockBeforeProof => "Set the clock, then run `keyhole selftest --loop cable`.",

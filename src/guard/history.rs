@@ -31,6 +31,10 @@ pub struct Quantiles {
     pub max: f64,
 }
 
+/// What is followed over time, and its name.
+type Statistic = (&'static str, fn(Quantiles) -> f64);
+const STATISTICS: [Statistic; 3] = [("p50", |of| of.p50), ("p99", |of| of.p99), ("max", |of| of.max)];
+
 /// What the history knows of one self-test.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
@@ -304,14 +308,13 @@ fn of_delay(
 ) -> Vec<Figure> {
     let Some(first) = of.iter().find(|entry| delay(entry).is_some()).map(|entry| entry.at.clone()) else { return Vec::new() };
     let limit = test.row().limit.and_then(|id| limits.get(id));
-    let statistics: [(&'static str, fn(Quantiles) -> f64); 3] = [("p50", |q| q.p50), ("p99", |q| q.p99), ("max", |q| q.max)];
-    let figure = |(statistic, pick): (&'static str, fn(Quantiles) -> f64)| {
+    let figure = |(statistic, pick): Statistic| {
         let points: Vec<[f64; 2]> = of.iter().filter_map(|entry| Some([entry.at.days_since(&first), pick(delay(entry)?)])).collect();
         let bound = limit.and_then(|limit| if statistic == "max" { limit.hard.or(limit.in_force()) } else { limit.in_force() });
         let limit_ms = bound.map(|bound| bound.ends().1).filter(|ms| ms.is_finite());
         Figure { loop_kind, form, test, statistic, trend: Trend::of(&points), points, first: first.clone(), limit_ms }
     };
-    statistics.map(figure).into()
+    STATISTICS.map(figure).into()
 }
 
 impl Figure {

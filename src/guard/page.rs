@@ -108,7 +108,8 @@ fn proof(report: &Report) -> String {
 }
 
 fn to_do(html: &mut String, report: &Report) {
-    let open: Vec<&Check> = report.checks.iter().filter(|check| check.outcome != Outcome::Pass).collect();
+    let mut open: Vec<&Check> = report.checks.iter().filter(|check| check.outcome != Outcome::Pass).collect();
+    open.sort_by_key(|check| !report.verdict.failures.iter().any(|failure| failure.code == check.code));
     let absent = report.verdict.failures.iter().chain(&report.verdict.limits);
     let absent: Vec<&Named> = absent.filter(|named| !open.iter().any(|check| check.code == named.code)).collect();
     if open.is_empty() && absent.is_empty() {
@@ -287,7 +288,8 @@ fn checks(html: &mut String, report: &Report) {
             value(check)
         );
     }
-    *html += "</table>";
+    *html +=
+        "</table><p><small>Source “keyhole”: this product's own choice; no standard or paper that it knows states a figure.</small></p>";
     if let Some(site) = &report.site_limits {
         let _ = write!(html, "<p>The site's own limits: {}.</p>", escaped(site));
     }

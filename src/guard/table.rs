@@ -19,6 +19,8 @@ pub enum Group {
 pub enum Need {
     /// In every self-test; not done is a failure.
     Always,
+    /// In every self-test, if only with the reason why it was not done; that is a limit then.
+    Stated,
     /// In every full one; not done is a limit that is named.
     Full,
     /// Where there is something to test.
@@ -195,12 +197,12 @@ tests! {
         "The parts that compute are there and answer.",
         "A part of the machine does not answer.",
         "Switch the box off and on. If it stays so, have it serviced.";
-    Memory "ST-M52" Machine Always false "memory" Some("memory_free_mb"),
+    Memory "ST-M52" Machine Stated false "memory" Some("memory_free_mb"),
         "Free memory",
         "There is room to work in.",
         "The machine has too little memory left.",
         "Switch the box off and on; see that nothing else runs on it.";
-    DiskSpace "ST-M53" Machine Always false "disk_space" Some("disk_free_mb"),
+    DiskSpace "ST-M53" Machine Stated false "disk_space" Some("disk_free_mb"),
         "Free disk space",
         "What happens can be recorded.",
         "The disk is full.",
@@ -210,7 +212,7 @@ tests! {
         "The disk keeps up with what is recorded.",
         "The disk is too slow.",
         "Replace the disk, or record less.";
-    ClockSource "ST-M55" Machine Always false "clock_source" None,
+    ClockSource "ST-M55" Machine Stated false "clock_source" None,
         "Clock source",
         "Delays are measured with a clock that does not jump.",
         "The machine's clock is not good enough to measure delays.",
@@ -225,12 +227,12 @@ tests! {
         "What was shown can be proven afterwards.",
         "The log of what was shown is damaged.",
         "Keep the disk as it is and call service (`keyhole audit verify` names the place).";
-    Binary "ST-M58" Machine Always false "binary" None,
+    Binary "ST-M58" Machine Stated false "binary" None,
         "The running program is the one that was installed",
         "Nobody has exchanged the program.",
         "The program is not the one that was installed.",
         "Install the appliance's software again.";
-    Config "ST-M59" Machine Always false "config" None,
+    Config "ST-M59" Machine Stated false "config" None,
         "Configuration is the one that was signed",
         "Nobody has changed the settings.",
         "The settings are not those that were approved.",
