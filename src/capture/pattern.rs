@@ -38,7 +38,8 @@ impl PatternSpec {
     pub fn parse(uri: &str) -> Result<Self, CaptureError> {
         let refuse = |reason: String| CaptureError::Query { uri: uri.to_owned(), reason };
         let query = uri.strip_prefix("pattern:").map(|rest| rest.strip_prefix('?').unwrap_or(rest)).unwrap_or_default();
-        let mut spec = PatternSpec { width: 1920, height: 1080, rate: Rate::new(60, 1).unwrap_or(Rate::FALLBACK), delay_ns: 0, dropped: None };
+        let mut spec =
+            PatternSpec { width: 1920, height: 1080, rate: Rate::new(60, 1).unwrap_or(Rate::FALLBACK), delay_ns: 0, dropped: None };
         for (key, value) in query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
             let number = || value.parse::<u64>().map_err(|_| refuse(format!("{key} is a whole number, not '{value}'")));
             let side = || match number()? as usize {
@@ -104,7 +105,19 @@ impl PatternSource {
             latency_ns: 0,
         };
         let lateness = Lateness::new(spec.rate.period_ns());
-        Ok(Box::new(PatternSource { info, spec, placement, layout, bytes, clock, start_ns: None, next: 0, skipped: 0, lateness, bar_at: None }))
+        Ok(Box::new(PatternSource {
+            info,
+            spec,
+            placement,
+            layout,
+            bytes,
+            clock,
+            start_ns: None,
+            next: 0,
+            skipped: 0,
+            lateness,
+            bar_at: None,
+        }))
     }
 
     fn draw(&mut self, number: u64) -> Result<(), CaptureError> {

@@ -72,7 +72,7 @@ pub struct Arguments {
 const QUICK_FRAMES: u64 = 500;
 const FULL_FRAMES: u64 = 4_000;
 /// Pictures at the start and the end that may be out of the witness's sight.
-const SPARE_FRAMES: u64 = 60;
+const SPARE_FRAMES: u64 = 15;
 
 pub fn main(arguments: Arguments) -> anyhow::Result<()> {
     shutdown::catch_signals();
@@ -83,7 +83,9 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
     let form = if arguments.quick { Form::Quick } else { Form::Full };
     let what = match (arguments.r#loop, arguments.source) {
         (Some(LoopName::Cable), Some(source)) => Loop::Cable(source),
-        (Some(LoopName::Cable), None) => bail!("--loop cable needs the input that the monitor's signal is wired to: --source v4l2:/dev/video0, say"),
+        (Some(LoopName::Cable), None) => {
+            bail!("--loop cable needs the input that the monitor's signal is wired to: --source v4l2:/dev/video0, say")
+        }
         (_, Some(source)) => bail!("--source {source} is looked at with --loop cable alone"),
         (Some(LoopName::Internal), None) => Loop::Internal,
         (Some(LoopName::X11), None) => Loop::X11,
@@ -96,7 +98,12 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
     std::fs::create_dir_all(&state).with_context(|| format!("the self-test's folder {} cannot be made", state.display()))?;
     let began = std::time::Instant::now();
     let mut report = Report::new(kind_of(&what), form, config.mode, now(), &boot_id());
-    eprintln!("keyhole: self-test, loop {}, {} pictures: this takes about {:.0} s", report.loop_kind.name(), frames, frames as f64 / 60.0 + 5.0);
+    eprintln!(
+        "keyhole: self-test, loop {}, {} pictures: this takes about {:.0} s",
+        report.loop_kind.name(),
+        frames,
+        frames as f64 / 60.0 + 5.0
+    );
     let machine = Machine { config: &config, engines: arguments.engines.as_deref(), state: &state };
     report.checks = machine.checks(&limits);
     let spec = spec_of(&config, &what, arguments.engines.clone())?;
@@ -164,8 +171,15 @@ fn spec_of(config: &Config, what: &Loop, engines: Option<PathBuf>) -> anyhow::Re
 /// What a reader of the report wants to know of the device.
 fn device(report: &Report, run: &crate::record::Report) -> std::collections::BTreeMap<String, String> {
     let mut parts = report.fingerprint.hardware.clone();
-    for (name, value) in [("display", run.display), ("compositor", run.compositor), ("adapter", run.adapter.as_str()), ("scheduling", run.scheduling.as_str())] {
-        parts.insert(name.to_owned(), value.to_owned());
+    for (name, value) in [
+        ("display", run.display.as_str()),
+        ("compositor", run.compositor),
+        ("adapter", run.adapter.as_str()),
+        ("scheduling", run.scheduling.as_str()),
+    ]
+    .map(|(name, value)| (name, value.to_owned()))
+    {
+        parts.insert(name.to_owned(), value);
     }
     if let Ok(kernel) = std::fs::read_to_string("/proc/sys/kernel/osrelease") {
         parts.insert("kernel".to_owned(), kernel.trim().to_owned());

@@ -177,10 +177,7 @@ mod tests {
     fn a_file_says_what_happens_when() {
         let text = "[[fault]]\nkind = \"black\"\nat_s = 2.0\nfor_s = 0.5\n[[fault]]\nkind = \"worker-hang\"\nat_s = 1\n";
         let injection = Injection::parse(text).unwrap();
-        assert_eq!(
-            injection.of_source(),
-            [FaultSpan { fault: SourceFault::Black, from_ns: 2_000_000_000, until_ns: 2_500_000_000 }]
-        );
+        assert_eq!(injection.of_source(), [FaultSpan { fault: SourceFault::Black, from_ns: 2_000_000_000, until_ns: 2_500_000_000 }]);
         let acts: Vec<u64> = injection.faults.iter().flat_map(|fault| acts_of(*fault)).map(|(at_ns, _)| at_ns).collect();
         assert_eq!(acts, [1_000_000_000, 2_000_000_000], "stopped, and a second later continued");
     }

@@ -14,7 +14,7 @@ mod machine;
 pub use judge::judge;
 pub use machine::{Machine, fingerprint};
 
-use crate::base::clock::MonotonicClock;
+use crate::base::clock::{Clock, MonotonicClock};
 use crate::base::shutdown::Shutdown;
 use crate::capture::{self, CaptureError, PatternSpec, Picture, Pull};
 use crate::frame::PixelFormat;
@@ -44,7 +44,7 @@ pub struct Observed {
     pub report: Report,
     pub presents: Vec<PresentStamp>,
     pub sights: Vec<Sight>,
-    /// When the witness first could read the marker; of the internal loop, 0.
+    /// When the witness first could read the marker; of the internal loop, when it is warm.
     pub since_ns: u64,
     /// Mean time between two looks, ns; 0: each present was looked at.
     pub look_every_ns: u64,
@@ -59,7 +59,9 @@ pub struct Observed {
 /// Looks at an X screen so often a second, at least.
 const LOOKS_A_SECOND: u32 = 250;
 /// Pictures before the witness stands and after it has gone count for nothing.
-const LEAD_S: f64 = 3.0;
+const LEAD_S: f64 = 0.7;
+/// Pictures of the internal loop that are not measured: the first ones meet cold caches.
+const WARM_UP: usize = 30;
 /// How much more of the screen than the marker is looked at, in blocks on each side.
 const MARGIN_BLOCKS: f32 = 2.0;
 /// Colours are looked at in every n-th look.
@@ -73,7 +75,9 @@ pub enum LoopError {
     Pattern(CaptureError),
     #[error("the witness of the {what} loop: {source}")]
     Witness { what: &'static str, source: CaptureError },
-    #[error("the loop x11 needs an X display: set DISPLAY, or start one (xvfb-run -a -s '-screen 0 1920x1080x24' keyhole selftest --loop x11)")]
+    #[error(
+        "the loop x11 needs an X display: set DISPLAY, or start one (xvfb-run -a -s '-screen 0 1920x1080x24' keyhole selftest --loop x11)"
+    )]
     NoDisplay,
     #[error("the marker was not found {place} within {seconds:.0} s; see that {remedy}")]
     NotFound { place: &'static str, seconds: f64, remedy: &'static str },
@@ -85,7 +89,7 @@ pub enum LoopError {
 /// Must be called on the main thread where a window is opened.
 pub fn observe(mut spec: Spec, what: &Loop, pattern: &str, frames: u64) -> Result<Observed, LoopError> {
     let shape = PatternSpec::parse(pattern).map_err(LoopError::Pattern)?;
-    let lead = if *what == Loop::Internal { 0 } else { (LEAD_S * shape.rate.per_second()) as u64 };
+    let lead = if *what == Loop::Internal { WARM_UP as u64 } else { (LEAD_S * shape.rate.per_second()) as u64 };
     let total = frames + lead;
     // A scene that arrives in time has its frame presented again.
     let (taps, noted) = Taps::new(3 * total as usize, *what == Loop::Internal);
@@ -112,7 +116,8 @@ pub fn observe(mut spec: Spec, what: &Loop, pattern: &str, frames: u64) -> Resul
     match watched.transpose()? {
         None => {
             let colours = inside.iter().rev().find_map(|sight| sight.colours);
-            Ok(Observed { report, presents, sights: inside, since_ns: 0, look_every_ns: 0, colours, looked_from: [0; 2], pattern: shape })
+            let since_ns = presents.get(WARM_UP).map_or(0, |present| present.capture_ns);
+            Ok(Observed { report, presents, sights: inside, since_ns, look_every_ns: 0, colours, looked_from: [0; 2], pattern: shape })
         }
         Some(watched) => Ok(Observed {
             report,
@@ -191,16 +196,20 @@ impl Witness {
         }
         while !stop.is_requested() {
             let Pull::Picture(picture) = source.pull(Duration::from_millis(50)).map_err(|source| self.failed(source))? else { continue };
+            // A screen is grabbed after the stamp that its picture bears: when it is here is later, and never too early.
+            let at_ns = if self.narrow.is_some() { MonotonicClock.now_ns() } else { picture.arrival_ns };
             let Some(seen) = read(&mut reader, &picture) else { continue };
             if watched.since_ns == 0 && seen.is_ok() {
-                watched.since_ns = picture.arrival_ns;
+                watched.since_ns = at_ns;
             }
-            if let (Ok(reading), PixelFormat::Bgrx, true) = (&seen, picture.layout.format, watched.sights.len().is_multiple_of(COLOURS_EVERY)) {
+            if let (Ok(reading), PixelFormat::Bgrx, true) =
+                (&seen, picture.layout.format, watched.sights.len().is_multiple_of(COLOURS_EVERY))
+            {
                 let (plane, layout) = (&picture.planes[0], &picture.layout);
                 let means = colours(plane.data, plane.stride, layout.width, layout.height, &reading.geometry);
                 watched.colours = means.or(watched.colours);
             }
-            watched.sights.push(Sight { at_ns: picture.arrival_ns, seen, colours: None });
+            watched.sights.push(Sight { at_ns, seen, colours: None });
         }
         Ok(watched)
     }

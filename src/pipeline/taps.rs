@@ -62,15 +62,15 @@ impl Taps {
 
     /// Reads the marker in what was presented at `at_ns`.
     pub fn look(&self, reader: &mut Reader, pixels: PresentedView<'_>, at_ns: u64) {
-        let (Some(sights), Some(capture)) =
-            (&self.sights, Capture::bgrx(pixels.data, pixels.stride, pixels.width, pixels.height))
-        else {
+        let (Some(sights), Some(capture)) = (&self.sights, Capture::bgrx(pixels.data, pixels.stride, pixels.width, pixels.height)) else {
             return;
         };
         let seen = reader.read(&capture);
-        let colours = seen.as_ref().ok().filter(|_| sights.len().is_multiple_of(COLOURS_EVERY)).and_then(|reading| {
-            colours(pixels.data, pixels.stride, pixels.width, pixels.height, &reading.geometry)
-        });
+        let colours = seen
+            .as_ref()
+            .ok()
+            .filter(|_| sights.len().is_multiple_of(COLOURS_EVERY))
+            .and_then(|reading| colours(pixels.data, pixels.stride, pixels.width, pixels.height, &reading.geometry));
         let _ = sights.try_send(Sight { at_ns, seen, colours });
     }
 }

@@ -12,6 +12,7 @@ mod record;
 mod recording;
 mod reference;
 mod run;
+mod selftest;
 mod sim_script;
 mod sources;
 mod support;

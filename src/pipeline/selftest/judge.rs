@@ -2,9 +2,7 @@
 
 use super::Observed;
 use crate::base::stats::{Delays, Summary};
-use crate::frame::marker::{
-    Analysis, ColourFault, Pace, Release, Sighting, analyse, expected_colours, judge_colours,
-};
+use crate::frame::marker::{Analysis, ColourFault, Pace, Release, Sighting, analyse, expected_colours, judge_colours};
 use crate::guard::{BarLine, Check, Colours, Counts, Explained, Form, Geometry, Limits, Refresh, Report, Stage, Test};
 
 /// A picture that was sent so long before the last look, and was not seen, is missing.
@@ -12,8 +10,22 @@ const SETTLE_NS: u64 = 250_000_000;
 /// Of the internal loop: reading the marker is not part of the delay, and the clock is finer than this.
 const INTERNAL_RESOLUTION_MS: f64 = 0.1;
 const BAR_NAMES: [&str; 16] = [
-    "white 75 %", "yellow", "cyan", "green", "magenta", "red", "blue", "black", "grey 0", "grey 1/7", "grey 2/7", "grey 3/7", "grey 4/7",
-    "grey 5/7", "grey 6/7", "grey 1",
+    "white 75 %",
+    "yellow",
+    "cyan",
+    "green",
+    "magenta",
+    "red",
+    "blue",
+    "black",
+    "grey 0",
+    "grey 1/7",
+    "grey 2/7",
+    "grey 3/7",
+    "grey 4/7",
+    "grey 5/7",
+    "grey 6/7",
+    "grey 1",
 ];
 
 /// Fills `report` with what was measured and its checks; what is not of the loop itself is the caller's.
@@ -50,7 +62,8 @@ pub fn judge(seen: &Observed, form: Form, limits: &Limits, report: &mut Report) 
         Check::delay(Test::CableToCable, &delays_ms, form, limits),
         Check::delay(Test::VideoDelay, &video_ms, form, limits),
         Check::frames(analysis.sights.len() as u64, form, limits),
-        Check::measured(Test::Missing, percent(analysis.missing.len() as u64, judged), limits).with_detail(&named("missing", &analysis.missing)),
+        Check::measured(Test::Missing, percent(analysis.missing.len() as u64, judged), limits)
+            .with_detail(&named("missing", &analysis.missing)),
         Check::measured(Test::Repeated, percent(analysis.repeated, judged), limits),
         Check::measured(Test::Reordered, analysis.reordered as f64, limits),
         Check::measured(Test::Torn, percent(analysis.torn, analysis.captures), limits),
@@ -92,6 +105,7 @@ fn analysed(seen: &Observed) -> Analysis {
     let sightings: Vec<Sighting> = seen
         .sights
         .iter()
+        .filter(|sight| sight.at_ns >= seen.since_ns)
         .map(|sight| Sighting { captured_ns: sight.at_ns, seen: sight.seen.map(|reading| reading.number) })
         .collect();
     let pace = Pace { period_ns: rate.period_ns(), settle_ns: if seen.look_every_ns == 0 { 0 } else { SETTLE_NS } };
