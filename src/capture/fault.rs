@@ -127,8 +127,8 @@ mod tests {
         let mut source = FaultySource::new(inner, vec![span], clock.clone());
         let period_ns = PatternSpec::parse(URI).unwrap().pts_ns(1);
         let mut pull = |n: u64| {
-            let now_ns = 7 + n * period_ns;
-            clock.set(now_ns.max(clock.now_ns()));
+            let due_ns = 7 + n * period_ns;
+            clock.advance_ns(due_ns.saturating_sub(clock.now_ns()));
             match source.pull(Duration::ZERO).unwrap() {
                 Pull::Picture(picture) => {
                     let mut bytes = vec![0; picture.layout.size];

@@ -178,6 +178,13 @@ const STILLS_DEPTH: usize = 64;
 ///
 /// Everything that can be refused is refused before the first picture and before a file is made.
 pub fn run(spec: Spec) -> Result<Report, RunError> {
+    let needs_ai = spec.config.mode != Mode::Clinical;
+    let (report, refused) = run_with(spec, needs_ai)?;
+    refused.map_or(Ok(report), |error| Err(error.into()))
+}
+
+/// As `run`; where it does not need AI, what is refused of it comes back beside the report, and the picture is shown.
+fn run_with(spec: Spec, needs_ai: bool) -> Result<(Report, Option<AnalystError>), RunError> {
     shutdown::catch_signals();
     let clock: Arc<dyn Clock> = Arc::new(MonotonicClock);
     let (_, stereo) = crate::capture::split_stereo(&spec.source)?;
@@ -191,7 +198,7 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
     // In the theatre the picture comes first: a refused engine blocks the AI, never the video.
     let (engine, mut refused) = match analyst::check_engine(&analyst) {
         Ok(engine) => (Some(engine), None),
-        Err(error) if is_clinical => (None, Some(error)),
+        Err(error) if !needs_ai => (None, Some(error)),
         Err(error) => return Err(error.into()),
     };
     check_outputs(&spec)?;
@@ -211,7 +218,7 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
         probe::check(source.info(), &*clock)?;
     }
     match await_worker(&worker, &wake, &*clock) {
-        Some(error) if is_clinical => refused = refused.or(Some(error)),
+        Some(error) if !needs_ai => refused = refused.or(Some(error)),
         Some(error) => return Err(error.into()),
         None => {}
     }
@@ -225,8 +232,7 @@ pub fn run(spec: Spec) -> Result<Report, RunError> {
         DisplayChoice::Auto => std::env::var_os("DISPLAY").or(std::env::var_os("WAYLAND_DISPLAY")).is_some_and(|name| !name.is_empty()),
     };
     let run = Prepared { spec, clock: clock.clone(), wake, worker, engine, source, stereo, is_pulled };
-    let report = show(run, is_window)?;
-    refused.map_or(Ok(report), |error| Err(error.into()))
+    Ok((show(run, is_window)?, refused))
 }
 
 /// Opens the display that was asked for and runs to the end.

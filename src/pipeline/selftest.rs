@@ -108,10 +108,10 @@ pub fn observe(mut spec: Spec, what: &Loop, pattern: &str, frames: u64) -> Resul
     };
     let stop = Shutdown::default();
     let watching = witness.map(|witness| witness.start(stop.clone())).transpose()?;
-    let report = crate::pipeline::run(spec);
+    let report = crate::pipeline::run_with(spec, false);
     stop.request();
     let watched = watching.map(|thread| thread.join().map_err(|_| LoopError::Lost)).transpose()?;
-    let report = report?;
+    let (report, _) = report?;
     let (presents, inside) = noted.take();
     match watched.transpose()? {
         None => {

@@ -102,14 +102,21 @@ fn analysed(seen: &Observed) -> Analysis {
         .map(|number| Release { number: number as u32, released_ns: start_ns + seen.pattern.pts_ns(number) })
         .filter(|release| release.released_ns >= seen.since_ns)
         .collect();
-    let sightings: Vec<Sighting> = seen
-        .sights
-        .iter()
-        .filter(|sight| sight.at_ns >= seen.since_ns)
-        .map(|sight| Sighting { captured_ns: sight.at_ns, seen: sight.seen.map(|reading| reading.number) })
-        .collect();
+    let sights = seen.sights.iter().filter(|sight| sight.at_ns >= seen.since_ns);
+    let mut sightings: Vec<Sighting> =
+        sights.map(|sight| Sighting { captured_ns: sight.at_ns, seen: sight.seen.map(|reading| reading.number) }).collect();
+    if seen.look_every_ns == 0 {
+        sightings = held(&sightings);
+    }
     let pace = Pace { period_ns: rate.period_ns(), settle_ns: if seen.look_every_ns == 0 { 0 } else { SETTLE_NS } };
     analyse(&releases, &sightings, pace)
+}
+
+/// What is presented in memory stays there until the next present: it is looked at once more just before that.
+fn held(sightings: &[Sighting]) -> Vec<Sighting> {
+    let again = sightings.windows(2).map(|pair| Sighting { captured_ns: pair[1].captured_ns.saturating_sub(1), ..pair[0] });
+    let last = sightings.last().copied();
+    sightings.iter().copied().zip(again).flat_map(|(sight, again)| [sight, again]).chain(last).collect()
 }
 
 /// Capture stamp and first present of each picture.
