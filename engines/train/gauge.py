@@ -1,6 +1,6 @@
 """Two outputs of pooled features: `quality` (a logit a class) and `cohort` (1 is the limit), as they are exported.
 
-`cohort` is the larger of two: the distance (Mahalanobis, of pooled features at stride 8; the nearer of two
+`cohort` is the larger of two: the distance (Mahalanobis, of pooled features at stride 16; the nearer of two
 cohorts, colour and grey: Lee et al. 2018) and the word of a small classifier that has seen strange pictures
 (outlier exposure: Hendrycks et al. 2019). Each is 1 at its own limit.
 """
