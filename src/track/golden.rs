@@ -15,10 +15,11 @@ pub fn golden_mask(engine: LockedEngine, picture: &[u8]) -> Result<Vec<u8>, Infe
     map_to_png(mask.width as usize, mask.height as usize, &mask.ids).map_err(|reason| unreadable(&name, "mask", reason))
 }
 
-/// Part of the pixels of the reference picture at which `engine` says here what it said when it was locked; None: it has none.
-pub fn golden_agreement(mut engine: LockedEngine) -> Result<Option<f64>, InferError> {
+/// Part of the pixels of the reference picture at which `engine` says here what it said when it was locked, and how much its manifest
+/// asks for; None: it has no such picture.
+pub fn golden_agreement(mut engine: LockedEngine) -> Result<Option<(f64, f64)>, InferError> {
     let (name, golden) = (engine.manifest.name.clone(), engine.golden.take());
-    golden.map(|golden| agreement(&mut Analyser::load(engine)?, &name, &golden)).transpose()
+    golden.map(|golden| Ok((agreement(&mut Analyser::load(engine)?, &name, &golden)?, golden.agreement))).transpose()
 }
 
 /// Errs where another mask comes out now than when the engine was locked.

@@ -55,7 +55,10 @@ impl Machine<'_> {
         };
         let verified = Check::found(Test::EngineVerified, true, format!("{}, {}", engine.manifest.name, engine.seal));
         let golden = match crate::track::golden_agreement(engine) {
-            Ok(Some(agreement)) => Check::measured(Test::EngineGolden, agreement, limits),
+            Ok(Some((agreement, needed))) if agreement < needed => {
+                Check::found(Test::EngineGolden, false, format!("{agreement:.4} of its pixels agree; its manifest asks for {needed}"))
+            }
+            Ok(Some((agreement, _))) => Check::measured(Test::EngineGolden, agreement, limits),
             Ok(None) => Check::not_run(Test::EngineGolden, "the engine was locked without a reference picture"),
             Err(error) => Check::found(Test::EngineGolden, false, error.to_string()),
         };
@@ -188,7 +191,7 @@ fn program_sha256() -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    crate::store::hex(&Sha256::digest(bytes))
 }
 
 fn text(path: impl AsRef<Path>) -> Option<String> {
