@@ -43,13 +43,14 @@ def features(args, trunk):
     key = hashlib.sha256(trunk.read_bytes())
     for name in RECIPE:
         key.update((HERE / name).read_bytes())
+    cohort = json.loads((HERE / "training.json").read_text())["normalisation"]
+    key.update(json.dumps(cohort).encode())
     cache = trunk.with_name(f"quality-features.{key.hexdigest()[:16]}.npz")
     if not cache.exists():
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         session, rows, said, known = onnxruntime.InferenceSession(str(trunk), options), [], [], []
         _, _, height, width = session.get_inputs()[0].shape
-        cohort = json.loads((HERE / "training.json").read_text())["normalisation"]
         for sample in draw(Data(args.data, args.simulated)):
             rows.append(session.run(["pooled"], {"image": tensor(sample.image, width, height, cohort).numpy()})[0])
             said.append(sample.labels)

@@ -22,6 +22,7 @@ number() { sed -n "s/.*\"$1\": *\([0-9]*\).*/\1/p" "$here/training.json"; }
 "$python" "$here/simulate.py" --keyhole "$keyhole" --out "$work/simulated" --scenes 100-147   # to train on
 "$python" "$here/simulate.py" --keyhole "$keyhole" --out "$work/simulated" --scenes 1-9       # to measure on
 sets="--data $data --simulated $work/simulated --work $work"
+"$python" "$here/cohort.py" --data "$data" --write >"$work/cohort.toml"
 # shellcheck disable=SC2086   # $sets is a list of words; folders with blanks in their names will not do
 {
     [ -f "$work/labels.npz" ] || "$python" "$here/train.py" $sets --steps "$(number steps_before_labels)"
@@ -33,7 +34,6 @@ sets="--data $data --simulated $work/simulated --work $work"
 "$python" "$here/export.py" model --engine "$engine" --work "$work" --out "$out"
 "$python" "$here/evaluate.py" --data "$data" --simulated "$work/simulated" --engine "$out/model.onnx" \
     --out "$metrics" --overlays "$work/overlays"
-"$python" "$here/cohort.py" --data "$data" --write >"$work/cohort.toml"
 "$python" "$here/export.py" manifest --engine "$engine" --out "$out"
 "$python" "$here/calibration_set.py" --data "$data" --simulated "$work/simulated" --out "$work/labelled"
 halves=''

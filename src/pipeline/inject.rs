@@ -128,7 +128,7 @@ impl Injection {
                         let _ = process.map(|pid| rustix::process::kill_process(pid, signal));
                     }
                     Act::Take => {
-                        taken = vec![0; free_bytes() / 2];
+                        taken = vec![0; free_bytes().unwrap_or(0) / 2];
                         taken.iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);
                     }
                     Act::Give => taken = Vec::new(),
@@ -161,11 +161,11 @@ fn ns(seconds: f64) -> u64 {
     (seconds * 1e9) as u64
 }
 
-/// What the kernel says can be had; 0 where it does not say.
-fn free_bytes() -> usize {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kib = text.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.split_whitespace().next()?.parse::<usize>().ok());
-    kib.unwrap_or(0) * 1024
+/// What the kernel says can be had; None where it does not say.
+pub(super) fn free_bytes() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let kib: usize = text.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.split_whitespace().next()?.parse().ok())?;
+    Some(kib * 1024)
 }
 
 #[cfg(test)]

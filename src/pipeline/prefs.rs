@@ -43,11 +43,7 @@ pub struct PrefsError {
 
 /// `$STATE_DIRECTORY/preferences.toml`, else `$XDG_STATE_HOME/keyhole/…`, else `~/.local/state/keyhole/…`.
 pub fn default_path() -> Option<PathBuf> {
-    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let state = folder("STATE_DIRECTORY")
-        .or_else(|| folder("XDG_STATE_HOME").map(|path| path.join("keyhole")))
-        .or_else(|| folder("HOME").map(|path| path.join(".local/state/keyhole")))?;
-    Some(state.join("preferences.toml"))
+    Some(crate::base::paths::state_folder()?.join("preferences.toml"))
 }
 
 /// What was kept, laid over `defaults`.

@@ -1,5 +1,5 @@
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Which pictures a recording holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -102,12 +102,7 @@ impl Settings {
 
     /// The folder of recordings that are started by key. None: neither configured nor is there a home.
     pub fn folder(&self) -> Option<PathBuf> {
-        let variable = |name: &str| std::env::var_os(name).filter(|value| Path::new(value).is_absolute()).map(PathBuf::from);
-        let state = || variable("XDG_STATE_HOME").or_else(|| Some(variable("HOME")?.join(".local/state")));
-        self.dir
-            .clone()
-            .or_else(|| variable("STATE_DIRECTORY").map(|dir| dir.join("recordings")))
-            .or_else(|| state().map(|dir| dir.join("keyhole/recordings")))
+        self.dir.clone().or_else(|| Some(crate::base::paths::state_folder()?.join("recordings")))
     }
 }
 

@@ -112,9 +112,7 @@ impl Machine<'_> {
 }
 
 fn memory(limits: &Limits) -> Option<Check> {
-    let text = text("/proc/meminfo")?;
-    let kib: f64 = text.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.split_whitespace().next()?.parse().ok())?;
-    Some(Check::measured(Test::Memory, kib * 1024.0 / 1e6, limits))
+    Some(Check::measured(Test::Memory, crate::pipeline::inject::free_bytes()? as f64 / 1e6, limits))
 }
 
 /// The hottest zone; None: the machine reports none.
