@@ -287,10 +287,10 @@ impl DisplayThread {
         let ai = match analysis.status() {
             // A restart is not a recovery: degraded until it runs again.
             AiStatus::Starting if self.states.ai() == Ai::Degraded => Ai::Degraded,
-            AiStatus::Starting => Ai::Starting,
+            AiStatus::Starting | AiStatus::Testing => Ai::Starting,
             AiStatus::Running => Ai::Running,
             AiStatus::Down(_) => Ai::Degraded,
-            AiStatus::Blocked => Ai::Blocked,
+            AiStatus::Blocked(_) => Ai::Blocked,
         };
         self.states.set_ai(now_ns, ai, || analysis.reason());
         if ai != Ai::Running {

@@ -346,8 +346,8 @@ fn trouble_of(status: AiStatus) -> Option<AiTrouble> {
         AiStatus::Down(Reason::Nonsense) => Some(AiTrouble::Nonsense),
         AiStatus::Down(Reason::Fault) => Some(AiTrouble::Fault),
         AiStatus::Down(Reason::CannotStart) => Some(AiTrouble::CannotStart),
-        AiStatus::Blocked => Some(AiTrouble::EngineRefused),
-        AiStatus::Starting | AiStatus::Running => None,
+        AiStatus::Blocked(_) => Some(AiTrouble::EngineRefused),
+        AiStatus::Testing | AiStatus::Starting | AiStatus::Running => None,
     }
 }
 

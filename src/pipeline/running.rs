@@ -9,6 +9,7 @@ use crate::config::{Config, Mode};
 use crate::display::hud::Hud;
 use crate::display::{CleanFeed, OpenFeed};
 use crate::frame::Frame;
+use crate::guard::Gate;
 use crate::link::wire::Introduction;
 use crate::link::{Counts, State, Worker};
 use crate::pipeline::ai::WorkerAnalysis;
@@ -18,6 +19,7 @@ use crate::pipeline::frame_lock::FrameLock;
 use crate::pipeline::hud::{HudFeed, status_of};
 use crate::pipeline::operator::Operator;
 use crate::pipeline::outcome::DisplayOutcome;
+use crate::pipeline::permission::{Answer, Asking};
 use crate::pipeline::progress::{Progress, ProgressLine};
 use crate::pipeline::screen::Screen;
 use crate::pipeline::sinks::Sinks;
@@ -64,6 +66,8 @@ pub struct Leftovers {
     pub seconds: f64,
     /// CLOCK_MONOTONIC at the end, ns.
     pub end_ns: u64,
+    /// Whether AI was allowed to run; None: nobody asked, or the run was shorter than the answer.
+    pub gate: Option<Gate>,
 }
 
 impl FrameTap for Arc<Worker> {
@@ -142,7 +146,15 @@ impl Prepared {
             content: ContentWatch::new(spec.config.signal.frozen_ms * 1_000_000, stereo.map(|stereo| stereo.packing)),
         };
         let stall = stall::start(clock.clone(), stop.clone())?;
-        let injecting = spec.inject.as_ref().map(|plan| plan.start(worker.clone(), clock.clone(), stop.clone())).transpose()?;
+        let answer = Answer::default();
+        // A self-test's own run is what the answer will rest on.
+        let asking = spec.taps.is_none().then(|| {
+            let (config, engines) = (spec.config.clone(), spec.engines.clone());
+            Asking { config, engines, worker: worker.clone(), answer: answer.clone(), stop: stop.clone() }.start()
+        });
+        let asking = asking.transpose()?;
+        let injecting =
+            spec.inject.as_ref().map(|plan| plan.start(worker.clone(), spec.engines.clone(), clock.clone(), stop.clone())).transpose()?;
         // Pictures begin when there is something to show them on: a window takes longer to open than a picture lasts.
         let (opening, is_open) = crossbeam_channel::bounded::<()>(0);
         let open: OpenOutput = Box::new(move || {
@@ -170,6 +182,7 @@ impl Prepared {
         let mut shown = display.join().map_err(|_| RunError::Lost("display"))?;
         let mut captured = capture.join().map_err(|_| RunError::Lost("capture"))?;
         let stalls = stall.join().map_err(|_| RunError::Lost("stall"))?;
+        asking.map_or(Ok(()), |thread| thread.join().map_err(|_| RunError::Lost("permission")))?;
         injecting.map_or(Ok(()), |thread| thread.join().map_err(|_| RunError::Lost("inject")))?;
         // Frames that a display which failed has left in its slot.
         while frames.pop().is_some() {
@@ -209,6 +222,7 @@ impl Prepared {
             start_ns,
             seconds,
             end_ns,
+            gate: answer.get().cloned(),
         };
         let report = summary::of(leftovers);
         if let Some(path) = &path {
@@ -250,9 +264,10 @@ fn lost_ns(config: &Config, fps: f64) -> u64 {
 
 fn worker_word(worker: &Worker) -> &'static str {
     match worker.status().state {
+        State::Held => "testing",
         State::Starting => "starting",
         State::Ready => "running",
         State::Down(_) => "down",
-        State::Blocked => "blocked",
+        State::Blocked(_) => "blocked",
     }
 }

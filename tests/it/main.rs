@@ -6,6 +6,7 @@ mod calibrate;
 mod engines;
 mod formats;
 mod gate;
+mod guard;
 mod link;
 mod pipeline;
 mod record;
