@@ -173,6 +173,8 @@ const PREFLIGHT_MS: u64 = 3_000;
 const STREAM_DEPTH: usize = 256;
 const LINES_DEPTH: usize = 4_096;
 const STILLS_DEPTH: usize = 64;
+/// Words of gates, proofs and watchdogs that wait for the state's owner.
+const WORDS_DEPTH: usize = 64;
 
 /// Runs until a limit, the source's end, a signal or the window's close; returns the report, which is also written.
 ///
@@ -231,7 +233,17 @@ fn run_with(spec: Spec, needs_ai: bool) -> Result<(Report, Option<AnalystError>)
         DisplayChoice::Window => true,
         DisplayChoice::Auto => std::env::var_os("DISPLAY").or(std::env::var_os("WAYLAND_DISPLAY")).is_some_and(|name| !name.is_empty()),
     };
-    let run = Prepared { spec, clock: clock.clone(), wake, worker, engine, source, stereo, is_pulled };
+    let run = Prepared {
+        spec,
+        clock: clock.clone(),
+        wake,
+        worker,
+        engine,
+        source,
+        stereo,
+        is_pulled,
+        words: crossbeam_channel::bounded(WORDS_DEPTH),
+    };
     Ok((show(run, is_window)?, refused))
 }
 

@@ -9,6 +9,7 @@ use crate::config::{Config, Mode};
 use crate::display::hud::Hud;
 use crate::display::{CleanFeed, OpenFeed};
 use crate::frame::Frame;
+use crate::guard::{States, Word};
 use crate::link::wire::Introduction;
 use crate::link::{Counts, State, Worker};
 use crate::pipeline::ai::WorkerAnalysis;
@@ -22,11 +23,11 @@ use crate::pipeline::progress::{Progress, ProgressLine};
 use crate::pipeline::screen::Screen;
 use crate::pipeline::sinks::Sinks;
 use crate::pipeline::stall::{self, Stalls};
-use crate::pipeline::state::{Ai, States};
 use crate::pipeline::stereo::EyeTap;
 use crate::pipeline::stream::{AnalysisDelays, SceneStream};
 use crate::pipeline::{LINES_DEPTH, RunError, STILLS_DEPTH, Spec, summary};
 use crate::record::{EngineLine, LineWriter, RecordError, Report, StillWriter, VideoRecorder};
+use crossbeam_channel::{Receiver, Sender};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -44,6 +45,8 @@ pub struct Prepared {
     pub stereo: Option<Stereo>,
     /// The recorder pulls the run instead of the clock.
     pub is_pulled: bool,
+    /// Whoever has a word on the AI or an alarm sends it here: gates, proofs, watchdogs.
+    pub words: (Sender<Word>, Receiver<Word>),
 }
 
 /// What a finished run leaves behind.
@@ -75,7 +78,7 @@ impl FrameTap for Arc<Worker> {
 impl Prepared {
     /// Runs to the end. `open` is called on the display thread, `open_feed` on the clean feed's.
     pub fn go(self, open: OpenOutput, operator: Operator, open_feed: Option<OpenFeed>) -> Result<Report, RunError> {
-        let Prepared { spec, clock, wake, worker, engine, source, stereo, is_pulled } = self;
+        let Prepared { spec, clock, wake, worker, engine, source, stereo, is_pulled, words } = self;
         let info = source.info().clone();
         if is_pulled {
             eprintln!("keyhole: lossless recording: the recorder pulls the run, nothing is shown at the source's pace");
@@ -118,7 +121,8 @@ impl Prepared {
             hud: HudFeed::new(hud, status),
             source_fps: info.fps,
             sinks,
-            states: States::new(start_ns, Ai::Starting, info.live),
+            states: States::new(start_ns, info.live),
+            words: words.1,
             lost_ns: lost_ns(&spec.config, info.fps),
             ended: ended.clone(),
             pulled: pulled.clone(),

@@ -66,7 +66,7 @@ pub fn of(left: Leftovers) -> Report {
         wait_ms: cadence.wait.summary(),
         sawtooth_s: sawtooth_s(info.fps, cadence.refresh_hz),
     });
-    let (states, alarms) = shown.states.into_history();
+    let (states, alarms) = crate::pipeline::state::lines(&shown.states);
     Report {
         schema: crate::record::SCHEMA,
         version: env!("CARGO_PKG_VERSION"),

@@ -82,6 +82,12 @@ pub struct AlarmLine {
     pub at_ms: f64,
     pub code: &'static str,
     pub text: String,
+    /// high, medium or low: the categories of IEC 60601-1-8.
+    pub priority: &'static str,
+    /// Null: it lasted to the end.
+    pub cleared_at_ms: Option<f64>,
+    /// Null: nobody has said that he has seen it.
+    pub acknowledged_at_ms: Option<f64>,
 }
 
 /// A time at which the machine itself stood still for longer than a frame period of 60 Hz.
