@@ -90,7 +90,7 @@ impl RecordingWatch {
     /// `trouble`: why it has stopped by itself; asked when it has.
     pub fn look(&mut self, now_ns: u64, state: &RecordingState, trouble: impl FnOnce() -> String, states: &mut States) {
         // The next recording counts anew.
-        if state.recording && state.lost > self.lost {
+        if state.recording && (state.lost > self.lost || state.alarm == Some(RecordAlarm::Slow)) {
             self.loses_until_ns = now_ns + LOSING_NS;
             states.set(now_ns, Code::RecordSlow, true, || "recording: pictures are left out".into());
         } else if self.loses_until_ns > 0 && (!state.recording || now_ns >= self.loses_until_ns) {

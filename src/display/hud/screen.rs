@@ -5,7 +5,7 @@
 use crate::base::hud::{Alarm, Banner, PipMode, Recording, Status};
 use crate::base::texts::{Language, Text};
 use crate::display::hud::Sheet;
-use crate::display::hud::bars::Bars;
+use crate::display::hud::bars::{Bars, LETTER_WIDTH};
 use crate::display::hud::layout::{FEWEST_ROWS, Layout, PAD_PART, TEXT_PART, margin_px};
 use crate::display::hud::mesh::Textures;
 use crate::display::hud::sign;
@@ -188,6 +188,15 @@ impl Panels {
     }
 }
 
+impl Panels {
+    /// Alarms that share a line are read whole: of one that would be cut, only the number is said.
+    fn has_room_for(&self, lines: &[Line]) -> bool {
+        let letters: usize = lines.iter().flatten().map(|(text, _)| text.chars().count() + GAP.len()).sum();
+        // And as many more as "+12" takes.
+        (letters + 4) as f32 * LETTER_WIDTH * self.text_px <= self.bottom_left.width() as f32 - 2.0 * PAD_PART * self.text_px
+    }
+}
+
 /// One bitmap's worth of text under construction.
 struct Page {
     painter: Painter,
@@ -248,15 +257,19 @@ impl Page {
         }
         self.panel(top_right, panels, panels.top_right, Side::Right, false);
 
-        let more = status.alarms.len().saturating_sub(ALARMS);
-        let said =
-            status.alarms.iter().take(ALARMS).map(|alarm| line(format!("{}{}", sign_of(alarm), alarm.words(language)), ink_of(alarm)));
-        let mut bottom_left: Vec<Line> = said.collect();
+        // Lines for what is wrong: the last one is the figures'.
+        let room = if panels.is_columns { usize::MAX } else { panels.lines - 1 };
+        let said = status.alarms.iter().map(|alarm| line(format!("{}{}", sign_of(alarm), alarm.words(language)), ink_of(alarm)));
+        let mut bottom_left: Vec<Line> = said.take(ALARMS).collect();
+        if bottom_left.len() > room && !panels.has_room_for(&bottom_left) {
+            bottom_left.truncate(room);
+        }
+        let more = status.alarms.len() - bottom_left.len();
         if let Some(last) = bottom_left.last_mut().filter(|_| more > 0) {
             last.push((format!("\u{a0}\u{a0}+{more}"), ALARM_RGB));
         }
         // What is no alarm never takes an alarm's room.
-        let room = if panels.is_columns { usize::MAX } else { (panels.lines - 1).saturating_sub(bottom_left.len()) };
+        let room = room.saturating_sub(bottom_left.len());
         bottom_left.extend(status.notices().into_iter().take(room).map(|notice| line(notice.of(language), TEXT_RGB)));
         let figures = if status.has_picture() { status.figures().to_vec() } else { Vec::new() };
         if panels.is_columns {
