@@ -13,6 +13,7 @@ mod ai;
 mod analyst;
 mod cadence;
 mod capture;
+pub mod case;
 pub mod controls;
 mod driver;
 mod flip;
@@ -58,6 +59,7 @@ use crate::display::{DisplayError, Headless, KmsOutput, OpenFeed, Output, SdiOut
 use crate::link::{Hello, LinkError, Permission, Spawn, State, Worker};
 use crate::overlay::OverlayMode;
 use crate::pipeline::capture::CaptureFailure;
+use crate::pipeline::case::Case;
 use crate::pipeline::operator::{Operator, Seat};
 use crate::pipeline::running::Prepared;
 use crate::record::{RecordError, RecordMode, Report, sidecar_path};
@@ -121,6 +123,8 @@ pub struct Spec {
     pub worker: Spawn,
     /// A self-test looks on.
     pub taps: Option<Taps>,
+    /// The operation that this run belongs to.
+    pub case: Option<String>,
     /// Faults on demand.
     pub inject: Option<Injection>,
     pub config: Config,
@@ -181,6 +185,8 @@ const PREFLIGHT_MS: u64 = 3_000;
 const STREAM_DEPTH: usize = 256;
 const LINES_DEPTH: usize = 4_096;
 const STILLS_DEPTH: usize = 64;
+/// Words of gates, proofs and watchdogs that wait for the state's owner.
+const WORDS_DEPTH: usize = 64;
 
 /// Runs until a limit, the source's end, a signal or the window's close; returns the report, which is also written.
 ///
@@ -247,8 +253,25 @@ fn run_with(spec: Spec, needs_ai: bool) -> Result<(Report, Option<AnalystError>)
     };
     let is_shown = is_window || matches!(spec.display, DisplayChoice::Sdi(_) | DisplayChoice::Drm(_));
     let _shown = (is_shown && spec.taps.is_none()).then(|| picture_lock::shows(&spec.config.guard.folder()));
-    let run = Prepared { spec, clock: clock.clone(), wake, worker, engine, source, stereo, is_pulled };
-    Ok((show(run, is_window)?, refused))
+    let case = if spec.taps.is_none() { Case::begin(spec.case.as_deref()) } else { None };
+    if let Some(case) = case.as_ref().filter(|case| case.is_resumed) {
+        eprintln!("keyhole: case {} is resumed: the run before did not come to its end", case.id);
+    }
+    let run = Prepared {
+        spec,
+        case: case.clone(),
+        clock: clock.clone(),
+        wake,
+        worker,
+        engine,
+        source,
+        stereo,
+        is_pulled,
+        words: crossbeam_channel::bounded(WORDS_DEPTH),
+    };
+    let report = show(run, is_window)?;
+    case.into_iter().for_each(Case::close);
+    Ok((report, refused))
 }
 
 /// Opens the display that was asked for and runs to the end.

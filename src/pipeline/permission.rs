@@ -8,9 +8,10 @@
 
 use crate::base::shutdown::Shutdown;
 use crate::config::{Config, Mode};
-use crate::guard::{Gate, History, Limits};
+use crate::guard::{Block, CHANGED_SINCE_FULL, Gate, History, Limits, Word};
 use crate::link::Worker;
 use crate::pipeline::selftest;
+use crossbeam_channel::Sender;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -31,6 +32,8 @@ pub struct Asking {
     pub engines: Option<PathBuf>,
     pub worker: Arc<Worker>,
     pub answer: Answer,
+    /// To the owner of the state.
+    pub words: Sender<Word>,
     pub stop: Shutdown,
 }
 
@@ -49,7 +52,7 @@ impl Asking {
             Err(reason) if self.config.mode == Mode::Clinical => {
                 tracing::error!(reason, "the self-tests cannot be read");
                 eprintln!("keyhole: the self-tests cannot be read: {reason}");
-                Gate::Blocked(crate::guard::Block::NoSelfTest)
+                Gate::Blocked(Block::NoSelfTest)
             }
             Err(reason) => {
                 tracing::warn!(reason, "the self-tests cannot be read");
@@ -60,9 +63,16 @@ impl Asking {
         match &gate {
             Gate::Blocked(block) => {
                 eprintln!("keyhole: {block} ({}) {}", block.code(), block.remedy());
+                let _ = self.words.send(block.into());
                 self.worker.forbid(format!("{block} ({})", block.code()));
             }
-            Gate::Allowed | Gate::AllowedWithLimits(_) => self.worker.permit(),
+            Gate::Allowed => self.worker.permit(),
+            Gate::AllowedWithLimits(named) => {
+                if let Some(change) = named.iter().find(|named| named.code == CHANGED_SINCE_FULL) {
+                    let _ = self.words.send(Word::Changed { words: change.words.clone() });
+                }
+                self.worker.permit();
+            }
         }
     }
 

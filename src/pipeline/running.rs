@@ -9,11 +9,12 @@ use crate::config::{Config, Mode};
 use crate::display::hud::Hud;
 use crate::display::{CleanFeed, OpenFeed};
 use crate::frame::Frame;
-use crate::guard::Gate;
+use crate::guard::{Gate, States, Word};
 use crate::link::wire::Introduction;
 use crate::link::{Counts, State, Worker};
 use crate::pipeline::ai::WorkerAnalysis;
 use crate::pipeline::capture::{CaptureCounters, CaptureOutcome, CaptureThread, DISPLAY_SLOT, FrameTap, NOTES};
+use crate::pipeline::case::Case;
 use crate::pipeline::driver::{DisplayThread, OpenOutput};
 use crate::pipeline::frame_lock::FrameLock;
 use crate::pipeline::hud::{HudFeed, status_of};
@@ -24,11 +25,11 @@ use crate::pipeline::progress::{Progress, ProgressLine};
 use crate::pipeline::screen::Screen;
 use crate::pipeline::sinks::Sinks;
 use crate::pipeline::stall::{self, Stalls};
-use crate::pipeline::state::{Ai, States};
 use crate::pipeline::stereo::EyeTap;
 use crate::pipeline::stream::{AnalysisDelays, SceneStream};
 use crate::pipeline::{LINES_DEPTH, RunError, STILLS_DEPTH, Spec, summary};
 use crate::record::{EngineLine, LineWriter, RecordError, Report, StillWriter, VideoRecorder};
+use crossbeam_channel::{Receiver, Sender};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -37,6 +38,7 @@ use std::time::Duration;
 /// A run that nothing refuses any more.
 pub struct Prepared {
     pub spec: Spec,
+    pub case: Option<Case>,
     pub clock: Arc<dyn Clock>,
     pub wake: Arc<Wake>,
     pub worker: Arc<Worker>,
@@ -46,6 +48,8 @@ pub struct Prepared {
     pub stereo: Option<Stereo>,
     /// The recorder pulls the run instead of the clock.
     pub is_pulled: bool,
+    /// Whoever has a word on the AI or an alarm sends it here: gates, proofs, watchdogs.
+    pub words: (Sender<Word>, Receiver<Word>),
 }
 
 /// What a finished run leaves behind.
@@ -68,6 +72,7 @@ pub struct Leftovers {
     pub end_ns: u64,
     /// Whether AI was allowed to run; None: nobody asked, or the run was shorter than the answer.
     pub gate: Option<Gate>,
+    pub case: Option<Case>,
 }
 
 impl FrameTap for Arc<Worker> {
@@ -79,7 +84,7 @@ impl FrameTap for Arc<Worker> {
 impl Prepared {
     /// Runs to the end. `open` is called on the display thread, `open_feed` on the clean feed's.
     pub fn go(self, open: OpenOutput, operator: Operator, open_feed: Option<OpenFeed>) -> Result<Report, RunError> {
-        let Prepared { spec, clock, wake, worker, engine, source, stereo, is_pulled } = self;
+        let Prepared { spec, case, clock, wake, worker, engine, source, stereo, is_pulled, words } = self;
         let info = source.info().clone();
         if is_pulled {
             eprintln!("keyhole: lossless recording: the recorder pulls the run, nothing is shown at the source's pace");
@@ -105,6 +110,7 @@ impl Prepared {
         if spec.config.mode == Mode::Clinical {
             status.mode = hud::Mode::Clinical;
         }
+        status.case = case.as_ref().map(|case| case.id.as_str().into());
         let start_ns = clock.now_ns();
 
         let display = DisplayThread {
@@ -122,7 +128,8 @@ impl Prepared {
             hud: HudFeed::new(hud, status),
             source_fps: info.fps,
             sinks,
-            states: States::new(start_ns, Ai::Starting, info.live),
+            states: States::new(start_ns, info.live),
+            words: words.1,
             lost_ns: lost_ns(&spec.config, info.fps),
             ended: ended.clone(),
             pulled: pulled.clone(),
@@ -150,7 +157,7 @@ impl Prepared {
         // A self-test's own run is what the answer will rest on.
         let asking = spec.taps.is_none().then(|| {
             let (config, engines) = (spec.config.clone(), spec.engines.clone());
-            Asking { config, engines, worker: worker.clone(), answer: answer.clone(), stop: stop.clone() }.start()
+            Asking { config, engines, worker: worker.clone(), answer: answer.clone(), words: words.0.clone(), stop: stop.clone() }.start()
         });
         let asking = asking.transpose()?;
         let injecting =
@@ -223,6 +230,7 @@ impl Prepared {
             seconds,
             end_ns,
             gate: answer.get().cloned(),
+            case,
         };
         let report = summary::of(leftovers);
         if let Some(path) = &path {

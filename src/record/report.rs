@@ -82,6 +82,12 @@ pub struct AlarmLine {
     pub at_ms: f64,
     pub code: &'static str,
     pub text: String,
+    /// high, medium or low: the categories of IEC 60601-1-8.
+    pub priority: &'static str,
+    /// Null: it lasted to the end.
+    pub cleared_at_ms: Option<f64>,
+    /// Null: nobody has said that he has seen it.
+    pub acknowledged_at_ms: Option<f64>,
 }
 
 /// A time at which the machine itself stood still for longer than a frame period of 60 Hz.
@@ -149,8 +155,17 @@ pub struct Report {
     pub live_proofs: u64,
     /// What the self-tests said of AI in this run; null: nobody asked, or the run was shorter than the answer.
     pub gate: Option<GateLine>,
+    /// Null: the run belonged to none.
+    pub case: Option<CaseLine>,
     /// Null where the output takes pictures as they come.
     pub cadence: Option<CadenceLine>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CaseLine {
+    pub id: String,
+    /// An earlier run opened it and did not come to its end.
+    pub is_resumed: bool,
 }
 
 /// May AI run?
