@@ -9,10 +9,14 @@
 //! What the numbers mean is judged in `guard`; nothing here decides.
 
 mod judge;
+mod known_answer;
 mod machine;
+mod pixels;
 
 pub use judge::judge;
+pub use known_answer::check as known_answer;
 pub use machine::{Machine, fingerprint};
+pub use pixels::{PixelFault, PixelProof, checks as pixel_identity};
 
 use crate::base::clock::{Clock, MonotonicClock};
 use crate::base::shutdown::Shutdown;
