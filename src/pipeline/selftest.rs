@@ -12,6 +12,7 @@ mod judge;
 mod known_answer;
 mod machine;
 mod pixels;
+mod stood_still;
 
 pub use judge::judge;
 pub use machine::{Machine, fingerprint};
