@@ -2,6 +2,7 @@
 //! `pipeline`, drawn by `display::hud`. There is no confidence in it, so none can be shown.
 
 use crate::base::texts::{Language, Text};
+use crate::base::time_of_day::TimeOfDay;
 use std::sync::Arc;
 
 /// The picture from the source.
@@ -15,14 +16,21 @@ pub enum Signal {
     Frozen,
     /// Pictures come, and are black.
     Black,
-    Lost(Loss),
+    /// No picture comes.
+    Lost,
 }
 
-/// Why no picture comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Loss {
-    NoPicture,
-    Unplugged,
+impl Signal {
+    /// In the log and the report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Signal::Waiting => "waiting",
+            Signal::Live => "live",
+            Signal::Frozen => "frozen",
+            Signal::Black => "black",
+            Signal::Lost => "lost",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,33 +70,138 @@ pub enum AiTrouble {
     Fault,
     CannotStart,
     EngineRefused,
+    // What keeps it from running until somebody has tested the appliance.
+    NotSelfTested,
+    SelfTestFailed,
+    ChangedSinceTest,
+    NeverFullTested,
+    FullTestFailed,
+    CableNeverTested,
+    CableTestFailed,
+    CableTestTooOld,
+    /// Before the cable's last test.
+    ClockBehind,
+    EnginesFailed,
+    /// Its answer to the test picture of this run was another one than it has to be, or none came.
+    LiveProofWrong,
+    LiveProofMissing,
 }
 
-/// Something besides picture and AI that is not as it should be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// Pictures were lost on their way to the recording.
-    RecordingLost,
-    /// The monitor was unplugged, slept or was dark: nobody saw the picture.
-    MonitorLost,
-    /// The recording has stopped by itself: no space.
-    RecordingFull,
-    /// The recording has stopped by itself, or could not begin.
-    RecordingFailed,
-    /// A control that this run is to have is not there.
-    ControlGone(Control),
-    LeftEye(EyeTrouble),
-    RightEye(EyeTrouble),
+impl AiTrouble {
+    pub const ALL: [AiTrouble; 19] = {
+        use AiTrouble::*;
+        [
+            Ended,
+            Stopped,
+            Hung,
+            Nonsense,
+            Fault,
+            CannotStart,
+            EngineRefused,
+            NotSelfTested,
+            SelfTestFailed,
+            ChangedSinceTest,
+            NeverFullTested,
+            FullTestFailed,
+            CableNeverTested,
+            CableTestFailed,
+            CableTestTooOld,
+            ClockBehind,
+            EnginesFailed,
+            LiveProofWrong,
+            LiveProofMissing,
+        ]
+    };
+
+    pub fn text(self) -> Text {
+        match self {
+            AiTrouble::Ended => Text::AiEnded,
+            AiTrouble::Stopped => Text::AiStopped,
+            AiTrouble::Hung => Text::AiHung,
+            AiTrouble::Nonsense => Text::AiNonsense,
+            AiTrouble::Fault => Text::AiFault,
+            AiTrouble::CannotStart => Text::AiCannotStart,
+            AiTrouble::EngineRefused => Text::EngineRefused,
+            AiTrouble::NotSelfTested => Text::NotSelfTested,
+            AiTrouble::SelfTestFailed => Text::SelfTestFailed,
+            AiTrouble::ChangedSinceTest => Text::ChangedSinceTest,
+            AiTrouble::NeverFullTested => Text::NeverFullTested,
+            AiTrouble::FullTestFailed => Text::FullTestFailed,
+            AiTrouble::CableNeverTested => Text::CableNeverTested,
+            AiTrouble::CableTestFailed => Text::CableTestFailed,
+            AiTrouble::CableTestTooOld => Text::CableTestTooOld,
+            AiTrouble::ClockBehind => Text::ClockBehind,
+            AiTrouble::EnginesFailed => Text::EnginesFailed,
+            AiTrouble::LiveProofWrong => Text::LiveProofWrong,
+            AiTrouble::LiveProofMissing => Text::LiveProofMissing,
+        }
+    }
+
+    /// What an engineer looks up, where tests and proofs are what keeps it off.
+    pub fn lookup(self) -> Option<&'static str> {
+        match self {
+            AiTrouble::NotSelfTested => Some("ST-G01"),
+            AiTrouble::SelfTestFailed => Some("ST-G02"),
+            AiTrouble::ChangedSinceTest => Some("ST-G03"),
+            AiTrouble::NeverFullTested => Some("ST-G04"),
+            AiTrouble::CableNeverTested => Some("ST-G05"),
+            AiTrouble::CableTestTooOld => Some("ST-G06"),
+            AiTrouble::ClockBehind => Some("ST-G07"),
+            AiTrouble::EnginesFailed => Some("ST-G08"),
+            AiTrouble::FullTestFailed => Some("ST-G09"),
+            AiTrouble::CableTestFailed => Some("ST-G12"),
+            AiTrouble::LiveProofWrong => Some("ST-L71"),
+            AiTrouble::LiveProofMissing => Some("ST-L72"),
+            _ => None,
+        }
+    }
 }
 
-/// What is wrong with one eye of a stereo picture while the other one is well.
+/// How an alarm asks to be answered: the categories of IEC 60601-1-8. The gravest is the least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// At once.
+    High,
+    /// Promptly.
+    Medium,
+    /// Be aware.
+    Low,
+}
+
+impl Priority {
+    pub fn name(self) -> &'static str {
+        match self {
+            Priority::High => "high",
+            Priority::Medium => "medium",
+            Priority::Low => "low",
+        }
+    }
+}
+
+/// One alarm as the screen says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EyeTrouble {
-    /// No picture comes for it.
-    Absent,
-    /// It repeats one picture.
-    Frozen,
-    Black,
+pub struct Alarm {
+    pub text: Text,
+    pub lookup: Option<&'static str>,
+    pub priority: Priority,
+    /// It has passed; when it began.
+    pub was: Option<TimeOfDay>,
+    /// Somebody has said that he has seen it; it lasts.
+    pub is_acknowledged: bool,
+}
+
+impl Alarm {
+    /// One that lasts and that nobody has acknowledged.
+    pub fn new(text: Text, priority: Priority) -> Self {
+        Alarm { text, lookup: None, priority, was: None, is_acknowledged: false }
+    }
+
+    /// Its line without the sign: words, code, and of what has passed the time.
+    pub fn words(&self, language: Language) -> String {
+        let was = self.was.map_or(String::new(), |at| format!("{}: ", Text::Was.filled(language, at)));
+        let lookup = self.lookup.map_or(String::new(), |code| format!(" ({code})"));
+        format!("{was}{}{lookup}", self.text.of(language))
+    }
 }
 
 /// A control that may be plugged in.
@@ -220,7 +333,10 @@ pub struct Status {
     pub engines: Arc<str>,
     /// No vendor has signed them.
     pub is_demonstration: bool,
-    pub faults: Vec<Fault>,
+    /// The gravest first.
+    pub alarms: Vec<Alarm>,
+    /// Something has changed since the last full self-test, and the AI may run all the same.
+    pub is_changed: bool,
     pub mode: Mode,
     pub drawn: Drawn,
     /// The overlay is off, and one more action turns it on.
@@ -241,33 +357,9 @@ impl Status {
         self.banner() != Some(Banner::NoSignal)
     }
 
-    /// A line for each thing that is wrong, the gravest first.
-    pub fn alarms(&self) -> Vec<Text> {
-        let signal = match self.signal {
-            Signal::Lost(Loss::NoPicture) => Some(Text::NoPictureComes),
-            Signal::Lost(Loss::Unplugged) => Some(Text::SourceUnplugged),
-            Signal::Frozen
-                if self
-                    .faults
-                    .iter()
-                    .any(|fault| matches!(fault, Fault::LeftEye(EyeTrouble::Frozen) | Fault::RightEye(EyeTrouble::Frozen))) =>
-            {
-                None
-            }
-            Signal::Frozen => Some(Text::PictureStands),
-            Signal::Black => Some(Text::PictureIsBlack),
-            Signal::Waiting | Signal::Live => None,
-        };
-        let ai = match self.ai {
-            Ai::Degraded(trouble) | Ai::Blocked(trouble) => Some(match trouble {
-                AiTrouble::Ended => Text::AiEnded,
-                AiTrouble::Stopped => Text::AiStopped,
-                AiTrouble::Hung => Text::AiHung,
-                AiTrouble::Nonsense => Text::AiNonsense,
-                AiTrouble::Fault => Text::AiFault,
-                AiTrouble::CannotStart => Text::AiCannotStart,
-                AiTrouble::EngineRefused => Text::EngineRefused,
-            }),
+    /// What has to be known and is no alarm, a line each.
+    pub fn notices(&self) -> Vec<Text> {
+        let doubt = match self.ai {
             Ai::Unknown(Some(doubt)) => Some(match doubt {
                 Doubt::NoContent => Text::NoContent,
                 Doubt::OutOfBody => Text::OutOfBody,
@@ -275,24 +367,9 @@ impl Status {
                 Doubt::Covered => Text::Covered,
                 Doubt::OffCohort => Text::OffCohort,
             }),
-            Ai::Off | Ai::Starting | Ai::Testing | Ai::Running | Ai::Stale | Ai::Unknown(None) => None,
+            _ => None,
         };
-        let faults = self.faults.iter().map(|fault| match fault {
-            Fault::RecordingLost => Text::RecordingLost,
-            Fault::RecordingFull => Text::RecordingFull,
-            Fault::RecordingFailed => Text::RecordingFailed,
-            Fault::ControlGone(Control::Footswitch) => Text::FootswitchGone,
-            Fault::ControlGone(Control::Serial) => Text::SerialGone,
-            Fault::ControlGone(Control::Keyboard) => Text::KeyboardGone,
-            Fault::MonitorLost => Text::MonitorLost,
-            Fault::LeftEye(EyeTrouble::Absent) => Text::LeftEyeGone,
-            Fault::LeftEye(EyeTrouble::Frozen) => Text::LeftEyeStands,
-            Fault::LeftEye(EyeTrouble::Black) => Text::LeftEyeBlack,
-            Fault::RightEye(EyeTrouble::Absent) => Text::RightEyeGone,
-            Fault::RightEye(EyeTrouble::Frozen) => Text::RightEyeStands,
-            Fault::RightEye(EyeTrouble::Black) => Text::RightEyeBlack,
-        });
-        signal.into_iter().chain(ai).chain(faults).collect()
+        doubt.into_iter().chain(self.is_changed.then_some(Text::ChangedSinceFullTest)).collect()
     }
 
     /// One line: where the picture comes from, its size and rate.
@@ -392,7 +469,7 @@ impl PipCaption {
 
 pub fn banner(signal: Signal, ai: Ai) -> Option<Banner> {
     match (signal, ai) {
-        (Signal::Waiting | Signal::Lost(_), _) => Some(Banner::NoSignal),
+        (Signal::Waiting | Signal::Lost, _) => Some(Banner::NoSignal),
         (Signal::Frozen, _) => Some(Banner::FrozenPicture),
         (Signal::Black, _) => Some(Banner::BlackPicture),
         (Signal::Live, Ai::Off | Ai::Starting | Ai::Testing | Ai::Degraded(_) | Ai::Blocked(_)) => Some(Banner::AiOff),
@@ -417,15 +494,14 @@ mod tests {
 
     #[test]
     fn the_picture_is_said_before_the_ai_and_only_what_runs_has_no_banner() {
-        let (troubles, losses) = ([AiTrouble::Ended, AiTrouble::EngineRefused], [Loss::NoPicture, Loss::Unplugged]);
-        let down = troubles.iter().flat_map(|&t| [Ai::Degraded(t), Ai::Blocked(t)]);
+        let down = AiTrouble::ALL.iter().flat_map(|&t| [Ai::Degraded(t), Ai::Blocked(t)]);
         for ai in [Ai::Off, Ai::Starting, Ai::Testing].into_iter().chain(down) {
             assert_eq!(banner(Signal::Live, ai), Some(Banner::AiOff));
             assert_eq!(banner(Signal::Frozen, ai), Some(Banner::FrozenPicture));
             assert_eq!(banner(Signal::Waiting, ai), Some(Banner::NoSignal));
         }
         for ai in [Ai::Running, Ai::Stale, Ai::Unknown(None)] {
-            assert!(losses.iter().all(|&loss| banner(Signal::Lost(loss), ai) == Some(Banner::NoSignal)));
+            assert_eq!(banner(Signal::Lost, ai), Some(Banner::NoSignal));
             assert_eq!(banner(Signal::Black, ai), Some(Banner::BlackPicture));
         }
         let live = [Ai::Running, Ai::Stale, Ai::Unknown(None)].map(|ai| banner(Signal::Live, ai));
@@ -464,14 +540,31 @@ mod tests {
     }
 
     #[test]
-    fn each_trouble_is_a_line_and_the_picture_comes_first() {
-        let status = Status {
-            signal: Signal::Lost(Loss::Unplugged),
-            ai: Ai::Degraded(AiTrouble::Hung),
-            faults: vec![Fault::ControlGone(Control::Footswitch), Fault::RecordingLost],
-            ..Status::default()
-        };
-        assert_eq!(status.alarms(), [Text::SourceUnplugged, Text::AiHung, Text::FootswitchGone, Text::RecordingLost]);
-        assert!(Status { signal: Signal::Live, ai: Ai::Running, ..Status::default() }.alarms().is_empty());
+    fn an_alarm_says_its_code_and_of_what_has_passed_when_it_was() {
+        let blocked = Alarm { lookup: Some("ST-G02"), ..Alarm::new(Text::SelfTestFailed, Priority::Medium) };
+        assert_eq!(blocked.words(Language::En), "the self-test failed (ST-G02)");
+        let past = Alarm { was: Some(TimeOfDay(14 * 3_600 + 182)), ..Alarm::new(Text::PictureStands, Priority::High) };
+        assert_eq!(past.words(Language::De), "war 14:03:02: das Bild ändert sich nicht");
+        assert!(Priority::High < Priority::Medium && Priority::Medium < Priority::Low);
+    }
+
+    #[test]
+    fn what_keeps_the_ai_off_has_words_of_its_own_and_tests_have_codes_of_their_own() {
+        let mut lookups = Vec::new();
+        for (i, trouble) in AiTrouble::ALL.into_iter().enumerate() {
+            assert!(AiTrouble::ALL[..i].iter().all(|other| other.text() != trouble.text()), "{trouble:?}");
+            lookups.extend(trouble.lookup());
+        }
+        let count = lookups.len();
+        lookups.sort_unstable();
+        lookups.dedup();
+        assert_eq!((count, lookups.len()), (12, 12), "{lookups:?}");
+    }
+
+    #[test]
+    fn doubts_and_changes_are_said_and_are_no_alarms() {
+        let status = Status { ai: Ai::Unknown(Some(Doubt::Covered)), is_changed: true, ..Status::default() };
+        assert_eq!(status.notices(), [Text::Covered, Text::ChangedSinceFullTest]);
+        assert!(Status { ai: Ai::Running, ..Status::default() }.notices().is_empty());
     }
 }

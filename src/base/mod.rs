@@ -18,3 +18,4 @@ pub mod simd;
 pub mod slot;
 pub mod stats;
 pub mod texts;
+pub mod time_of_day;

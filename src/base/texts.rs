@@ -85,7 +85,6 @@ texts! {
 
     // Alarms: what has gone wrong, in a line each.
     NoPictureComes: "no picture comes from the source", "die Quelle liefert kein Bild";
-    SourceUnplugged: "source unplugged", "Quelle getrennt";
     PictureStands: "the picture has not changed", "das Bild ändert sich nicht";
     PictureIsBlack: "the picture is black", "das Bild ist schwarz";
     LeftEyeGone: "left eye: no picture", "linkes Auge: kein Bild";
@@ -101,6 +100,21 @@ texts! {
     AiFault: "AI process could not go on", "KI-Prozess konnte nicht weiter";
     AiCannotStart: "AI process cannot be started", "KI-Prozess startet nicht";
     EngineRefused: "AI engine was refused", "KI-Modell wurde abgelehnt";
+    // Why the AI may not run, in words of the theatre; each stands before an engineer's code.
+    NotSelfTested: "not self-tested since switched on", "seit dem Einschalten kein Selbsttest";
+    SelfTestFailed: "the self-test failed", "Selbsttest nicht bestanden";
+    ChangedSinceTest: "changed since the self-test", "seit dem Selbsttest verändert";
+    NeverFullTested: "no full self-test was ever made", "noch nie vollständig getestet";
+    FullTestFailed: "the full self-test failed", "vollständiger Test nicht bestanden";
+    CableNeverTested: "monitor cable never tested", "Monitorkabel nie getestet";
+    CableTestFailed: "monitor cable failed its test", "Monitorkabel: Test nicht bestanden";
+    CableTestTooOld: "monitor cable tested too long ago", "Test des Monitorkabels zu alt";
+    ClockBehind: "the clock is wrong", "die Uhr geht falsch";
+    EnginesFailed: "the AI failed its test", "KI hat ihren Test nicht bestanden";
+    LiveProofWrong: "the AI miscalculated a test picture", "KI hat ein Prüfbild falsch berechnet";
+    LiveProofMissing: "the AI did not answer a test picture", "KI beantwortete ein Prüfbild nicht";
+    /// Said while the AI runs: no alarm.
+    ChangedSinceFullTest: "changed since the last full test", "seit dem vollständigen Test verändert";
     // Why the AI does not know what it sees: what the picture is.
     NoContent: "no picture from a scope", "kein Bild eines Endoskops";
     OutOfBody: "outside the body", "außerhalb des Körpers";
@@ -113,7 +127,26 @@ texts! {
     FootswitchGone: "footswitch not connected", "Fußschalter nicht verbunden";
     SerialGone: "camera buttons not connected", "Kameratasten nicht verbunden";
     KeyboardGone: "keyboard not connected", "Tastatur nicht verbunden";
-    MonitorLost: "a monitor showed no picture", "ein Monitor zeigte kein Bild";
+    MonitorLost: "a monitor shows no picture", "ein Monitor zeigt kein Bild";
+    PicturesMissed: "pictures were missing", "es fehlten Bilder";
+    EyesNotParted: "the stereo picture cannot be parted", "Stereobild ist nicht teilbar";
+    CaptureStalled: "the picture input stands still", "die Bildaufnahme steht";
+    DisplayStalled: "the picture output stood still", "die Bildausgabe stand";
+    HudHung: "the status display hung", "die Statusanzeige hing";
+    RecordStalled: "the recording stands still", "die Aufnahme steht";
+    /// An alarm that has passed, and was not acknowledged: its time stands before its words.
+    Was: "was {}", "war {}";
+
+    // What an operator does about an alarm.
+    DoCheckSource: "look at the camera, its cable and its power", "Kamera, Kabel und Strom prüfen";
+    DoCheckLight: "look at the light source and the scope's lens", "Lichtquelle und Optik prüfen";
+    DoCheckStereo: "set the camera to the stereo format that is configured", "Kamera auf das eingestellte Stereoformat stellen";
+    DoCheckMonitor: "look at the monitor, its cable and its power; use another monitor", "Monitor, Kabel und Strom prüfen; anderen Monitor nehmen";
+    DoWithoutAi: "go on without the overlay; it comes back by itself", "ohne Overlay weiterarbeiten; es kommt von selbst zurück";
+    DoWithoutAiAndCall: "go on without the overlay; call service with the code", "ohne Overlay weiterarbeiten; Service mit dem Code rufen";
+    DoPlugIn: "plug it in", "wieder einstecken";
+    DoCheckDisk: "the picture is not affected; free disk space, or record elsewhere", "das Bild ist nicht betroffen; Speicher freigeben oder anders aufnehmen";
+    DoCallService: "go on; call service after the operation", "weiterarbeiten; nach der Operation Service rufen";
 
     // Picture in picture.
     PipClean: "LIVE, NO OVERLAY", "LIVE, OHNE OVERLAY";

@@ -1,6 +1,6 @@
 //! Judges. The self-test: what its measurements mean by which limits, its verdict and report, its history, and whether AI may run
-//! after it. Pure: what is measured comes in as numbers, time as a value; no thread, no device, no screen. The loops that measure are
-//! `cmd`'s and `pipeline`'s.
+//! after it. The appliance's state and its alarms, and what is done about an error. Pure: what is measured comes in as numbers, time
+//! as a value; no device, no screen. The loops that measure are `cmd`'s and `pipeline`'s.
 //!
 //! ```text
 //!   limits (compiled in + the site's, signed) ─┐
@@ -8,6 +8,8 @@
 //! ```
 //! Clean video asks nobody here.
 
+mod alarm;
+mod answer;
 mod bound;
 mod check;
 mod error;
@@ -23,15 +25,18 @@ mod report;
 mod series;
 mod settings;
 mod stamp;
+mod state;
 mod table;
 mod trend;
 mod verdict;
 
+pub use alarm::{Alarms, Cause, Code, Record, Row as AlarmRow, Standing, TABLE as ALARMS};
+pub use answer::{ANSWERS, Answer, Part, Process, answer};
 pub use bound::{Bound, Side};
 pub use check::{Check, Judged, Outcome};
 pub use error::{LimitsError, ReportError};
 pub use fingerprint::{Change, Fingerprint};
-pub use gate::{Block, Cable, Gate, Situation, Tested, decide};
+pub use gate::{Block, CHANGED_SINCE_FULL, Cable, Gate, Situation, Tested, decide};
 pub use history::{Damaged, Entry, Figure, History, Quantiles};
 pub use history_page::html as history_html;
 pub use limits::{Limit, Limits, Site, sign_site};
@@ -40,6 +45,7 @@ pub use report::{BarLine, Colours, Counts, Delays, Explained, Geometry, Refresh,
 pub use series::{Bin, MOST_POINTS, downsampled, histogram};
 pub use settings::Settings;
 pub use stamp::Stamp;
+pub use state::{Ai, News, StateChange, States, Word, Worker};
 pub use table::{Group, Need, Row, Test};
 pub use trend::Trend;
 pub use verdict::{CABLE_NOT_PROVEN, Form, Grade, Loop, Named, Verdict, judge};

@@ -14,8 +14,9 @@ use crate::base::slot::{Slot, Wake};
 use crate::capture::SignalEvent;
 use crate::display::{CleanFeed, DisplayError, Output, OutputInfo, Picture};
 use crate::frame::Frame;
+use crate::guard::{Ai, Code, States, Word};
 use crate::overlay::{OverlayMode, Rect};
-use crate::pipeline::ai::{AiStatus, Analysis};
+use crate::pipeline::ai::Analysis;
 use crate::pipeline::cadence::Cadence;
 use crate::pipeline::capture::SignalNote;
 use crate::pipeline::controls::Errand;
@@ -26,8 +27,7 @@ use crate::pipeline::outcome::{CadenceOutcome, DisplayCounters, DisplayDelays, D
 use crate::pipeline::scheduling;
 use crate::pipeline::screen::{Hidden, Screen};
 use crate::pipeline::sinks::{Present, Sinks};
-use crate::pipeline::state::{Ai, Signal, States};
-use crate::record::RecordAlarm;
+use crate::pipeline::state::{self, RecordingWatch};
 use crate::scene::{Scene, Trust};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,6 +55,8 @@ pub struct DisplayThread {
     pub source_fps: f64,
     pub sinks: Sinks,
     pub states: States,
+    /// What gates, proofs and watchdogs say of the AI and the alarms.
+    pub words: crossbeam_channel::Receiver<Word>,
     /// No frame for so long means NO SIGNAL.
     pub lost_ns: u64,
     /// Capture has ended; what is in the slot is still shown.
@@ -72,6 +74,7 @@ struct OnScreen {
 
 /// Waiting without a deadline still looks around so often.
 const IDLE_WAIT: Duration = Duration::from_millis(20);
+const HUD_HUNG: &str = "the status display does not answer; it was taken off the screen";
 /// Painting takes this at first, until it has been measured.
 const PAINT_NS: u64 = 2_000_000;
 /// A present is not believed to take longer: a stall is no habit.
@@ -87,12 +90,10 @@ struct Run {
     blank_shown: bool,
     /// The source has said that it is lost, and why; no frame from this one on has come since.
     lost: Option<(FrameId, String)>,
-    hud_was_hung: bool,
     counters: DisplayCounters,
     delays: DisplayDelays,
     first_present_ns: Option<u64>,
-    record_alarm: Option<RecordAlarm>,
-    is_monitor_gone: bool,
+    recording: RecordingWatch,
     cadence: Option<Cadence>,
     /// When work on the present began, ns.
     turn_began_ns: u64,
@@ -117,12 +118,10 @@ impl DisplayThread {
             stale_counted: None,
             blank_shown: false,
             lost: None,
-            hud_was_hung: false,
             counters: DisplayCounters::default(),
             delays: DisplayDelays::default(),
             first_present_ns: None,
-            record_alarm: None,
-            is_monitor_gone: false,
+            recording: RecordingWatch::default(),
             cadence: None,
             turn_began_ns: now_ns,
             paint_ns: PAINT_NS,
@@ -176,7 +175,7 @@ impl DisplayThread {
             self.take_signals(run);
             self.note_recording(run);
             self.take_analysis();
-            self.take_monitor(run, output);
+            self.take_monitor(output);
             if let Some(turn_ns) = self.turn_ns(run) {
                 if has_ended && self.frames.is_empty() {
                     return Ok(());
@@ -223,21 +222,14 @@ impl DisplayThread {
 
     /// What has gone wrong with recording is an alarm, once.
     fn note_recording(&mut self, run: &mut Run) {
-        let state = self.sinks.recording();
-        if state.alarm.is_none() && !state.recording {
-            run.record_alarm = None;
-        }
-        if let Some(alarm) = state.alarm.filter(|alarm| Some(*alarm) > run.record_alarm) {
-            let text = if alarm == RecordAlarm::Slow { "pictures are left out".into() } else { self.sinks.recording_trouble() };
-            self.states.alarm(self.clock.now_ns(), alarm.code(), format!("recording: {text}"));
-            run.record_alarm = Some(alarm);
-        }
+        let Self { sinks, states, .. } = self;
+        run.recording.look(self.clock.now_ns(), &sinks.recording(), || sinks.recording_trouble(), states);
     }
 
     fn take_controls(&mut self, run: &mut Run) {
         let now_ns = self.clock.now_ns();
         while let Some(note) = self.operator.next_note() {
-            self.states.control(now_ns, &note);
+            state::control(&mut self.states, now_ns, &note);
         }
         while let Some(errand) = self.operator.next_errand(now_ns) {
             match errand {
@@ -266,43 +258,34 @@ impl DisplayThread {
         for note in self.signals.try_iter() {
             match note.event {
                 SignalEvent::Lost { reason } => {
-                    self.states.interrupted();
+                    self.states.interrupted(self.clock.now_ns());
                     run.lost = Some((note.before, reason));
                 }
-                event => self.states.notice(self.clock.now_ns(), &event),
+                event => state::notice(&mut self.states, self.clock.now_ns(), &event),
             }
         }
     }
 
     /// What has become of the monitor is an event of the run; the picture goes on.
-    fn take_monitor(&mut self, run: &mut Run, output: &mut dyn Output) {
+    fn take_monitor(&mut self, output: &mut dyn Output) {
         while let Some(note) = output.monitor_note() {
-            run.is_monitor_gone = self.states.monitor(&note, run.is_monitor_gone);
+            state::monitor(&mut self.states, &note);
         }
     }
 
     fn take_analysis(&mut self) {
-        let Some(analysis) = &self.analysis else { return };
         let now_ns = self.clock.now_ns();
-        let ai = match analysis.status() {
-            // A restart is not a recovery: degraded until it runs again.
-            AiStatus::Starting if self.states.ai() == Ai::Degraded => Ai::Degraded,
-            AiStatus::Starting => Ai::Starting,
-            AiStatus::Running => Ai::Running,
-            AiStatus::Down(_) => Ai::Degraded,
-            AiStatus::Blocked => Ai::Blocked,
-        };
-        self.states.set_ai(now_ns, ai, || analysis.reason());
-        if ai != Ai::Running {
+        while let Ok(word) = self.words.try_recv() {
+            self.states.hear(now_ns, word);
+        }
+        let Some(analysis) = &self.analysis else { return };
+        self.states.worker(now_ns, state::worker(analysis.status()), || analysis.reason());
+        if self.states.ai() != Ai::Running {
             self.screen.forget();
         }
         if let Some(scene) = analysis.take_scene() {
             self.screen.receive(scene);
         }
-    }
-
-    fn is_ai_up(&self) -> bool {
-        self.states.ai() == Ai::Running
     }
 
     fn show_new(&mut self, run: &mut Run, output: &mut dyn Output, frame: Frame) -> Result<(), DisplayError> {
@@ -416,7 +399,7 @@ impl DisplayThread {
     fn choose(&mut self, run: &mut Run, frame: &Frame, now_ns: u64) -> Option<Arc<Scene>> {
         let held = self.screen.held().map(|scene| scene.frame);
         run.chosen_ns = now_ns;
-        match self.screen.choose(frame, now_ns + run.present_ns, self.is_ai_up() && self.states.signal() == Signal::Live) {
+        match self.screen.choose(frame, now_ns + run.present_ns, self.states.shows_overlay()) {
             Ok(scene) => scene,
             Err(hidden) => {
                 if held.is_some() && run.stale_counted != held {
@@ -508,23 +491,17 @@ impl DisplayThread {
         let now = Now {
             signal: self.states.signal(),
             ai: self.states.ai(),
-            analysis: self.analysis.as_ref().map(|analysis| analysis.status()),
+            alarms: self.states.alarms(),
+            is_changed: self.states.is_changed(),
             is_stale: run.stale_counted.is_some() && run.stale_counted == held.map(|scene| scene.frame),
             is_unknown: held.is_some_and(|scene| scene.frame_state == Trust::Unknown),
             doubt: held.and_then(|scene| doubt_of(scene)),
             overlay: self.screen.mode(),
             is_armed: self.is_armed,
             recording,
-            absent: self.operator.absent(),
-            is_monitor_gone: run.is_monitor_gone,
-            eyes: self.states.eyes(),
         };
         let has_come = self.hud.refresh(now_ns, &now);
-        let is_hung = self.hud.is_hung(now_ns);
-        if is_hung && !run.hud_was_hung {
-            self.states.alarm(now_ns, "HUD-HUNG", "the status display does not answer; it was taken off the screen".into());
-        }
-        run.hud_was_hung = is_hung;
+        self.states.set(now_ns, Code::HudHung, self.hud.is_hung(now_ns), || HUD_HUNG.into());
         has_come
     }
 
@@ -540,7 +517,7 @@ impl DisplayThread {
 
     /// Frame-locked: the frame waits for its own scene, as long as one can come and its deadline allows.
     fn wait_locked(&mut self, run: &mut Run, frame: &Frame) {
-        while self.is_ai_up() && self.screen.mode() != OverlayMode::Off && !self.stop.is_requested() {
+        while self.states.ai() == Ai::Running && self.screen.mode() != OverlayMode::Off && !self.stop.is_requested() {
             let held = self.screen.held().map(|scene| scene.frame);
             let Some(patience) = self.lock.patience(frame.id(), frame.stamps().capture_ns, held, self.clock.now_ns()) else { return };
             self.wake.wait(patience);
@@ -559,7 +536,7 @@ impl DisplayThread {
         loop {
             self.take_analysis();
             let has_it = self.screen.held().is_some_and(|scene| scene.frame >= frame.id());
-            if has_it || self.states.ai() == Ai::Blocked || self.stop.is_requested() || self.clock.now_ns() > give_up_ns {
+            if has_it || self.states.is_ai_out() || self.stop.is_requested() || self.clock.now_ns() > give_up_ns {
                 return;
             }
             self.wake.wait(IDLE_WAIT);

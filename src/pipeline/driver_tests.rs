@@ -12,6 +12,7 @@ use crate::frame::{Colorimetry, FrameLayout, FrameRing, Matrix, PixelFormat, Ran
 use crate::overlay::Layer;
 use crate::overlay::coverage::covered_px;
 use crate::overlay::draw::tests::scene;
+use crate::pipeline::ai::AiStatus;
 use crate::pipeline::controls::tests::choices;
 use crate::pipeline::controls::{Action, Choices, Input, Switch};
 use crate::pipeline::inputs::{Hand, inbox};
@@ -113,7 +114,8 @@ impl Theatre {
             lock: FrameLock::new(0),
             source_fps: 30.0,
             sinks: Sinks::default(),
-            states: States::new(NOW_NS, Ai::Starting, true),
+            states: States::new(NOW_NS, true),
+            words: crossbeam_channel::bounded(1).1,
             lost_ns: 1_000_000_000_000,
             ended: ended.clone(),
             pulled: None,
@@ -203,7 +205,7 @@ fn any_one_input_gives_clean_video_at_the_next_present_even_with_the_status_disp
     assert!(theatre.next().is_new);
     theatre.ended.store(true, Ordering::Release);
     theatre.wake.ring();
-    let (_, alarms) = theatre.thread.take().unwrap().join().unwrap().states.into_history();
+    let (_, alarms) = state::lines(&theatre.thread.take().unwrap().join().unwrap().states);
     assert!(alarms.iter().any(|alarm| alarm.code == "HUD-HUNG"), "{alarms:?}");
 }
 

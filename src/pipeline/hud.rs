@@ -1,29 +1,23 @@
 //! What the display thread tells the status display, and when: at once when a state changes, figures twice a second.
 //! Also the picture in picture, which is shown under the status display's words only. Nothing here waits or draws.
 
-use crate::base::hud::{
-    Ai, AiTrouble, Control, Doubt, Drawn, EyeTrouble, Fault, Figures, Loss, Mode, PipMode, Recording, Signal, Source, SourceKind, Status,
-};
+use crate::base::hud::{Ai, Doubt, Drawn, Figures, Mode, PipMode, Recording, Signal, Source, SourceKind, Status};
 use crate::base::texts::Language;
+use crate::base::time_of_day::TimeOfDay;
 use crate::capture::SourceInfo;
 use crate::display::Beside;
 use crate::display::hud::Hud;
 use crate::display::pip::Pip;
 use crate::frame::Frame;
-use crate::link::Reason;
+use crate::guard;
 use crate::overlay::{Layer, OverlayMode, Rect};
-use crate::pipeline::ai::AiStatus;
-use crate::pipeline::operator::Absent;
-use crate::pipeline::state;
-use crate::record::{RecordAlarm, RecordingState};
+use crate::record::RecordingState;
 use crate::scene::{Scene, Verdict};
 
 /// Figures are refreshed so often.
 const FIGURES_EVERY_NS: u64 = 500_000_000;
 /// What is wrong with the AI is said at once and stays for so long at least: a banner that flickers is not read.
 const SAID_FOR_NS: u64 = 500_000_000;
-/// A fault of the recording is said for so long after it happened.
-const FAULT_FOR_NS: u64 = 5_000_000_000;
 /// That a recording was ended is said for so long.
 const ENDED_FOR_NS: u64 = 5_000_000_000;
 
@@ -40,11 +34,12 @@ pub enum PipRequest {
 
 /// What the display thread knows at a present.
 #[derive(Debug, Clone, Copy)]
-pub struct Now {
-    pub signal: state::Signal,
-    pub ai: state::Ai,
-    /// None: this run has no AI.
-    pub analysis: Option<AiStatus>,
+pub struct Now<'a> {
+    pub signal: Signal,
+    pub ai: guard::Ai,
+    pub alarms: &'a guard::Alarms,
+    /// Something has changed since the last full self-test.
+    pub is_changed: bool,
     /// There is a scene, and it is too old to be shown.
     pub is_stale: bool,
     /// The newest scene says that the frame is not known, and may say why.
@@ -54,11 +49,6 @@ pub struct Now {
     /// One more action turns the overlay on.
     pub is_armed: bool,
     pub recording: RecordingState,
-    pub absent: Absent,
-    /// The monitor shows nothing; said on whatever else carries the words, and for a while after it is back.
-    pub is_monitor_gone: bool,
-    /// What is wrong with the left and the right eye of a stereo picture.
-    pub eyes: [Option<EyeTrouble>; 2],
 }
 
 pub struct HudFeed {
@@ -67,12 +57,10 @@ pub struct HudFeed {
     status: Status,
     recent: Recent,
     figures_due_ns: u64,
-    trouble: AiTrouble,
     ai_held_until_ns: u64,
-    recorder_lost: u64,
-    fault_until_ns: u64,
+    /// `Alarms::changes` of the alarms that are said.
+    alarms_said: u64,
     ended_until_ns: u64,
-    monitor_until_ns: u64,
     has_new_view: bool,
 }
 
@@ -95,12 +83,9 @@ impl HudFeed {
             status,
             recent: Recent::default(),
             figures_due_ns: 0,
-            trouble: AiTrouble::CannotStart,
             ai_held_until_ns: 0,
-            recorder_lost: 0,
-            fault_until_ns: 0,
+            alarms_said: 0,
             ended_until_ns: 0,
-            monitor_until_ns: 0,
             has_new_view: false,
         }
     }
@@ -155,7 +140,7 @@ impl HudFeed {
     }
 
     /// Takes what was painted, and asks for more where something has changed. Returns whether anything came.
-    pub fn refresh(&mut self, now_ns: u64, now: &Now) -> bool {
+    pub fn refresh(&mut self, now_ns: u64, now: &Now<'_>) -> bool {
         let has_come = self.hud.poll(now_ns);
         let mut has_changed = self.take(now_ns, now) | std::mem::take(&mut self.has_new_view);
         if self.status.is_on && now_ns >= self.figures_due_ns {
@@ -175,22 +160,13 @@ impl HudFeed {
     }
 
     /// Takes over what the display thread knows; returns whether that is something new to say.
-    fn take(&mut self, now_ns: u64, now: &Now) -> bool {
-        let signal = match now.signal {
-            state::Signal::Waiting => Signal::Waiting,
-            state::Signal::Live => Signal::Live,
-            state::Signal::Frozen => Signal::Frozen,
-            state::Signal::Black => Signal::Black,
-            state::Signal::Lost => Signal::Lost(Loss::NoPicture),
-        };
-        if let Some(trouble) = now.analysis.and_then(trouble_of) {
-            self.trouble = trouble;
-        }
-        let mut ai = ai_of(now, self.trouble);
-        if ai != Ai::Running {
-            self.ai_held_until_ns = now_ns + SAID_FOR_NS;
-        } else if now_ns < self.ai_held_until_ns {
+    fn take(&mut self, now_ns: u64, now: &Now<'_>) -> bool {
+        let mut ai = ai_of(now);
+        let is_held = ai == Ai::Running && now_ns < self.ai_held_until_ns;
+        if is_held {
             ai = self.status.ai;
+        } else if ai != Ai::Running {
+            self.ai_held_until_ns = now_ns + SAID_FOR_NS;
         }
         let drawn = match now.overlay {
             OverlayMode::Off => Drawn::Off,
@@ -199,13 +175,9 @@ impl HudFeed {
         };
         let recording = self.recording(now_ns, &now.recording);
         let mut has_changed = replace(&mut self.status.recording, recording);
-        let faults = self.faults(now_ns, now);
-        if !faults.iter().flatten().eq(&self.status.faults) {
-            self.status.faults.clear();
-            self.status.faults.extend(faults.into_iter().flatten());
-            has_changed = true;
-        }
-        has_changed |= replace(&mut self.status.signal, signal);
+        has_changed |= self.say_alarms(now_ns, now.alarms, is_held);
+        has_changed |= replace(&mut self.status.is_changed, now.is_changed);
+        has_changed |= replace(&mut self.status.signal, now.signal);
         has_changed |= replace(&mut self.status.ai, ai);
         has_changed |= replace(&mut self.status.drawn, drawn);
         has_changed |= replace(&mut self.status.is_armed, now.is_armed);
@@ -230,31 +202,17 @@ impl HudFeed {
         }
     }
 
-    /// What is wrong besides picture and AI, the gravest first.
-    fn faults(&mut self, now_ns: u64, now: &Now) -> [Option<Fault>; 8] {
-        if now.is_monitor_gone {
-            self.monitor_until_ns = now_ns + FAULT_FOR_NS;
+    /// Takes over the alarms where they have changed. While what was wrong with the AI is still to be read, none is taken away.
+    fn say_alarms(&mut self, now_ns: u64, alarms: &guard::Alarms, is_held: bool) -> bool {
+        if alarms.changes() == self.alarms_said {
+            return false;
         }
-        if now.recording.lost > self.recorder_lost {
-            self.fault_until_ns = now_ns + FAULT_FOR_NS;
+        let lines = alarms.lines(|at_ns| TimeOfDay::of(at_ns, now_ns));
+        if is_held && lines.len() < self.status.alarms.len() {
+            return false;
         }
-        self.recorder_lost = now.recording.lost;
-        let stopped = match now.recording.alarm {
-            Some(RecordAlarm::DiskFull) => Some(Fault::RecordingFull),
-            Some(RecordAlarm::Failed) => Some(Fault::RecordingFailed),
-            Some(RecordAlarm::Slow) | None => None,
-        };
-        let is_losing = stopped.is_none() && now.recording.recording && now_ns < self.fault_until_ns;
-        [
-            now.eyes[0].map(Fault::LeftEye),
-            now.eyes[1].map(Fault::RightEye),
-            (now_ns < self.monitor_until_ns).then_some(Fault::MonitorLost),
-            now.absent.footswitch.then_some(Fault::ControlGone(Control::Footswitch)),
-            now.absent.serial.then_some(Fault::ControlGone(Control::Serial)),
-            now.absent.keyboard.then_some(Fault::ControlGone(Control::Keyboard)),
-            stopped,
-            is_losing.then_some(Fault::RecordingLost),
-        ]
+        self.alarms_said = alarms.changes();
+        replace(&mut self.status.alarms, lines)
     }
 
     fn figures(&mut self, now_ns: u64) -> Figures {
@@ -312,17 +270,18 @@ pub fn status_of(info: &SourceInfo, engine: &str, is_on: bool, language: Languag
     }
 }
 
-fn ai_of(now: &Now, trouble: AiTrouble) -> Ai {
+fn ai_of(now: &Now<'_>) -> Ai {
     match now.ai {
-        _ if now.analysis.is_none() => Ai::Off,
-        state::Ai::Starting => Ai::Starting,
-        state::Ai::Degraded => Ai::Degraded(trouble),
-        state::Ai::Blocked => Ai::Blocked(trouble),
+        guard::Ai::Off => Ai::Off,
+        guard::Ai::Starting => Ai::Starting,
+        guard::Ai::Testing => Ai::Testing,
+        guard::Ai::Degraded(trouble) => Ai::Degraded(trouble),
+        guard::Ai::Blocked(trouble) => Ai::Blocked(trouble),
         // Whoever has switched the overlay off need not be told that it is late.
-        state::Ai::Running if now.overlay == OverlayMode::Off => Ai::Running,
-        state::Ai::Running if now.is_stale => Ai::Stale,
-        state::Ai::Running if now.is_unknown => Ai::Unknown(now.doubt),
-        state::Ai::Running => Ai::Running,
+        guard::Ai::Running if now.overlay == OverlayMode::Off => Ai::Running,
+        guard::Ai::Running if now.is_stale => Ai::Stale,
+        guard::Ai::Running if now.is_unknown => Ai::Unknown(now.doubt),
+        guard::Ai::Running => Ai::Running,
     }
 }
 
@@ -338,19 +297,6 @@ pub fn doubt_of(scene: &Scene) -> Option<Doubt> {
     }
 }
 
-fn trouble_of(status: AiStatus) -> Option<AiTrouble> {
-    match status {
-        AiStatus::Down(Reason::Died) => Some(AiTrouble::Ended),
-        AiStatus::Down(Reason::Stopped) => Some(AiTrouble::Stopped),
-        AiStatus::Down(Reason::Hung) => Some(AiTrouble::Hung),
-        AiStatus::Down(Reason::Nonsense) => Some(AiTrouble::Nonsense),
-        AiStatus::Down(Reason::Fault) => Some(AiTrouble::Fault),
-        AiStatus::Down(Reason::CannotStart) => Some(AiTrouble::CannotStart),
-        AiStatus::Blocked => Some(AiTrouble::EngineRefused),
-        AiStatus::Starting | AiStatus::Running => None,
-    }
-}
-
 /// Puts `value` in its place; returns whether it is another one.
 fn replace<T: PartialEq>(place: &mut T, value: T) -> bool {
     let is_other = *place != value;
@@ -361,32 +307,24 @@ fn replace<T: PartialEq>(place: &mut T, value: T) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::hud::Banner;
+    use crate::base::hud::{AiTrouble, Banner};
     use crate::base::slot::Wake;
     use crate::base::texts::Text;
+    use crate::guard::{Alarms, Code, States, Worker};
     use crate::overlay::testing::{COLORIMETRIES, FORMATS, Owned};
-    use std::sync::Arc;
+    use crate::record::RecordAlarm;
+    use std::sync::{Arc, LazyLock};
     use std::time::Duration;
 
     const MS: u64 = 1_000_000;
 
-    fn now(signal: state::Signal, ai: state::Ai) -> Now {
-        let (overlay, analysis) = (OverlayMode::Outline, Some(AiStatus::Running));
-        let (recording, absent) = (RecordingState::default(), Absent::default());
-        Now {
-            signal,
-            ai,
-            analysis,
-            is_stale: false,
-            is_unknown: false,
-            doubt: None,
-            overlay,
-            is_armed: false,
-            recording,
-            absent,
-            is_monitor_gone: false,
-            eyes: [None; 2],
-        }
+    static QUIET: LazyLock<Alarms> = LazyLock::new(Alarms::default);
+    const DOWN: guard::Ai = guard::Ai::Degraded(AiTrouble::Hung);
+
+    fn now(signal: Signal, ai: guard::Ai) -> Now<'static> {
+        let (overlay, recording) = (OverlayMode::Outline, RecordingState::default());
+        let (alarms, is_changed) = (&*QUIET, false);
+        Now { signal, ai, alarms, is_changed, is_stale: false, is_unknown: false, doubt: None, overlay, is_armed: false, recording }
     }
 
     fn feed(is_on: bool) -> (HudFeed, Arc<Wake>) {
@@ -395,7 +333,7 @@ mod tests {
         (HudFeed::new(hud, Status { is_on, ..Status::default() }), wake)
     }
 
-    fn await_layer(feed: &mut HudFeed, wake: &Wake, now_ns: u64, now: &Now) {
+    fn await_layer(feed: &mut HudFeed, wake: &Wake, now_ns: u64, now: &Now<'_>) {
         while !(feed.refresh(now_ns, now) && feed.hud.is_up_to_date()) {
             wake.wait(Duration::from_millis(20));
         }
@@ -403,107 +341,93 @@ mod tests {
 
     #[test]
     fn the_screen_never_shows_an_ai_that_is_not_there() {
-        use state::{Ai::*, Signal::*};
+        use Signal::*;
+        use guard::Ai::{Blocked, Degraded, Off, Running, Starting, Testing};
         let (mut feed, _) = feed(true);
-        let mut said = |at_ms: u64, now: Now| {
+        let mut said = |at_ms: u64, now: Now<'_>| {
             feed.take(at_ms * MS, &now);
             feed.status.banner()
         };
-        for (i, ai) in [Starting, Degraded, Blocked].into_iter().enumerate() {
+        let down = AiTrouble::ALL.iter().flat_map(|&t| [Degraded(t), Blocked(t)]);
+        for (i, ai) in [Off, Starting, Testing].into_iter().chain(down).enumerate() {
             let at_ms = 10_000 * i as u64;
             assert_eq!(said(at_ms, now(Waiting, ai)), Some(Banner::NoSignal));
             assert_eq!(said(at_ms + 1, now(Live, ai)), Some(Banner::AiOff));
             assert_eq!(said(at_ms + 2, now(Lost, ai)), Some(Banner::NoSignal));
         }
-        assert_eq!(said(40_000, now(Live, Running)), None);
-        assert_eq!(said(41_000, Now { is_stale: true, ..now(Live, Running) }), Some(Banner::AiStale));
-        assert_eq!(said(41_499, now(Live, Running)), Some(Banner::AiStale), "long enough to be read");
-        assert_eq!(said(41_501, now(Live, Running)), None);
-        assert_eq!(said(42_000, Now { is_unknown: true, ..now(Live, Running) }), Some(Banner::AiUnknown));
-        assert_eq!(said(43_000, Now { analysis: None, ..now(Live, Running) }), Some(Banner::AiOff));
-        assert_eq!(said(43_001, now(Lost, Running)), Some(Banner::NoSignal));
-        assert_eq!(said(45_000, Now { is_stale: true, overlay: OverlayMode::Off, ..now(Live, Running) }), None);
+        assert_eq!(said(9_040_000, now(Live, Running)), None);
+        assert_eq!(said(9_041_000, Now { is_stale: true, ..now(Live, Running) }), Some(Banner::AiStale));
+        assert_eq!(said(9_041_499, now(Live, Running)), Some(Banner::AiStale), "long enough to be read");
+        assert_eq!(said(9_041_501, now(Live, Running)), None);
+        assert_eq!(said(9_042_000, Now { is_unknown: true, ..now(Live, Running) }), Some(Banner::AiUnknown));
+        assert_eq!(said(9_043_000, now(Live, Off)), Some(Banner::AiOff));
+        assert_eq!(said(9_043_001, now(Lost, Running)), Some(Banner::NoSignal));
+        assert_eq!(said(9_045_000, Now { is_stale: true, overlay: OverlayMode::Off, ..now(Live, Running) }), None);
     }
 
     #[test]
-    fn a_restart_keeps_the_reason_of_the_death() {
+    fn alarms_are_said_as_their_owner_has_them_and_what_was_wrong_with_the_ai_long_enough_to_be_read() {
         let (mut feed, _) = feed(true);
-        let down = Now { analysis: Some(AiStatus::Down(Reason::Hung)), ..now(state::Signal::Live, state::Ai::Degraded) };
-        assert!(feed.take(0, &down) && feed.status.ai == Ai::Degraded(AiTrouble::Hung));
-        assert!(!feed.take(1, &Now { analysis: Some(AiStatus::Starting), ..down }));
+        let mut states = States::new(0, true);
+        states.picture(0);
+        let take = |feed: &mut HudFeed, at_ms: u64, states: &States| {
+            let now = Now { alarms: states.alarms(), ..now(states.signal(), states.ai()) };
+            feed.take(at_ms * MS, &now);
+            feed.status.alarms.iter().map(|alarm| (alarm.text, alarm.is_acknowledged, alarm.was.is_some())).collect::<Vec<_>>()
+        };
+        assert_eq!(take(&mut feed, 0, &states), []);
+        states.worker(MS, Worker::Down(AiTrouble::Hung), String::new);
+        assert_eq!(take(&mut feed, 1, &states), [(Text::AiHung, false, false)]);
+        states.worker(2 * MS, Worker::Starting, String::new);
+        assert_eq!(take(&mut feed, 2, &states), [(Text::AiHung, false, false)], "a restart keeps the reason of the death");
+        states.worker(3 * MS, Worker::Running, String::new);
+        assert_eq!(take(&mut feed, 300, &states), [(Text::AiHung, false, false)], "long enough to be read");
+        states.raise(301 * MS, Code::MonitorLost, String::new());
+        assert_eq!(take(&mut feed, 301, &states), [(Text::MonitorLost, false, false)], "what is new is said at once");
+        assert_eq!(take(&mut feed, 600, &states), [(Text::MonitorLost, false, false)]);
+        states.acknowledge(601 * MS);
+        assert_eq!(take(&mut feed, 601, &states), [(Text::MonitorLost, true, false)]);
+        states.raise(602 * MS, Code::RecordFailed, String::new());
+        states.clear(603 * MS, Code::RecordFailed, 0);
+        assert_eq!(take(&mut feed, 603, &states), [(Text::MonitorLost, true, false), (Text::RecordingFailed, false, true)]);
     }
 
     #[test]
-    fn a_recording_that_loses_pictures_is_said_for_a_while() {
+    fn what_has_changed_since_the_full_test_is_said_beside_an_ai_that_runs() {
         let (mut feed, _) = feed(true);
-        let live = now(state::Signal::Live, state::Ai::Running);
-        let losing = |lost| Now { recording: RecordingState { recording: true, lost, ..RecordingState::default() }, ..live };
-        feed.take(0, &losing(0));
-        assert!(feed.take(1_000 * MS, &losing(3)) && feed.status.faults == [Fault::RecordingLost]);
-        assert!(!feed.take(5_999 * MS, &losing(3)));
-        assert!(feed.take(6_000 * MS, &losing(3)) && feed.status.faults.is_empty());
-        // The next recording counts anew.
-        feed.take(6_001 * MS, &losing(0));
-        assert!(feed.take(6_002 * MS, &losing(1)) && feed.status.faults == [Fault::RecordingLost]);
-        feed.take(12_000 * MS, &losing(1));
-        let dark = |is_monitor_gone| Now { is_monitor_gone, ..losing(1) };
-        assert!(feed.take(17_000 * MS, &dark(true)) && feed.status.faults == [Fault::MonitorLost]);
-        assert!(!feed.take(21_999 * MS, &dark(false)), "said for a while after it is back");
-        assert!(feed.take(22_000 * MS, &dark(false)) && feed.status.faults.is_empty());
+        let live = now(Signal::Live, guard::Ai::Running);
+        feed.take(0, &live);
+        assert!(feed.take(1, &Now { is_changed: true, ..live }));
+        assert_eq!((feed.status.banner(), feed.status.notices()), (None, vec![Text::ChangedSinceFullTest]));
     }
 
     #[test]
     fn a_recording_says_its_length_that_it_was_ended_and_that_it_failed() {
         let (mut feed, _) = feed(true);
-        let live = now(state::Signal::Live, state::Ai::Running);
+        let live = now(Signal::Live, guard::Ai::Running);
         let with = |recording, seconds, alarm| Now { recording: RecordingState { recording, seconds, alarm, lost: 0 }, ..live };
-        let mut said = |at_ms: u64, now: Now| {
+        let mut said = |at_ms: u64, now: Now<'_>| {
             feed.take(at_ms * MS, &now);
-            (feed.status.recording, feed.status.faults.first().copied())
+            feed.status.recording
         };
-        assert_eq!(said(0, live), (Recording::Off, None));
-        assert_eq!(said(1, with(true, 61.9, None)), (Recording::Running { seconds: 61 }, None));
-        assert_eq!(said(2, live), (Recording::Ended { seconds: 61 }, None));
-        assert_eq!(said(5_001, live), (Recording::Ended { seconds: 61 }, None));
-        assert_eq!(said(5_002, live), (Recording::Off, None));
+        assert_eq!(said(0, live), Recording::Off);
+        assert_eq!(said(1, with(true, 61.9, None)), Recording::Running { seconds: 61 });
+        assert_eq!(said(2, live), Recording::Ended { seconds: 61 });
+        assert_eq!(said(5_001, live), Recording::Ended { seconds: 61 });
+        assert_eq!(said(5_002, live), Recording::Off);
         let full = Some(RecordAlarm::DiskFull);
-        assert_eq!(said(6_000, with(true, 1.0, full)), (Recording::Running { seconds: 1 }, Some(Fault::RecordingFull)), "one of two");
-        assert_eq!(said(6_001, with(false, 0.0, full)), (Recording::Failed, Some(Fault::RecordingFull)));
-        assert_eq!(said(600_000, with(false, 0.0, full)).0, Recording::Failed, "until the next one begins");
-        assert_eq!(said(600_001, with(true, 0.0, None)), (Recording::Running { seconds: 0 }, None));
+        assert_eq!(said(6_000, with(true, 1.0, full)), Recording::Running { seconds: 1 }, "one of two");
+        assert_eq!(said(6_001, with(false, 0.0, full)), Recording::Failed);
+        assert_eq!(said(600_000, with(false, 0.0, full)), Recording::Failed, "until the next one begins");
+        assert_eq!(said(600_001, with(true, 0.0, None)), Recording::Running { seconds: 0 });
         let failed = Some(RecordAlarm::Failed);
-        assert_eq!(said(600_002, with(false, 0.0, failed)), (Recording::Failed, Some(Fault::RecordingFailed)));
-    }
-
-    #[test]
-    fn an_eye_that_is_not_well_is_named_and_a_frozen_one_takes_the_picture_s_trust() {
-        let (mut feed, _) = feed(true);
-        let live = now(state::Signal::Live, state::Ai::Running);
-        let with = |signal, eyes| Now { signal, eyes, ..live };
-        feed.take(0, &with(state::Signal::Frozen, [None, Some(EyeTrouble::Frozen)]));
-        assert_eq!((feed.status.banner(), feed.status.alarms()), (Some(Banner::FrozenPicture), vec![Text::RightEyeStands]));
-        feed.take(1, &with(state::Signal::Frozen, [None; 2]));
-        assert_eq!(feed.status.alarms(), [Text::PictureStands]);
-        feed.take(2, &with(state::Signal::Live, [Some(EyeTrouble::Black), None]));
-        assert_eq!((feed.status.banner(), feed.status.alarms()), (None, vec![Text::LeftEyeBlack]));
-        feed.take(3, &with(state::Signal::Live, [Some(EyeTrouble::Absent), None]));
-        assert_eq!(feed.status.alarms(), [Text::LeftEyeGone]);
-    }
-
-    #[test]
-    fn a_control_that_is_not_there_is_said_as_long_as_it_is_not() {
-        let (mut feed, _) = feed(true);
-        let live = now(state::Signal::Live, state::Ai::Running);
-        let gone = Now { absent: Absent { footswitch: true, serial: true, keyboard: true }, ..live };
-        assert!(feed.take(0, &gone) && feed.status.alarms() == [Text::FootswitchGone, Text::SerialGone, Text::KeyboardGone]);
-        assert!(!feed.take(60_000 * MS, &gone));
-        assert!(feed.take(60_001 * MS, &live) && feed.status.alarms().is_empty());
+        assert_eq!(said(600_002, with(false, 0.0, failed)), Recording::Failed);
     }
 
     #[test]
     fn figures_come_twice_a_second_and_states_at_once() {
         let (mut feed, wake) = feed(true);
-        let live = now(state::Signal::Live, state::Ai::Running);
+        let live = now(Signal::Live, guard::Ai::Running);
         await_layer(&mut feed, &wake, 1_000 * MS, &live);
         for _ in 0..30 {
             feed.shown(5 * MS);
@@ -524,7 +448,7 @@ mod tests {
     #[test]
     fn a_frozen_picture_stands_in_its_window_and_any_other_control_takes_it_away() {
         let picture = Owned::noise(FORMATS[0], COLORIMETRIES[1], 640, 360, 3).frame();
-        let live = now(state::Signal::Live, state::Ai::Running);
+        let live = now(Signal::Live, guard::Ai::Running);
         let (mut feed, wake) = feed(false);
         // None: anything else that the operator does.
         let mut shown = |request: Option<PipRequest>| {
@@ -547,17 +471,17 @@ mod tests {
         assert!(!feed.pip.is_open());
         feed.ask_pip(PipRequest::Clean);
         feed.note(&picture);
-        feed.refresh(4_000 * MS, &now(state::Signal::Lost, state::Ai::Running));
+        feed.refresh(4_000 * MS, &now(Signal::Lost, guard::Ai::Running));
         assert!(!feed.pip.is_open(), "no picture, none in it");
     }
 
     #[test]
     fn switched_off_it_says_only_what_is_wrong_with_the_picture() {
         let (mut feed, wake) = feed(false);
-        let live = now(state::Signal::Live, state::Ai::Degraded);
+        let live = now(Signal::Live, DOWN);
         await_layer(&mut feed, &wake, 0, &live);
         assert!(feed.layer(0).is_none());
-        let lost = now(state::Signal::Lost, state::Ai::Degraded);
+        let lost = now(Signal::Lost, DOWN);
         await_layer(&mut feed, &wake, 1, &lost);
         let no_signal = feed.hud.layout().no_signal;
         let layer = feed.blank_layer(1).unwrap();

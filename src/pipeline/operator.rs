@@ -2,7 +2,6 @@
 //! what of it is kept for the next run.
 
 use crate::base::clock::Clock;
-use crate::base::hud::Control;
 use crate::base::slot::Wake;
 use crate::config::Mode;
 use crate::overlay::OverlayMode;
@@ -12,15 +11,6 @@ use crate::pipeline::inputs::{DeviceNote, Devices, Hand, Inbox, inbox};
 use crate::pipeline::prefs::{self, Keeper};
 use crate::pipeline::window;
 use std::sync::Arc;
-
-/// Controls that the run is to have and that are not there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Absent {
-    pub footswitch: bool,
-    pub serial: bool,
-    /// One that was there, where keyboards are read without a window.
-    pub keyboard: bool,
-}
 
 /// Where the operator of a run sits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +25,6 @@ pub enum Seat {
 
 pub struct Operator {
     inbox: Inbox,
-    absent: Absent,
     controls: Controls,
     /// What was told last, and what was kept last.
     told: Option<View>,
@@ -77,29 +66,19 @@ impl Operator {
         let keeper = path.map(Keeper::start).transpose()?;
         let keys = (seat == Seat::Console).then(|| window::console_keys(spec.config.controls.footswitch_key.clone()));
         let devices = Some(Devices::start(&spec.config.controls, keys, &hand, clock)?);
-        Ok((hand, Operator { inbox, absent: Absent::default(), controls, told: None, kept, keeper, _devices: devices }))
+        Ok((hand, Operator { inbox, controls, told: None, kept, keeper, _devices: devices }))
     }
 
     /// One who has made these choices, and of whom nothing is kept.
     #[cfg(test)]
     pub fn with(inbox: Inbox, choices: Choices) -> Self {
         let controls = Controls::new(choices, Start::On);
-        Operator { inbox, absent: Absent::default(), kept: controls.choices(), controls, told: None, keeper: None, _devices: None }
+        Operator { inbox, kept: controls.choices(), controls, told: None, keeper: None, _devices: None }
     }
 
-    /// Takes note of the next control that has gone or come.
+    /// The next control that has gone or come.
     pub fn next_note(&mut self) -> Option<DeviceNote> {
-        let note = self.inbox.take_note()?;
-        match note.control {
-            Control::Footswitch => self.absent.footswitch = !note.is_there,
-            Control::Serial => self.absent.serial = !note.is_there,
-            Control::Keyboard => self.absent.keyboard = !note.is_there,
-        }
-        Some(note)
-    }
-
-    pub fn absent(&self) -> Absent {
-        self.absent
+        self.inbox.take_note()
     }
 
     /// Takes the next input; what somebody else has to do about one. None: there is no more.

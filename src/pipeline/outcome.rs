@@ -2,9 +2,9 @@
 
 use crate::base::stats::Delays;
 use crate::display::{DisplayError, FeedCounts, OutputInfo};
+use crate::guard::States;
 use crate::pipeline::cadence::CadenceCounts;
 use crate::pipeline::sinks::Sinks;
-use crate::pipeline::state::States;
 
 /// Counted by the display thread.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

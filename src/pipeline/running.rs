@@ -9,24 +9,27 @@ use crate::config::{Config, Mode};
 use crate::display::hud::Hud;
 use crate::display::{CleanFeed, OpenFeed};
 use crate::frame::Frame;
+use crate::guard::{Gate, States, Word};
 use crate::link::wire::Introduction;
 use crate::link::{Counts, State, Worker};
 use crate::pipeline::ai::WorkerAnalysis;
 use crate::pipeline::capture::{CaptureCounters, CaptureOutcome, CaptureThread, DISPLAY_SLOT, FrameTap, NOTES};
+use crate::pipeline::case::Case;
 use crate::pipeline::driver::{DisplayThread, OpenOutput};
 use crate::pipeline::frame_lock::FrameLock;
 use crate::pipeline::hud::{HudFeed, status_of};
 use crate::pipeline::operator::Operator;
 use crate::pipeline::outcome::DisplayOutcome;
+use crate::pipeline::permission::{Answer, Asking};
 use crate::pipeline::progress::{Progress, ProgressLine};
 use crate::pipeline::screen::Screen;
 use crate::pipeline::sinks::Sinks;
 use crate::pipeline::stall::{self, Stalls};
-use crate::pipeline::state::{Ai, States};
 use crate::pipeline::stereo::EyeTap;
 use crate::pipeline::stream::{AnalysisDelays, SceneStream};
 use crate::pipeline::{LINES_DEPTH, RunError, STILLS_DEPTH, Spec, summary};
 use crate::record::{EngineLine, LineWriter, RecordError, Report, StillWriter, VideoRecorder};
+use crossbeam_channel::{Receiver, Sender};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -35,6 +38,7 @@ use std::time::Duration;
 /// A run that nothing refuses any more.
 pub struct Prepared {
     pub spec: Spec,
+    pub case: Option<Case>,
     pub clock: Arc<dyn Clock>,
     pub wake: Arc<Wake>,
     pub worker: Arc<Worker>,
@@ -44,6 +48,8 @@ pub struct Prepared {
     pub stereo: Option<Stereo>,
     /// The recorder pulls the run instead of the clock.
     pub is_pulled: bool,
+    /// Whoever has a word on the AI or an alarm sends it here: gates, proofs, watchdogs.
+    pub words: (Sender<Word>, Receiver<Word>),
 }
 
 /// What a finished run leaves behind.
@@ -64,6 +70,9 @@ pub struct Leftovers {
     pub seconds: f64,
     /// CLOCK_MONOTONIC at the end, ns.
     pub end_ns: u64,
+    /// Whether AI was allowed to run; None: nobody asked, or the run was shorter than the answer.
+    pub gate: Option<Gate>,
+    pub case: Option<Case>,
 }
 
 impl FrameTap for Arc<Worker> {
@@ -75,7 +84,7 @@ impl FrameTap for Arc<Worker> {
 impl Prepared {
     /// Runs to the end. `open` is called on the display thread, `open_feed` on the clean feed's.
     pub fn go(self, open: OpenOutput, operator: Operator, open_feed: Option<OpenFeed>) -> Result<Report, RunError> {
-        let Prepared { spec, clock, wake, worker, engine, source, stereo, is_pulled } = self;
+        let Prepared { spec, case, clock, wake, worker, engine, source, stereo, is_pulled, words } = self;
         let info = source.info().clone();
         if is_pulled {
             eprintln!("keyhole: lossless recording: the recorder pulls the run, nothing is shown at the source's pace");
@@ -101,6 +110,7 @@ impl Prepared {
         if spec.config.mode == Mode::Clinical {
             status.mode = hud::Mode::Clinical;
         }
+        status.case = case.as_ref().map(|case| case.id.as_str().into());
         let start_ns = clock.now_ns();
 
         let display = DisplayThread {
@@ -118,7 +128,8 @@ impl Prepared {
             hud: HudFeed::new(hud, status),
             source_fps: info.fps,
             sinks,
-            states: States::new(start_ns, Ai::Starting, info.live),
+            states: States::new(start_ns, info.live),
+            words: words.1,
             lost_ns: lost_ns(&spec.config, info.fps),
             ended: ended.clone(),
             pulled: pulled.clone(),
@@ -142,7 +153,15 @@ impl Prepared {
             content: ContentWatch::new(spec.config.signal.frozen_ms * 1_000_000, stereo.map(|stereo| stereo.packing)),
         };
         let stall = stall::start(clock.clone(), stop.clone())?;
-        let injecting = spec.inject.as_ref().map(|plan| plan.start(worker.clone(), clock.clone(), stop.clone())).transpose()?;
+        let answer = Answer::default();
+        // A self-test's own run is what the answer will rest on.
+        let asking = spec.taps.is_none().then(|| {
+            let (config, engines) = (spec.config.clone(), spec.engines.clone());
+            Asking { config, engines, worker: worker.clone(), answer: answer.clone(), words: words.0.clone(), stop: stop.clone() }.start()
+        });
+        let asking = asking.transpose()?;
+        let injecting =
+            spec.inject.as_ref().map(|plan| plan.start(worker.clone(), spec.engines.clone(), clock.clone(), stop.clone())).transpose()?;
         // Pictures begin when there is something to show them on: a window takes longer to open than a picture lasts.
         let (opening, is_open) = crossbeam_channel::bounded::<()>(0);
         let open: OpenOutput = Box::new(move || {
@@ -170,6 +189,7 @@ impl Prepared {
         let mut shown = display.join().map_err(|_| RunError::Lost("display"))?;
         let mut captured = capture.join().map_err(|_| RunError::Lost("capture"))?;
         let stalls = stall.join().map_err(|_| RunError::Lost("stall"))?;
+        asking.map_or(Ok(()), |thread| thread.join().map_err(|_| RunError::Lost("permission")))?;
         injecting.map_or(Ok(()), |thread| thread.join().map_err(|_| RunError::Lost("inject")))?;
         // Frames that a display which failed has left in its slot.
         while frames.pop().is_some() {
@@ -209,6 +229,8 @@ impl Prepared {
             start_ns,
             seconds,
             end_ns,
+            gate: answer.get().cloned(),
+            case,
         };
         let report = summary::of(leftovers);
         if let Some(path) = &path {
@@ -250,9 +272,10 @@ fn lost_ns(config: &Config, fps: f64) -> u64 {
 
 fn worker_word(worker: &Worker) -> &'static str {
     match worker.status().state {
+        State::Held => "testing",
         State::Starting => "starting",
         State::Ready => "running",
         State::Down(_) => "down",
-        State::Blocked => "blocked",
+        State::Blocked(_) => "blocked",
     }
 }

@@ -15,7 +15,7 @@ mod pixels;
 mod stood_still;
 
 pub use judge::judge;
-pub use machine::{Machine, fingerprint};
+pub use machine::{Machine, boot_id, fingerprint, now};
 pub use pixels::PixelFault;
 
 use crate::base::clock::{Clock, MonotonicClock};

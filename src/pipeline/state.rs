@@ -1,391 +1,262 @@
-//! The appliance's state: two regions, one owner (the display thread), and the screen is a table over both.
-//!
-//! ```text
-//!   signal:  Waiting ─first frame─► Live ─error, end, or no frame for signal.lost_ms─► Lost ─frame─► Live
-//!                                   Live ◄─moves, lit─► Frozen, Black (pictures come, and show nothing that lives)
-//!   ai:      Starting ─ready─► Running ─death, stop, hang─► Degraded ─ready─► Running
-//!            Starting ─engine refused─► Blocked
-//! ```
+//! What the rooms report, as the state's owner takes it in (`guard::States`): sources, monitors, controls, recordings and the AI
+//! process, each in its own words. Nothing is decided here.
 
-use crate::base::hud::EyeTrouble;
+use crate::base::hud::{AiTrouble, Control};
+use crate::base::texts::Text;
 use crate::capture::SignalEvent;
 use crate::display::{MonitorEvent, MonitorNote};
+use crate::guard::{Cause, Code, News, Record, StateChange, States, Worker};
+use crate::link::{Block, Reason};
+use crate::pipeline::ai::AiStatus;
 use crate::pipeline::inputs::DeviceNote;
-use crate::record::{AlarmLine, StateLine};
+use crate::record::{AlarmLine, RecordAlarm, RecordingState, StateLine};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
-    Waiting,
-    Live,
-    /// Pictures come, and all are the same one.
-    Frozen,
-    /// Pictures come, and all are black.
-    Black,
-    Lost,
+/// A loss is `States::lose`.
+pub fn notice(states: &mut States, now_ns: u64, event: &SignalEvent) {
+    let both = [true; 2];
+    let one = |eye: usize| [eye == 0, eye == 1];
+    let news = match event {
+        SignalEvent::Frozen => News::Frozen(both, true),
+        SignalEvent::Moving => News::Frozen(both, false),
+        SignalEvent::Black => News::Black(both, true),
+        SignalEvent::Lit => News::Black(both, false),
+        SignalEvent::EyeFrozen { eye } => News::Frozen(one(*eye as usize), true),
+        SignalEvent::EyeMoving { eye } => News::Frozen(one(*eye as usize), false),
+        SignalEvent::EyeBlack { eye } => News::Black(one(*eye as usize), true),
+        SignalEvent::EyeLit { eye } => News::Black(one(*eye as usize), false),
+        SignalEvent::EyeLost { eye, .. } => News::Absent(one(*eye as usize), true),
+        SignalEvent::EyeBack { eye, .. } => News::Absent(one(*eye as usize), false),
+        SignalEvent::Back { .. } => News::Back,
+        SignalEvent::Gap { .. } => News::Gap,
+        SignalEvent::Parted { failure } => News::Unparted(failure.is_some()),
+        SignalEvent::Lost { .. } | SignalEvent::Format { .. } | SignalEvent::Rate { .. } => News::Told,
+    };
+    states.notice(now_ns, news, event.to_string());
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ai {
-    Starting,
-    Running,
-    /// It was there and is not: died, stopped, hung, or said nonsense.
-    Degraded,
-    /// It refuses to run; no restart would help.
-    Blocked,
-}
-
-impl Signal {
-    fn name(self) -> &'static str {
-        match self {
-            Signal::Waiting => "waiting",
-            Signal::Live => "live",
-            Signal::Frozen => "frozen",
-            Signal::Black => "black",
-            Signal::Lost => "lost",
-        }
+/// What forbids it has said why by itself (`Word::Block`).
+pub fn worker(status: AiStatus) -> Worker {
+    match status {
+        AiStatus::Testing | AiStatus::Blocked(Block::Forbidden) => Worker::Held,
+        AiStatus::Starting => Worker::Starting,
+        AiStatus::Running => Worker::Running,
+        AiStatus::Blocked(Block::Refused) => Worker::Blocked(AiTrouble::EngineRefused),
+        AiStatus::Blocked(Block::ProofWrong) => Worker::Blocked(AiTrouble::LiveProofWrong),
+        AiStatus::Blocked(Block::ProofMissing) => Worker::Blocked(AiTrouble::LiveProofMissing),
+        AiStatus::Down(reason) => Worker::Down(match reason {
+            Reason::Died => AiTrouble::Ended,
+            Reason::Stopped => AiTrouble::Stopped,
+            Reason::Hung => AiTrouble::Hung,
+            Reason::Nonsense => AiTrouble::Nonsense,
+            Reason::Fault => AiTrouble::Fault,
+            Reason::CannotStart => AiTrouble::CannotStart,
+        }),
     }
 }
 
-impl Ai {
-    pub fn name(self) -> &'static str {
-        match self {
-            Ai::Starting => "starting",
-            Ai::Running => "running",
-            Ai::Degraded => "degraded",
-            Ai::Blocked => "blocked",
-        }
+/// What has become of the monitor: the picture goes on.
+pub fn monitor(states: &mut States, note: &MonitorNote) {
+    match note.event {
+        MonitorEvent::Gone(_) => states.raise(note.at_ns, Code::MonitorLost, note.to_string()),
+        MonitorEvent::Back { .. } => states.clear(note.at_ns, Code::MonitorLost, 0),
+        MonitorEvent::OtherMode(_) | MonitorEvent::OtherModes => {}
+    }
+    states.note(note.at_ns, note.to_string());
+}
+
+/// A control has gone, or is back.
+pub fn control(states: &mut States, now_ns: u64, note: &DeviceNote) {
+    let (part, text) = match note.control {
+        Control::Footswitch => (0, Text::FootswitchGone),
+        Control::Serial => (1, Text::SerialGone),
+        Control::Keyboard => (2, Text::KeyboardGone),
+    };
+    if note.is_there {
+        states.clear(now_ns, Code::ControlLost, part);
+        states.note(now_ns, note.to_string());
+    } else {
+        states.raise(now_ns, Cause { part, text, ..Code::ControlLost.into() }, note.to_string());
     }
 }
 
-/// At most so many state changes and alarms are kept: a run that flaps for hours must not grow.
-const KEPT: usize = 1_000;
+/// A recording that loses pictures has that alarm for so long after the last one.
+const LOSING_NS: u64 = 5_000_000_000;
 
-/// Both regions and their history.
-#[derive(Debug)]
-pub struct States {
-    start_ns: u64,
-    signal: Signal,
-    /// A recording may hold a still picture: that is reported, and shown as it is.
-    is_live: bool,
-    /// Of the left and the right eye; of a picture that is one both are the same.
-    frozen: [bool; 2],
-    black: [bool; 2],
-    /// Its half is black, because no picture comes for it.
-    absent: [bool; 2],
-    /// What the source said of its return, before the first picture was shown.
-    back: Option<String>,
-    ai: Ai,
-    history: Vec<StateLine>,
-    alarms: Vec<AlarmLine>,
+/// What becomes of the recording, as alarms.
+#[derive(Debug, Default)]
+pub struct RecordingWatch {
+    lost: u64,
+    loses_until_ns: u64,
+    stopped: Option<RecordAlarm>,
 }
 
-impl States {
-    pub fn new(start_ns: u64, ai: Ai, is_live: bool) -> Self {
-        let (history, alarms) = (Vec::new(), Vec::new());
-        let (signal, nothing) = (Signal::Waiting, [false; 2]);
-        let mut states =
-            States { start_ns, signal, is_live, frozen: nothing, black: nothing, absent: nothing, back: None, ai, history, alarms };
-        states.note(start_ns, String::new());
-        states
-    }
-
-    pub fn signal(&self) -> Signal {
-        self.signal
-    }
-
-    pub fn ai(&self) -> Ai {
-        self.ai
-    }
-
-    /// A picture is shown.
-    pub fn picture(&mut self, now_ns: u64) {
-        // Of what is black it does not matter whether it is also frozen. An eye that is black is seen to be; one that is frozen is
-        // not, and with it nobody can trust the picture.
-        let is_frozen = |eye: &usize| self.frozen[*eye] && !self.black[*eye];
-        let signal = match self.black {
-            [true, true] => Signal::Black,
-            _ if [0, 1].iter().any(is_frozen) => Signal::Frozen,
-            _ => Signal::Live,
-        };
-        let reason = self.back.take().unwrap_or_default();
-        self.set_signal(now_ns, signal, reason);
-    }
-
-    /// The source was interrupted: what was said of its pictures is said anew where it still holds.
-    pub fn interrupted(&mut self) {
-        (self.frozen, self.black, self.absent) = Default::default();
-    }
-
-    /// What is wrong with one eye while the other one is well.
-    pub fn eyes(&self) -> [Option<EyeTrouble>; 2] {
-        [0, 1].map(|eye| match (self.absent[eye], self.black[eye], self.frozen[eye]) {
-            (true, ..) => Some(EyeTrouble::Absent),
-            (_, true, _) if !self.black[1 - eye] => Some(EyeTrouble::Black),
-            (_, false, true) if !self.frozen[1 - eye] => Some(EyeTrouble::Frozen),
-            _ => None,
-        })
-    }
-
-    /// No picture comes.
-    pub fn lose(&mut self, now_ns: u64, reason: &str) {
-        if self.signal != Signal::Lost {
-            self.alarm(now_ns, "SIGNAL-LOST", reason.to_owned());
-            self.set_signal(now_ns, Signal::Lost, reason.to_owned());
+impl RecordingWatch {
+    /// `trouble`: why it has stopped by itself; asked when it has.
+    pub fn look(&mut self, now_ns: u64, state: &RecordingState, trouble: impl FnOnce() -> String, states: &mut States) {
+        // The next recording counts anew.
+        if state.recording && (state.lost > self.lost || state.alarm == Some(RecordAlarm::Slow)) {
+            self.loses_until_ns = now_ns + LOSING_NS;
+            states.set(now_ns, Code::RecordSlow, true, || "recording: pictures are left out".into());
+        } else if self.loses_until_ns > 0 && (!state.recording || now_ns >= self.loses_until_ns) {
+            self.loses_until_ns = 0;
+            states.clear(now_ns, Code::RecordSlow, 0);
         }
-    }
-
-    /// What the source says of its signal; a loss is `lose`.
-    pub fn notice(&mut self, now_ns: u64, event: &SignalEvent) {
-        let text = event.to_string();
-        let alarm = match event {
-            SignalEvent::Frozen => Some("SIGNAL-FROZEN"),
-            SignalEvent::Black => Some("SIGNAL-BLACK"),
-            SignalEvent::Gap { .. } => Some("SIGNAL-GAP"),
-            SignalEvent::EyeLost { .. } => Some("EYE-LOST"),
-            SignalEvent::EyeFrozen { .. } => Some("EYE-FROZEN"),
-            SignalEvent::EyeBlack { .. } => Some("EYE-BLACK"),
-            SignalEvent::Parted { failure: Some(_) } => Some("EYES-NOT-PARTED"),
-            _ => None,
-        };
-        match event {
-            SignalEvent::Frozen => self.frozen = [self.is_live; 2],
-            SignalEvent::Moving => self.frozen = [false; 2],
-            SignalEvent::Black => self.black = [self.is_live; 2],
-            SignalEvent::Lit => self.black = [false; 2],
-            SignalEvent::EyeFrozen { eye } => self.frozen[*eye as usize] = self.is_live,
-            SignalEvent::EyeMoving { eye } => self.frozen[*eye as usize] = false,
-            SignalEvent::EyeBlack { eye } => self.black[*eye as usize] = self.is_live,
-            SignalEvent::EyeLit { eye } => self.black[*eye as usize] = false,
-            SignalEvent::EyeLost { eye, .. } => {
-                let eye = *eye as usize;
-                (self.frozen[eye], self.black[eye], self.absent[eye]) = (false, false, true);
-            }
-            SignalEvent::EyeBack { eye, .. } => self.absent[*eye as usize] = false,
-            SignalEvent::Back { .. } => self.absent = [false; 2],
-            _ => {}
-        }
-        if let (Some(code), true) = (alarm, self.is_live) {
-            self.alarm(now_ns, code, text.clone());
-        }
-        if self.signal == Signal::Lost && matches!(event, SignalEvent::Back { .. }) {
-            self.back = Some(text);
+        self.lost = state.lost;
+        let stopped = state.alarm.filter(|alarm| *alarm != RecordAlarm::Slow);
+        if stopped == self.stopped {
             return;
         }
-        let before = self.signal;
-        if !matches!(self.signal, Signal::Waiting | Signal::Lost) {
-            self.picture(now_ns);
+        let code_of = |alarm: RecordAlarm| Code::of_name(alarm.code()).unwrap_or(Code::RecordFailed);
+        if let Some(before) = self.stopped {
+            states.clear(now_ns, code_of(before), 0);
         }
-        match self.history.last_mut() {
-            Some(line) if self.signal != before => line.reason = text,
-            _ => self.note(now_ns, text),
+        if let Some(alarm) = stopped {
+            states.raise(now_ns, code_of(alarm), format!("recording: {}", trouble()));
         }
+        self.stopped = stopped;
     }
+}
 
-    /// What has become of the monitor. Returns whether it is gone, which it was before or not.
-    pub fn monitor(&mut self, note: &MonitorNote, was_gone: bool) -> bool {
-        let is_gone = match note.event {
-            MonitorEvent::Gone(_) => true,
-            MonitorEvent::Back { .. } => false,
-            MonitorEvent::OtherMode(_) | MonitorEvent::OtherModes => was_gone,
-        };
-        if matches!(note.event, MonitorEvent::Gone(_)) {
-            self.alarm(note.at_ns, "MONITOR-LOST", note.to_string());
-        }
-        self.note(note.at_ns, note.to_string());
-        is_gone
-    }
-
-    fn set_signal(&mut self, now_ns: u64, signal: Signal, reason: String) {
-        if self.signal != signal {
-            self.signal = signal;
-            self.note(now_ns, reason);
-        }
-    }
-
-    /// `reason` is asked only when the state changes.
-    pub fn set_ai(&mut self, now_ns: u64, ai: Ai, reason: impl FnOnce() -> String) {
-        if self.ai == ai {
-            return;
-        }
-        self.ai = ai;
-        let reason = if matches!(ai, Ai::Degraded | Ai::Blocked) { reason() } else { String::new() };
-        match ai {
-            Ai::Degraded => self.alarm(now_ns, "AI-DOWN", reason.clone()),
-            Ai::Blocked => self.alarm(now_ns, "AI-BLOCKED", reason.clone()),
-            Ai::Starting | Ai::Running => {}
-        }
-        self.note(now_ns, reason);
-    }
-
-    pub fn into_history(self) -> (Vec<StateLine>, Vec<AlarmLine>) {
-        (self.history, self.alarms)
-    }
-
-    fn note(&mut self, now_ns: u64, reason: String) {
-        if self.history.len() < KEPT {
-            let at_ms = self.at_ms(now_ns);
-            self.history.push(StateLine { at_ms, signal: self.signal.name(), ai: self.ai.name(), reason });
-        }
-    }
-
-    pub fn alarm(&mut self, now_ns: u64, code: &'static str, text: String) {
-        tracing::error!(code, "{text}");
-        if self.alarms.len() < KEPT {
-            self.alarms.push(AlarmLine { at_ms: self.at_ms(now_ns), code, text });
-        }
-    }
-
-    /// A control has gone, or is back.
-    pub fn control(&mut self, now_ns: u64, note: &DeviceNote) {
-        if note.is_there {
-            self.note(now_ns, note.to_string());
-        } else {
-            self.alarm(now_ns, "CONTROL-LOST", note.to_string());
-        }
-    }
-
-    fn at_ms(&self, now_ns: u64) -> f64 {
-        now_ns.saturating_sub(self.start_ns) as f64 / 1e6
-    }
+/// The history and the alarms as the report has them: times in ms since the start of the run.
+pub fn lines(states: &States) -> (Vec<StateLine>, Vec<AlarmLine>) {
+    let at_ms = |ns: u64| ns.saturating_sub(states.start_ns()) as f64 / 1e6;
+    let line = |change: &StateChange| StateLine {
+        at_ms: at_ms(change.at_ns),
+        signal: change.signal.name(),
+        ai: change.ai.name(),
+        reason: change.reason.clone(),
+    };
+    let alarm = |record: &Record| AlarmLine {
+        at_ms: at_ms(record.at_ns),
+        code: record.code.name(),
+        text: record.text.clone(),
+        priority: record.code.row().priority.name(),
+        cleared_at_ms: record.cleared_ns.map(at_ms),
+        acknowledged_at_ms: record.acknowledged_ns.map(at_ms),
+    };
+    (states.history().iter().map(line).collect(), states.alarms().records().iter().map(alarm).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::hud::Signal;
+    use crate::capture::Eye;
     use crate::display::Trouble;
+    use crate::guard::Standing;
 
-    #[test]
-    fn every_loss_and_recovery_is_kept_with_its_reason() {
-        let mut states = States::new(0, Ai::Running, true);
+    fn live() -> States {
+        let mut states = States::new(0, true);
+        states.worker(0, Worker::Running, String::new);
         states.picture(1);
-        for n in 0..50 {
-            let at = 1_000_000 * (10 * n + 1);
-            states.lose(at, "the cable was pulled");
-            states.lose(at + 1, "no picture for 150 ms");
-            states.picture(at + 2);
-            states.notice(at + 3, &SignalEvent::Back { after_ms: 80 });
-        }
-        let (history, alarms) = states.into_history();
-        assert_eq!(alarms.len(), 50, "a loss that lasts is said once");
-        assert!(alarms.iter().all(|a| a.code == "SIGNAL-LOST" && a.text == "the cable was pulled"));
-        let of = |signal: &str, reason: &str| history.iter().filter(|l| l.signal == signal && l.reason.contains(reason)).count();
-        assert_eq!((of("lost", "cable"), of("live", "back after 80 ms")), (50, 50));
+        states
     }
 
     #[test]
-    fn a_return_that_is_told_before_its_first_picture_is_that_picture_s_reason() {
-        let mut states = States::new(0, Ai::Running, true);
-        states.picture(1);
-        states.lose(2, "the cable was pulled");
-        states.notice(3, &SignalEvent::Back { after_ms: 188 });
-        assert_eq!(states.signal(), Signal::Lost);
-        states.picture(4);
-        let (history, _) = states.into_history();
-        let last = history.last().unwrap();
-        assert!(last.signal == "live" && last.reason.contains("back after 188 ms"), "{last:?}");
-    }
-
-    #[test]
-    fn a_picture_that_does_not_live_is_not_called_live() {
-        let mut states = States::new(0, Ai::Running, true);
-        states.picture(1);
-        for (event, signal) in [
-            (SignalEvent::Frozen, Signal::Frozen),
-            (SignalEvent::Black, Signal::Black),
-            (SignalEvent::Moving, Signal::Black),
-            (SignalEvent::Lit, Signal::Live),
+    fn each_event_of_a_source_is_what_it_is_called() {
+        let eye = Eye::Right;
+        for (event, signal, code) in [
+            (SignalEvent::Frozen, Signal::Frozen, Some("SIGNAL-FROZEN")),
+            (SignalEvent::Moving, Signal::Live, None),
+            (SignalEvent::Black, Signal::Black, Some("SIGNAL-BLACK")),
+            (SignalEvent::Lit, Signal::Live, None),
+            (SignalEvent::EyeFrozen { eye }, Signal::Frozen, Some("EYE-FROZEN")),
+            (SignalEvent::EyeMoving { eye }, Signal::Live, None),
+            (SignalEvent::EyeBlack { eye }, Signal::Live, Some("EYE-BLACK")),
+            (SignalEvent::EyeLit { eye }, Signal::Live, None),
+            (SignalEvent::EyeLost { eye, reason: "unplugged".into() }, Signal::Live, Some("EYE-LOST")),
+            (SignalEvent::EyeBack { eye, after_ms: 7 }, Signal::Live, None),
+            (SignalEvent::Parted { failure: Some("too small".into()) }, Signal::Live, Some("EYES-NOT-PARTED")),
+            (SignalEvent::Parted { failure: None }, Signal::Live, None),
+            (SignalEvent::Rate { from_fps: 60.0, to_fps: 30.0 }, Signal::Live, None),
         ] {
-            states.notice(2, &event);
-            states.picture(3);
-            assert_eq!(states.signal(), signal, "{event:?}");
+            let mut states = live();
+            let before = (states.signal(), states.alarms().records().len());
+            assert_eq!(before, (Signal::Live, 0));
+            notice(&mut states, 2, &event);
+            let of: Vec<_> = states.alarms().records().iter().map(|record| record.code.name()).collect();
+            assert_eq!((states.signal(), of), (signal, code.into_iter().collect()), "{event:?}");
+            assert!(states.history().last().unwrap().reason.contains(&event.to_string()), "{event:?}");
         }
-        states.notice(4, &SignalEvent::Frozen);
-        states.lose(4, "the display stood still");
-        states.picture(4);
-        assert_eq!(states.signal(), Signal::Frozen, "the source has not said that it moves");
-        states.interrupted();
-        states.lose(5, "unplugged");
-        states.picture(6);
-        assert_eq!(states.signal(), Signal::Live, "what froze is gone with the signal");
-        let mut recording = States::new(0, Ai::Running, false);
-        recording.picture(1);
-        recording.notice(2, &SignalEvent::Frozen);
-        assert_eq!(recording.signal(), Signal::Live);
-        let (history, alarms) = recording.into_history();
-        assert!(alarms.is_empty() && history.last().unwrap().reason.contains("repeats one picture"));
-    }
-
-    #[test]
-    fn an_eye_that_does_not_live_is_named_and_only_what_can_be_taken_for_live_takes_the_picture_s_trust() {
-        use crate::capture::Eye::{Left, Right};
-        let mut states = States::new(0, Ai::Running, true);
-        states.picture(1);
-        let mut said = |event: SignalEvent| {
-            states.notice(2, &event);
-            states.picture(3);
-            (states.signal(), states.eyes())
-        };
-        assert_eq!(said(SignalEvent::EyeFrozen { eye: Right }), (Signal::Frozen, [None, Some(EyeTrouble::Frozen)]));
-        assert_eq!(said(SignalEvent::EyeBlack { eye: Right }), (Signal::Live, [None, Some(EyeTrouble::Black)]), "seen to be black");
-        assert_eq!(said(SignalEvent::EyeBlack { eye: Left }), (Signal::Black, [None, None]), "that is the whole picture");
-        assert_eq!(said(SignalEvent::EyeLit { eye: Left }), (Signal::Live, [None, Some(EyeTrouble::Black)]));
-        assert_eq!(said(SignalEvent::EyeLost { eye: Right, reason: "unplugged".into() }), (Signal::Live, [None, Some(EyeTrouble::Absent)]));
-        assert_eq!(said(SignalEvent::EyeBack { eye: Right, after_ms: 9 }), (Signal::Live, [None, None]), "said anew where it holds");
-        assert_eq!(said(SignalEvent::Frozen), (Signal::Frozen, [None, None]));
-        assert_eq!(said(SignalEvent::EyeMoving { eye: Left }), (Signal::Frozen, [None, Some(EyeTrouble::Frozen)]));
-        assert_eq!(said(SignalEvent::EyeMoving { eye: Right }), (Signal::Live, [None, None]));
-        let (_, alarms) = states.into_history();
-        assert_eq!(
-            alarms.iter().map(|alarm| alarm.code).collect::<Vec<_>>(),
-            ["EYE-FROZEN", "EYE-BLACK", "EYE-BLACK", "EYE-LOST", "SIGNAL-FROZEN"]
-        );
-        assert!(alarms[0].text.contains("right eye") && alarms[2].text.contains("left eye"), "{alarms:?}");
+        let mut states = live();
+        notice(&mut states, 2, &SignalEvent::EyeFrozen { eye });
+        notice(&mut states, 3, &SignalEvent::EyeMoving { eye });
+        assert_eq!((states.signal(), states.alarms().standing(Code::EyeFrozen, 1)), (Signal::Live, Some(Standing::Past)));
+        notice(&mut states, 4, &SignalEvent::Gap { ms: 60 });
+        assert_eq!(states.alarms().records()[1].cleared_ns, Some(4), "a moment");
     }
 
     #[test]
     fn a_control_that_goes_is_an_alarm_and_its_return_a_line_of_the_history() {
-        use crate::base::hud::Control;
         let note = |is_there| DeviceNote { control: Control::Footswitch, name: "/dev/pedal".into(), is_there, reason: "unplugged".into() };
-        let mut states = States::new(0, Ai::Running, true);
-        states.control(1_000_000, &note(false));
-        states.control(2_000_000, &note(true));
-        let (history, alarms) = states.into_history();
-        assert_eq!((alarms.len(), alarms[0].code, alarms[0].at_ms), (1, "CONTROL-LOST", 1.0));
+        let mut states = live();
+        control(&mut states, 1_000_000, &note(false));
+        control(&mut states, 2_000_000, &note(true));
+        let (history, alarms) = lines(&states);
+        assert_eq!((alarms.len(), alarms[0].code, alarms[0].priority, alarms[0].at_ms), (1, "CONTROL-LOST", "medium", 1.0));
+        assert_eq!((alarms[0].cleared_at_ms, alarms[0].acknowledged_at_ms), (Some(2.0), None));
         assert!(alarms[0].text.contains("footswitch /dev/pedal") && alarms[0].text.contains("unplugged"), "{}", alarms[0].text);
         let last = history.last().unwrap();
         assert!(last.at_ms == 2.0 && last.reason.contains("/dev/pedal is there"), "{last:?}");
     }
 
     #[test]
-    fn a_monitor_that_is_lost_is_an_alarm_and_its_return_is_in_the_history() {
-        let mut states = States::new(0, Ai::Running, true);
-        states.picture(1);
+    fn a_monitor_that_is_lost_is_an_alarm_until_somebody_has_seen_it_and_its_return_is_in_the_history() {
+        let mut states = live();
         let note = |at_ms: u64, event| MonitorNote { monitor: "HDMI-1".into(), at_ns: at_ms * 1_000_000, event };
-        let mut is_gone = false;
-        for (at_ms, event) in
-            [(20, MonitorEvent::Gone(Trouble::Unplugged)), (700, MonitorEvent::Back { after_ms: 680 }), (701, MonitorEvent::OtherModes)]
-        {
-            is_gone = states.monitor(&note(at_ms, event), is_gone);
-            assert_eq!(is_gone, at_ms == 20);
+        for (at_ms, event, standing) in [
+            (20, MonitorEvent::Gone(Trouble::Unplugged), Standing::Active),
+            (700, MonitorEvent::Back { after_ms: 680 }, Standing::Past),
+            (701, MonitorEvent::OtherModes, Standing::Past),
+        ] {
+            monitor(&mut states, &note(at_ms, event));
+            assert_eq!(states.alarms().standing(Code::MonitorLost, 0), Some(standing));
         }
         assert_eq!(states.signal(), Signal::Live, "the picture goes on");
-        let (history, alarms) = states.into_history();
+        states.acknowledge(900_000_000);
+        assert_eq!(states.alarms().standing(Code::MonitorLost, 0), None);
+        let (history, alarms) = lines(&states);
         assert_eq!(alarms.len(), 1);
         assert_eq!((alarms[0].code, alarms[0].at_ms, alarms[0].text.as_str()), ("MONITOR-LOST", 20.0, "monitor HDMI-1: unplugged"));
-        let reasons: Vec<&str> = history[2..].iter().map(|line| line.reason.as_str()).collect();
+        assert_eq!((alarms[0].cleared_at_ms, alarms[0].acknowledged_at_ms), (Some(700.0), Some(900.0)));
+        let reasons: Vec<&str> = history[history.len() - 3..].iter().map(|line| line.reason.as_str()).collect();
         let offers = "monitor HDMI-1: offers other modes than before (changed EDID)";
         assert_eq!(reasons, ["monitor HDMI-1: unplugged", "monitor HDMI-1: back after 680 ms", offers]);
     }
 
     #[test]
-    fn changes_are_kept_once_and_bounded() {
-        let mut states = States::new(0, Ai::Starting, true);
-        for i in 0..5_000 {
-            states.set_ai(i, if i % 2 == 0 { Ai::Running } else { Ai::Degraded }, || "died".into());
+    fn a_recording_that_loses_pictures_or_stops_is_an_alarm_of_its_own() {
+        let (mut states, mut watch) = (live(), RecordingWatch::default());
+        let running = |lost| RecordingState { recording: true, lost, ..RecordingState::default() };
+        let stopped = |alarm| RecordingState { alarm: Some(alarm), ..RecordingState::default() };
+        const S: u64 = 1_000_000_000;
+        let mut look = |at_s: u64, state: RecordingState| {
+            watch.look(at_s * S, &state, || "no space".into(), &mut states);
+            [Code::RecordSlow, Code::RecordDiskFull, Code::RecordFailed].map(|code| states.alarms().standing(code, 0))
+        };
+        use Standing::{Active, Past};
+        assert_eq!(look(0, running(0)), [None; 3]);
+        assert_eq!(look(1, running(3)), [Some(Active), None, None]);
+        assert_eq!(look(5, running(4)), [Some(Active), None, None]);
+        assert_eq!(look(9, running(4)), [Some(Active), None, None]);
+        assert_eq!(look(10, running(4)), [Some(Past), None, None]);
+        assert_eq!(look(11, stopped(RecordAlarm::DiskFull)), [Some(Past), Some(Active), None]);
+        assert_eq!(look(12, stopped(RecordAlarm::DiskFull)), [Some(Past), Some(Active), None]);
+        assert_eq!(look(13, running(0)), [Some(Past), Some(Past), None], "another one has begun");
+        assert_eq!(look(14, running(1)), [Some(Active), Some(Past), None]);
+        assert_eq!(look(15, stopped(RecordAlarm::Failed)), [Some(Past), Some(Past), Some(Active)]);
+        let records = states.alarms().records();
+        assert_eq!(
+            records.iter().map(|r| r.code.name()).collect::<Vec<_>>(),
+            ["RECORD-SLOW", "RECORD-DISK-FULL", "RECORD-SLOW", "RECORD-FAILED"]
+        );
+        assert_eq!(records[1].text, "recording: no space");
+    }
+
+    #[test]
+    fn each_alarm_of_the_recorder_has_its_row() {
+        for alarm in [RecordAlarm::Slow, RecordAlarm::DiskFull, RecordAlarm::Failed] {
+            assert!(Code::of_name(alarm.code()).is_some(), "{alarm:?}");
         }
-        states.set_ai(9_000, Ai::Running, String::new);
-        let (history, alarms) = states.into_history();
-        assert_eq!((history.len(), alarms.len()), (KEPT, KEPT));
-        assert_eq!((history[1].ai, history[2].reason.as_str()), ("running", "died"));
     }
 }

@@ -82,6 +82,12 @@ pub struct AlarmLine {
     pub at_ms: f64,
     pub code: &'static str,
     pub text: String,
+    /// high, medium or low: the categories of IEC 60601-1-8.
+    pub priority: &'static str,
+    /// Null: it lasted to the end.
+    pub cleared_at_ms: Option<f64>,
+    /// Null: nobody has said that he has seen it.
+    pub acknowledged_at_ms: Option<f64>,
 }
 
 /// A time at which the machine itself stood still for longer than a frame period of 60 Hz.
@@ -148,8 +154,32 @@ pub struct Report {
     /// Process start → first completed present, ms.
     pub first_picture_ms: Option<f64>,
     pub worker_restarts: u64,
+    /// Times at which the AI answered its reference picture as when it was loaded.
+    pub live_proofs: u64,
+    /// What the self-tests said of AI in this run; null: nobody asked, or the run was shorter than the answer.
+    pub gate: Option<GateLine>,
+    /// Null: the run belonged to none.
+    pub case: Option<CaseLine>,
     /// Null where the output takes pictures as they come.
     pub cadence: Option<CadenceLine>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CaseLine {
+    pub id: String,
+    /// An earlier run opened it and did not come to its end.
+    pub is_resumed: bool,
+}
+
+/// May AI run?
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GateLine {
+    pub is_allowed: bool,
+    /// Where it is not: "ST-G02", and what was said.
+    pub code: Option<String>,
+    pub words: Option<String>,
+    /// Code and words of what is not as it should be, where it may run all the same.
+    pub limits: Vec<(String, String)>,
 }
 
 /// Writes the whole report under a temporary name, then gives it its own.

@@ -7,6 +7,7 @@ mod engines;
 mod false_pass;
 mod formats;
 mod gate;
+mod guard;
 mod link;
 mod pipeline;
 mod record;

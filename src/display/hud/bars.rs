@@ -23,7 +23,7 @@ const LEAST_TEXT: f32 = 0.75;
 /// A column takes so many letters in a line: the longest words of any language.
 const COLUMN_LETTERS: f32 = 13.0;
 /// Width of a letter and height of a line for a font of size 1, rounded up.
-const LETTER_WIDTH: f32 = 0.61;
+pub(super) const LETTER_WIDTH: f32 = 0.61;
 const LINE_HEIGHT: f32 = 1.19;
 
 /// The panels' places on a screen. They neither overlap each other nor the picture.

@@ -2,10 +2,10 @@
 //! in `target/screens/`. Also the states that the other tests of this room go through.
 
 use crate::base::hud::{
-    Ai, AiTrouble, Control, Doubt, Drawn, EyeTrouble, Fault, Figures, Loss, Mode, PipCaption, PipMode, Recording, Signal, Source,
-    SourceKind, Status,
+    Ai, AiTrouble, Alarm, Doubt, Drawn, Figures, Mode, PipCaption, PipMode, Priority, Recording, Signal, Source, SourceKind, Status,
 };
-use crate::base::texts::Language;
+use crate::base::texts::{Language, Text};
+use crate::base::time_of_day::TimeOfDay;
 use crate::display::hud::screen::Screen;
 use crate::display::hud::{Layout, Sheet, Sizes};
 use crate::display::pip::Pip;
@@ -38,8 +38,23 @@ pub(super) fn states() -> Vec<(&'static str, Status)> {
         change(&mut status);
         status
     };
-    let with_ai = |ai: Ai| state(&|status| status.ai = ai);
-    let with_signal = |signal: Signal| state(&|status| status.signal = signal);
+    let alarm = |text: Text| Alarm::new(text, Priority::Medium);
+    let with_ai = |ai: Ai| {
+        let said = match ai {
+            Ai::Degraded(trouble) | Ai::Blocked(trouble) => vec![Alarm { lookup: trouble.lookup(), ..alarm(trouble.text()) }],
+            _ => Vec::new(),
+        };
+        state(&|status| (status.ai, status.alarms) = (ai, said.clone()))
+    };
+    let with_signal = |signal: Signal| {
+        let text = match signal {
+            Signal::Lost => Some(Text::NoPictureComes),
+            Signal::Frozen => Some(Text::PictureStands),
+            Signal::Black => Some(Text::PictureIsBlack),
+            Signal::Waiting | Signal::Live => None,
+        };
+        state(&|status| (status.signal, status.alarms) = (signal, text.map(alarm).into_iter().collect()))
+    };
     let with_pip = |mode: PipMode, age_s: u64| state(&|status| status.pip = Some(PipCaption { mode, age_s }));
     let mut states = vec![
         ("running", running.clone()),
@@ -52,13 +67,12 @@ pub(super) fn states() -> Vec<(&'static str, Status)> {
         ("signal-waiting", with_signal(Signal::Waiting)),
         ("signal-frozen", with_signal(Signal::Frozen)),
         ("signal-black", with_signal(Signal::Black)),
-        ("signal-lost", with_signal(Signal::Lost(Loss::NoPicture))),
-        ("signal-unplugged", with_signal(Signal::Lost(Loss::Unplugged))),
+        ("signal-lost", with_signal(Signal::Lost)),
         ("overlay-off", state(&|s| s.drawn = Drawn::Off)),
         ("overlay-fill", state(&|s| s.drawn = Drawn::Fill)),
         ("overlay-armed", state(&|s| (s.drawn, s.is_armed) = (Drawn::Off, true))),
         ("hud-off", state(&|s| s.is_on = false)),
-        ("hud-off-lost", state(&|s| (s.is_on, s.signal) = (false, Signal::Lost(Loss::NoPicture)))),
+        ("hud-off-lost", state(&|s| (s.is_on, s.signal) = (false, Signal::Lost))),
         ("hud-off-picture-frozen", state(&|s| (s.is_on, s.signal) = (false, Signal::Frozen))),
         ("hud-off-pip-frozen", state(&|s| (s.is_on, s.pip) = (false, Some(PipCaption { mode: PipMode::Frozen, age_s: 3 })))),
         ("pip-clean", with_pip(PipMode::Clean, 0)),
@@ -80,7 +94,8 @@ pub(super) fn states() -> Vec<(&'static str, Status)> {
                 s.source = Source { kind: SourceKind::Simulated, width: 3840, height: 2160, hz: 59.94 };
                 s.case = Some("2026-11-21/OR3/0007".into());
                 s.ai = Ai::Degraded(AiTrouble::Nonsense);
-                s.faults = vec![Fault::ControlGone(Control::Serial), Fault::ControlGone(Control::Footswitch), Fault::RecordingLost];
+                s.alarms = [Text::AiNonsense, Text::SerialGone, Text::FootswitchGone, Text::RecordingLost].map(alarm).to_vec();
+                s.is_changed = true;
                 s.pip = Some(PipCaption { mode: PipMode::Clean, age_s: 0 });
             }),
         ),
@@ -88,13 +103,24 @@ pub(super) fn states() -> Vec<(&'static str, Status)> {
     let recordings = [
         ("recording", Recording::Running { seconds: 754 }, vec![]),
         ("recording-ended", Recording::Ended { seconds: 4_354 }, vec![]),
-        ("recording-failed", Recording::Failed, vec![Fault::RecordingFull]),
-        ("right-eye-black", Recording::Off, vec![Fault::RightEye(EyeTrouble::Black)]),
-        ("controls-gone", Recording::Off, vec![Fault::ControlGone(Control::Footswitch), Fault::ControlGone(Control::Serial)]),
+        ("recording-failed", Recording::Failed, vec![alarm(Text::RecordingFull)]),
+        ("right-eye-black", Recording::Off, vec![alarm(Text::RightEyeBlack)]),
+        ("controls-gone", Recording::Off, vec![alarm(Text::FootswitchGone), alarm(Text::SerialGone)]),
     ];
-    for (name, recording, faults) in recordings {
-        states.push((name, state(&|s| (s.recording, s.faults) = (recording, faults.clone()))));
+    for (name, recording, alarms) in recordings {
+        states.push((name, state(&|s| (s.recording, s.alarms) = (recording, alarms.clone()))));
     }
+    let at = |text: Text, hours: u32, minutes: u32| Alarm { was: Some(TimeOfDay(hours * 3_600 + minutes * 60 + 7)), ..alarm(text) };
+    let known = Alarm { is_acknowledged: true, ..alarm(Text::MonitorLost) };
+    for (name, alarms) in [
+        ("alarm-known", vec![known]),
+        ("alarm-known-and-past", vec![known, at(Text::PictureStands, 14, 3)]),
+        ("alarms-past", vec![at(Text::EyesNotParted, 9, 41), at(Text::RecordingFailed, 23, 59)]),
+    ] {
+        states.push((name, state(&|s| s.alarms = alarms.clone())));
+    }
+    states.push(("changed", state(&|s| s.is_changed = true)));
+    states.push(("changed-unknown", state(&|s| (s.is_changed, s.ai) = (true, Ai::Unknown(Some(Doubt::OffCohort))))));
     let troubles = [
         ("ai-ended", AiTrouble::Ended),
         ("ai-stopped", AiTrouble::Stopped),
@@ -104,9 +130,24 @@ pub(super) fn states() -> Vec<(&'static str, Status)> {
         ("ai-cannot-start", AiTrouble::CannotStart),
     ];
     states.extend(troubles.map(|(name, trouble)| (name, with_ai(Ai::Degraded(trouble)))));
-    let eye = vec![Fault::RightEye(EyeTrouble::Frozen)];
-    states.push(("right-eye-frozen", state(&|s| (s.signal, s.faults) = (Signal::Frozen, eye.clone()))));
-    states.push(("ai-blocked", with_ai(Ai::Blocked(AiTrouble::EngineRefused))));
+    let blocks = [
+        ("ai-refused", AiTrouble::EngineRefused),
+        ("ai-not-self-tested", AiTrouble::NotSelfTested),
+        ("ai-self-test-failed", AiTrouble::SelfTestFailed),
+        ("ai-changed-since-test", AiTrouble::ChangedSinceTest),
+        ("ai-never-full-tested", AiTrouble::NeverFullTested),
+        ("ai-full-test-failed", AiTrouble::FullTestFailed),
+        ("ai-cable-never-tested", AiTrouble::CableNeverTested),
+        ("ai-cable-test-failed", AiTrouble::CableTestFailed),
+        ("ai-cable-test-too-old", AiTrouble::CableTestTooOld),
+        ("ai-clock-behind", AiTrouble::ClockBehind),
+        ("ai-engines-failed", AiTrouble::EnginesFailed),
+        ("ai-live-proof-wrong", AiTrouble::LiveProofWrong),
+        ("ai-live-proof-missing", AiTrouble::LiveProofMissing),
+    ];
+    states.extend(blocks.map(|(name, trouble)| (name, with_ai(Ai::Blocked(trouble)))));
+    let eye = vec![Alarm::new(Text::RightEyeStands, Priority::High)];
+    states.push(("right-eye-frozen", state(&|s| (s.signal, s.alarms) = (Signal::Frozen, eye.clone()))));
     states
 }
 

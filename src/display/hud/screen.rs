@@ -2,10 +2,10 @@
 //! keep it legible on any picture; what is painted lies inside plates, and plates lie inside the rectangles of the layout,
 //! or of the bars beside the picture where it leaves any.
 
-use crate::base::hud::{Banner, PipMode, Recording, Status};
+use crate::base::hud::{Alarm, Banner, PipMode, Recording, Status};
 use crate::base::texts::{Language, Text};
 use crate::display::hud::Sheet;
-use crate::display::hud::bars::Bars;
+use crate::display::hud::bars::{Bars, LETTER_WIDTH};
 use crate::display::hud::layout::{FEWEST_ROWS, Layout, PAD_PART, TEXT_PART, margin_px};
 use crate::display::hud::mesh::Textures;
 use crate::display::hud::sign;
@@ -20,8 +20,10 @@ pub(super) const ALARM_RGB: [u8; 3] = [255, 196, 80];
 pub(super) const REC_RGB: [u8; 3] = [255, 120, 110];
 pub(super) const GROUND_RGB: [u8; 3] = [10, 12, 16];
 pub(super) const GROUND_ALPHA: u8 = 216;
-/// Stands before an alarm.
+/// Stand before an alarm: it lasts; it lasts and is known; it has passed.
 const ALARM_SIGN: &str = "▲ ";
+const KNOWN_SIGN: &str = "△ ";
+const PAST_SIGN: &str = "▽ ";
 /// Stand before what is said of a recording: it runs, it was ended.
 const REC_SIGN: &str = "● ";
 const ENDED_SIGN: &str = "■ ";
@@ -129,6 +131,19 @@ enum Side {
     Right,
 }
 
+fn sign_of(alarm: &Alarm) -> &'static str {
+    match (alarm.was, alarm.is_acknowledged) {
+        (Some(_), _) => PAST_SIGN,
+        (None, true) => KNOWN_SIGN,
+        (None, false) => ALARM_SIGN,
+    }
+}
+
+/// What lasts has the alarm's colour, known or not.
+fn ink_of(alarm: &Alarm) -> [u8; 3] {
+    if alarm.was.is_some() { TEXT_RGB } else { ALARM_RGB }
+}
+
 /// A text in one line, in parts of one colour.
 type Line = Vec<(String, [u8; 3])>;
 
@@ -170,6 +185,15 @@ impl Panels {
     fn beside(bars: &Bars) -> Self {
         let Bars { top_left, banner, top_right, bottom_left, bottom_right, text_px, lines, is_columns, .. } = *bars;
         Panels { top_left, banner, top_right, bottom_left, bottom_right, text_px, lines, is_columns }
+    }
+}
+
+impl Panels {
+    /// Alarms that share a line are read whole: of one that would be cut, only the number is said.
+    fn has_room_for(&self, lines: &[Line]) -> bool {
+        let letters: usize = lines.iter().flatten().map(|(text, _)| text.chars().count() + GAP.len()).sum();
+        // And as many more as "+12" takes.
+        (letters + 4) as f32 * LETTER_WIDTH * self.text_px <= self.bottom_left.width() as f32 - 2.0 * PAD_PART * self.text_px
     }
 }
 
@@ -233,13 +257,20 @@ impl Page {
         }
         self.panel(top_right, panels, panels.top_right, Side::Right, false);
 
-        let alarms = status.alarms();
-        let more = alarms.len().saturating_sub(ALARMS);
-        let said = alarms.into_iter().take(ALARMS).map(|alarm| line(format!("{ALARM_SIGN}{}", alarm.of(language)), ALARM_RGB));
-        let mut bottom_left: Vec<Line> = said.collect();
+        // Lines for what is wrong: the last one is the figures'.
+        let room = if panels.is_columns { usize::MAX } else { panels.lines - 1 };
+        let said = status.alarms.iter().map(|alarm| line(format!("{}{}", sign_of(alarm), alarm.words(language)), ink_of(alarm)));
+        let mut bottom_left: Vec<Line> = said.take(ALARMS).collect();
+        if bottom_left.len() > room && !panels.has_room_for(&bottom_left) {
+            bottom_left.truncate(room);
+        }
+        let more = status.alarms.len() - bottom_left.len();
         if let Some(last) = bottom_left.last_mut().filter(|_| more > 0) {
             last.push((format!("\u{a0}\u{a0}+{more}"), ALARM_RGB));
         }
+        // What is no alarm never takes an alarm's room.
+        let room = room.saturating_sub(bottom_left.len());
+        bottom_left.extend(status.notices().into_iter().take(room).map(|notice| line(notice.of(language), TEXT_RGB)));
         let figures = if status.has_picture() { status.figures().to_vec() } else { Vec::new() };
         if panels.is_columns {
             bottom_left.extend(figures.into_iter().map(|figure| line(figure, TEXT_RGB)));

@@ -104,8 +104,8 @@ fn a_screen_of_the_pictures_shape_has_the_panels_over_its_rim_and_a_hung_display
 #[test]
 fn alarms_that_have_no_room_are_counted() {
     let (_, everything) = states().into_iter().find(|(name, _)| *name == "everything").unwrap();
-    assert!(everything.alarms().len() > 3);
-    let fewer = Status { faults: everything.faults[..1].to_vec(), ..everything.clone() };
+    assert!(everything.alarms.len() > 3);
+    let fewer = Status { alarms: everything.alarms[..2].to_vec(), ..everything.clone() };
     let wide = |status: &Status| {
         let (layer, _) = painted(status, Language::En, 1280, 720);
         layer.rects.iter().filter(|rect| rect.x0 == 0 && rect.y1 == 720).map(Rect::area).sum::<usize>()
