@@ -33,7 +33,7 @@ enum Kind {
     WorkerHang,
     /// Half of the memory that is free is taken and written to.
     MemoryPressure,
-    /// One bit of one of the network's numbers, in the AI process's memory, once.
+    /// Single bits of the network's numbers, in the AI process's memory, once.
     WeightFlip,
 }
 
@@ -151,7 +151,7 @@ impl Injection {
                             (_, Err(error)) => Err(error.to_string()),
                         };
                         match flipped {
-                            Ok(what) => tracing::warn!(what, "a number of the network was changed"),
+                            Ok(count) => tracing::warn!(count, "numbers of the network were changed"),
                             Err(reason) => tracing::error!(reason, "no number of the network was changed"),
                         }
                     }
