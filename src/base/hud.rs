@@ -21,15 +21,12 @@ pub enum Signal {
 }
 
 impl Signal {
+    /// In this order.
+    pub const NAMES: [&'static str; 5] = ["waiting", "live", "frozen", "black", "lost"];
+
     /// In the log and the report.
     pub fn name(self) -> &'static str {
-        match self {
-            Signal::Waiting => "waiting",
-            Signal::Live => "live",
-            Signal::Frozen => "frozen",
-            Signal::Black => "black",
-            Signal::Lost => "lost",
-        }
+        Self::NAMES[self as usize]
     }
 }
 

@@ -2,6 +2,7 @@
 //! Nothing here knows what a frame, an engine or a window is.
 
 pub mod assign;
+pub mod beat;
 pub mod classes;
 pub mod clock;
 pub mod error;

@@ -42,15 +42,23 @@ pub enum Ai {
 }
 
 impl Ai {
-    pub fn name(self) -> &'static str {
+    /// By `index`.
+    pub const NAMES: [&'static str; 6] = ["off", "starting", "testing", "running", "degraded", "blocked"];
+
+    pub fn index(self) -> u8 {
         match self {
-            Ai::Off => "off",
-            Ai::Starting => "starting",
-            Ai::Testing => "testing",
-            Ai::Running => "running",
-            Ai::Degraded(_) => "degraded",
-            Ai::Blocked(_) => "blocked",
+            Ai::Off => 0,
+            Ai::Starting => 1,
+            Ai::Testing => 2,
+            Ai::Running => 3,
+            Ai::Degraded(_) => 4,
+            Ai::Blocked(_) => 5,
         }
+    }
+
+    /// In the log and the report.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[usize::from(self.index())]
     }
 }
 

@@ -120,6 +120,8 @@ impl Theatre {
             ended: ended.clone(),
             pulled: None,
             progress: None,
+            beat: Arc::default(),
+            stalls: Vec::new(),
         };
         let (tell, seen) = mpsc::channel();
         let (output_clock, takes_ns) = (clock.clone(), Arc::new(AtomicU64::new(0)));
