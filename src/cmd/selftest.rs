@@ -4,7 +4,7 @@ use crate::base::error::Finding;
 use crate::base::files::write_durably;
 use crate::base::shutdown;
 use crate::config::Config;
-use crate::guard::{self, Form, Grade, History, Limits, Report, Stamp};
+use crate::guard::{self, Form, Grade, History, Limits, Report};
 use crate::overlay::OverlayMode;
 use crate::pipeline::selftest::{self, Loop, Machine};
 use crate::pipeline::{self, DisplayChoice, Limit, SnapshotPlan, Spec};
@@ -67,6 +67,9 @@ pub struct Arguments {
     /// Folder that holds the engines' folders.
     #[arg(long, value_name = "DIR")]
     engines: Option<PathBuf>,
+    /// A run shows its picture meanwhile: nothing is more urgent than that.
+    #[arg(long, hide = true)]
+    beside_a_picture: bool,
 }
 
 const QUICK_FRAMES: u64 = 500;
@@ -78,6 +81,9 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
     shutdown::catch_signals();
     if let Some(Verb::History { html, config }) = arguments.verb {
         return history(html.as_deref(), &Config::load(config.as_deref())?);
+    }
+    if arguments.beside_a_picture {
+        pipeline::leave_real_time_to_others();
     }
     let config = Config::load(arguments.config.as_deref())?;
     let form = if arguments.quick { Form::Quick } else { Form::Full };
@@ -96,8 +102,18 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
     let frames = arguments.frames.unwrap_or(if arguments.quick { QUICK_FRAMES } else { FULL_FRAMES });
     let state = config.guard.folder();
     std::fs::create_dir_all(&state).with_context(|| format!("the self-test's folder {} cannot be made", state.display()))?;
+    // Picture first: no pattern is drawn over it.
+    let _drawing = match what {
+        Loop::Internal => None,
+        Loop::X11 | Loop::Cable(_) => match pipeline::picture_lock::draws(&state) {
+            Some(lock) => Some(lock),
+            None => bail!(
+                "a run shows its picture on the monitor: no pattern is drawn over it; end the run first, or test in memory (--loop internal)"
+            ),
+        },
+    };
     let began = std::time::Instant::now();
-    let mut report = Report::new(kind_of(&what), form, config.mode, now(), &boot_id());
+    let mut report = Report::new(kind_of(&what), form, config.mode, selftest::now(), &selftest::boot_id());
     eprintln!(
         "keyhole: self-test, loop {}, {} pictures: this takes about {:.0} s",
         report.loop_kind.name(),
@@ -108,8 +124,7 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
     report.checks = machine.checks(&limits);
     let spec = spec_of(&config, &what, arguments.engines.clone())?;
     let seen = selftest::observe(spec, &what, &arguments.pattern, frames + SPARE_FRAMES)?;
-    let display = format!("{} {}", seen.report.display, seen.report.compositor);
-    report.fingerprint = selftest::fingerprint(&config, arguments.engines.as_deref(), &display, &limits);
+    report.fingerprint = selftest::fingerprint(&config, arguments.engines.as_deref(), &limits);
     selftest::judge(&seen, form, &limits, &mut report);
     let mut history = History::open(&state)?;
     report.last_cable_proof = history.last_cable_proof().map(|entry| entry.at.clone());
@@ -187,15 +202,6 @@ fn device(report: &Report, run: &crate::record::Report) -> std::collections::BTr
     parts
 }
 
-fn now() -> Stamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Stamp::from_unix_s(since.as_secs() as i64)
-}
-
-fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
-}
-
 fn say(report: &Report) {
     println!("{}: {}", report.verdict.grade.words(), report.verdict.words);
     for named in report.verdict.failures.iter().chain(&report.verdict.limits) {
@@ -213,7 +219,7 @@ fn history(html: Option<&Path>, config: &Config) -> anyhow::Result<()> {
     let history = History::open(&config.guard.folder())?;
     print!("{}", history.text(&limits));
     if let Some(path) = html {
-        let page = guard::history_html(&history, &limits, "this appliance", &now());
+        let page = guard::history_html(&history, &limits, "this appliance", &selftest::now());
         write_durably(path, page.as_bytes()).with_context(|| format!("{} cannot be written", path.display()))?;
     }
     Ok(())

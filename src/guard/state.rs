@@ -6,10 +6,11 @@
 //!                                     Live ◄─moves, lit─► Frozen, Black (pictures come, and show nothing that lives)
 //!
 //!   ai:      what the worker is      Starting ─ready─► Running ─death, stop, hang─► Degraded ─ready─► Running
-//!                                    Starting ─engine refused─► Blocked
+//!                                    Starting ─engine refused─► Blocked ◄─live proof wrong or missing─ Running
+//!                                    Held (Testing) ─permitted─► Starting, or ─forbidden─► Blocked
 //!            over it lies            a block (a self-test, a live proof): latched until it is lifted, whatever the worker says
 //!            over that               Testing: a self-test runs; when it ends, the block or the worker shows again
-//!            over all                Off: by choice there is no AI in this run, or its engine was refused: no test changes that
+//!            over all                Off: by choice there is no AI in this run; or its process is blocked for good: no test changes that
 //!
 //!   screen   │ Running       Stale, Unknown   Off, Starting, Testing, Degraded, Blocked
 //!   ─────────┼───────────────────────────────────────────────────────────────────────
@@ -68,8 +69,12 @@ pub enum Worker {
     Starting,
     Running,
     Down(AiTrouble),
-    /// It refuses its engine.
-    Refused,
+    /// None is started any more, and why: its engine was refused, or gave a wrong answer to its test picture or none.
+    Blocked(AiTrouble),
+    /// It may not be started yet: the appliance tests itself.
+    Held,
+    /// It may not be started in this run; why says the block that forbade it.
+    Forbidden,
 }
 
 /// What the source says of its pictures. Eyes: left and right of a stereo picture; of a picture that is one, both.
@@ -316,7 +321,8 @@ impl States {
             return;
         }
         self.worker = worker;
-        self.worker_trouble = if matches!(worker, Worker::Down(_) | Worker::Refused) { reason() } else { String::new() };
+        self.worker_trouble =
+            if matches!(worker, Worker::Down(_) | Worker::Blocked(_) | Worker::Forbidden) { reason() } else { String::new() };
         self.settle(now_ns);
     }
 
@@ -326,7 +332,7 @@ impl States {
         self.settle(now_ns);
     }
 
-    /// What blocked the AI holds no longer. An engine that was refused stays refused.
+    /// What blocked the AI holds no longer. A process that is blocked for good stays so.
     pub fn lift(&mut self, now_ns: u64) {
         self.block = None;
         self.settle(now_ns);
@@ -357,9 +363,11 @@ impl States {
     fn settle(&mut self, now_ns: u64) {
         let (ai, reason) = match (self.worker, &self.block) {
             _ if !self.has_ai => (Ai::Off, ""),
-            (Worker::Refused, _) => (Ai::Blocked(AiTrouble::EngineRefused), &*self.worker_trouble),
+            (Worker::Blocked(trouble), _) => (Ai::Blocked(trouble), &*self.worker_trouble),
             _ if self.is_testing => (Ai::Testing, ""),
             (_, Some((trouble, words))) => (Ai::Blocked(*trouble), &**words),
+            (Worker::Forbidden, None) => (Ai::Blocked(AiTrouble::SelfTestFailed), &*self.worker_trouble),
+            (Worker::Held, None) => (Ai::Testing, ""),
             (Worker::Starting, None) => (Ai::Starting, ""),
             (Worker::Running, None) => (Ai::Running, ""),
             (Worker::Down(trouble), None) => (Ai::Degraded(trouble), &*self.worker_trouble),

@@ -135,7 +135,7 @@ fn a_block_holds_whatever_the_worker_says_until_it_is_lifted() {
 #[test]
 fn a_refused_engine_and_a_run_without_ai_are_changed_by_no_test() {
     let mut states = States::new(0, true);
-    states.worker(1, Worker::Refused, || "its signature is broken".into());
+    states.worker(1, Worker::Blocked(AiTrouble::EngineRefused), || "its signature is broken".into());
     let refused = Ai::Blocked(AiTrouble::EngineRefused);
     for word in [Word::Testing(true), Word::Testing(false), Word::from(&Block::NeverFull), Word::Lift] {
         states.hear(2, word.clone());
@@ -147,6 +147,28 @@ fn a_refused_engine_and_a_run_without_ai_are_changed_by_no_test() {
         assert_eq!(none.ai(), Ai::Off);
     }
     assert!(none.alarms().records().is_empty(), "chosen, and no alarm");
+}
+
+#[test]
+fn a_worker_that_is_held_is_being_tested_and_one_that_is_forbidden_has_the_gate_s_reason() {
+    let mut states = States::new(0, true);
+    states.worker(1, Worker::Held, String::new);
+    assert_eq!(states.ai(), Ai::Testing);
+    states.hear(2, Word::from(&Block::CableFailed));
+    states.worker(2, Worker::Forbidden, || "forbidden (ST-G12)".into());
+    assert_eq!(states.ai(), Ai::Blocked(AiTrouble::CableTestFailed));
+    let mut alone = States::new(0, true);
+    alone.worker(1, Worker::Forbidden, || "forbidden (ST-G12)".into());
+    assert!(matches!(alone.ai(), Ai::Blocked(_)) && alone.alarms().records()[0].text.contains("ST-G12"));
+    let mut permitted = States::new(0, true);
+    for (worker, ai) in [(Worker::Held, Ai::Testing), (Worker::Starting, Ai::Starting), (Worker::Running, Ai::Running)] {
+        permitted.worker(1, worker, String::new);
+        assert_eq!(permitted.ai(), ai);
+    }
+    let wrong = Worker::Blocked(AiTrouble::LiveProofWrong);
+    permitted.worker(2, wrong, || "another mask".into());
+    permitted.hear(3, Word::Lift);
+    assert_eq!(permitted.ai(), Ai::Blocked(AiTrouble::LiveProofWrong), "for the rest of the run");
 }
 
 #[test]
@@ -207,6 +229,8 @@ fn any_worker() -> impl Strategy<Value = Worker> {
     prop_oneof![
         Just(Worker::Starting),
         Just(Worker::Running),
+        Just(Worker::Held),
+        Just(Worker::Forbidden),
         proptest::sample::select(AiTrouble::ALL[..6].to_vec()).prop_map(Worker::Down),
     ]
 }

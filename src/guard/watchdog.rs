@@ -75,7 +75,7 @@ impl Watchdog {
     }
 
     /// Looks at the beats of all parts, in their order; says what is new.
-    pub fn look(&mut self, now_ns: u64, beats: [Option<u64>; Part::ALL.len()]) -> impl Iterator<Item = Finding> {
+    pub fn look(&mut self, now_ns: u64, beats: [Option<u64>; Part::ALL.len()]) -> impl Iterator<Item = Finding> + use<> {
         // Late itself: then the others have had as little of the machine.
         let passed_ns = self.last_ns.replace(now_ns).map_or(0, |last_ns| now_ns.saturating_sub(last_ns).min(2 * TURN_NS));
         let mut findings = [None; Part::ALL.len()];

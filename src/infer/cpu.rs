@@ -220,6 +220,10 @@ impl Engine for CpuEngine {
         }
     }
 
+    fn outputs(&self) -> usize {
+        self.outputs.len()
+    }
+
     fn tensor(&self, index: usize) -> &[f32] {
         self.outputs[index].values()
     }

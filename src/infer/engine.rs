@@ -161,7 +161,10 @@ pub trait Engine: Send {
     /// Forgets all frames before the next: states are zeros again, a clip will hold nothing but its first frame.
     fn forget(&mut self);
 
-    /// What the last run put into tensor `index` of a head; zeros before the first.
+    /// How many tensors a run gives.
+    fn outputs(&self) -> usize;
+
+    /// What the last run put into tensor `index` of a head, below `outputs`; zeros before the first.
     fn tensor(&self, index: usize) -> &[f32];
 }
 

@@ -29,6 +29,7 @@ pub use engine::{
 pub use error::InferError;
 pub use hash::input_hash;
 pub use normalise::{Normaliser, Settings};
+pub use onnx::weights;
 pub use plan::{Built, build, processor};
 pub use preprocess::{Fit, Preprocess};
 

@@ -6,7 +6,7 @@
 //! ```text
 //!   Model  { graph 7, functions 25 }      Graph { node 1, initializer 5, sparse_initializer 15 }     Function { node 7 }
 //!   Node   { attribute 5 }                Attribute { t 5, g 6, tensors 10, graphs 11, sparse_tensor 22, sparse_tensors 23 }
-//!   Tensor { external_data 13 }           SparseTensor { values 1, indices 2 }     external_data { key 1, value 2 }
+//!   Tensor { data_type 2, raw_data 9, external_data 13 }           SparseTensor { values 1, indices 2 }     external_data { key 1, value 2 }
 //! ```
 
 use std::collections::BTreeSet;
@@ -22,6 +22,20 @@ pub struct NotOnnx;
 pub fn external_files(model: &[u8]) -> Result<BTreeSet<String>, NotOnnx> {
     let mut found = BTreeSet::new();
     walk(model, Kind::Model, 0, &mut found)?;
+    Ok(found)
+}
+
+/// The numbers of each tensor of f32 that the model's own graph starts from, as the file holds them (little-endian).
+pub fn weights(model: &[u8]) -> Result<Vec<&[u8]>, NotOnnx> {
+    const F32: &[u8] = &[1];
+    let mut found = Vec::new();
+    for graph in Fields::of(model).numbered(7)? {
+        for tensor in Fields::of(graph).numbered(5)? {
+            if Fields::of(tensor).numbered(2)? == [F32] {
+                found.extend(Fields::of(tensor).numbered(9)?);
+            }
+        }
+    }
     Ok(found)
 }
 
@@ -58,7 +72,7 @@ fn walk(message: &[u8], kind: Kind, depth: usize, found: &mut BTreeSet<String>) 
     if depth > MAX_DEPTH {
         return Err(NotOnnx);
     }
-    let mut fields = Fields { rest: message };
+    let mut fields = Fields::of(message);
     while let Some((field, bytes)) = fields.next_field()? {
         if let Some(inside) = kind.inside(field) {
             walk(bytes, inside, depth + 1, found)?;
@@ -72,7 +86,7 @@ fn walk(message: &[u8], kind: Kind, depth: usize, found: &mut BTreeSet<String>) 
 /// The value of an entry of external_data whose key is `location`.
 fn location(entry: &[u8]) -> Result<Option<String>, NotOnnx> {
     let (mut key, mut value) = (&[][..], &[][..]);
-    let mut fields = Fields { rest: entry };
+    let mut fields = Fields::of(entry);
     while let Some((field, bytes)) = fields.next_field()? {
         match field {
             1 => key = bytes,
@@ -89,7 +103,22 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Number and bytes of the next field; no bytes for numbers.
+    fn of(message: &'a [u8]) -> Self {
+        Fields { rest: message }
+    }
+
+    /// All fields of one number.
+    fn numbered(mut self, number: u64) -> Result<Vec<&'a [u8]>, NotOnnx> {
+        let mut found = Vec::new();
+        while let Some((field, bytes)) = self.next_field()? {
+            if field == number {
+                found.push(bytes);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Number and bytes of the next field; those of a varint as they are written, none of fixed numbers.
     fn next_field(&mut self) -> Result<Option<(u64, &'a [u8])>, NotOnnx> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -97,8 +126,9 @@ impl<'a> Fields<'a> {
         let tag = self.varint()?;
         let length = match tag & 7 {
             0 => {
+                let written = self.rest;
                 self.varint()?;
-                0
+                return Ok(Some((tag >> 3, &written[..written.len() - self.rest.len()])));
             }
             1 => return self.skip(8).map(|_| Some((tag >> 3, &[][..]))),
             2 => usize::try_from(self.varint()?).map_err(|_| NotOnnx)?,
@@ -142,14 +172,25 @@ mod tests {
         assert_eq!(external_files(b"no model"), Err(NotOnnx));
     }
 
+    #[test]
+    fn the_numbers_of_a_model_stand_in_it() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/engines/surgical-cpu/model.onnx");
+        let model = std::fs::read(path).unwrap();
+        let found = weights(&model).unwrap();
+        // Scales of an integer network; each is part of the file and whole.
+        assert!(found.iter().filter(|numbers| numbers.len() > 256).count() > 20);
+        assert!(found.iter().all(|numbers| numbers.len().is_multiple_of(4) && model.as_ptr_range().contains(&numbers.as_ptr())));
+        assert_eq!(weights(b"no model"), Err(NotOnnx));
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_walked_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300), at in any::<prop::sample::Index>(), with in any::<u8>()) {
-            let _ = external_files(&bytes);
+            let _ = (external_files(&bytes), weights(&bytes));
             let mut model = TestEngine::maps().with_external("weights.bin").model();
             let at = at.index(model.len());
             model[at] = with;
-            let _ = external_files(&model);
+            let _ = (external_files(&model), weights(&model));
         }
     }
 }

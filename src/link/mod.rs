@@ -12,10 +12,12 @@
 //! worker maps the frame ring for reading only. All that the worker says is judged like input from outside.
 //!
 //! ```text
+//!   Held ─► (permitted) ─► start                Held, and each other state ─► (forbidden) ─► Blocked
 //!                 ┌───────────── restart, after a back-off ◄──────────────┐
 //!                 ▼                                                       │
 //!   start ─► Starting ── Ready ─► Ready ── died, stopped, hung, nonsense ─► Down(reason)
 //!                 └────── Failed (no engine to run) ─► Blocked                (Stopped ── continued ─► Ready)
+//!                         Ready ── proof wrong, or none in time ─► Blocked
 //! ```
 //! Whoever draws: hide the overlay, and forget the scene, whenever the state is not `Ready`.
 
@@ -40,5 +42,5 @@ pub use scene_codec::{SceneBytesFault, decode_scene, encode_scene};
 pub use serve::{Analyst, Hello, serve, worker_main};
 pub use settings::Settings;
 pub use socket::{Received, Socket};
-pub use status::{Counts, Reason, State, Status};
-pub use worker::{Answer, Spawn, Worker};
+pub use status::{Block, Counts, Reason, State, Status};
+pub use worker::{Answer, Permission, Spawn, Worker};

@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 /// What the parent tells its worker first.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -38,6 +39,12 @@ pub trait Analyst {
     /// A scene that was sent: its memory may serve the next one.
     fn keep(&mut self, scene: Scene) {
         drop(scene);
+    }
+
+    /// SHA-256 of what the engine answers to its reference picture, computed now: the same each time. None: it has none.
+    /// An error ends this worker.
+    fn prove(&mut self) -> Result<Option<[u8; 32]>, String> {
+        Ok(None)
     }
 
     /// `input_hash` of a frame (design: pixels).
@@ -85,16 +92,20 @@ pub fn serve(
     };
     // Before the engines make threads, which inherit it.
     let _ = rustix::process::setpriority_process(None, hello.settings.nice);
-    let analyst = match load(&hello) {
+    let mut analyst = match load(&hello) {
         Ok(analyst) => analyst,
+        Err(text) => return desk.leave(Kind::Failed, &text, FAILED),
+    };
+    let proof = match analyst.prove() {
+        Ok(proof) => proof,
         Err(text) => return desk.leave(Kind::Failed, &text, FAILED),
     };
     let sandbox = match confine() {
         Ok(granted) => granted,
         Err(error) => return desk.leave(Kind::Failed, &error.to_string(), FAILED),
     };
-    let introduction = serde_json::to_vec(&Introduction { engines: analyst.ready(), sandbox }).unwrap_or_default();
-    match desk.send(&wire::packet(Kind::Ready, &introduction)).and_then(|()| desk.work(&hello, analyst)) {
+    let introduction = serde_json::to_vec(&Introduction { engines: analyst.ready(), sandbox, proof }).unwrap_or_default();
+    match desk.send(&wire::packet(Kind::Ready, &introduction)).and_then(|()| desk.work(&hello, analyst, proof.is_some())) {
         Ok(never) => match never {},
         Err(Leave::Done) => DONE,
         Err(Leave::Fault(text)) => desk.leave(Kind::Fault, &text, FAULT),
@@ -125,17 +136,32 @@ struct Desk {
 }
 
 impl Desk {
-    fn work(&mut self, hello: &Hello, mut analyst: Box<dyn Analyst>) -> Result<std::convert::Infallible, Leave> {
+    fn work(&mut self, hello: &Hello, mut analyst: Box<dyn Analyst>, can_prove: bool) -> Result<std::convert::Infallible, Leave> {
         let heartbeat_ns = i64::from(hello.settings.heartbeat_ms) * 1_000_000;
         let heartbeat = Timespec { tv_sec: heartbeat_ns / 1_000_000_000, tv_nsec: (heartbeat_ns % 1_000_000_000) as _ };
         let mut packet = Vec::with_capacity(MAX_PACKET_BYTES);
+        let every = Duration::from_millis(hello.settings.proof_every_ms.into());
+        let mut proven = Instant::now();
         loop {
             self.listen(Some(&heartbeat))?;
             match self.next.take() {
                 None => self.send(&wire::packet(Kind::Heartbeat, &[]))?,
                 Some(infer) => self.answer(&infer, hello.want_hash, &mut *analyst, &mut packet)?,
             }
+            let waited = proven.elapsed();
+            if can_prove && !every.is_zero() && waited >= every && (waited >= every + every / 2 || self.is_idle()) {
+                proven = Instant::now();
+                if let Some(answer) = analyst.prove().map_err(Leave::Fault)? {
+                    self.send(&wire::packet(Kind::Proof, &answer))?;
+                }
+            }
         }
+    }
+
+    /// Nothing waits to be read: the next frame is not here yet.
+    fn is_idle(&self) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        matches!(rustix::event::poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&now)), Ok(0))
     }
 
     /// Waits for messages, for `at_most` if given, and reads them all: only the newest frame stays.

@@ -4,10 +4,10 @@ use crate::base::ids::FrameId;
 use crate::link::judge::{self, Flood, Rejection};
 use crate::link::outbox::introduction;
 use crate::link::socket::{MAX_PACKET_BYTES, Received, Socket};
-use crate::link::status::{Reason, add};
+use crate::link::status::{Block, Reason, add};
 use crate::link::watch::{Ended, Stopped, Vitals, watch};
 use crate::link::wire::{self, FromWorker, Introduction, Kind, NoScene};
-use crate::link::worker::{Answer, Shared, Spawn};
+use crate::link::worker::{Answer, Permission, Shared, Spawn};
 use crate::link::{Hello, LinkError};
 use crate::scene::{Scene, Shelf};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -38,6 +38,7 @@ enum End {
     Nonsense(Rejection, String),
     Failed(String),
     Fault(String),
+    Blocked(Block),
 }
 
 pub(super) struct Session<'a> {
@@ -52,6 +53,8 @@ pub(super) struct Session<'a> {
     heard_ns: u64,
     flood: Flood,
     had_scene: bool,
+    /// What the engine answered to its reference picture when it was loaded, and when it last did so again.
+    proof: Option<([u8; 32], u64)>,
     /// The scene whose hash is still to come.
     unhashed: Option<Arc<Scene>>,
     buffer: Vec<u8>,
@@ -106,6 +109,7 @@ impl<'a> Session<'a> {
             heard_ns: now_ns,
             flood: Flood::new(),
             had_scene: false,
+            proof: None,
             unhashed: None,
             buffer: vec![0; MAX_PACKET_BYTES],
             shelf: Shelf::default(),
@@ -121,7 +125,7 @@ impl<'a> Session<'a> {
         let end = self.hear();
         let next = match &end {
             End::Closing => Next::Closing,
-            End::Failed(_) => Next::Blocked,
+            End::Failed(_) | End::Blocked(_) => Next::Blocked,
             End::Nonsense(..) => Next::Restart { had_scene: self.had_scene, nonsense: true },
             End::Died | End::Overdue(_) | End::Fault(_) => Next::Restart { had_scene: self.had_scene, nonsense: false },
         };
@@ -148,7 +152,16 @@ impl<'a> Session<'a> {
             }
             End::Failed(text) => {
                 self.shared.note(text.clone());
-                self.shared.board.blocked();
+                self.shared.board.blocked(Block::Refused);
+            }
+            End::Blocked(why) => {
+                match why {
+                    Block::ProofWrong => self.shared.note("it answers its reference picture otherwise than when it was loaded".to_owned()),
+                    Block::ProofMissing => self.shared.note("it did not answer its reference picture in time".to_owned()),
+                    // Said by who forbade it.
+                    Block::Refused | Block::Forbidden => {}
+                }
+                self.shared.board.blocked(*why);
             }
         }
         self.close(&end);
@@ -190,10 +203,13 @@ impl<'a> Session<'a> {
             if self.shared.is_closing() {
                 return End::Closing;
             }
+            if self.shared.permission() == Permission::Refused {
+                return End::Blocked(Block::Forbidden);
+            }
             if let Err(end) = self.introduce_ring() {
                 return end;
             }
-            let (deadline_ns, _) = self.vitals().deadline(&self.shared.settings);
+            let deadline_ns = self.vitals().deadline(&self.shared.settings).0.min(self.proof_deadline_ns());
             let (socket, pidfd) = (self.socket.clone(), self.pidfd.clone());
             let mut fds =
                 [PollFd::new(&*socket, PollFlags::IN), PollFd::new(&*pidfd, PollFlags::IN), PollFd::new(&self.shared.nudge, PollFlags::IN)];
@@ -218,8 +234,12 @@ impl<'a> Session<'a> {
             }
             // What it said in time is heard before it is given up.
             let (deadline_ns, reason) = self.vitals().deadline(&self.shared.settings);
-            if self.shared.clock.now_ns() >= deadline_ns {
+            let now_ns = self.shared.clock.now_ns();
+            if now_ns >= deadline_ns {
                 return End::Overdue(reason);
+            }
+            if now_ns >= self.proof_deadline_ns() {
+                return End::Blocked(Block::ProofMissing);
             }
         }
     }
@@ -232,6 +252,12 @@ impl<'a> Session<'a> {
             asked_ns: self.shared.outbox.asked().map(|asked| asked.sent_ns),
             stopped_ns: self.stopped.since_ns(),
         }
+    }
+
+    /// Two proofs may not be missing.
+    fn proof_deadline_ns(&self) -> u64 {
+        let every_ns = u64::from(self.shared.settings.proof_every_ms) * 1_000_000;
+        self.proof.filter(|_| every_ns > 0).map_or(u64::MAX, |(_, proven_ns)| proven_ns + 2 * every_ns)
     }
 
     fn introduce_ring(&mut self) -> Result<(), End> {
@@ -294,6 +320,7 @@ impl<'a> Session<'a> {
             FromWorker::Scene(bytes) => self.scene(bytes),
             FromWorker::Hash { frame, sha256 } => self.hash(frame, sha256),
             FromWorker::NoScene { frame, why } => self.no_scene(frame, why),
+            FromWorker::Proof(answer) => self.proven(answer, now_ns),
         }
     }
 
@@ -310,6 +337,7 @@ impl<'a> Session<'a> {
         let introduction: Introduction = serde_json::from_slice(json)
             .map_err(|error| End::Nonsense(Rejection::Malformed, format!("it does not introduce itself ({error})")))?;
         self.is_ready = true;
+        self.proof = introduction.proof.map(|answer| (answer, self.heard_ns));
         self.shared.introduced(introduction);
         self.shared.outbox.open(self.socket.clone());
         self.shared.board.ready();
@@ -338,6 +366,18 @@ impl<'a> Session<'a> {
             owed => {
                 self.unhashed = owed;
                 Err(End::Nonsense(Rejection::UnknownFrame, format!("frame {}: a hash that nobody waits for", frame.0)))
+            }
+        }
+    }
+
+    fn proven(&mut self, answer: [u8; 32], now_ns: u64) -> Result<(), End> {
+        match &mut self.proof {
+            None => Err(End::Nonsense(Rejection::OutOfTurn, "a proof that was not announced".to_owned())),
+            Some((loaded, _)) if *loaded != answer => Err(End::Blocked(Block::ProofWrong)),
+            Some((_, proven_ns)) => {
+                *proven_ns = now_ns;
+                add(&self.shared.tally.proofs, 1);
+                Ok(())
             }
         }
     }

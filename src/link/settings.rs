@@ -18,6 +18,9 @@ pub struct Settings {
     pub restart_after_max_ms: u32,
     /// Niceness of the worker (0–19). Default 10.
     pub nice: i32,
+    /// How often a worker answers its engine's reference picture beside the live ones (live proof; 0: never, 100–600,000). An answer
+    /// that is another one than at its start blocks AI, and so does none within twice this time. Default 10,000.
+    pub proof_every_ms: u32,
 }
 
 impl Default for Settings {
@@ -29,6 +32,7 @@ impl Default for Settings {
             restart_after_ms: 50,
             restart_after_max_ms: 5_000,
             nice: 10,
+            proof_every_ms: 10_000,
         }
     }
 }
@@ -48,6 +52,9 @@ impl Settings {
                 refuse("restart_after_max_ms", s.restart_after_max_ms.into(), "restart_after_ms–600000")
             }
             s if !(0..=19).contains(&s.nice) => refuse("nice", s.nice.into(), "0–19"),
+            s if s.proof_every_ms != 0 && !(100..=600_000).contains(&s.proof_every_ms) => {
+                refuse("proof_every_ms", s.proof_every_ms.into(), "100–600000, or 0 for none")
+            }
             _ => Ok(()),
         }
     }
@@ -68,6 +75,7 @@ mod tests {
             Settings { restart_after_ms: 0, ..Settings::default() },
             Settings { restart_after_max_ms: 10, ..Settings::default() },
             Settings { nice: -5, ..Settings::default() },
+            Settings { proof_every_ms: 1, ..Settings::default() },
         ];
         for settings in refused {
             assert!(settings.check().is_err(), "{settings:?}");

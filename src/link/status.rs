@@ -25,17 +25,33 @@ pub enum Reason {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
+    /// Not started: nobody has permitted it yet.
+    Held,
     /// Loading its engines.
     Starting,
     /// Its scenes may be shown.
     Ready,
     /// No scene may be shown; another start follows.
     Down(Reason),
-    /// It refused its engines: no further start would help.
-    Blocked,
+    /// No further start is tried in this run.
+    Blocked(Block),
 }
 
-const STATES: [State; 9] = [
+/// Why no further worker is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Block {
+    /// It refused its engines: another one would do the same.
+    Refused,
+    /// Its engine answered the reference picture otherwise than when it was loaded: what it computes is not to be believed.
+    ProofWrong,
+    /// It did not answer the reference picture in time.
+    ProofMissing,
+    /// Whoever started the worker forbade it.
+    Forbidden,
+}
+
+const STATES: [State; 13] = [
+    State::Held,
     State::Starting,
     State::Ready,
     State::Down(Reason::Died),
@@ -44,7 +60,10 @@ const STATES: [State; 9] = [
     State::Down(Reason::Nonsense),
     State::Down(Reason::Fault),
     State::Down(Reason::CannotStart),
-    State::Blocked,
+    State::Blocked(Block::Refused),
+    State::Blocked(Block::ProofWrong),
+    State::Blocked(Block::ProofMissing),
+    State::Blocked(Block::Forbidden),
 ];
 /// State and time share one word, so that a reader never sees one without the other: the lowest byte is the state.
 const STATE_MASK: u64 = 0xff;
@@ -81,6 +100,8 @@ pub struct Counts {
     pub answers_lost: u64,
     /// Messages, by `Rejection`.
     pub rejected: [u64; Rejection::ALL.len()],
+    /// Reference pictures that were answered as when the engine was loaded.
+    pub proofs: u64,
 }
 
 impl Counts {
@@ -107,6 +128,7 @@ pub(super) struct Tally {
     pub answers_lost: AtomicU64,
     pub restarts: AtomicU64,
     pub rejected: [AtomicU64; Rejection::ALL.len()],
+    pub proofs: AtomicU64,
 }
 
 /// Adds `by` to a counter that others only read.
@@ -128,6 +150,7 @@ impl Tally {
             scenes_replaced: read(&self.scenes_replaced),
             answers_lost: read(&self.answers_lost),
             rejected: std::array::from_fn(|i| read(&self.rejected[i])),
+            proofs: read(&self.proofs),
         }
     }
 }
@@ -149,8 +172,13 @@ struct Life {
 
 impl Board {
     pub fn new(clock: Arc<dyn Clock>, wake: Arc<Wake>) -> Self {
-        let published = AtomicU64::new(clock.now_ns() & !STATE_MASK);
-        Board { published, life: Mutex::new(Life { state: State::Starting, was_ready: false }), clock, wake }
+        let board = Board { published: AtomicU64::new(0), life: Mutex::new(Life { state: State::Held, was_ready: false }), clock, wake };
+        board.starting();
+        board
+    }
+
+    pub fn held(&self) {
+        self.set(self.lock(), State::Held);
     }
 
     pub fn state_since(&self) -> (State, u64) {
@@ -195,8 +223,8 @@ impl Board {
         }
     }
 
-    pub fn blocked(&self) {
-        self.set(self.lock(), State::Blocked);
+    pub fn blocked(&self, why: Block) {
+        self.set(self.lock(), State::Blocked(why));
     }
 
     fn set(&self, mut life: MutexGuard<'_, Life>, state: State) {
@@ -237,8 +265,10 @@ mod tests {
         board.down(Reason::Died);
         board.down(Reason::Fault);
         assert_eq!(board.state_since().0, State::Down(Reason::Fault), "last words explain the end");
-        board.blocked();
-        board.down(Reason::Died);
-        assert_eq!(board.state_since().0, State::Blocked);
+        for why in [Block::Refused, Block::ProofWrong, Block::ProofMissing, Block::Forbidden] {
+            board.blocked(why);
+            board.down(Reason::Died);
+            assert_eq!(board.state_since().0, State::Blocked(why));
+        }
     }
 }

@@ -37,12 +37,14 @@ pub enum Kind {
     Failed = 21,
     /// Text: what ended this worker; another one may do better.
     Fault = 22,
+    /// SHA-256 of what the engine answers to its reference picture now.
+    Proof = 23,
 }
 
 impl Kind {
     fn of(byte: u8) -> Option<Kind> {
         use Kind::*;
-        [Hello, Ring, Infer, Ready, Scene, Hash, NoScene, Heartbeat, Failed, Fault].into_iter().find(|&kind| kind as u8 == byte)
+        [Hello, Ring, Infer, Ready, Scene, Hash, NoScene, Heartbeat, Failed, Fault, Proof].into_iter().find(|&kind| kind as u8 == byte)
     }
 }
 
@@ -82,6 +84,9 @@ pub struct Introduction {
     /// The engines, as the analyst describes them.
     pub engines: serde_json::Value,
     pub sandbox: super::sandbox::Granted,
+    /// SHA-256 of what the engine answers to its reference picture: each `Proof` has to be the same. None: no proof will come.
+    #[serde(default)]
+    pub proof: Option<[u8; 32]>,
 }
 
 /// A packet that is no message.
@@ -169,6 +174,7 @@ pub enum FromWorker<'a> {
     Heartbeat,
     Failed(&'a [u8]),
     Fault(&'a [u8]),
+    Proof([u8; 32]),
 }
 
 impl<'a> FromWorker<'a> {
@@ -199,6 +205,7 @@ impl<'a> FromWorker<'a> {
             Kind::Heartbeat if body.is_empty() => FromWorker::Heartbeat,
             Kind::Failed => FromWorker::Failed(body),
             Kind::Fault => FromWorker::Fault(body),
+            Kind::Proof => FromWorker::Proof(body.try_into().map_err(|_| Malformed("no SHA-256"))?),
             _ => return Err(Malformed("not what a worker says")),
         })
     }

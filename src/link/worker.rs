@@ -6,7 +6,7 @@ use crate::base::slot::{Slot, Wake};
 use crate::frame::Frame;
 use crate::link::outbox::Outbox;
 use crate::link::session::{Next, Session};
-use crate::link::status::{Board, Counts, Reason, Status, Tally, add};
+use crate::link::status::{Block, Board, Counts, Reason, Status, Tally, add};
 use crate::link::watch::{Backoff, Nudge};
 use crate::link::wire::Introduction;
 use crate::link::{Hello, LinkError, Settings};
@@ -15,7 +15,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
@@ -48,8 +48,21 @@ pub(super) struct Shared {
     /// 1 + frame id of the last scene; 0: none yet.
     last_scene: AtomicU64,
     closing: AtomicBool,
+    /// A `Permission`.
+    permission: AtomicU8,
     listener: OnceLock<Sender<Answer>>,
     words: Mutex<Words>,
+}
+
+/// Whether a worker may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Permission {
+    /// Nobody has said so yet: none is started.
+    Awaited,
+    Given,
+    /// For good.
+    Refused,
 }
 
 /// What was said, for people and reports; nobody reads it on the frame path.
@@ -62,6 +75,11 @@ struct Words {
 impl Shared {
     pub fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
+    }
+
+    pub fn permission(&self) -> Permission {
+        let all = [Permission::Awaited, Permission::Given, Permission::Refused];
+        all.into_iter().find(|&one| one as u8 == self.permission.load(Ordering::Acquire)).unwrap_or(Permission::Refused)
     }
 
     pub fn last_scene(&self) -> Option<FrameId> {
@@ -97,16 +115,16 @@ impl Shared {
         self.words.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits, unless the run ends.
-    fn rest(&self, at_most_ms: Option<u32>) {
-        let deadline_ns = at_most_ms.map(|ms| self.clock.now_ns() + u64::from(ms) * 1_000_000);
-        while !self.is_closing() {
-            let timeout = match deadline_ns.map(|deadline_ns| deadline_ns.saturating_sub(self.clock.now_ns())) {
-                Some(0) => return,
-                Some(ns) => Some(Timespec { tv_sec: (ns / 1_000_000_000) as _, tv_nsec: (ns % 1_000_000_000) as _ }),
-                None => None,
-            };
-            let _ = rustix::event::poll(&mut [PollFd::new(&self.nudge, PollFlags::IN)], timeout.as_ref());
+    /// Waits, unless the run ends or another permission is given.
+    fn rest(&self, ms: u32) {
+        let (before, deadline_ns) = (self.permission(), self.clock.now_ns() + u64::from(ms) * 1_000_000);
+        while !self.is_closing() && self.permission() == before {
+            let left_ns = deadline_ns.saturating_sub(self.clock.now_ns());
+            if left_ns == 0 {
+                return;
+            }
+            let timeout = Timespec { tv_sec: (left_ns / 1_000_000_000) as _, tv_nsec: (left_ns % 1_000_000_000) as _ };
+            let _ = rustix::event::poll(&mut [PollFd::new(&self.nudge, PollFlags::IN)], Some(&timeout));
             self.nudge.clear();
         }
     }
@@ -123,6 +141,18 @@ impl Worker {
     ///
     /// Errors: settings out of range, a program that cannot be started, no descriptors or threads left.
     pub fn start(spawn: Spawn, settings: &Settings, hello: Hello, clock: Arc<dyn Clock>, wake: Arc<Wake>) -> Result<Worker, LinkError> {
+        Self::start_with(spawn, settings, hello, clock, wake, Permission::Given)
+    }
+
+    /// As `start`; where permission is still awaited, nothing is started before `permit`.
+    pub fn start_with(
+        spawn: Spawn,
+        settings: &Settings,
+        hello: Hello,
+        clock: Arc<dyn Clock>,
+        wake: Arc<Wake>,
+        permission: Permission,
+    ) -> Result<Worker, LinkError> {
         settings.check()?;
         let hello = Hello { settings: settings.clone(), ..hello };
         let shared = Arc::new(Shared {
@@ -136,6 +166,7 @@ impl Worker {
             pid: AtomicU32::new(0),
             last_scene: AtomicU64::new(0),
             closing: AtomicBool::new(false),
+            permission: AtomicU8::new(permission as u8),
             listener: OnceLock::new(),
             words: Mutex::default(),
         });
@@ -151,6 +182,20 @@ impl Worker {
             Ok(Err(error)) => Err(error),
             Ok(Ok(())) | Err(_) => Ok(worker),
         }
+    }
+
+    /// A worker may run. What was refused stays refused.
+    pub fn permit(&self) {
+        let (awaited, given) = (Permission::Awaited as u8, Permission::Given as u8);
+        let _ = self.shared.permission.compare_exchange(awaited, given, Ordering::AcqRel, Ordering::Acquire);
+        self.shared.nudge.ring();
+    }
+
+    /// No worker may run any more; the one that does is ended. `why`: `trouble` from now on.
+    pub fn forbid(&self, why: String) {
+        self.shared.note(why);
+        self.shared.permission.store(Permission::Refused as u8, Ordering::Release);
+        self.shared.nudge.ring();
     }
 
     /// Offers the newest frame, for each frame, from one thread. Never waits, allocates nothing: the frame goes to the
@@ -226,18 +271,39 @@ impl Drop for Worker {
     }
 }
 
+/// A worker that is held is thought of so often, at least.
+const HELD_REST_MS: u32 = 1_000;
+
 /// Body of the link thread: one worker after another.
 fn keep_alive(shared: &Arc<Shared>, spawn: &Spawn, hello: &Hello, first: &Sender<Result<(), LinkError>>) {
     let mut backoff = Backoff::new(&shared.settings);
-    let mut is_first = true;
+    let (mut is_first, mut has_started) = (true, false);
+    if shared.permission() == Permission::Awaited {
+        shared.board.held();
+        is_first = false;
+        let _ = first.send(Ok(()));
+    }
     while !shared.is_closing() {
+        match shared.permission() {
+            Permission::Awaited => {
+                shared.rest(HELD_REST_MS);
+                continue;
+            }
+            Permission::Refused => {
+                shared.board.blocked(Block::Forbidden);
+                return;
+            }
+            Permission::Given => {}
+        }
         let next = match Session::start(shared, spawn, hello) {
             Ok(session) => {
                 if is_first {
                     let _ = first.send(Ok(()));
-                } else {
+                }
+                if has_started {
                     add(&shared.tally.restarts, 1);
                 }
+                has_started = true;
                 session.run()
             }
             Err(error) if is_first => {
@@ -253,8 +319,8 @@ fn keep_alive(shared: &Arc<Shared>, spawn: &Spawn, hello: &Hello, first: &Sender
         };
         is_first = false;
         match next {
-            Next::Restart { had_scene, nonsense } => shared.rest(Some(backoff.after(had_scene, nonsense))),
-            Next::Blocked => shared.rest(None),
+            Next::Restart { had_scene, nonsense } => shared.rest(backoff.after(had_scene, nonsense)),
+            Next::Blocked => return,
             Next::Closing => return,
         }
     }

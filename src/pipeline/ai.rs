@@ -1,15 +1,17 @@
 //! The analysis as the display thread sees it: a status and the newest scene. Behind it stands the worker process.
 
-use crate::link::{Reason, State, Worker};
+use crate::link::{Block, Reason, State, Worker};
 use crate::scene::Scene;
 use std::sync::Arc;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AiStatus {
+    /// Not permitted yet: the appliance tests itself.
+    Testing,
     Starting,
     Running,
     Down(Reason),
-    Blocked,
+    Blocked(Block),
 }
 
 pub trait Analysis: Send + Sync {
@@ -27,10 +29,11 @@ pub struct WorkerAnalysis(pub Arc<Worker>);
 impl Analysis for WorkerAnalysis {
     fn status(&self) -> AiStatus {
         match self.0.status().state {
+            State::Held => AiStatus::Testing,
             State::Starting => AiStatus::Starting,
             State::Ready => AiStatus::Running,
             State::Down(reason) => AiStatus::Down(reason),
-            State::Blocked => AiStatus::Blocked,
+            State::Blocked(why) => AiStatus::Blocked(why),
         }
     }
 
@@ -42,8 +45,8 @@ impl Analysis for WorkerAnalysis {
             State::Down(Reason::Nonsense) => "the AI process said what cannot be",
             State::Down(Reason::Fault) => "the AI process could not go on",
             State::Down(Reason::CannotStart) => "the AI process cannot be started",
-            State::Blocked => return self.0.trouble().unwrap_or_default(),
-            State::Starting | State::Ready => "",
+            State::Blocked(_) => return self.0.trouble().unwrap_or_default(),
+            State::Held | State::Starting | State::Ready => "",
         };
         words.to_owned()
     }

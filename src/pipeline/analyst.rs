@@ -141,6 +141,10 @@ impl Analyst for CpuAnalyst {
         self.analyser.keep(scene);
     }
 
+    fn prove(&mut self) -> Result<Option<[u8; 32]>, String> {
+        self.analyser.prove().map(Some).map_err(|e| e.to_string())
+    }
+
     fn input_hash(&mut self, view: FrameView<'_>) -> [u8; 32] {
         infer::input_hash(view)
     }

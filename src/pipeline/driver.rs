@@ -174,7 +174,10 @@ impl DisplayThread {
         };
         permit();
         loop {
-            self.beat.beat();
+            // The first picture may take its time: shaders are compiled for it. systemd waits for it too.
+            if run.first_present_ns.is_some() {
+                self.beat.beat();
+            }
             while let Some((_, until_ns)) = self.stalls.pop_if(|(from_ns, _)| self.clock.now_ns() >= *from_ns) {
                 self.clock.sleep_until_ns(until_ns);
             }

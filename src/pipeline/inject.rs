@@ -2,15 +2,18 @@
 //!
 //! ```toml
 //! [[fault]]
-//! kind = "input-loss"     # also: freeze, black, corrupt, half-rate, worker-kill, worker-hang, memory-pressure, display-stall
+//! kind = "input-loss"     # also: freeze, black, corrupt, half-rate, worker-kill, worker-hang, memory-pressure,
+//!                         # weight-flip, display-stall
 //! at_s = 5.0              # after the start of the run
-//! for_s = 0.5             # not of worker-kill, which happens once
+//! for_s = 0.5             # not of worker-kill and weight-flip, which happen once
 //! ```
 
 use crate::base::clock::Clock;
 use crate::base::shutdown::Shutdown;
 use crate::capture::{FaultSpan, SourceFault};
 use crate::link::Worker;
+use crate::pipeline::flip::flip_weight;
+use crate::store::Engines;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,6 +35,8 @@ enum Kind {
     MemoryPressure,
     /// The display thread sleeps. It ends the process where it lasts longer than `guard.display_stalled_ms`.
     DisplayStall,
+    /// One bit of one of the network's numbers, in the AI process's memory, once.
+    WeightFlip,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -102,7 +107,7 @@ impl Injection {
             Kind::Black => Some(SourceFault::Black),
             Kind::Corrupt => Some(SourceFault::Corrupt),
             Kind::HalfRate => Some(SourceFault::HalfRate),
-            Kind::WorkerKill | Kind::WorkerHang | Kind::MemoryPressure | Kind::DisplayStall => None,
+            Kind::WorkerKill | Kind::WorkerHang | Kind::MemoryPressure | Kind::DisplayStall | Kind::WeightFlip => None,
         };
         let span = |fault: &Fault| Some((of(fault.kind)?, ns(fault.at_s), ns(fault.at_s + fault.for_s)));
         self.faults.iter().filter_map(span).map(|(fault, from_ns, until_ns)| FaultSpan { fault, from_ns, until_ns }).collect()
@@ -117,7 +122,13 @@ impl Injection {
     }
 
     /// Does the rest, on a thread of its own, until `stop`.
-    pub fn start(&self, worker: Arc<Worker>, clock: Arc<dyn Clock>, stop: Shutdown) -> std::io::Result<JoinHandle<()>> {
+    pub fn start(
+        &self,
+        worker: Arc<Worker>,
+        engines: Option<PathBuf>,
+        clock: Arc<dyn Clock>,
+        stop: Shutdown,
+    ) -> std::io::Result<JoinHandle<()>> {
         let start_ns = clock.now_ns();
         let mut acts: Vec<(u64, Act)> = self.faults.iter().flat_map(|fault| acts_of(*fault)).collect();
         acts.sort_by_key(|(at_ns, _)| *at_ns);
@@ -142,6 +153,18 @@ impl Injection {
                         taken.iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);
                     }
                     Act::Give => taken = Vec::new(),
+                    Act::Flip => {
+                        let engine = Engines::find(engines.as_deref()).and_then(|engines| engines.load_for("cpu"));
+                        let flipped = match (worker.pid(), engine) {
+                            (Some(pid), Ok(engine)) => flip_weight(pid, &engine.model),
+                            (None, _) => Err("no AI process runs".to_owned()),
+                            (_, Err(error)) => Err(error.to_string()),
+                        };
+                        match flipped {
+                            Ok(what) => tracing::warn!(what, "a number of the network was changed"),
+                            Err(reason) => tracing::error!(reason, "no number of the network was changed"),
+                        }
+                    }
                 }
             }
             drop(taken);
@@ -154,6 +177,7 @@ enum Act {
     Signal(rustix::process::Signal),
     Take,
     Give,
+    Flip,
 }
 
 fn acts_of(fault: Fault) -> Vec<(u64, Act)> {
@@ -163,6 +187,7 @@ fn acts_of(fault: Fault) -> Vec<(u64, Act)> {
         Kind::WorkerKill => vec![(from_ns, Act::Signal(Signal::KILL))],
         Kind::WorkerHang => vec![(from_ns, Act::Signal(Signal::STOP)), (until_ns, Act::Signal(Signal::CONT))],
         Kind::MemoryPressure => vec![(from_ns, Act::Take), (until_ns, Act::Give)],
+        Kind::WeightFlip => vec![(from_ns, Act::Flip)],
         _ => Vec::new(),
     }
 }

@@ -16,6 +16,7 @@ mod cadence;
 mod capture;
 pub mod controls;
 mod driver;
+mod flip;
 mod frame_lock;
 mod hud;
 mod inject;
@@ -23,6 +24,8 @@ mod inputs;
 mod notify;
 mod operator;
 mod outcome;
+mod permission;
+pub mod picture_lock;
 mod prefs;
 mod probe;
 mod progress;
@@ -45,6 +48,7 @@ pub use analyst::{AnalystError, AnalystSpec, serve as serve_worker};
 pub use capture::Limit;
 pub use inject::{InjectError, Injection};
 pub use inputs::Settings as ControlSettings;
+pub use scheduling::leave_real_time_to_others;
 pub use sinks::SnapshotPlan;
 pub use taps::{PresentStamp, Sight, Taps};
 
@@ -54,7 +58,7 @@ use crate::base::slot::Wake;
 use crate::capture::{CaptureError, FaultySource};
 use crate::config::{Config, Mode};
 use crate::display::{DisplayError, Headless, KmsOutput, OpenFeed, Output, SdiOutput, SdiSpec};
-use crate::link::{Hello, LinkError, Spawn, State, Worker};
+use crate::link::{Hello, LinkError, Permission, Spawn, State, Worker};
 use crate::overlay::OverlayMode;
 use crate::pipeline::capture::CaptureFailure;
 use crate::pipeline::operator::{Operator, Seat};
@@ -147,6 +151,10 @@ pub enum RunError {
         "source '{uri}': {width}×{height} at {fps:.2} a second cannot be passed by this machine: copying and converting one picture takes {needs_ms:.1} ms of the {has_ms:.1} ms that it has; set the source to a smaller picture or a lower rate"
     )]
     TooMuch { uri: String, width: usize, height: usize, fps: f64, needs_ms: f64, has_ms: f64 },
+    #[error(
+        "source '{uri}' is for demonstrations and tests: in clinical mode the picture comes from a camera, a network stream or a recording; name one with --source, or set mode = \"demo\""
+    )]
+    ClinicalSource { uri: String },
     #[error("a thread cannot be started ({0}): free memory or processes")]
     Thread(#[from] std::io::Error),
     #[error("the {0} thread ended by a mistake of its own (see the log); the run's figures are lost")]
@@ -197,6 +205,9 @@ fn run_with(spec: Spec, needs_ai: bool) -> Result<(Report, Option<AnalystError>)
     if is_clinical && spec.inject.is_some() {
         return Err(InjectError::Clinical.into());
     }
+    if is_clinical && spec.taps.is_none() && ["gst:", "sim:", "pattern:"].iter().any(|scheme| spec.source.starts_with(scheme)) {
+        return Err(RunError::ClinicalSource { uri: spec.source });
+    }
     let trusted = is_clinical.then(|| spec.config.store.trusted_keys.clone());
     let (operating_point, infer) = (spec.config.store.operating_point.clone(), spec.config.infer.clone());
     let analyst = AnalystSpec { engines: spec.engines.clone(), stereo, infer, operating_point, trusted };
@@ -211,7 +222,10 @@ fn run_with(spec: Spec, needs_ai: bool) -> Result<(Report, Option<AnalystError>)
     let wake = Arc::new(Wake::default());
     let hello = Hello { want_hash: spec.scenes.is_some(), analyst: serde_json::to_value(&analyst).unwrap_or_default(), ..Hello::default() };
     // The worker loads its engine while the source is opened.
-    let worker = Arc::new(Worker::start(spec.worker.clone(), &spec.config.link, hello, clock.clone(), wake.clone())?);
+    // In the theatre it waits until the appliance has tested itself, except for the self-test.
+    let permission = if is_clinical && refused.is_none() && spec.taps.is_none() { Permission::Awaited } else { Permission::Given };
+    let worker = Worker::start_with(spec.worker.clone(), &spec.config.link, hello, clock.clone(), wake.clone(), permission)?;
+    let worker = Arc::new(worker);
     // Where the recorder pulls, no picture is ever late: the source's clock stands still.
     let source_clock: Arc<dyn Clock> = if is_pulled { Arc::new(ManualClock::at(clock.now_ns())) } else { clock.clone() };
     let capture_settings = crate::capture::Settings { lost_ms: spec.config.signal.lost_ms, ..spec.config.capture.clone() };
@@ -236,6 +250,8 @@ fn run_with(spec: Spec, needs_ai: bool) -> Result<(Report, Option<AnalystError>)
         DisplayChoice::Window => true,
         DisplayChoice::Auto => std::env::var_os("DISPLAY").or(std::env::var_os("WAYLAND_DISPLAY")).is_some_and(|name| !name.is_empty()),
     };
+    let is_shown = is_window || matches!(spec.display, DisplayChoice::Sdi(_) | DisplayChoice::Drm(_));
+    let _shown = (is_shown && spec.taps.is_none()).then(|| picture_lock::shows(&spec.config.guard.folder()));
     let run = Prepared {
         spec,
         clock: clock.clone(),
@@ -316,7 +332,8 @@ fn await_worker(worker: &Worker, wake: &Wake, clock: &dyn Clock) -> Option<Analy
     while clock.now_ns() < give_up_ns {
         match worker.status().state {
             State::Ready => return None,
-            State::Blocked => return Some(AnalystError::from_line(&worker.trouble().unwrap_or_default())),
+            State::Blocked(_) => return Some(AnalystError::from_line(&worker.trouble().unwrap_or_default())),
+            State::Held => return None,
             State::Starting | State::Down(_) => wake.wait(Duration::from_millis(20)),
         };
     }

@@ -10,7 +10,7 @@ use crate::config::{Config, Mode};
 use crate::display::hud::Hud;
 use crate::display::{CleanFeed, OpenFeed};
 use crate::frame::Frame;
-use crate::guard::{Part, States, Watchdog, Word};
+use crate::guard::{Gate, Part, States, Watchdog, Word};
 use crate::link::wire::Introduction;
 use crate::link::{Counts, State, Worker};
 use crate::pipeline::ai::WorkerAnalysis;
@@ -21,6 +21,7 @@ use crate::pipeline::hud::{HudFeed, status_of};
 use crate::pipeline::notify::Notify;
 use crate::pipeline::operator::Operator;
 use crate::pipeline::outcome::DisplayOutcome;
+use crate::pipeline::permission::{Answer, Asking};
 use crate::pipeline::progress::{Progress, ProgressLine};
 use crate::pipeline::screen::Screen;
 use crate::pipeline::sinks::Sinks;
@@ -70,6 +71,8 @@ pub struct Leftovers {
     pub seconds: f64,
     /// CLOCK_MONOTONIC at the end, ns.
     pub end_ns: u64,
+    /// Whether AI was allowed to run; None: nobody asked, or the run was shorter than the answer.
+    pub gate: Option<Gate>,
 }
 
 impl FrameTap for Arc<Worker> {
@@ -154,14 +157,22 @@ impl Prepared {
             content: ContentWatch::new(spec.config.signal.frozen_ms * 1_000_000, stereo.map(|stereo| stereo.packing)),
         };
         let stall = stall::start(clock.clone(), stop.clone())?;
-        let injecting = spec.inject.as_ref().map(|plan| plan.start(worker.clone(), clock.clone(), stop.clone())).transpose()?;
         // Where the recorder pulls, everything may take its time.
         let watching = (!is_pulled).then(|| {
             let dog = Watchdog::new(&spec.config.guard, info.fps, spec.config.display.present_timeout_ms);
-            let (clock, stop, progress) = (clock.clone(), stop.clone(), progress.clone());
-            Watch { clock, stop, dog, beats, words: words.0, progress, notify: Notify::from_env() }.start()
+            let (clock, stop, words, progress) = (clock.clone(), stop.clone(), words.0.clone(), progress.clone());
+            Watch { clock, stop, dog, beats, words, progress, notify: Notify::from_env() }.start()
         });
         let watching = watching.transpose()?;
+        let answer = Answer::default();
+        // A self-test's own run is what the answer will rest on.
+        let asking = spec.taps.is_none().then(|| {
+            let (config, engines) = (spec.config.clone(), spec.engines.clone());
+            Asking { config, engines, worker: worker.clone(), answer: answer.clone(), stop: stop.clone(), words: words.0.clone() }.start()
+        });
+        let asking = asking.transpose()?;
+        let injecting =
+            spec.inject.as_ref().map(|plan| plan.start(worker.clone(), spec.engines.clone(), clock.clone(), stop.clone())).transpose()?;
         // Pictures begin when there is something to show them on: a window takes longer to open than a picture lasts.
         let (opening, is_open) = crossbeam_channel::bounded::<()>(0);
         let open: OpenOutput = Box::new(move || {
@@ -190,6 +201,7 @@ impl Prepared {
         let mut captured = capture.join().map_err(|_| RunError::Lost("capture"))?;
         let stalls = stall.join().map_err(|_| RunError::Lost("stall"))?;
         watching.map_or(Ok(()), |thread| thread.join().map_err(|_| RunError::Lost("watchdog")))?;
+        asking.map_or(Ok(()), |thread| thread.join().map_err(|_| RunError::Lost("permission")))?;
         injecting.map_or(Ok(()), |thread| thread.join().map_err(|_| RunError::Lost("inject")))?;
         // Frames that a display which failed has left in its slot.
         while frames.pop().is_some() {
@@ -229,6 +241,7 @@ impl Prepared {
             start_ns,
             seconds,
             end_ns,
+            gate: answer.get().cloned(),
         };
         let report = summary::of(leftovers);
         if let Some(path) = &path {
@@ -282,9 +295,10 @@ fn lost_ns(config: &Config, fps: f64) -> u64 {
 
 fn worker_word(worker: &Worker) -> &'static str {
     match worker.status().state {
+        State::Held => "testing",
         State::Starting => "starting",
         State::Ready => "running",
         State::Down(_) => "down",
-        State::Blocked => "blocked",
+        State::Blocked(_) => "blocked",
     }
 }

@@ -3,10 +3,13 @@
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Priority of the capture and display threads under SCHED_FIFO, above normal threads and below kernel threads' 50.
 const FIFO_PRIORITY: i32 = 40;
 
+/// Another process of this appliance shows the picture.
+static IS_BESIDE: AtomicBool = AtomicBool::new(false);
 static GRANTED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 fn note(text: String) {
@@ -21,8 +24,17 @@ pub fn summary() -> String {
     GRANTED.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).join("; ")
 }
 
+/// No thread of this process asks for real-time priority or a core of its own, from now on.
+pub fn leave_real_time_to_others() {
+    IS_BESIDE.store(true, Ordering::Relaxed);
+    note("beside a picture: no real-time priority".into());
+}
+
 /// Puts the calling thread under SCHED_FIFO where that is allowed. Children do not inherit it.
 pub fn make_realtime(thread: &str) {
+    if IS_BESIDE.load(Ordering::Relaxed) {
+        return;
+    }
     let parameters = libc::sched_param { sched_priority: FIFO_PRIORITY };
     // SAFETY: plain system call on the calling thread (pid 0) with a valid parameter block.
     let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &parameters) };
@@ -53,6 +65,9 @@ fn divided(mut others: CpuSet) -> Option<(CpuSet, CpuSet)> {
 
 /// Keeps the calling thread, the display's, to its core. Threads that it starts later would inherit that.
 pub fn take_display_core() {
+    if IS_BESIDE.load(Ordering::Relaxed) {
+        return;
+    }
     let granted = sched_getaffinity(None).ok().and_then(divided).map(|(own, _)| sched_setaffinity(None, &own));
     if granted.is_some_and(|result| result.is_ok()) {
         note("display: a core of its own".into());

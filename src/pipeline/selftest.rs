@@ -12,7 +12,7 @@ mod judge;
 mod machine;
 
 pub use judge::judge;
-pub use machine::{Machine, fingerprint};
+pub use machine::{Machine, boot_id, fingerprint, now};
 
 use crate::base::clock::{Clock, MonotonicClock};
 use crate::base::shutdown::Shutdown;

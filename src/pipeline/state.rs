@@ -6,7 +6,7 @@ use crate::base::texts::Text;
 use crate::capture::SignalEvent;
 use crate::display::{MonitorEvent, MonitorNote};
 use crate::guard::{Cause, Code, News, Record, StateChange, States, Worker};
-use crate::link::Reason;
+use crate::link::{Block, Reason};
 use crate::pipeline::ai::AiStatus;
 use crate::pipeline::inputs::DeviceNote;
 use crate::record::{AlarmLine, RecordAlarm, RecordingState, StateLine};
@@ -38,7 +38,13 @@ pub fn worker(status: AiStatus) -> Worker {
     match status {
         AiStatus::Starting => Worker::Starting,
         AiStatus::Running => Worker::Running,
-        AiStatus::Blocked => Worker::Refused,
+        AiStatus::Testing => Worker::Held,
+        AiStatus::Blocked(block) => match block {
+            Block::Refused => Worker::Blocked(AiTrouble::EngineRefused),
+            Block::ProofWrong => Worker::Blocked(AiTrouble::LiveProofWrong),
+            Block::ProofMissing => Worker::Blocked(AiTrouble::LiveProofMissing),
+            Block::Forbidden => Worker::Forbidden,
+        },
         AiStatus::Down(reason) => Worker::Down(match reason {
             Reason::Died => AiTrouble::Ended,
             Reason::Stopped => AiTrouble::Stopped,

@@ -1,9 +1,10 @@
 //! The report: what the rooms left behind, as the contract writes it.
 
+use crate::guard::Gate;
 use crate::link::Rejection;
 use crate::pipeline::running::Leftovers;
 use crate::pipeline::scheduling;
-use crate::record::{CadenceLine, Frames, Report, SourceLine, Stages};
+use crate::record::{CadenceLine, Frames, GateLine, Report, SourceLine, Stages};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub fn of(left: Leftovers) -> Report {
@@ -23,6 +24,7 @@ pub fn of(left: Leftovers) -> Report {
         seconds,
         start_ns,
         end_ns,
+        gate,
     } = left;
     if let Some(introduction) = introduction {
         let sandbox = introduction.sandbox;
@@ -117,6 +119,8 @@ pub fn of(left: Leftovers) -> Report {
             .first_present_ns
             .map(|ns| ns.saturating_sub(end_ns.saturating_sub(scheduling::process_age_ns())) as f64 / 1e6),
         worker_restarts: restarts,
+        live_proofs: counts.proofs,
+        gate: gate.as_ref().map(gate_line),
         cadence,
     }
 }
@@ -126,4 +130,18 @@ fn sawtooth_s(fps: f64, refresh_hz: f64) -> Option<f64> {
     let multiple = (refresh_hz / fps).round().max(1.0);
     let drift_hz = (refresh_hz - multiple * fps).abs();
     (drift_hz > 1e-6).then(|| 1.0 / drift_hz)
+}
+
+fn gate_line(gate: &Gate) -> GateLine {
+    let (block, named) = match gate {
+        Gate::Allowed => (None, &[][..]),
+        Gate::AllowedWithLimits(named) => (None, &named[..]),
+        Gate::Blocked(block) => (Some(block), &[][..]),
+    };
+    GateLine {
+        is_allowed: gate.is_allowed(),
+        code: block.map(|block| block.code().to_owned()),
+        words: block.map(ToString::to_string),
+        limits: named.iter().map(|named| (named.code.clone(), named.words.clone())).collect(),
+    }
 }

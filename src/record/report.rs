@@ -151,8 +151,23 @@ pub struct Report {
     /// Process start → first completed present, ms.
     pub first_picture_ms: Option<f64>,
     pub worker_restarts: u64,
+    /// Times at which the AI answered its reference picture as when it was loaded.
+    pub live_proofs: u64,
+    /// What the self-tests said of AI in this run; null: nobody asked, or the run was shorter than the answer.
+    pub gate: Option<GateLine>,
     /// Null where the output takes pictures as they come.
     pub cadence: Option<CadenceLine>,
+}
+
+/// May AI run?
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GateLine {
+    pub is_allowed: bool,
+    /// Where it is not: "ST-G02", and what was said.
+    pub code: Option<String>,
+    pub words: Option<String>,
+    /// Code and words of what is not as it should be, where it may run all the same.
+    pub limits: Vec<(String, String)>,
 }
 
 /// Writes the whole report under a temporary name, then gives it its own.

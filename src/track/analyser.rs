@@ -14,6 +14,7 @@ use super::tracker::Tracker;
 use crate::base::ids::ClassId;
 use crate::infer::{self, Engine, FrameView, InferError, InputSpec, LockedEngine, Normaliser, Preprocess, Stamps};
 use crate::scene::{AnalysisTimes, Reset, Scene, Trust, Verdict};
+use sha2::{Digest, Sha256};
 use std::time::Instant;
 
 /// An engine at work on one stream of frames.
@@ -32,6 +33,8 @@ pub struct Analyser {
     shrunk: Shrunk,
     camera: Camera,
     gate: Option<IndicationGate>,
+    /// What the network is fed to prove itself: its reference picture, as preprocessing gives it; without one, noise.
+    reference: Vec<f32>,
 }
 
 /// What is remembered of frames for an engine that remembers nothing itself is forgotten after this long.
@@ -49,6 +52,7 @@ impl Analyser {
         let mut analyser = Self::open(engine)?;
         if let Some(golden) = golden {
             golden::check(&mut analyser, &name, &golden)?;
+            analyser.reference = analyser.engine.input_mut().to_vec();
         }
         if !settings.normalise {
             analyser.normaliser = None;
@@ -58,7 +62,7 @@ impl Analyser {
 
     fn open(engine: LockedEngine) -> Result<Self, InferError> {
         let cohort = engine.manifest.normalisation;
-        let engine = infer::open(engine)?;
+        let mut engine = infer::open(engine)?;
         let input = engine.input().clone();
         let (preprocess, heads) = (Preprocess::new(input.clone()), Heads::new(engine.heads(), &input));
         let normaliser = cohort.map(|cohort| (Normaliser::new(cohort, input.clone()), Continuity::new(MAX_GAP_MS, input.clone())));
@@ -68,7 +72,9 @@ impl Analyser {
         let (tracker, looks, shrunk, camera) =
             (Tracker::believing(SureFrom::of(engine.heads())), Vec::new(), Shrunk::default(), Camera::default());
         let gate = IndicationGate::of(&*engine);
-        Ok(Analyser { engine, input, preprocess, normaliser, heads, continuity, findings, tracker, looks, shrunk, camera, gate })
+        // Golden ratio, from -1 to 1: no two rows are alike.
+        let reference = (0..engine.input_mut().len()).map(|i| (i as f64 * 0.618_033_988_75).fract() as f32 * 2.0 - 1.0).collect();
+        Ok(Analyser { engine, input, preprocess, normaliser, heads, continuity, findings, tracker, looks, shrunk, camera, gate, reference })
     }
 
     /// The head with this output decides at another threshold from now on.
@@ -94,6 +100,31 @@ impl Analyser {
     /// The probabilities that the last frame was decoded from: of each class that has a map of its own, `width · height` numbers.
     pub fn probabilities(&self) -> (usize, usize, Vec<(ClassId, &[f32])>) {
         self.heads.probabilities()
+    }
+
+    /// SHA-256 of all numbers that the network gives for its reference picture, as they are (little-endian f32, head after head): as
+    /// long as nothing is broken they are the same on one machine, bit for bit. What is followed stays as it is; an engine that
+    /// remembers frames forgets them.
+    pub fn prove(&mut self) -> Result<[u8; 32], InferError> {
+        let remembers = self.engine.max_gap_ms().is_some();
+        if remembers {
+            self.forget_frames();
+        }
+        self.engine.input_mut().copy_from_slice(&self.reference);
+        self.engine.run()?;
+        let mut hash = Sha256::new();
+        const BLOCK: usize = 1024;
+        let mut block = [0; 4 * BLOCK];
+        for numbers in (0..self.engine.outputs()).flat_map(|tensor| self.engine.tensor(tensor).chunks(BLOCK)) {
+            for (to, number) in block.chunks_exact_mut(4).zip(numbers) {
+                to.copy_from_slice(&number.to_le_bytes());
+            }
+            hash.update(&block[..4 * numbers.len()]);
+        }
+        if remembers {
+            self.forget_frames();
+        }
+        Ok(hash.finalize().into())
     }
 
     fn forget_frames(&mut self) {

@@ -121,3 +121,22 @@ grey_brightness = { mean = -1.0, std = 0.1 }
     assert!((shown(true) - 0.5).abs() < 0.01, "{}", shown(true));
     assert!((shown(false) - 64.0 / 255.0).abs() < 1e-4);
 }
+
+#[test]
+fn a_proof_between_two_frames_is_the_same_each_time_and_disturbs_nothing() {
+    let load = || Analyser::load(locked(&TestModel::default())).unwrap();
+    let (mut proven, mut left_alone) = (load(), load());
+    let answer = proven.prove().unwrap();
+    let layout = rgb(640, 480);
+    for id in 0..6 {
+        let data = picture(&layout, 300 + 8 * id as usize);
+        let mut analyse = |analyser: &mut Analyser| {
+            let scene = analyser.analyse(FrameView::new(&layout, &data).unwrap(), stamps(id), &|| true).unwrap().unwrap();
+            Scene { times: AnalysisTimes::default(), ..scene }
+        };
+        assert_eq!(analyse(&mut proven), analyse(&mut left_alone), "frame {id}");
+        assert_eq!(proven.prove().unwrap(), answer, "whatever was analysed before");
+    }
+    proven.reference[0] += 0.5;
+    assert_ne!(proven.prove().unwrap(), answer, "another answer is another proof");
+}

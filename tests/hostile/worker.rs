@@ -26,8 +26,8 @@ fn main() {
         "refuse" => std::process::exit(worker_main(|_| Err("no engine fits: install one\u{7}".to_owned()))),
         "stuck" => std::process::exit(worker_main(|_| stuck())),
         "load-probe" => std::process::exit(worker_main(|_| Err(network()))),
-        "good" | "crash-after" | "fault" | "own-nonsense" | "silent" | "probe" | "exec" => {
-            std::process::exit(worker_main(|_| Ok(Box::new(Fixed { mode, count, done: 0 }))))
+        "good" | "crash-after" | "fault" | "own-nonsense" | "silent" | "probe" | "exec" | "proves" | "unproven" => {
+            std::process::exit(worker_main(|_| Ok(Box::new(Fixed { mode, count, done: 0, proofs: 0 }))))
         }
         _ => by_hand(&mode),
     }
@@ -70,6 +70,7 @@ struct Fixed {
     mode: String,
     count: u32,
     done: u32,
+    proofs: u32,
 }
 
 impl Analyst for Fixed {
@@ -93,6 +94,15 @@ impl Analyst for Fixed {
             _ => {}
         }
         Ok(Some(answer))
+    }
+
+    fn prove(&mut self) -> Result<Option<[u8; 32]>, String> {
+        self.proofs += 1;
+        Ok(match self.mode.as_str() {
+            "proves" => Some([7; 32]),
+            "unproven" => Some([u8::from(self.proofs > self.count); 32]),
+            _ => None,
+        })
     }
 
     fn input_hash(&mut self, view: FrameView<'_>) -> [u8; 32] {
@@ -158,7 +168,8 @@ fn by_hand(mode: &str) -> ! {
             std::process::exit(0);
         }
     };
-    let introduction = Introduction { engines: serde_json::Value::Null, sandbox: sandbox::Granted::default() };
+    let proof = (mode == "no-proof").then_some([7; 32]);
+    let introduction = Introduction { engines: serde_json::Value::Null, sandbox: sandbox::Granted::default(), proof };
     let introduction = wire::packet(Kind::Ready, &serde_json::to_vec(&introduction).expect("plain values"));
     let mut buffer = vec![0; 64 * 1024];
     let mut picture = [0; 2];
@@ -216,6 +227,7 @@ fn misbehave(mode: &str, infer: &Infer, picture: [u32; 2], introduction: &[u8], 
         "twice" => say_scene(&answer),
         "other-hash" => return say(&wire::hash_packet(stamps.id, Some(&[1; 32]))),
         "ready-twice" => return say(introduction),
+        "surprising-proof" => return say(&wire::packet(Kind::Proof, &[7; 32])),
         "late-refusal" => return say(&wire::packet(Kind::Failed, b"no engine")),
         "garbage" => return say(b"\x00garbage\xff"),
         "too-long" => return say(&vec![0; 400 * 1024]),
@@ -226,6 +238,7 @@ fn misbehave(mode: &str, infer: &Infer, picture: [u32; 2], introduction: &[u8], 
             let _ = kill_process(rustix::process::getpid(), Signal::STOP);
             return;
         }
+        "no-proof" => {}
         // Hangs: with heartbeats, or without.
         _ => return,
     }

@@ -2,7 +2,9 @@
 
 use crate::support::{Run, keyhole};
 use crate::testmodel::{Graph, HEIGHT, TestEngine, WIDTH, head};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 
 const SIM: &str = "sim:?width=640&height=384&fps=30&seconds=2";
 
@@ -140,11 +142,19 @@ fn clinical_mode_runs_only_what_a_trusted_key_signed() {
         (code, String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
     };
     let config = engines.path().join("clinical.toml");
-    let run = |trusted: &str| {
+    let sim = keyhole()
+        .args(["sim", "--seed", "1", "--width", "320", "--height", "180", "--seconds", "1", "--out"])
+        .arg(engines.path().join("sim"));
+    assert!(sim.output().unwrap().status.success());
+    let clip = engines.path().join("sim/clip.mkv");
+    let run_for = |trusted: &str, source: &str, limit: [&str; 2]| {
         let keys = if trusted.is_empty() { String::new() } else { format!("[store]\ntrusted_keys = ['{trusted}']\n") };
-        std::fs::write(&config, format!("mode = 'clinical'\n[wiring]\npath = 'second-monitor'\n{keys}")).unwrap();
-        Run::new(&["--source", SIM, "--frames", "10", "--engines", text(engines.path()), "--config", text(&config)])
+        let reports = engines.path().join("selftests");
+        let guard = format!("[guard]\nreports = '{}'\n", text(&reports));
+        std::fs::write(&config, format!("mode = 'clinical'\n[wiring]\npath = 'second-monitor'\n{guard}{keys}")).unwrap();
+        Run::new(&["--source", source, limit[0], limit[1], "--engines", text(engines.path()), "--config", text(&config)])
     };
+    let run = |trusted: &str| run_for(trusted, text(&clip), ["--frames", "10"]);
     let refused = |trusted: &str, reason: &str| {
         let run = run(trusted);
         assert_eq!(run.output.status.code(), Some(1), "{}", run.stderr());
@@ -168,7 +178,30 @@ fn clinical_mode_runs_only_what_a_trusted_key_signed() {
     assert!(code == Some(0) && said.contains("signed by 'Vendor'") && said.contains(public.trim()), "{said}");
     let trusted = run(public.trim());
     assert_eq!(trusted.output.status.code(), Some(0), "{}", trusted.stderr());
-    assert_eq!(trusted.report()["mode"], "clinical");
+    let report = trusted.report();
+    assert!(report["mode"] == "clinical" && report["frames"]["inferred"] == 0, "not before the appliance has tested itself");
+
+    // It does that by itself, beside the picture; a full self-test and a proven cable it still misses.
+    let report_path = engines.path().join("r.json");
+    let mut child = keyhole()
+        .args(["run", "--source", text(&clip), "--display", "headless", "--seconds", "100", "--engines", text(engines.path())])
+        .args(["--config", text(&config), "--report", text(&report_path)])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.any(|line| line.contains("AI-BLOCKED")), "its state is written to the log");
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
+    child.wait().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&report_path).unwrap()).unwrap();
+    assert!(["ST-G02", "ST-G04"].iter().any(|code| report["gate"]["code"] == *code), "{}", report["gate"]);
+    let last = report["states"].as_array().unwrap().last().unwrap();
+    assert!(last["ai"] == "blocked" && last["reason"].as_str().unwrap().starts_with("AI is off: "), "{last}");
+    assert_eq!((&report["frames"]["inferred"], &report["frames"]["dropped_display"]), (&0.into(), &0.into()));
+    for uri in ["sim:", "gst:videotestsrc", "pattern:"] {
+        let refused = run_for(public.trim(), uri, ["--frames", "5"]);
+        assert!(refused.output.status.code() == Some(2) && refused.stderr().contains("clinical mode"), "{uri}: {}", refused.stderr());
+    }
 
     let development = concat!(env!("CARGO_MANIFEST_DIR"), "/engines/development-key.toml");
     assert_eq!(tell(&["lock", text(&dir), "--key", development]).0, Some(0));

@@ -5,7 +5,7 @@ use keyhole::base::clock::MonotonicClock;
 use keyhole::base::ids::FrameId;
 use keyhole::base::slot::Wake;
 use keyhole::frame::{Colorimetry, Frame, FrameLayout, FrameRing, Matrix, PixelFormat, Range, Stamps};
-use keyhole::link::{Counts, Hello, LinkError, Reason, Rejection, Settings, Spawn, State, Worker};
+use keyhole::link::{Block, Counts, Hello, LinkError, Permission, Reason, Rejection, Settings, Spawn, State, Worker};
 use keyhole::scene::Scene;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, Signal};
@@ -61,9 +61,13 @@ impl Rig {
     }
 
     fn with(args: &[&str], settings: &Settings, hello: Hello) -> Rig {
+        Rig::permitted(args, settings, hello, Permission::Given)
+    }
+
+    fn permitted(args: &[&str], settings: &Settings, hello: Hello, permission: Permission) -> Rig {
         let wake = Arc::new(Wake::default());
         let spawn = Spawn { program: program(), args: args.iter().map(Into::into).collect() };
-        let worker = Worker::start(spawn, settings, hello, Arc::new(MonotonicClock), wake.clone()).unwrap();
+        let worker = Worker::start_with(spawn, settings, hello, Arc::new(MonotonicClock), wake.clone(), permission).unwrap();
         Rig { worker, wake, ring: ring(PixelFormat::Nv12, 64, 48), shown: None, next_id: 0, scene: None }
     }
 
@@ -301,6 +305,7 @@ fn nonsense_is_rejected_by_its_reason_and_changes_no_picture() {
         ("ready-twice", Rejection::OutOfTurn),
         ("early", Rejection::OutOfTurn),
         ("late-refusal", Rejection::OutOfTurn),
+        ("surprising-proof", Rejection::OutOfTurn),
         ("garbage", Rejection::Malformed),
         ("too-long", Rejection::Malformed),
         ("flood", Rejection::Flood),
@@ -335,7 +340,7 @@ fn a_confined_worker_has_no_files_no_network_no_processes() {
     rig.finish();
 
     let mut rig = Rig::start("load-probe", &settings());
-    rig.until_state(State::Blocked);
+    rig.until_state(State::Blocked(Block::Refused));
     assert_eq!(rig.worker.trouble().as_deref(), Some("network denied: true, telemetry: false, files: true"), "while it loads");
     rig.finish();
 
@@ -388,13 +393,13 @@ fn the_wait_grows_only_while_workers_die_before_their_first_scene() {
 #[test]
 fn a_refused_engine_blocks_and_is_not_tried_again() {
     let mut rig = Rig::start("refuse", &settings());
-    rig.until_state(State::Blocked);
+    rig.until_state(State::Blocked(Block::Refused));
     assert_eq!(rig.worker.trouble().as_deref(), Some("no engine fits: install one "), "and no bell rings");
     for _ in 0..30 {
         rig.frame();
         rig.wake.wait(FRAME_PERIOD);
     }
-    assert_eq!(rig.worker.status().state, State::Blocked);
+    assert_eq!(rig.worker.status().state, State::Blocked(Block::Refused));
     assert_eq!((rig.worker.status().restarts, rig.worker.pid()), (0, None));
     assert_eq!(rig.finish().inferred, 0);
 }
@@ -455,4 +460,60 @@ fn a_program_that_is_not_there_is_named_with_a_remedy() {
     let started = Worker::start(spawn, &settings(), Hello::default(), Arc::new(MonotonicClock), Arc::default());
     let Err(error @ LinkError::Spawn { .. }) = started else { panic!("it cannot start") };
     assert!(error.to_string().contains("/nowhere/keyhole") && error.to_string().contains("check that"));
+}
+
+#[test]
+fn an_engine_that_answers_its_reference_picture_otherwise_is_blocked() {
+    let settings = Settings { proof_every_ms: 100, ..settings() };
+    let mut rig = Rig::start("proves", &settings);
+    rig.until("some proofs", |rig| rig.worker.counts().proofs >= 4);
+    assert_eq!(rig.worker.status().state, State::Ready);
+    assert!(rig.finish().inferred > 0);
+
+    // The first answer is the one that it was loaded with.
+    let mut rig = Rig::with(&["unproven", "3"], &settings, Hello::default());
+    rig.until_state(State::Blocked(Block::ProofWrong));
+    assert_eq!((rig.worker.counts().proofs, rig.worker.pid()), (2, None));
+    assert!(rig.worker.trouble().is_some_and(|words| words.contains("reference picture")), "{:?}", rig.worker.trouble());
+    assert!(rig.worker.take_scene().is_none(), "what it said last is not shown");
+    rig.finish();
+
+    let mut rig = Rig::start("no-proof", &settings);
+    let start = Instant::now();
+    rig.until_state(State::Blocked(Block::ProofMissing));
+    assert!(start.elapsed() >= Duration::from_millis(200), "two may be due");
+    rig.finish();
+
+    // Nobody asked for them: nothing is missed.
+    let mut rig = Rig::start("no-proof", &Settings { proof_every_ms: 0, ..settings });
+    rig.until("ready", |rig| rig.worker.status().state == State::Ready && rig.next_id > 100);
+    rig.finish();
+}
+
+#[test]
+fn a_worker_that_is_held_is_not_there_until_it_may_be_and_ends_when_it_is_forbidden() {
+    let mut rig = Rig::permitted(&["good"], &settings(), Hello::default(), Permission::Awaited);
+    for _ in 0..20 {
+        rig.frame();
+        rig.wake.wait(FRAME_PERIOD);
+    }
+    assert_eq!((rig.worker.status().state, rig.worker.pid()), (State::Held, None));
+    rig.worker.permit();
+    rig.until_scene();
+    assert_eq!(rig.worker.status().restarts, 0, "its first start is no restart");
+    rig.worker.forbid("the self-test failed (ST-G02)".to_owned());
+    rig.until_state(State::Blocked(Block::Forbidden));
+    rig.worker.permit();
+    for _ in 0..20 {
+        rig.frame();
+        rig.wake.wait(FRAME_PERIOD);
+    }
+    assert_eq!((rig.worker.status().state, rig.worker.pid()), (State::Blocked(Block::Forbidden), None), "for good");
+    assert_eq!(rig.worker.trouble().as_deref(), Some("the self-test failed (ST-G02)"));
+    assert!(rig.finish().inferred > 0);
+
+    let mut rig = Rig::permitted(&["good"], &settings(), Hello::default(), Permission::Awaited);
+    rig.worker.forbid("no".to_owned());
+    rig.until_state(State::Blocked(Block::Forbidden));
+    assert_eq!(rig.finish().inferred, 0);
 }

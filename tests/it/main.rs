@@ -6,6 +6,7 @@ mod calibrate;
 mod engines;
 mod formats;
 mod gate;
+mod guard;
 mod link;
 mod pipeline;
 mod record;
@@ -18,6 +19,7 @@ mod sources;
 mod support;
 mod theatre;
 mod validate;
+mod watchdog;
 mod window;
 mod worker;
 

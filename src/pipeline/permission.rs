@@ -1,0 +1,136 @@
+//! May AI run in this run? Asked beside the picture, which waits for nothing of this.
+//!
+//! ```text
+//!   clinical: the AI process is held ─► no self-test since the box was switched on? a quick one, in memory, beside the picture
+//!                                    ─► guard::decide ─► permitted, or forbidden for the whole run
+//!   demo:     the AI process runs    ─► guard::decide ─► forbidden only where an engine failed its test
+//! ```
+
+use crate::base::shutdown::Shutdown;
+use crate::config::{Config, Mode};
+use crate::guard::{Gate, History, Limits, Word};
+use crate::link::Worker;
+use crate::pipeline::selftest;
+use crossbeam_channel::Sender;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// The answer, as soon as there is one.
+pub type Answer = Arc<OnceLock<Gate>>;
+
+/// A self-test beside the picture takes ten seconds; one that takes so many has failed.
+const SELF_TEST_S: u32 = 60;
+/// The gate's code for what has changed since the last full self-test.
+const CHANGED_SINCE_FULL: &str = "ST-G10";
+/// Everything else is more urgent.
+const NICE: i32 = 19;
+
+pub struct Asking {
+    pub config: Config,
+    pub engines: Option<PathBuf>,
+    pub worker: Arc<Worker>,
+    pub answer: Answer,
+    pub stop: Shutdown,
+    pub words: Sender<Word>,
+}
+
+impl Asking {
+    /// Finds the answer on a thread of its own, and tells the worker.
+    pub fn start(self) -> std::io::Result<JoinHandle<()>> {
+        std::thread::Builder::new().name("permission".into()).spawn(move || self.ask())
+    }
+
+    fn ask(self) {
+        // This thread alone.
+        let _ = rustix::process::setpriority_process(None, NICE);
+        let gate = match self.decide() {
+            Ok(gate) => gate,
+            // Nobody can say whether it was tested.
+            Err(reason) if self.config.mode == Mode::Clinical => {
+                tracing::error!(reason, "the self-tests cannot be read");
+                eprintln!("keyhole: the self-tests cannot be read: {reason}");
+                Gate::Blocked(crate::guard::Block::NoSelfTest)
+            }
+            Err(reason) => {
+                tracing::warn!(reason, "the self-tests cannot be read");
+                Gate::Allowed
+            }
+        };
+        let _ = self.answer.set(gate.clone());
+        self.tell(&gate);
+        match &gate {
+            Gate::Blocked(block) => {
+                eprintln!("keyhole: {block} ({}) {}", block.code(), block.remedy());
+                self.worker.forbid(format!("{block} ({})", block.code()));
+            }
+            Gate::Allowed | Gate::AllowedWithLimits(_) => self.worker.permit(),
+        }
+    }
+
+    /// The state's owner hears why, before the worker says that it is forbidden.
+    fn tell(&self, gate: &Gate) {
+        let word = match gate {
+            Gate::Blocked(block) => Some(Word::from(block)),
+            Gate::AllowedWithLimits(named) => {
+                named.iter().find(|named| named.code == CHANGED_SINCE_FULL).map(|named| Word::Changed { words: named.words.clone() })
+            }
+            Gate::Allowed => None,
+        };
+        // Full or gone: the run ends, or its display has stalled.
+        let _ = word.map(|word| self.words.try_send(word));
+    }
+
+    fn decide(&self) -> Result<Gate, String> {
+        let words = |error: &dyn std::fmt::Display| error.to_string();
+        let (mode, folder) = (self.config.mode, self.config.guard.folder());
+        let limits = Limits::load(None, self.config.guard.site_limits.as_deref(), mode, &self.config.store.trusted_keys);
+        let limits = limits.map_err(|error| words(&error))?;
+        let boot_id = selftest::boot_id();
+        let open = || History::open(&folder).map_err(|error| words(&error));
+        let mut history = open()?;
+        let is_tested = history.latest().is_some_and(|entry| entry.tested().boot_id == boot_id);
+        if mode == Mode::Clinical && !is_tested {
+            self.test()?;
+            history = open()?;
+        }
+        let now = selftest::fingerprint(&self.config, self.engines.as_deref(), &limits);
+        Ok(history.decide(mode, &boot_id, &now, &selftest::now(), &limits))
+    }
+
+    /// The quick form, in memory alone: the monitor shows the operation. Its verdict is in the history.
+    fn test(&self) -> Result<(), String> {
+        let program = std::env::current_exe().map_err(|error| format!("this program's own file is not found ({error})"))?;
+        let mut command = Command::new(program);
+        command.args(["selftest", "--quick", "--loop", "internal", "--beside-a-picture"]);
+        for (flag, path) in [("--config", &self.config.path), ("--engines", &self.engines)] {
+            if let Some(path) = path {
+                command.arg(flag).arg(path);
+            }
+        }
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).process_group(0).spawn();
+        let mut child = child.map_err(|error| format!("the self-test cannot be started ({error})"))?;
+        let _ = rustix::process::Pid::from_raw(child.id() as i32).map(|pid| rustix::process::setpriority_process(Some(pid), NICE));
+        let ended = self.wait(&mut child);
+        let _ = child.kill();
+        let _ = child.wait();
+        ended
+    }
+
+    fn wait(&self, child: &mut Child) -> Result<(), String> {
+        const LOOK_EVERY_MS: u64 = 50;
+        for _ in 0..u64::from(SELF_TEST_S) * 1_000 / LOOK_EVERY_MS {
+            match child.try_wait() {
+                // Failed or passed: its report says so.
+                Ok(Some(_)) => return Ok(()),
+                Ok(None) if self.stop.is_requested() => return Err("the run has ended before it".into()),
+                Ok(None) => std::thread::sleep(Duration::from_millis(LOOK_EVERY_MS)),
+                Err(error) => return Err(format!("the self-test is lost ({error})")),
+            }
+        }
+        Err(format!("the self-test did not end within {SELF_TEST_S} s"))
+    }
+}
