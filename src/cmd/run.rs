@@ -7,6 +7,7 @@ use crate::capture::sim;
 use crate::config::Config;
 use crate::display::MonitorChoice;
 use crate::overlay::OverlayMode;
+use crate::pipeline::case::parse_id;
 use crate::pipeline::{self, DisplayChoice, Injection, Limit, SnapshotPlan, Spec};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
@@ -97,6 +98,9 @@ pub struct Arguments {
     /// One JSON line an inferred frame.
     #[arg(long, value_name = "F.jsonl")]
     scenes: Option<PathBuf>,
+    /// The operation that this run belongs to: kept until the run ends, and resumed by the next one if it was killed.
+    #[arg(long, value_name = "ID", value_parser = parse_id)]
+    case: Option<String>,
     /// Put faults into the run as this TOML file says ([[fault]] kind, at_s, for_s); refused in clinical mode.
     #[arg(long, value_name = "FILE")]
     inject: Option<PathBuf>,
@@ -153,6 +157,7 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
         coverage: arguments.coverage,
         worker: pipeline::own_worker().context("the AI process cannot be started: this program's own file is not found")?,
         taps: None,
+        case: arguments.case,
         inject: arguments.inject.as_deref().map(Injection::load).transpose()?,
         config,
     };

@@ -105,6 +105,9 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
     // Picture first: no pattern is drawn over it.
     let _drawing = match what {
         Loop::Internal => None,
+        Loop::X11 | Loop::Cable(_) if let Some(id) = pipeline::case::open_case() => {
+            bail!("case {id} is open: no pattern is drawn until it is closed; end its run first, or test in memory (--loop internal)")
+        }
         Loop::X11 | Loop::Cable(_) => match pipeline::picture_lock::draws(&state) {
             Some(lock) => Some(lock),
             None => bail!(
@@ -178,6 +181,7 @@ fn spec_of(config: &Config, what: &Loop, engines: Option<PathBuf>) -> anyhow::Re
         coverage: None,
         worker: pipeline::own_worker().context("the AI process cannot be started: this program's own file is not found")?,
         taps: None,
+        case: None,
         inject: None,
         config: Config { preferences: false, ..config.clone() },
     })

@@ -44,6 +44,9 @@ pub struct Situation<'a> {
     pub cable_proof_holds_days: f64,
 }
 
+/// What is named where something has changed since the last full self-test.
+pub const CHANGED_SINCE_FULL: &str = "ST-G10";
+
 /// What is known of the cable to the monitor.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Cable {
@@ -183,7 +186,7 @@ pub fn decide(of: &Situation<'_>) -> Gate {
             named.push(Named::new("ST-G09", "The last full self-test failed."));
         }
         let changes = of.now.changes_since(&full.fingerprint);
-        named.extend(changes.iter().map(|change| Named::new("ST-G10", sentence(&change.since("the last full self-test")))));
+        named.extend(changes.iter().map(|change| Named::new(CHANGED_SINCE_FULL, sentence(&change.since("the last full self-test")))));
     }
     if named.is_empty() { Gate::Allowed } else { Gate::AllowedWithLimits(named) }
 }

@@ -37,7 +37,7 @@ pub use bound::{Bound, Side};
 pub use check::{Check, Judged, Outcome};
 pub use error::{LimitsError, ReportError};
 pub use fingerprint::{Change, Fingerprint};
-pub use gate::{Block, Cable, Gate, Situation, Tested, decide};
+pub use gate::{Block, CHANGED_SINCE_FULL, Cable, Gate, Situation, Tested, decide};
 pub use history::{Damaged, Entry, Figure, History, Quantiles};
 pub use history_page::html as history_html;
 pub use limits::{Limit, Limits, Site, sign_site};

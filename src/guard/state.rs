@@ -7,7 +7,7 @@
 //!
 //!   ai:      what the worker is      Starting ─ready─► Running ─death, stop, hang─► Degraded ─ready─► Running
 //!                                    Starting ─engine refused─► Blocked ◄─live proof wrong or missing─ Running
-//!                                    Held (Testing) ─permitted─► Starting, or ─forbidden─► Blocked
+//!                                    Held (shown as Testing) ─the self-tests allow it─► Starting
 //!            over it lies            a block (a self-test, a live proof): latched until it is lifted, whatever the worker says
 //!            over that               Testing: a self-test runs; when it ends, the block or the worker shows again
 //!            over all                Off: by choice there is no AI in this run; or its process is blocked for good: no test changes that
@@ -66,15 +66,13 @@ impl Ai {
 /// What the AI process is, as its parent sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Worker {
+    /// Not started: the self-tests have not allowed it yet.
+    Held,
     Starting,
     Running,
     Down(AiTrouble),
-    /// None is started any more, and why: its engine was refused, or gave a wrong answer to its test picture or none.
+    /// It refuses its engine, or did not prove itself: no other is started.
     Blocked(AiTrouble),
-    /// It may not be started yet: the appliance tests itself.
-    Held,
-    /// It may not be started in this run; why says the block that forbade it.
-    Forbidden,
 }
 
 /// What the source says of its pictures. Eyes: left and right of a stereo picture; of a picture that is one, both.
@@ -321,8 +319,7 @@ impl States {
             return;
         }
         self.worker = worker;
-        self.worker_trouble =
-            if matches!(worker, Worker::Down(_) | Worker::Blocked(_) | Worker::Forbidden) { reason() } else { String::new() };
+        self.worker_trouble = if matches!(worker, Worker::Down(_) | Worker::Blocked(_)) { reason() } else { String::new() };
         self.settle(now_ns);
     }
 
@@ -366,7 +363,6 @@ impl States {
             (Worker::Blocked(trouble), _) => (Ai::Blocked(trouble), &*self.worker_trouble),
             _ if self.is_testing => (Ai::Testing, ""),
             (_, Some((trouble, words))) => (Ai::Blocked(*trouble), &**words),
-            (Worker::Forbidden, None) => (Ai::Blocked(AiTrouble::SelfTestFailed), &*self.worker_trouble),
             (Worker::Held, None) => (Ai::Testing, ""),
             (Worker::Starting, None) => (Ai::Starting, ""),
             (Worker::Running, None) => (Ai::Running, ""),

@@ -150,16 +150,12 @@ fn a_refused_engine_and_a_run_without_ai_are_changed_by_no_test() {
 }
 
 #[test]
-fn a_worker_that_is_held_is_being_tested_and_one_that_is_forbidden_has_the_gate_s_reason() {
+fn a_worker_that_is_held_is_being_tested_until_the_gate_has_answered() {
     let mut states = States::new(0, true);
     states.worker(1, Worker::Held, String::new);
     assert_eq!(states.ai(), Ai::Testing);
     states.hear(2, Word::from(&Block::CableFailed));
-    states.worker(2, Worker::Forbidden, || "forbidden (ST-G12)".into());
     assert_eq!(states.ai(), Ai::Blocked(AiTrouble::CableTestFailed));
-    let mut alone = States::new(0, true);
-    alone.worker(1, Worker::Forbidden, || "forbidden (ST-G12)".into());
-    assert!(matches!(alone.ai(), Ai::Blocked(_)) && alone.alarms().records()[0].text.contains("ST-G12"));
     let mut permitted = States::new(0, true);
     for (worker, ai) in [(Worker::Held, Ai::Testing), (Worker::Starting, Ai::Starting), (Worker::Running, Ai::Running)] {
         permitted.worker(1, worker, String::new);
@@ -230,7 +226,6 @@ fn any_worker() -> impl Strategy<Value = Worker> {
         Just(Worker::Starting),
         Just(Worker::Running),
         Just(Worker::Held),
-        Just(Worker::Forbidden),
         proptest::sample::select(AiTrouble::ALL[..6].to_vec()).prop_map(Worker::Down),
     ]
 }

@@ -14,6 +14,7 @@ mod ai;
 mod analyst;
 mod cadence;
 mod capture;
+pub mod case;
 pub mod controls;
 mod driver;
 mod flip;
@@ -61,6 +62,7 @@ use crate::display::{DisplayError, Headless, KmsOutput, OpenFeed, Output, SdiOut
 use crate::link::{Hello, LinkError, Permission, Spawn, State, Worker};
 use crate::overlay::OverlayMode;
 use crate::pipeline::capture::CaptureFailure;
+use crate::pipeline::case::Case;
 use crate::pipeline::operator::{Operator, Seat};
 use crate::pipeline::running::Prepared;
 use crate::record::{RecordError, RecordMode, Report, sidecar_path};
@@ -124,6 +126,8 @@ pub struct Spec {
     pub worker: Spawn,
     /// A self-test looks on.
     pub taps: Option<Taps>,
+    /// The operation that this run belongs to.
+    pub case: Option<String>,
     /// Faults on demand.
     pub inject: Option<Injection>,
     pub config: Config,
@@ -252,8 +256,13 @@ fn run_with(spec: Spec, needs_ai: bool) -> Result<(Report, Option<AnalystError>)
     };
     let is_shown = is_window || matches!(spec.display, DisplayChoice::Sdi(_) | DisplayChoice::Drm(_));
     let _shown = (is_shown && spec.taps.is_none()).then(|| picture_lock::shows(&spec.config.guard.folder()));
+    let case = if spec.taps.is_none() { Case::begin(spec.case.as_deref()) } else { None };
+    if let Some(case) = case.as_ref().filter(|case| case.is_resumed) {
+        eprintln!("keyhole: case {} is resumed: the run before did not come to its end", case.id);
+    }
     let run = Prepared {
         spec,
+        case: case.clone(),
         clock: clock.clone(),
         wake,
         worker,
@@ -263,7 +272,9 @@ fn run_with(spec: Spec, needs_ai: bool) -> Result<(Report, Option<AnalystError>)
         is_pulled,
         words: crossbeam_channel::bounded(WORDS_DEPTH),
     };
-    Ok((show(run, is_window)?, refused))
+    let report = show(run, is_window)?;
+    case.into_iter().for_each(Case::close);
+    Ok((report, refused))
 }
 
 /// Opens the display that was asked for and runs to the end.

@@ -8,7 +8,7 @@
 
 use crate::base::shutdown::Shutdown;
 use crate::config::{Config, Mode};
-use crate::guard::{Gate, History, Limits, Word};
+use crate::guard::{Block, CHANGED_SINCE_FULL, Gate, History, Limits, Word};
 use crate::link::Worker;
 use crate::pipeline::selftest;
 use crossbeam_channel::Sender;
@@ -24,8 +24,6 @@ pub type Answer = Arc<OnceLock<Gate>>;
 
 /// A self-test beside the picture takes ten seconds; one that takes so many has failed.
 const SELF_TEST_S: u32 = 60;
-/// The gate's code for what has changed since the last full self-test.
-const CHANGED_SINCE_FULL: &str = "ST-G10";
 /// Everything else is more urgent.
 const NICE: i32 = 19;
 
@@ -34,8 +32,9 @@ pub struct Asking {
     pub engines: Option<PathBuf>,
     pub worker: Arc<Worker>,
     pub answer: Answer,
-    pub stop: Shutdown,
+    /// To the owner of the state.
     pub words: Sender<Word>,
+    pub stop: Shutdown,
 }
 
 impl Asking {
@@ -53,7 +52,7 @@ impl Asking {
             Err(reason) if self.config.mode == Mode::Clinical => {
                 tracing::error!(reason, "the self-tests cannot be read");
                 eprintln!("keyhole: the self-tests cannot be read: {reason}");
-                Gate::Blocked(crate::guard::Block::NoSelfTest)
+                Gate::Blocked(Block::NoSelfTest)
             }
             Err(reason) => {
                 tracing::warn!(reason, "the self-tests cannot be read");
@@ -61,27 +60,20 @@ impl Asking {
             }
         };
         let _ = self.answer.set(gate.clone());
-        self.tell(&gate);
         match &gate {
             Gate::Blocked(block) => {
                 eprintln!("keyhole: {block} ({}) {}", block.code(), block.remedy());
+                let _ = self.words.send(block.into());
                 self.worker.forbid(format!("{block} ({})", block.code()));
             }
-            Gate::Allowed | Gate::AllowedWithLimits(_) => self.worker.permit(),
-        }
-    }
-
-    /// The state's owner hears why, before the worker says that it is forbidden.
-    fn tell(&self, gate: &Gate) {
-        let word = match gate {
-            Gate::Blocked(block) => Some(Word::from(block)),
+            Gate::Allowed => self.worker.permit(),
             Gate::AllowedWithLimits(named) => {
-                named.iter().find(|named| named.code == CHANGED_SINCE_FULL).map(|named| Word::Changed { words: named.words.clone() })
+                if let Some(change) = named.iter().find(|named| named.code == CHANGED_SINCE_FULL) {
+                    let _ = self.words.send(Word::Changed { words: change.words.clone() });
+                }
+                self.worker.permit();
             }
-            Gate::Allowed => None,
-        };
-        // Full or gone: the run ends, or its display has stalled.
-        let _ = word.map(|word| self.words.try_send(word));
+        }
     }
 
     fn decide(&self) -> Result<Gate, String> {

@@ -15,6 +15,7 @@ use crate::link::wire::Introduction;
 use crate::link::{Counts, State, Worker};
 use crate::pipeline::ai::WorkerAnalysis;
 use crate::pipeline::capture::{CaptureCounters, CaptureOutcome, CaptureThread, DISPLAY_SLOT, FrameTap, NOTES};
+use crate::pipeline::case::Case;
 use crate::pipeline::driver::{DisplayThread, OpenOutput};
 use crate::pipeline::frame_lock::FrameLock;
 use crate::pipeline::hud::{HudFeed, status_of};
@@ -40,6 +41,7 @@ use std::time::Duration;
 /// A run that nothing refuses any more.
 pub struct Prepared {
     pub spec: Spec,
+    pub case: Option<Case>,
     pub clock: Arc<dyn Clock>,
     pub wake: Arc<Wake>,
     pub worker: Arc<Worker>,
@@ -73,6 +75,7 @@ pub struct Leftovers {
     pub end_ns: u64,
     /// Whether AI was allowed to run; None: nobody asked, or the run was shorter than the answer.
     pub gate: Option<Gate>,
+    pub case: Option<Case>,
 }
 
 impl FrameTap for Arc<Worker> {
@@ -84,7 +87,7 @@ impl FrameTap for Arc<Worker> {
 impl Prepared {
     /// Runs to the end. `open` is called on the display thread, `open_feed` on the clean feed's.
     pub fn go(self, open: OpenOutput, operator: Operator, open_feed: Option<OpenFeed>) -> Result<Report, RunError> {
-        let Prepared { spec, clock, wake, worker, engine, source, stereo, is_pulled, words } = self;
+        let Prepared { spec, case, clock, wake, worker, engine, source, stereo, is_pulled, words } = self;
         let info = source.info().clone();
         if is_pulled {
             eprintln!("keyhole: lossless recording: the recorder pulls the run, nothing is shown at the source's pace");
@@ -112,6 +115,7 @@ impl Prepared {
         if spec.config.mode == Mode::Clinical {
             status.mode = hud::Mode::Clinical;
         }
+        status.case = case.as_ref().map(|case| case.id.as_str().into());
         let start_ns = clock.now_ns();
 
         let display = DisplayThread {
@@ -168,7 +172,7 @@ impl Prepared {
         // A self-test's own run is what the answer will rest on.
         let asking = spec.taps.is_none().then(|| {
             let (config, engines) = (spec.config.clone(), spec.engines.clone());
-            Asking { config, engines, worker: worker.clone(), answer: answer.clone(), stop: stop.clone(), words: words.0.clone() }.start()
+            Asking { config, engines, worker: worker.clone(), answer: answer.clone(), words: words.0.clone(), stop: stop.clone() }.start()
         });
         let asking = asking.transpose()?;
         let injecting =
@@ -242,6 +246,7 @@ impl Prepared {
             seconds,
             end_ns,
             gate: answer.get().cloned(),
+            case,
         };
         let report = summary::of(leftovers);
         if let Some(path) = &path {

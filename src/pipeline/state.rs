@@ -34,17 +34,15 @@ pub fn notice(states: &mut States, now_ns: u64, event: &SignalEvent) {
     states.notice(now_ns, news, event.to_string());
 }
 
+/// What forbids it has said why by itself (`Word::Block`).
 pub fn worker(status: AiStatus) -> Worker {
     match status {
+        AiStatus::Testing | AiStatus::Blocked(Block::Forbidden) => Worker::Held,
         AiStatus::Starting => Worker::Starting,
         AiStatus::Running => Worker::Running,
-        AiStatus::Testing => Worker::Held,
-        AiStatus::Blocked(block) => match block {
-            Block::Refused => Worker::Blocked(AiTrouble::EngineRefused),
-            Block::ProofWrong => Worker::Blocked(AiTrouble::LiveProofWrong),
-            Block::ProofMissing => Worker::Blocked(AiTrouble::LiveProofMissing),
-            Block::Forbidden => Worker::Forbidden,
-        },
+        AiStatus::Blocked(Block::Refused) => Worker::Blocked(AiTrouble::EngineRefused),
+        AiStatus::Blocked(Block::ProofWrong) => Worker::Blocked(AiTrouble::LiveProofWrong),
+        AiStatus::Blocked(Block::ProofMissing) => Worker::Blocked(AiTrouble::LiveProofMissing),
         AiStatus::Down(reason) => Worker::Down(match reason {
             Reason::Died => AiTrouble::Ended,
             Reason::Stopped => AiTrouble::Stopped,

@@ -4,7 +4,7 @@ use crate::guard::Gate;
 use crate::link::Rejection;
 use crate::pipeline::running::Leftovers;
 use crate::pipeline::scheduling;
-use crate::record::{CadenceLine, Frames, GateLine, Report, SourceLine, Stages};
+use crate::record::{CadenceLine, CaseLine, Frames, GateLine, Report, SourceLine, Stages};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub fn of(left: Leftovers) -> Report {
@@ -25,6 +25,7 @@ pub fn of(left: Leftovers) -> Report {
         start_ns,
         end_ns,
         gate,
+        case,
     } = left;
     if let Some(introduction) = introduction {
         let sandbox = introduction.sandbox;
@@ -121,6 +122,7 @@ pub fn of(left: Leftovers) -> Report {
         worker_restarts: restarts,
         live_proofs: counts.proofs,
         gate: gate.as_ref().map(gate_line),
+        case: case.map(|case| CaseLine { id: case.id, is_resumed: case.is_resumed }),
         cadence,
     }
 }

@@ -155,8 +155,17 @@ pub struct Report {
     pub live_proofs: u64,
     /// What the self-tests said of AI in this run; null: nobody asked, or the run was shorter than the answer.
     pub gate: Option<GateLine>,
+    /// Null: the run belonged to none.
+    pub case: Option<CaseLine>,
     /// Null where the output takes pictures as they come.
     pub cadence: Option<CadenceLine>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CaseLine {
+    pub id: String,
+    /// An earlier run opened it and did not come to its end.
+    pub is_resumed: bool,
 }
 
 /// May AI run?

@@ -130,7 +130,7 @@ fn a_proof_between_two_frames_is_the_same_each_time_and_disturbs_nothing() {
     let layout = rgb(640, 480);
     for id in 0..6 {
         let data = picture(&layout, 300 + 8 * id as usize);
-        let mut analyse = |analyser: &mut Analyser| {
+        let analyse = |analyser: &mut Analyser| {
             let scene = analyser.analyse(FrameView::new(&layout, &data).unwrap(), stamps(id), &|| true).unwrap().unwrap();
             Scene { times: AnalysisTimes::default(), ..scene }
         };

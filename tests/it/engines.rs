@@ -142,9 +142,8 @@ fn clinical_mode_runs_only_what_a_trusted_key_signed() {
         (code, String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
     };
     let config = engines.path().join("clinical.toml");
-    let sim = keyhole()
-        .args(["sim", "--seed", "1", "--width", "320", "--height", "180", "--seconds", "1", "--out"])
-        .arg(engines.path().join("sim"));
+    let mut sim = keyhole();
+    sim.args(["sim", "--seed", "1", "--width", "320", "--height", "180", "--seconds", "1", "--out"]).arg(engines.path().join("sim"));
     assert!(sim.output().unwrap().status.success());
     let clip = engines.path().join("sim/clip.mkv");
     let run_for = |trusted: &str, source: &str, limit: [&str; 2]| {

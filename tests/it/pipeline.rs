@@ -30,6 +30,7 @@ fn spec(folder: &std::path::Path, worker: Spawn) -> Spec {
         coverage: None,
         worker,
         taps: None,
+        case: None,
         inject: None,
         config: Config::default(),
     }
