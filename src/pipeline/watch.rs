@@ -55,13 +55,14 @@ impl Watch {
                 // Full: the state's owner is what stalls.
                 let _ = self.words.try_send(word_of(finding));
             }
+            // At once: whoever started us waits for it.
+            if self.notify.is_on() && !is_ready && self.progress.frames() > 0 {
+                is_ready = true;
+                self.notify.send("READY=1");
+            }
             if self.notify.is_on() && told_ns.is_none_or(|told_ns| now_ns >= told_ns + TELL_EVERY_NS) {
                 told_ns = Some(now_ns);
                 let status = self.progress.status();
-                if !is_ready && self.progress.frames() > 0 {
-                    is_ready = true;
-                    self.notify.send("READY=1");
-                }
                 if is_ready && self.dog.is_well() {
                     self.notify.send("WATCHDOG=1");
                 }
