@@ -5,6 +5,7 @@ pub mod assign;
 pub mod beat;
 pub mod classes;
 pub mod clock;
+mod codes;
 pub mod error;
 pub mod files;
 pub mod html;
