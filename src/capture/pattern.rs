@@ -2,7 +2,7 @@
 //! light bar moves, so that every picture differs from the last in all its height.
 //!
 //! Faults can be put in on purpose, to prove that a self-test finds them: `delay_ms` hands each picture on so much after its
-//! stamp, `drop` leaves out one number without a word.
+//! stamp, `drop` leaves out one number without a word, `matrix` encodes the colours by another matrix than the stream states.
 
 use super::error::CaptureError;
 use super::pace::{Lateness, Rate};
@@ -17,11 +17,13 @@ use std::time::Duration;
 const GROUND: u8 = 60;
 const BAR: u8 = 180;
 const GREY: u8 = 128;
+/// What the stream says of its colours.
+const STATED: Matrix = Matrix::Bt709;
 /// Width of the bar, and how far it moves from picture to picture, px.
 const BAR_PX: usize = 32;
 const STEP_PX: usize = 8;
 
-/// `pattern:?width=1920&height=1080&fps=60&delay_ms=0&drop=N`, taken apart.
+/// `pattern:?width=1920&height=1080&fps=60&delay_ms=0&drop=N&matrix=bt709`, taken apart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PatternSpec {
     pub width: usize,
@@ -31,6 +33,8 @@ pub struct PatternSpec {
     pub delay_ns: u64,
     /// This number is never released.
     pub dropped: Option<u64>,
+    /// Of the colour bars, whatever the stream states (BT.709).
+    pub matrix: Matrix,
 }
 
 impl PatternSpec {
@@ -38,8 +42,14 @@ impl PatternSpec {
     pub fn parse(uri: &str) -> Result<Self, CaptureError> {
         let refuse = |reason: String| CaptureError::Query { uri: uri.to_owned(), reason };
         let query = uri.strip_prefix("pattern:").map(|rest| rest.strip_prefix('?').unwrap_or(rest)).unwrap_or_default();
-        let mut spec =
-            PatternSpec { width: 1920, height: 1080, rate: Rate::new(60, 1).unwrap_or(Rate::FALLBACK), delay_ns: 0, dropped: None };
+        let mut spec = PatternSpec {
+            width: 1920,
+            height: 1080,
+            rate: Rate::new(60, 1).unwrap_or(Rate::FALLBACK),
+            delay_ns: 0,
+            dropped: None,
+            matrix: STATED,
+        };
         for (key, value) in query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
             let number = || value.parse::<u64>().map_err(|_| refuse(format!("{key} is a whole number, not '{value}'")));
             let side = || match number()? as usize {
@@ -52,10 +62,22 @@ impl PatternSpec {
                 "fps" => spec.rate = Rate::parse(value).ok_or_else(|| refuse(format!("'{value}' is not a frame rate")))?,
                 "delay_ms" => spec.delay_ns = number()?.min(10_000) * 1_000_000,
                 "drop" => spec.dropped = Some(number()?),
-                _ => return Err(refuse(format!("'{key}' is not known here: width, height, fps, delay_ms, drop"))),
+                "matrix" => {
+                    spec.matrix = match value {
+                        "bt601" => Matrix::Bt601,
+                        "bt709" => Matrix::Bt709,
+                        _ => return Err(refuse(format!("matrix is bt601 or bt709, not '{value}'"))),
+                    }
+                }
+                _ => return Err(refuse(format!("'{key}' is not known here: width, height, fps, delay_ms, drop, matrix"))),
             }
         }
         spec.placement().map(|_| spec.clone()).ok_or_else(|| refuse("the picture is too small for the marker".into()))
+    }
+
+    /// Something is wrong with these pictures on purpose.
+    pub fn is_faulty(&self) -> bool {
+        self.delay_ns > 0 || self.dropped.is_some() || self.matrix != STATED
     }
 
     /// Where the marker lies.
@@ -88,7 +110,7 @@ impl PatternSource {
     pub fn open(uri: &str, clock: Arc<dyn Clock>) -> Result<Box<dyn Source>, CaptureError> {
         let refuse = |reason: String| CaptureError::Query { uri: uri.to_owned(), reason };
         let spec = PatternSpec::parse(uri)?;
-        let (format, colorimetry) = (PixelFormat::Nv12, Colorimetry::sdr(Matrix::Bt709, Range::Limited));
+        let (format, colorimetry) = (PixelFormat::Nv12, Colorimetry::sdr(STATED, Range::Limited));
         let layout = FrameLayout::new(format, colorimetry, spec.width, spec.height).map_err(|error| refuse(error.to_string()))?;
         let placement = spec.placement().ok_or_else(|| refuse("the picture is too small for the marker".into()))?;
         let mut bytes = vec![GREY; layout.size];
@@ -130,7 +152,7 @@ impl PatternSource {
             row[at..][..BAR_PX.min(self.spec.width / 2)].fill(BAR);
         }
         self.bar_at = Some(at);
-        let signal = Signal { matrix: self.layout.colorimetry.matrix, range: self.layout.colorimetry.range };
+        let signal = Signal { matrix: self.spec.matrix, range: self.layout.colorimetry.range };
         let chroma = self.layout.planes()[1];
         let (first, second) = self.bytes.split_at_mut(chroma.offset);
         let painted = paint(Target::Luma { plane: &mut first[luma.offset..], stride: luma.stride }, signal, self.placement, number as u32)

@@ -3,10 +3,11 @@
 use crate::base::error::Finding;
 use crate::base::files::write_durably;
 use crate::base::shutdown;
-use crate::config::Config;
+use crate::capture::PatternSpec;
+use crate::config::{Config, Mode};
 use crate::guard::{self, Form, Grade, History, Limits, Report};
 use crate::overlay::OverlayMode;
-use crate::pipeline::selftest::{self, Loop, Machine};
+use crate::pipeline::selftest::{self, Loop, Machine, PixelFault};
 use crate::pipeline::{self, DisplayChoice, Limit, SnapshotPlan, Spec};
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
@@ -20,6 +21,15 @@ enum LoopName {
     X11,
     /// The display's output wired to a capture input (--source).
     Cable,
+}
+
+/// What can be put in on purpose, to see that the self-test finds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Fault {
+    /// The colours are of another matrix than the stream states.
+    Matrix,
+    /// In one of the pictures that are compared one pixel of the overlay lies beside its place (full form).
+    OverlayPixel,
 }
 
 #[derive(Debug, Subcommand)]
@@ -55,6 +65,9 @@ pub struct Arguments {
     /// The pictures that are sent; faults can be put in on purpose (delay_ms=40, drop=250).
     #[arg(long, value_name = "S", default_value = "pattern:?width=1920&height=1080&fps=60")]
     pattern: String,
+    /// Put a mistake in on purpose: the self-test has to fail. Refused in clinical mode.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    fault: Option<Fault>,
     /// Write the report as JSON.
     #[arg(long, value_name = "F")]
     report: Option<PathBuf>,
@@ -98,6 +111,11 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
         (None, None) if std::env::var_os("DISPLAY").is_some_and(|name| !name.is_empty()) => Loop::X11,
         (None, None) => Loop::Internal,
     };
+    let pattern = arguments.pattern + if arguments.fault == Some(Fault::Matrix) { "&matrix=bt601" } else { "" };
+    let is_faulty = arguments.fault.is_some() || PatternSpec::parse(&pattern)?.is_faulty();
+    if is_faulty && config.mode == Mode::Clinical {
+        bail!("a self-test with a fault put in on purpose says nothing of this appliance, and is refused in clinical mode: leave it out")
+    }
     let limits = Limits::load(None, config.guard.site_limits.as_deref(), config.mode, &config.store.trusted_keys)?;
     let frames = arguments.frames.unwrap_or(if arguments.quick { QUICK_FRAMES } else { FULL_FRAMES });
     let state = config.guard.folder();
@@ -121,12 +139,13 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
         "keyhole: self-test, loop {}, {} pictures: this takes about {:.0} s",
         report.loop_kind.name(),
         frames,
-        frames as f64 / 60.0 + 5.0
+        frames as f64 / 60.0 + if arguments.quick { 5.0 } else { 12.0 }
     );
     let machine = Machine { config: &config, engines: arguments.engines.as_deref(), state: &state };
     report.checks = machine.checks(&limits);
+    report.checks.extend(machine.proofs(form, &limits, arguments.fault.map(Fault::in_pixels)));
     let spec = spec_of(&config, &what, arguments.engines.clone())?;
-    let seen = selftest::observe(spec, &what, &arguments.pattern, frames + SPARE_FRAMES)?;
+    let seen = selftest::observe(spec, &what, &pattern, frames + SPARE_FRAMES)?;
     report.fingerprint = selftest::fingerprint(&config, arguments.engines.as_deref(), &limits);
     selftest::judge(&seen, form, &limits, &mut report);
     let mut history = History::open(&state)?;
@@ -135,6 +154,9 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
         report.fingerprint.changes_since(&full.fingerprint).iter().map(|change| change.since("the last full self-test")).collect()
     });
     report.device = device(&report, &seen.report);
+    if is_faulty {
+        report.device.insert("fault put in on purpose".to_owned(), arguments.fault.map_or(pattern, |fault| format!("{fault:?}")));
+    }
     report.seconds = began.elapsed().as_secs_f64();
     report.checks.push(guard::Check::duration(report.seconds, form, &limits));
     report.judge(limits.number("cable_proof_days").unwrap_or(0.0));
@@ -150,6 +172,15 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
     match report.verdict.grade {
         Grade::Fail => Err(Finding(report.verdict.words.clone()).into()),
         Grade::Pass | Grade::PassWithLimits => Ok(()),
+    }
+}
+
+impl Fault {
+    fn in_pixels(self) -> PixelFault {
+        match self {
+            Fault::Matrix => PixelFault::Matrix,
+            Fault::OverlayPixel => PixelFault::ShiftedPixel,
+        }
     }
 }
 

@@ -99,6 +99,9 @@ impl Check {
 
     /// The same with more to say to engineers.
     pub fn with_detail(mut self, detail: &str) -> Check {
+        if detail.is_empty() {
+            return self;
+        }
         self.detail = if self.detail.is_empty() { detail.to_owned() } else { format!("{}; {detail}", self.detail) };
         self
     }

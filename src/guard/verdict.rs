@@ -125,6 +125,8 @@ pub fn judge(loop_kind: Loop, form: Form, checks: &[Check]) -> Verdict {
             Outcome::Pass => {}
             Outcome::Limited => limits.push(named()),
             Outcome::Fail => failures.push(named()),
+            // Not part of this form, and said so in the report.
+            Outcome::NotRun { .. } if form == Form::Quick && need(loop_kind, &check.code) == Need::Full => {}
             Outcome::NotRun { reason } => {
                 let words = format!("Not tested: {} ({reason}).", check.what);
                 let into = if need(loop_kind, &check.code) == Need::Always { &mut failures } else { &mut limits };
@@ -256,6 +258,20 @@ pub(super) mod tests {
                 assert_eq!(judge(Loop::Cable, form, &checks).grade, expected, "{form:?} {}", left.code);
             }
         }
+    }
+
+    #[test]
+    fn what_only_the_full_form_makes_is_no_limit_of_the_quick_one() {
+        for (form, expected) in [(Form::Quick, Grade::Pass), (Form::Full, Grade::PassWithLimits)] {
+            let mut checks = good_checks(Loop::Cable, form);
+            checks.retain(|check| check.code != "ST-P33");
+            checks.push(Check::not_run(Test::Pixels, "it is part of the full form only"));
+            let verdict = judge(Loop::Cable, form, &checks);
+            assert_eq!((verdict.grade, verdict.limits.len()), (expected, usize::from(form == Form::Full)), "{form:?}");
+        }
+        let mut checks = good_checks(Loop::Cable, Form::Quick);
+        checks.push(Check::found(Test::Pixels, false, "made all the same"));
+        assert_eq!(judge(Loop::Cable, Form::Quick, &checks).grade, Grade::Fail);
     }
 
     proptest! {

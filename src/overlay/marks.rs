@@ -55,7 +55,8 @@ impl Painter {
             let pen = self.pen(&list.style, ClassKind::Finding, mark.rgb);
             // The whole triangle lies in the picture, also beside a corner.
             let inset = pen.reach().ceil();
-            let inside = |p: Point| [p[0].clamp(inset, width as f32 - inset), p[1].clamp(inset, height as f32 - inset)];
+            let within = |at: f32, side: usize| at.min(side as f32 - inset).max(inset.min(0.5 * side as f32));
+            let inside = |p: Point| [within(p[0], width), within(p[1], height)];
             let tip = inside(mark.at);
             let side = [-outward[1], outward[0]];
             let base =
@@ -138,7 +139,7 @@ impl Painter {
     pub(super) fn rim(&mut self, list: &DrawList, layer: &mut Layer) {
         let (width, height) = self.raster.size();
         let (w, h) = (width as f32, height as f32);
-        let thick = (RIM_PART * h).clamp(4.0, 0.1 * w);
+        let thick = (RIM_PART * h).max(4.0).min(0.1 * w);
         let pen = self.pen(&list.style, ClassKind::Instrument, UNKNOWN_RGB);
         // In small pictures lines are relatively thick: farther apart.
         let step = (1.4 * HATCH_PX * Style::scale(height)).max(6.0 * pen.reach());

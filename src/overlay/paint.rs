@@ -259,7 +259,7 @@ pub(super) fn level(opacity: f32) -> u8 {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::overlay::draw::tests::{scene, tissue, track};
+    use crate::overlay::draw::tests::{departed, scene, tissue, track};
     use crate::overlay::{Settings, testing};
     use crate::scene::Scene;
     use proptest::prelude::*;
@@ -312,6 +312,26 @@ pub(crate) mod tests {
                     });
                 }
                 assert!(inside > 1000 && with_tissue.data != instruments_only.data);
+            }
+        }
+    }
+
+    /// A picture of few columns or rows is painted like any other: the display thread must not end by it.
+    #[test]
+    fn the_smallest_and_the_narrowest_pictures_can_be_painted() {
+        for (width, height) in [(16, 16), (17, 23), (39, 200), (16, 4096), (4096, 16)] {
+            for line_width_px_at_1080 in [0.5, 2.0, 16.0] {
+                for frame_state in [Trust::Sure, Trust::Unknown] {
+                    let mut scene = scene(width, height);
+                    scene.frame_state = frame_state;
+                    scene.departed = vec![departed([0.0, 3.0], 0), departed([width as f32, height as f32], 0)];
+                    let style = Style { labels: true, ..Style::of(&Settings { line_width_px_at_1080, ..Settings::default() }) };
+                    let mut list = DrawList::from_scene(&scene, &style, STILL);
+                    list.set_departed(&scene, 1_000_000_000);
+                    let mut layer = Layer::new(width as usize, height as usize);
+                    paint(&list, &mut layer);
+                    check(&layer);
+                }
             }
         }
     }

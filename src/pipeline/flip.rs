@@ -1,4 +1,4 @@
-//! A fault on demand: one bit of a number of the network is turned over in the AI process's memory, as a failing memory would do it.
+//! A fault on demand: bits of the network's numbers are turned over in the AI process's memory, as a failing memory would do it.
 
 use crate::infer::weights;
 use std::collections::HashMap;
@@ -13,9 +13,9 @@ const LARGEST: usize = 8192;
 /// Mappings are read in pieces of this size.
 const PIECE: usize = 16 << 20;
 
-/// Turns the highest bit but one of a number over (an f32's largest exponent bit): the middle one of the largest tensor of the model
-/// that is found in the memory of process `pid`, in each of its places. Says where; errors in words.
-pub fn flip_weight(pid: u32, model: &[u8]) -> Result<String, String> {
+/// Turns one bit over in the middle number of each small tensor of the model, wherever it is found in the memory of process `pid`:
+/// what is found may also be a remnant that is read no more. Returns how many; errors in words.
+pub fn flip_weight(pid: u32, model: &[u8]) -> Result<usize, String> {
     let tensors = weights(model).map_err(|_| "the model is no ONNX file".to_owned())?;
     let mut known: HashMap<&[u8], usize> = HashMap::new();
     // Most places are none, which two bytes tell.
@@ -31,7 +31,7 @@ pub fn flip_weight(pid: u32, model: &[u8]) -> Result<String, String> {
         }
     }
     let memory = open(pid)?;
-    let mut found: Option<(usize, Vec<u64>)> = None;
+    let mut flipped = 0;
     for (from, to) in mappings(pid)? {
         let mut at = from;
         while at < to {
@@ -40,33 +40,28 @@ pub fn flip_weight(pid: u32, model: &[u8]) -> Result<String, String> {
             if length < KNOWN_BY {
                 break;
             }
-            for offset in (0..=length.saturating_sub(KNOWN_BY)).step_by(ALIGNED_TO) {
+            for offset in (0..=length - KNOWN_BY).step_by(ALIGNED_TO) {
                 let head = &piece[offset..offset + KNOWN_BY];
                 if begins[of(head)]
                     && let Some(&index) = known.get(head)
                 {
-                    let place = at + offset as u64;
-                    match &mut found {
-                        Some((best, places)) if *best == index => places.push(place),
-                        Some((best, _)) if tensors[*best].len() >= tensors[index].len() => {}
-                        _ => found = Some((index, vec![place])),
-                    }
+                    flip(&memory, at + offset as u64, tensors[index].len())
+                        .map_err(|error| format!("its memory cannot be written to: {error}"))?;
+                    flipped += 1;
                 }
             }
             at += length as u64;
         }
     }
-    let (index, places) = found.ok_or("none of its numbers were found in the AI process's memory")?;
-    let byte = (tensors[index].len() / 2) & !3 | 3;
-    for place in &places {
-        let at = place + byte as u64;
-        let mut value = [0];
-        memory
-            .read_exact_at(&mut value, at)
-            .and_then(|()| memory.write_all_at(&[value[0] ^ 0x40], at))
-            .map_err(|error| format!("its memory cannot be written to: {error}"))?;
-    }
-    Ok(format!("bit 6 of byte {byte} of a tensor of {} bytes, in {} places", tensors[index].len(), places.len()))
+    if flipped == 0 { Err("none of its numbers were found in the AI process's memory".to_owned()) } else { Ok(flipped) }
+}
+
+/// The largest exponent bit of the middle number of the tensor of `bytes` bytes at `place`.
+fn flip(memory: &File, place: u64, bytes: usize) -> std::io::Result<()> {
+    let at = place + ((bytes / 2) & !3 | 3) as u64;
+    let mut value = [0];
+    memory.read_exact_at(&mut value, at)?;
+    memory.write_all_at(&[value[0] ^ 0x40], at)
 }
 
 fn open(pid: u32) -> Result<File, String> {

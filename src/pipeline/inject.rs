@@ -35,7 +35,7 @@ enum Kind {
     MemoryPressure,
     /// The display thread sleeps. It ends the process where it lasts longer than `guard.display_stalled_ms`.
     DisplayStall,
-    /// One bit of one of the network's numbers, in the AI process's memory, once.
+    /// Single bits of the network's numbers, in the AI process's memory, once.
     WeightFlip,
 }
 
@@ -161,7 +161,7 @@ impl Injection {
                             (_, Err(error)) => Err(error.to_string()),
                         };
                         match flipped {
-                            Ok(what) => tracing::warn!(what, "a number of the network was changed"),
+                            Ok(count) => tracing::warn!(count, "numbers of the network were changed"),
                             Err(reason) => tracing::error!(reason, "no number of the network was changed"),
                         }
                     }

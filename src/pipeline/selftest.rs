@@ -9,10 +9,14 @@
 //! What the numbers mean is judged in `guard`; nothing here decides.
 
 mod judge;
+mod known_answer;
 mod machine;
+mod pixels;
+mod stood_still;
 
 pub use judge::judge;
 pub use machine::{Machine, boot_id, fingerprint, now};
+pub use pixels::PixelFault;
 
 use crate::base::clock::{Clock, MonotonicClock};
 use crate::base::shutdown::Shutdown;

@@ -56,7 +56,7 @@ fn watch(clock: &dyn Clock, stop: &Shutdown, start_ns: u64, core: Option<usize>)
         stalls.late.record_ns(late_ns);
         if late_ns > PERIOD_NS && stalls.events.len() < KEPT {
             let ms = |ns: u64| (ns / 1_000) as f64 / 1_000.0;
-            stalls.events.push(StallLine { at_ms: ms(due_ns.saturating_sub(start_ns)), late_ms: ms(late_ns), core });
+            stalls.events.push(StallLine { at_ms: ms(due_ns.saturating_sub(start_ns)), at_ns: due_ns, late_ms: ms(late_ns), core });
         }
         due_ns = (due_ns + PERIOD_NS).max(now_ns);
     }

@@ -95,6 +95,9 @@ pub struct AlarmLine {
 pub struct StallLine {
     /// Since the start of the run, as in `states`.
     pub at_ms: f64,
+    /// The same on CLOCK_MONOTONIC; not written.
+    #[serde(skip)]
+    pub at_ns: u64,
     pub late_ms: f64,
     /// The core that stood still; null: the thread that is bound to none was late.
     pub core: Option<usize>,

@@ -1,6 +1,6 @@
 //! What was observed → the self-test's report: delays, counts, colours and geometry, each against its limit.
 
-use super::Observed;
+use super::{Observed, stood_still};
 use crate::base::stats::{Delays, Summary};
 use crate::frame::marker::{Analysis, ColourFault, Pace, Release, Sighting, analyse, expected_colours, judge_colours};
 use crate::guard::{BarLine, Check, Colours, Counts, Explained, Form, Geometry, Limits, Refresh, Report, Stage, Test};
@@ -63,8 +63,13 @@ pub fn judge(seen: &Observed, form: Form, limits: &Limits, report: &mut Report) 
         Check::delay(Test::VideoDelay, &video_ms, form, limits),
         Check::frames(analysis.sights.len() as u64, form, limits),
         Check::measured(Test::Missing, percent(analysis.missing.len() as u64, judged), limits)
-            .with_detail(&named("missing", &analysis.missing)),
-        Check::measured(Test::Repeated, percent(analysis.repeated, judged), limits),
+            .with_detail(&named("missing", &analysis.missing))
+            .with_detail(&stood_still::at(&analysis.missing, seen)),
+        Check::measured(Test::Repeated, percent(analysis.repeated, judged), limits).with_detail(&if analysis.repeated > 0 {
+            stood_still::meanwhile(seen)
+        } else {
+            String::new()
+        }),
         Check::measured(Test::Reordered, analysis.reordered as f64, limits),
         Check::measured(Test::Torn, percent(analysis.torn, analysis.captures), limits),
         Check::measured(Test::Unreadable, percent(unreadable, analysis.captures), limits),
@@ -143,7 +148,10 @@ fn explain(analysis: &Analysis, seen: &Observed, resolution_ms: f64, report: &mu
         ],
     );
     if let Some(resolutions) = explained.unexplained_resolutions(resolution_ms) {
-        checks.push(Check::measured(Test::Explained, resolutions, limits));
+        // Negative: the picture could be seen before the call that shows it had come back, which the stages count in.
+        let (total_ms, unexplained_ms) = (explained.total_ms, explained.unexplained_ms);
+        let words = format!("measured {total_ms:.2} ms, the stages add up to {:.2} ms (medians)", total_ms - unexplained_ms);
+        checks.push(Check::measured(Test::Explained, resolutions, limits).with_detail(&words));
     }
     report.explained = Some(explained);
 }

@@ -1,8 +1,9 @@
 //! The machine and the engines beside the loop: what is there, what it is (the fingerprint), and whether it is good enough.
 //! Everything is read from the kernel's own files; what cannot be read is named, never guessed.
 
+use super::{PixelFault, known_answer, pixels};
 use crate::config::{Config, Mode};
-use crate::guard::{Check, Fingerprint, Limits, Stamp, Test};
+use crate::guard::{Check, Fingerprint, Form, Limits, Stamp, Test};
 use crate::store::{Engines, LockedEngine, StoreError};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -33,6 +34,20 @@ impl Machine<'_> {
         checks.extend(self.disk(limits));
         checks.extend(temperature(limits));
         checks.extend(self.engine(limits));
+        checks
+    }
+
+    /// What only the full form has time for: the pixels, and a known answer.
+    pub fn proofs(&self, form: Form, limits: &Limits, fault: Option<PixelFault>) -> Vec<Check> {
+        if form == Form::Quick {
+            let left_out = [Test::Pixels, Test::PixelsOff, Test::PixelFrames, Test::KnownAnswer];
+            return left_out.map(|test| Check::not_run(test, "it is part of the full form only")).to_vec();
+        }
+        let mut checks = pixels::checks(limits, fault);
+        checks.push(match self.load() {
+            Ok(engine) => known_answer::check(engine, limits),
+            Err(_) => Check::not_run(Test::KnownAnswer, "the engine was refused"),
+        });
         checks
     }
 
