@@ -7,6 +7,7 @@
 //!   no frame for signal.lost_ms ──► show(Blank) with NO SIGNAL
 //! ```
 
+use crate::base::beat::Beat;
 use crate::base::clock::Clock;
 use crate::base::ids::FrameId;
 use crate::base::shutdown::Shutdown;
@@ -64,6 +65,10 @@ pub struct DisplayThread {
     /// Runs that the recorder pulls: set when the next frame may come.
     pub pulled: Option<Arc<AtomicBool>>,
     pub progress: Option<Arc<crate::pipeline::progress::Progress>>,
+    /// For the watchdog: one a turn.
+    pub beat: Arc<Beat>,
+    /// When this thread is to sleep, put in on purpose: from and until, ns; the next one last.
+    pub stalls: Vec<(u64, u64)>,
 }
 
 /// What is on the screen.
@@ -136,6 +141,7 @@ impl DisplayThread {
             scheduling::take_display_core();
             run.cadence = output.refresh().map(|refresh| Cadence::new(refresh, self.source_fps));
             let driven = self.drive(&mut run, &mut *output);
+            self.beat.rest();
             if let Some(on_screen) = run.on_screen.take()
                 && let Ok(pixels) = output.presented()
             {
@@ -168,6 +174,13 @@ impl DisplayThread {
         };
         permit();
         loop {
+            // The first picture may take its time: shaders are compiled for it. systemd waits for it too.
+            if run.first_present_ns.is_some() {
+                self.beat.beat();
+            }
+            while let Some((_, until_ns)) = self.stalls.pop_if(|(from_ns, _)| self.clock.now_ns() >= *from_ns) {
+                self.clock.sleep_until_ns(until_ns);
+            }
             // Read before the slot is looked at: what was pushed before the end was declared is then still seen. Capture
             // is what ends a run, also one that is asked to stop: each frame that it took is still shown.
             let has_ended = self.ended.load(Ordering::Acquire);
@@ -241,6 +254,7 @@ impl DisplayThread {
                     }
                 }
                 Errand::Still => self.sinks.want_still(),
+                Errand::Acknowledge => self.states.acknowledge(now_ns),
                 Errand::PictureInPicture => self.hud.ask_pip(PipRequest::Clean),
                 Errand::Freeze => self.hud.ask_pip(PipRequest::Freeze),
                 Errand::Zoom => self.hud.ask_pip(PipRequest::Zoom),
@@ -500,6 +514,9 @@ impl DisplayThread {
             is_armed: self.is_armed,
             recording,
         };
+        if let Some(progress) = &self.progress {
+            progress.is(now.signal, now.ai);
+        }
         let has_come = self.hud.refresh(now_ns, &now);
         self.states.set(now_ns, Code::HudHung, self.hud.is_hung(now_ns), || HUD_HUNG.into());
         has_come

@@ -3,7 +3,7 @@
 //! ```toml
 //! [[fault]]
 //! kind = "input-loss"     # also: freeze, black, corrupt, half-rate, worker-kill, worker-hang, memory-pressure,
-//!                         # weight-flip
+//!                         # weight-flip, display-stall
 //! at_s = 5.0              # after the start of the run
 //! for_s = 0.5             # not of worker-kill and weight-flip, which happen once
 //! ```
@@ -33,6 +33,8 @@ enum Kind {
     WorkerHang,
     /// Half of the memory that is free is taken and written to.
     MemoryPressure,
+    /// The display thread sleeps. It ends the process where it lasts longer than `guard.display_stalled_ms`.
+    DisplayStall,
     /// Single bits of the network's numbers, in the AI process's memory, once.
     WeightFlip,
 }
@@ -105,10 +107,18 @@ impl Injection {
             Kind::Black => Some(SourceFault::Black),
             Kind::Corrupt => Some(SourceFault::Corrupt),
             Kind::HalfRate => Some(SourceFault::HalfRate),
-            Kind::WorkerKill | Kind::WorkerHang | Kind::MemoryPressure | Kind::WeightFlip => None,
+            Kind::WorkerKill | Kind::WorkerHang | Kind::MemoryPressure | Kind::DisplayStall | Kind::WeightFlip => None,
         };
         let span = |fault: &Fault| Some((of(fault.kind)?, ns(fault.at_s), ns(fault.at_s + fault.for_s)));
         self.faults.iter().filter_map(span).map(|(fault, from_ns, until_ns)| FaultSpan { fault, from_ns, until_ns }).collect()
+    }
+
+    /// When the display thread is to sleep, ns after the start of the run: from and until, in order.
+    pub fn of_display(&self) -> Vec<(u64, u64)> {
+        let stalls = self.faults.iter().filter(|fault| fault.kind == Kind::DisplayStall);
+        let mut spans: Vec<_> = stalls.map(|fault| (ns(fault.at_s), ns(fault.at_s + fault.for_s))).collect();
+        spans.sort_unstable();
+        spans
     }
 
     /// Does the rest, on a thread of its own, until `stop`.
@@ -205,6 +215,11 @@ mod tests {
         assert_eq!(injection.of_source(), [FaultSpan { fault: SourceFault::Black, from_ns: 2_000_000_000, until_ns: 2_500_000_000 }]);
         let acts: Vec<u64> = injection.faults.iter().flat_map(|fault| acts_of(*fault)).map(|(at_ns, _)| at_ns).collect();
         assert_eq!(acts, [1_000_000_000, 2_000_000_000], "stopped, and a second later continued");
+        assert!(injection.of_display().is_empty());
+        let stalls = "[[fault]]\nkind = \"display-stall\"\nat_s = 3\nfor_s = 2.5\n[[fault]]\nkind = \"display-stall\"\nat_s = 0.5\n";
+        let injection = Injection::parse(stalls).unwrap();
+        assert_eq!(injection.of_display(), [(500_000_000, 1_500_000_000), (3_000_000_000, 5_500_000_000)]);
+        assert!(injection.of_source().is_empty() && injection.faults.iter().all(|fault| acts_of(*fault).is_empty()));
     }
 
     #[test]

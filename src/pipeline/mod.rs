@@ -6,6 +6,7 @@
 //!                      ├─ thread "display"   owns compositor, output and state
 //!                      ├─ threads "link…"    own the AI process
 //!                      ├─ threads "record"   own files
+//!                      ├─ thread "watchdog"  hears the others' beats, ends a run whose display has stalled
 //!                      └─ thread "stall"     the bare timer beside the run
 //! ```
 
@@ -21,6 +22,7 @@ mod frame_lock;
 mod hud;
 mod inject;
 mod inputs;
+mod notify;
 mod operator;
 mod outcome;
 mod permission;
@@ -40,6 +42,7 @@ mod stereo;
 mod stream;
 mod summary;
 mod taps;
+mod watch;
 mod window;
 
 pub use analyst::{AnalystError, AnalystSpec, serve as serve_worker};

@@ -20,6 +20,7 @@ mod sources;
 mod support;
 mod theatre;
 mod validate;
+mod watchdog;
 mod window;
 mod worker;
 
