@@ -19,6 +19,7 @@
 
 mod bars;
 mod code;
+mod echo;
 mod find;
 mod geometry;
 mod layout;
@@ -32,6 +33,7 @@ mod tests;
 
 pub use bars::{COLOURS, ColourFault, ColourVerdict, Signal, colours, expected_colours, judge_colours};
 pub use code::NUMBERS;
+pub use echo::{ECHO_ROWS, echo_rect, paint_echo};
 pub use geometry::{Affine, Geometry};
 pub use layout::{COLUMNS, Placement, ROWS};
 pub use paint::{DoesNotFit, Target, paint};

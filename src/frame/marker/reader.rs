@@ -217,6 +217,31 @@ impl Reader {
         Ok(Reading { number, geometry, bend_px, black_level: levels.black, white_level: levels.white, clarity })
     }
 
+    /// A number that lies elsewhere under the geometry of a marker: its two copies at `places`, the second inverted. `NotFound` where
+    /// more than a few blocks of `border` are not clearly white, or lie beyond the capture.
+    pub(super) fn read_copies(
+        capture: &Capture<'_>,
+        marker: &Reading,
+        border: impl Iterator<Item = (usize, usize)>,
+        places: [(usize, usize); 2],
+    ) -> Result<u32, Unread> {
+        let levels = Levels { black: marker.black_level, white: marker.white_level, wrong: 0 };
+        let mut wrong = 0;
+        for (column, row) in border.map(|(column, row)| (column as f32 + 0.5, row as f32 + 0.5)) {
+            let (x, y) = marker.geometry.at(column, row);
+            if !capture.contains(x, y) {
+                return Err(Unread::NotFound);
+            }
+            let (white, clarity) = levels.judge(block_mean::<3>(capture, &marker.geometry, column, row, 0.5));
+            wrong += usize::from(!white || clarity < 1.0 - 2.0 * CLEAR);
+        }
+        if wrong > MAX_WRONG_FIXED {
+            return Err(Unread::NotFound);
+        }
+        let [upper, lower] = [0, 1].map(|i| Copy::read(capture, &marker.geometry, levels, places[i], i == 1));
+        agreed(&upper, &lower)
+    }
+
     /// How often the whole capture was searched.
     pub fn searches(&self) -> u64 {
         self.searches
@@ -340,8 +365,7 @@ struct Copy {
 }
 
 impl Copy {
-    fn read(capture: &Capture<'_>, geometry: &Geometry, levels: Levels, lower: bool) -> Self {
-        let (left, top) = COPIES[usize::from(lower)];
+    fn read(capture: &Capture<'_>, geometry: &Geometry, levels: Levels, (left, top): (usize, usize), lower: bool) -> Self {
         let mut copy = Copy { word: 0, unclear: 0, clarity: 1.0 };
         for bit in 0..BITS {
             let (column, row) = (left + bit % CODE_COLUMNS, top + bit / CODE_COLUMNS);
@@ -373,15 +397,8 @@ impl Levels {
 }
 
 fn judge(capture: &Capture<'_>, geometry: &Geometry, levels: Levels) -> Result<(u32, f32), Unread> {
-    let [upper, lower] = [false, true].map(|lower| Copy::read(capture, geometry, levels, lower));
-    let number = match (upper.number(), lower.number()) {
-        (Some(a), Some(b)) if a == b => a,
-        (Some(a), Some(b)) => return Err(Unread::Torn { upper: Some(a), lower: Some(b) }),
-        (Some(a), None) if lower.against(a) >= MIN_STRANGE_BLOCKS => return Err(Unread::Torn { upper: Some(a), lower: None }),
-        (None, Some(b)) if upper.against(b) >= MIN_STRANGE_BLOCKS => return Err(Unread::Torn { upper: None, lower: Some(b) }),
-        _ if (upper.unclear | lower.unclear).count_ones() >= MIN_STRANGE_BLOCKS => return Err(Unread::Blended),
-        _ => return Err(Unread::Damaged),
-    };
+    let [upper, lower] = [false, true].map(|lower| Copy::read(capture, geometry, levels, COPIES[usize::from(lower)], lower));
+    let number = agreed(&upper, &lower)?;
     let [left, top, width, height] = PATCH.map(|v| v as f32);
     let place = (left + width / 2.0, top + height / 2.0);
     let (white, clarity) = levels.judge(block_mean::<16>(capture, geometry, place.0, place.1, width - 2.0));
@@ -392,4 +409,16 @@ fn judge(capture: &Capture<'_>, geometry: &Geometry, levels: Levels) -> Result<(
         return Err(Unread::Damaged);
     }
     Ok((number, clarity.min(upper.clarity).min(lower.clarity)))
+}
+
+/// The number that both copies say.
+fn agreed(upper: &Copy, lower: &Copy) -> Result<u32, Unread> {
+    match (upper.number(), lower.number()) {
+        (Some(a), Some(b)) if a == b => Ok(a),
+        (Some(a), Some(b)) => Err(Unread::Torn { upper: Some(a), lower: Some(b) }),
+        (Some(a), None) if lower.against(a) >= MIN_STRANGE_BLOCKS => Err(Unread::Torn { upper: Some(a), lower: None }),
+        (None, Some(b)) if upper.against(b) >= MIN_STRANGE_BLOCKS => Err(Unread::Torn { upper: None, lower: Some(b) }),
+        _ if (upper.unclear | lower.unclear).count_ones() >= MIN_STRANGE_BLOCKS => Err(Unread::Blended),
+        _ => Err(Unread::Damaged),
+    }
 }
