@@ -26,7 +26,7 @@ use crate::pipeline::hud::{HudFeed, Now, PipRequest, doubt_of};
 use crate::pipeline::operator::Operator;
 use crate::pipeline::outcome::{CadenceOutcome, DisplayCounters, DisplayDelays, DisplayOutcome};
 use crate::pipeline::scheduling;
-use crate::pipeline::screen::{Hidden, Screen};
+use crate::pipeline::screen::{Absence, Hidden, Screen};
 use crate::pipeline::sinks::{Present, Sinks};
 use crate::pipeline::state::{self, RecordingWatch};
 use crate::scene::{Scene, Trust};
@@ -92,6 +92,7 @@ struct Run {
     last_frame_ns: u64,
     annotated: Option<FrameId>,
     stale_counted: Option<FrameId>,
+    absence: Absence,
     blank_shown: bool,
     /// The source has said that it is lost, and why; no frame from this one on has come since.
     lost: Option<(FrameId, String)>,
@@ -121,6 +122,7 @@ impl DisplayThread {
             last_frame_ns: now_ns,
             annotated: None,
             stale_counted: None,
+            absence: Absence::default(),
             blank_shown: false,
             lost: None,
             counters: DisplayCounters::default(),
@@ -414,8 +416,12 @@ impl DisplayThread {
         let held = self.screen.held().map(|scene| scene.frame);
         run.chosen_ns = now_ns;
         match self.screen.choose(frame, now_ns + run.present_ns, self.states.shows_overlay()) {
-            Ok(scene) => scene,
+            Ok(scene) => {
+                run.absence = Absence::default();
+                scene
+            }
             Err(hidden) => {
+                run.absence.note(hidden, now_ns, self.screen.max_age_ns());
                 if held.is_some() && run.stale_counted != held {
                     match hidden {
                         Hidden::Stale => run.counters.scenes_stale_hidden += 1,
@@ -507,7 +513,7 @@ impl DisplayThread {
             ai: self.states.ai(),
             alarms: self.states.alarms(),
             is_changed: self.states.is_changed(),
-            is_stale: run.stale_counted.is_some() && run.stale_counted == held.map(|scene| scene.frame),
+            is_stale: run.stale_counted.is_some() && run.stale_counted == held.map(|scene| scene.frame) && run.absence.is_told(now_ns),
             is_unknown: held.is_some_and(|scene| scene.frame_state == Trust::Unknown),
             doubt: held.and_then(|scene| doubt_of(scene)),
             overlay: self.screen.mode(),

@@ -4,6 +4,7 @@ mod allocations;
 mod bad_input;
 mod calibrate;
 mod engines;
+mod external;
 mod false_pass;
 mod formats;
 mod gate;
