@@ -88,6 +88,11 @@ impl PatternSpec {
     pub fn pts_ns(&self, number: u64) -> u64 {
         self.rate.tick_ns(number)
     }
+
+    /// Of the picture at a position in the source.
+    pub fn number_at(&self, pts_ns: u64) -> u64 {
+        self.rate.ticks_in(pts_ns + self.rate.period_ns() / 2)
+    }
 }
 
 /// Picture n is due at start + n/fps and is stamped so; start is the clock at the first pull.

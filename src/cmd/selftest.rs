@@ -291,7 +291,8 @@ fn say(report: &Report) {
     for named in report.verdict.failures.iter().chain(&report.verdict.limits) {
         println!("  {}  {}", named.code, named.words);
     }
-    for (name, delay) in [("cable to cable", &report.delays_ms.cable_to_cable), ("video", &report.delays_ms.video)] {
+    let delays = &report.delays_ms;
+    for (name, delay) in [("cable to cable", &delays.cable_to_cable), ("video", &delays.video), ("annotation", &delays.annotation)] {
         if let Some(delay) = delay {
             println!("  {name}: p50 {:.2}  p99 {:.2}  max {:.2} ms, {} pictures", delay.p50, delay.p99, delay.max, delay.count);
         }

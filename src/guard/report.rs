@@ -28,7 +28,11 @@ pub struct Delays {
     /// Output changes → seen at an input again.
     pub cable_to_cable: Option<Summary>,
     pub video: Option<Summary>,
+    /// Output changes → the answer to that picture is seen at an input.
     pub annotation: Option<Summary>,
+    /// The same as the box itself says, to the end of its present call.
+    #[serde(default)]
+    pub annotation_inside: Option<Summary>,
     /// How far the time between two pictures on the output is off the source's period.
     pub jitter: Option<Summary>,
     /// How late a bare timer thread of the same run was: the machine's own stalls.

@@ -79,6 +79,7 @@ pub fn filled(loop_kind: Loop, form: Form, cable_ms: f64, late_ms: f64) -> Repor
         cable_to_cable: summary(&cable),
         video: summary(&video),
         annotation: summary(&delays(count * 2 / 3, 14.0, 20.0)),
+        annotation_inside: summary(&delays(count * 2 / 3, 13.0, 20.0)),
         jitter: summary(&delays(count, 0.1, 3.0).iter().map(|ms| ms * 0.1).collect::<Vec<_>>()),
         machine_stall: summary(&delays(count, 0.05, 1.0).iter().map(|ms| ms * 0.05).collect::<Vec<_>>()),
     };

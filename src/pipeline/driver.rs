@@ -424,7 +424,12 @@ impl DisplayThread {
                 run.absence.note(hidden, now_ns, self.screen.max_age_ns());
                 if held.is_some() && run.stale_counted != held {
                     match hidden {
-                        Hidden::Stale => run.counters.scenes_stale_hidden += 1,
+                        Hidden::Stale => {
+                            run.counters.scenes_stale_hidden += 1;
+                            if let (Some(taps), Some(scene), true) = (&self.sinks.taps, self.screen.held(), run.annotated != held) {
+                                taps.too_late(scene.capture_ns, now_ns);
+                            }
+                        }
                         Hidden::Moved => run.counters.scenes_moved_hidden += 1,
                         Hidden::Off | Hidden::WorkerDown | Hidden::Foreign => {}
                     }
@@ -460,12 +465,12 @@ impl DisplayThread {
             cadence.turned(done_ns, worked_ns, (!repeat).then_some(frame.stamps().capture_ns));
         }
         run.first_present_ns.get_or_insert(done_ns);
-        run.delays.compose.record_ns(shown.compose_ns);
-        run.delays.present.record_ns(shown.present_ns);
         if repeat {
             run.counters.repeated += 1;
         } else {
             run.counters.displayed += 1;
+            run.delays.compose.record_ns(shown.compose_ns);
+            run.delays.present.record_ns(shown.present_ns);
             let video_ns = done_ns.saturating_sub(frame.stamps().capture_ns);
             run.delays.video.record_ns(video_ns);
             if let Some(flip_ns) = shown.flip_ns {

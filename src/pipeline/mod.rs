@@ -51,7 +51,7 @@ pub use inject::{InjectError, Injection};
 pub use inputs::Settings as ControlSettings;
 pub use scheduling::leave_real_time_to_others;
 pub use sinks::SnapshotPlan;
-pub use taps::{PresentStamp, Sight, Taps};
+pub use taps::{Late, PresentStamp, Sight, Taps};
 
 use crate::base::clock::{Clock, ManualClock, MonotonicClock};
 use crate::base::shutdown;

@@ -29,6 +29,7 @@ use crate::pipeline::sinks::Sinks;
 use crate::pipeline::stall::{self, Stalls};
 use crate::pipeline::stereo::EyeTap;
 use crate::pipeline::stream::{AnalysisDelays, SceneStream};
+use crate::pipeline::taps::Taps;
 use crate::pipeline::watch::{self, Watch};
 use crate::pipeline::{Injection, LINES_DEPTH, RunError, STILLS_DEPTH, Spec, summary};
 use crate::record::{EngineLine, LineWriter, RecordError, Report, StillWriter, VideoRecorder};
@@ -127,7 +128,7 @@ impl Prepared {
             operator,
             signals,
             feed: open_feed.map(CleanFeed::start).transpose()?,
-            screen: Screen::new(spec.config.overlay.clone(), spec.overlay),
+            screen: Screen::new(spec.config.overlay.clone(), spec.overlay).with_echo(spec.taps.as_ref().and_then(Taps::echo).cloned()),
             is_armed: false,
             lock,
             hud: HudFeed::new(hud, status),

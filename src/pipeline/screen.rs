@@ -9,6 +9,7 @@ use crate::overlay::paint::Painter;
 use crate::overlay::style::Style;
 use crate::overlay::{Layer, OverlayMode, Settings};
 use crate::pipeline::controls::View;
+use crate::pipeline::selftest::Echo;
 use crate::scene::{Scene, Track};
 use std::sync::Arc;
 
@@ -61,6 +62,8 @@ pub struct Screen {
     painted: Option<Painted>,
     /// Part of the picture that shows something; None: not known yet.
     content_part: Option<f32>,
+    /// A self-test looks on: this is drawn, whatever the overlay's choice, and neither trust nor motion matters.
+    echo: Option<Echo>,
 }
 
 struct Painted {
@@ -79,7 +82,22 @@ impl Screen {
     pub fn new(settings: Settings, mode: OverlayMode) -> Self {
         let list = DrawList::new(Style { mode, ..Style::of(&settings) });
         let (layer, painter) = (Layer::new(0, 0), Painter::new(0, 0));
-        Screen { settings, mode, held: None, thumbs: Vec::with_capacity(THUMBS), layer, painter, list, painted: None, content_part: None }
+        Screen {
+            settings,
+            mode,
+            held: None,
+            thumbs: Vec::with_capacity(THUMBS),
+            layer,
+            painter,
+            list,
+            painted: None,
+            content_part: None,
+            echo: None,
+        }
+    }
+
+    pub fn with_echo(self, echo: Option<Echo>) -> Self {
+        Screen { echo, ..self }
     }
 
     pub fn layer(&self) -> &Layer {
@@ -125,7 +143,7 @@ impl Screen {
             self.painter = Painter::new(layout.width, layout.height);
             self.painted = None;
         }
-        if self.mode == OverlayMode::Off {
+        if self.mode == OverlayMode::Off && self.echo.is_none() {
             return;
         }
         if self.thumbs.len() < THUMBS {
@@ -143,7 +161,7 @@ impl Screen {
 
     /// The scene that may be drawn over `frame` now, or why none may.
     pub fn choose(&self, frame: &Frame, now_ns: u64, worker_is_up: bool) -> Result<Option<Arc<Scene>>, Hidden> {
-        if self.mode == OverlayMode::Off {
+        if self.mode == OverlayMode::Off && self.echo.is_none() {
             return Err(Hidden::Off);
         }
         let Some(scene) = &self.held else { return Ok(None) };
@@ -157,7 +175,7 @@ impl Screen {
         if scene.picture != [layout.width as u32, layout.height as u32] {
             return Err(Hidden::Foreign);
         }
-        if scene.frame != frame.id() && self.has_moved(scene.frame, frame.id()) {
+        if scene.frame != frame.id() && self.echo.is_none() && self.has_moved(scene.frame, frame.id()) {
             return Err(Hidden::Moved);
         }
         Ok(Some(scene.clone()))
@@ -193,6 +211,10 @@ impl Screen {
     }
 
     fn paint_at(&mut self, scene: &Scene, capture_ns: u64) {
+        if let Some(echo) = &self.echo {
+            echo.paint(scene, &mut self.layer);
+            return;
+        }
         let age_ns = capture_ns.saturating_sub(scene.capture_ns);
         let shift = |track: &Track, age_ns: u64| predicted_shift(track, age_ns, scene.picture[0], &self.settings);
         let departed_s = scene
@@ -314,6 +336,50 @@ mod tests {
         assert_eq!(chosen(&screen, &near, 1_020), Err(Hidden::Foreign));
         screen.set_view(&Controls::new(choices(), Start::Off).view());
         assert_eq!(chosen(&screen, &near, 1_020), Err(Hidden::Off));
+    }
+
+    #[test]
+    fn a_self_test_s_answer_is_drawn_whatever_the_overlay_s_choice_and_never_when_it_is_too_old() {
+        use crate::capture::PatternSpec;
+        use crate::frame::marker::{Capture, Reader, Signal, Target, paint};
+        let (width, height) = (640, 480);
+        let pattern = PatternSpec::parse("pattern:?width=640&height=480&fps=30").unwrap();
+        let colorimetry = Colorimetry::sdr(Matrix::Bt709, Range::Limited);
+        let ring = FrameRing::new(FrameLayout::new(PixelFormat::Nv12, colorimetry, width, height).unwrap()).unwrap();
+        let frame = |id: u64| {
+            let mut writer = ring.acquire().unwrap();
+            writer.data_mut().fill(60 + 60 * (id % 3) as u8);
+            writer.publish(Stamps { id: FrameId(id), pts_ns: pattern.pts_ns(id), capture_ns: (1_000 + id) * MS })
+        };
+        let mut screen = Screen::new(Settings::default(), OverlayMode::Off).with_echo(Echo::of(&pattern));
+        let (first, cut) = (frame(7), frame(8));
+        screen.note(&first);
+        screen.note(&cut);
+        let mut answer = (*scene(7, 1_007)).clone();
+        (answer.pts_ns, answer.picture, answer.frame_state) = (pattern.pts_ns(7), [640, 480], Trust::Unknown);
+        screen.receive(Arc::new(answer));
+        assert_eq!(screen.choose(&cut, 1_010 * MS, false), Err(Hidden::WorkerDown));
+        assert_eq!(screen.choose(&cut, 1_108 * MS, true), Err(Hidden::Stale));
+        let chosen = screen.choose(&cut, 1_107 * MS, true).unwrap().unwrap();
+        screen.paint(Some(&chosen), &cut);
+
+        let mut seen = vec![60; 4 * width * height];
+        let signal = Signal { matrix: Matrix::Bt709, range: Range::Full };
+        paint(Target::Bgrx { plane: &mut seen, stride: 4 * width }, signal, pattern.placement().unwrap(), 8).unwrap();
+        let of = |layer: &Layer| {
+            let mut seen = seen.clone();
+            for (under, over) in seen.chunks_exact_mut(4).zip(layer.data.chunks_exact(4)).filter(|(_, over)| over[3] == 255) {
+                under.copy_from_slice(over);
+            }
+            let (mut reader, capture) = (Reader::new(), Capture::bgrx(&seen, 4 * width, width, height).unwrap());
+            let reading = reader.read(&capture).unwrap();
+            (reading.number, reader.read_echo(&capture, &reading).ok())
+        };
+        assert_eq!(of(screen.layer()), (8, Some(7)));
+        screen.paint(None, &cut);
+        assert!(screen.layer().is_empty());
+        assert_eq!(of(screen.layer()), (8, None));
+        assert_eq!(Echo::of(&PatternSpec::parse("pattern:?width=408&height=312").unwrap()), None, "no room");
     }
 
     #[test]

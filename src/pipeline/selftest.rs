@@ -6,8 +6,11 @@
 //!                                    └──► monitor's wire ─► a camera's input ─┴─► witness   cable: any source
 //!                                    └─ stamps of each present
 //! ```
-//! What the numbers mean is judged in `guard`; nothing here decides.
+//! Each scene of the AI is drawn as the number of its picture (`echo`), so that the same look sees which picture is up and which one
+//! the overlay answers. What the numbers mean is judged in `guard`; nothing here decides.
 
+mod annotation;
+mod echo;
 mod external;
 mod judge;
 mod known_answer;
@@ -15,6 +18,7 @@ mod machine;
 mod pixels;
 mod stood_still;
 
+pub use echo::Echo;
 pub use external::{ExternalError, Flashes, judge_external, measure};
 pub use judge::judge;
 pub use machine::{Machine, boot_id, fingerprint, now};
@@ -24,9 +28,9 @@ use crate::base::clock::{Clock, MonotonicClock};
 use crate::base::shutdown::Shutdown;
 use crate::capture::{self, CaptureError, PatternSpec, Picture, Pull};
 use crate::frame::PixelFormat;
-use crate::frame::marker::{COLOURS, COLUMNS, Capture, Geometry, ROWS, Reader, Reading, Unread, colours};
+use crate::frame::marker::{COLOURS, COLUMNS, Capture, ECHO_ROWS, Geometry, ROWS, Reader, Reading, Unread, colours};
 use crate::overlay::OverlayMode;
-use crate::pipeline::taps::{PresentStamp, Sight, Taps};
+use crate::pipeline::taps::{Late, PresentStamp, Sight, Taps};
 use crate::pipeline::{DisplayChoice, Limit, RunError, Spec};
 use crate::record::Report;
 use std::sync::Arc;
@@ -50,6 +54,10 @@ pub struct Observed {
     pub report: Report,
     pub presents: Vec<PresentStamp>,
     pub sights: Vec<Sight>,
+    /// What the AI said too late to be shown at all.
+    pub late: Vec<Late>,
+    /// The overlay answers under the marker.
+    pub has_echo: bool,
     /// When the witness first could read the marker; of the internal loop, when it is warm.
     pub since_ns: u64,
     /// Mean time between two looks, ns; 0: each present was looked at.
@@ -98,7 +106,9 @@ pub fn observe(mut spec: Spec, what: &Loop, pattern: &str, frames: u64) -> Resul
     let lead = if *what == Loop::Internal { WARM_UP as u64 } else { (LEAD_S * shape.rate.per_second()) as u64 };
     let total = frames + lead;
     // A scene that arrives in time has its frame presented again.
-    let (taps, noted) = Taps::new(3 * total as usize, *what == Loop::Internal);
+    let echo = Echo::of(&shape);
+    let has_echo = echo.is_some();
+    let (taps, noted) = Taps::new(3 * total as usize, *what == Loop::Internal, echo);
     spec.source = pattern.to_owned();
     spec.limit = Limit { frames: Some(total), seconds: None };
     (spec.overlay, spec.is_overlay_asked, spec.hud, spec.is_hud_asked) = (OverlayMode::Off, true, false, true);
@@ -108,7 +118,7 @@ pub fn observe(mut spec: Spec, what: &Loop, pattern: &str, frames: u64) -> Resul
         Loop::X11 => {
             std::env::var_os("DISPLAY").filter(|name| !name.is_empty()).ok_or(LoopError::NoDisplay)?;
             (spec.display, spec.config.display.fullscreen) = (DisplayChoice::Window, true);
-            Some(Witness::of_screen())
+            Some(Witness::of_screen(has_echo))
         }
         Loop::Cable(source) => Some(Witness::of_input(source.clone())),
     };
@@ -118,24 +128,17 @@ pub fn observe(mut spec: Spec, what: &Loop, pattern: &str, frames: u64) -> Resul
     stop.request();
     let watched = watching.map(|thread| thread.join().map_err(|_| LoopError::Lost)).transpose()?;
     let (report, _) = report?;
-    let (presents, inside) = noted.take();
-    match watched.transpose()? {
+    let (presents, inside, late) = noted.take();
+    let (look_every_ns, watched) = match watched.transpose()? {
         None => {
             let colours = inside.iter().rev().find_map(|sight| sight.colours);
-            let since_ns = presents.get(WARM_UP).map_or(0, |present| present.capture_ns);
-            Ok(Observed { report, presents, sights: inside, since_ns, look_every_ns: 0, colours, looked_from: [0; 2], pattern: shape })
+            let since_ns = presents.iter().filter(|present| !present.is_again).nth(WARM_UP).map_or(0, |present| present.capture_ns);
+            (0, Watched { sights: inside, since_ns, colours, looked_from: [0; 2] })
         }
-        Some(watched) => Ok(Observed {
-            report,
-            presents,
-            since_ns: watched.since_ns,
-            look_every_ns: watched.look_every_ns(),
-            sights: watched.sights,
-            colours: watched.colours,
-            looked_from: watched.looked_from,
-            pattern: shape,
-        }),
-    }
+        Some(watched) => (watched.look_every_ns(), watched),
+    };
+    let Watched { sights, since_ns, colours, looked_from } = watched;
+    Ok(Observed { report, presents, sights, late, has_echo, since_ns, look_every_ns, colours, looked_from, pattern: shape })
 }
 
 /// Looks at what comes out, on a thread of its own.
@@ -145,6 +148,8 @@ struct Witness {
     wide: String,
     /// Of the marker's rectangle alone, where so much less can be looked at.
     narrow: Option<fn(Corners) -> String>,
+    /// The marker's rows, and those of the answer under it.
+    rows: usize,
 }
 
 /// First and last pixel: x, y, x, y.
@@ -168,7 +173,7 @@ impl Watched {
 }
 
 impl Witness {
-    fn of_screen() -> Self {
+    fn of_screen(has_echo: bool) -> Self {
         let narrow = |[left, top, right, bottom]: Corners| {
             format!(
                 "gst:ximagesrc use-damage=false show-pointer=false startx={left} starty={top} endx={right} endy={bottom} ! \
@@ -176,11 +181,11 @@ impl Witness {
             )
         };
         let wide = "gst:ximagesrc use-damage=false show-pointer=false ! video/x-raw,framerate=10/1".to_owned();
-        Witness { what: "x11", wide, narrow: Some(narrow) }
+        Witness { what: "x11", wide, narrow: Some(narrow), rows: ROWS + if has_echo { ECHO_ROWS } else { 0 } }
     }
 
     fn of_input(source: String) -> Self {
-        Witness { what: "cable", wide: source, narrow: None }
+        Witness { what: "cable", wide: source, narrow: None, rows: ROWS }
     }
 
     fn start(self, stop: Shutdown) -> Result<JoinHandle<Result<Watched, LoopError>>, LoopError> {
@@ -204,7 +209,7 @@ impl Witness {
             let Pull::Picture(picture) = source.pull(Duration::from_millis(50)).map_err(|source| self.failed(source))? else { continue };
             // A screen is grabbed after the stamp that its picture bears: when it is here is later, and never too early.
             let at_ns = if self.narrow.is_some() { MonotonicClock.now_ns() } else { picture.arrival_ns };
-            let Some(seen) = read(&mut reader, &picture) else { continue };
+            let Some((seen, echo)) = read(&mut reader, &picture) else { continue };
             if watched.since_ns == 0 && seen.is_ok() {
                 watched.since_ns = at_ns;
             }
@@ -215,7 +220,7 @@ impl Witness {
                 let means = colours(plane.data, plane.stride, layout.width, layout.height, &reading.geometry);
                 watched.colours = means.or(watched.colours);
             }
-            watched.sights.push(Sight { at_ns, seen, colours: None });
+            watched.sights.push(Sight { at_ns, seen, echo, colours: None });
         }
         Ok(watched)
     }
@@ -225,8 +230,8 @@ impl Witness {
         let (mut source, mut reader) = (self.open(&self.wide)?, Reader::new());
         while !stop.is_requested() {
             let Pull::Picture(picture) = source.pull(Duration::from_millis(50)).map_err(|source| self.failed(source))? else { continue };
-            if let Some(Ok(reading)) = read(&mut reader, &picture) {
-                return Ok(Some(corners(&reading.geometry, [picture.layout.width, picture.layout.height])));
+            if let Some((Ok(reading), _)) = read(&mut reader, &picture) {
+                return Ok(Some(corners(&reading.geometry, self.rows, [picture.layout.width, picture.layout.height])));
             }
         }
         Ok(None)
@@ -241,8 +246,8 @@ impl Witness {
     }
 }
 
-/// None: of a format in which no luma of eight bits can be looked at.
-fn read(reader: &mut Reader, picture: &Picture<'_>) -> Option<Result<Reading, Unread>> {
+/// The marker, and the answer under it. None: of a format in which no luma of eight bits can be looked at.
+fn read(reader: &mut Reader, picture: &Picture<'_>) -> Option<(Result<Reading, Unread>, Result<u32, Unread>)> {
     let (plane, layout) = (&picture.planes[0], &picture.layout);
     let (width, height) = (layout.width, layout.height);
     let capture = match layout.format {
@@ -251,15 +256,17 @@ fn read(reader: &mut Reader, picture: &Picture<'_>) -> Option<Result<Reading, Un
         PixelFormat::Yuy2 => Capture::new(plane.data, plane.stride, 2, 0, width, height),
         PixelFormat::Uyvy => Capture::new(plane.data, plane.stride, 2, 1, width, height),
         _ => None,
-    };
-    Some(reader.read(&capture?))
+    }?;
+    let seen = reader.read(&capture);
+    let echo = seen.as_ref().map_err(|_| Unread::NotFound).and_then(|reading| reader.read_echo(&capture, reading));
+    Some((seen, echo))
 }
 
-/// The marker's rectangle with a margin, within a picture of `size`.
-fn corners(geometry: &Geometry, size: [usize; 2]) -> Corners {
-    let edges = [(0.0, 0.0), (COLUMNS as f32, 0.0), (0.0, ROWS as f32), (COLUMNS as f32, ROWS as f32)];
+/// The rectangle of the marker and of what lies under it, `rows` in all, with a margin, within a picture of `size`.
+fn corners(geometry: &Geometry, rows: usize, size: [usize; 2]) -> Corners {
+    let edges = [(0.0, 0.0), (COLUMNS as f32, 0.0), (0.0, rows as f32), (COLUMNS as f32, rows as f32)];
     let outwards = |at: f32, end: f32| if at == 0.0 { -MARGIN_BLOCKS } else { end + MARGIN_BLOCKS };
-    let points = edges.map(|(x, y)| geometry.at(outwards(x, COLUMNS as f32), outwards(y, ROWS as f32)));
+    let points = edges.map(|(x, y)| geometry.at(outwards(x, COLUMNS as f32), outwards(y, rows as f32)));
     let span = |values: [f32; 4], end: usize| {
         let (least, most) = values.into_iter().fold((f32::MAX, f32::MIN), |(least, most), v| (least.min(v), most.max(v)));
         (least.max(0.0) as usize, (most.max(0.0) as usize).min(end - 1))

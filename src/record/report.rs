@@ -65,6 +65,7 @@ pub struct Stages {
     pub handover: Summary,
     /// Before composing: motion, choice of the scene, painting, HUD.
     pub overlay: Summary,
+    /// This and the next one of each frame's first present: what adds up to the video delay.
     pub compose: Summary,
     pub present: Summary,
 }

@@ -1,6 +1,7 @@
 //! The one integration binary: rooms together, with real processes, on the program as it is shipped.
 
 mod allocations;
+mod annotation;
 mod bad_input;
 mod calibrate;
 mod engines;

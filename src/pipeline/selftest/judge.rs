@@ -1,9 +1,10 @@
 //! What was observed → the self-test's report: delays, counts, colours and geometry, each against its limit.
 
-use super::{Observed, stood_still};
+use super::{Observed, annotation, stood_still};
 use crate::base::stats::{Delays, Summary};
-use crate::frame::marker::{Analysis, ColourFault, Pace, Release, Sighting, analyse, expected_colours, judge_colours};
+use crate::frame::marker::{Analysis, ColourFault, Pace, Release, Sighting, Unread, analyse, expected_colours, judge_colours};
 use crate::guard::{BarLine, Check, Colours, Counts, Explained, Form, Geometry, Limits, Refresh, Report, Stage, Test};
+use crate::pipeline::taps::Sight;
 
 /// A picture that was sent so long before the last look, and was not seen, is missing.
 const SETTLE_NS: u64 = 250_000_000;
@@ -31,7 +32,7 @@ const BAR_NAMES: [&str; 16] = [
 /// Fills `report` with what was measured and its checks; what is not of the loop itself is the caller's.
 pub fn judge(seen: &Observed, form: Form, limits: &Limits, report: &mut Report) {
     let period_ns = seen.pattern.rate.period_ns();
-    let analysis = analysed(seen);
+    let analysis = analysed(seen, |sight| sight.seen.map(|reading| reading.number));
     let delays_ms: Vec<f64> = analysis.sights.iter().map(|sight| sight.delay_ns() as f64 / 1e6).collect();
     let first_ns = analysis.sights.first().map_or(0, |sight| sight.seen_ns);
     let points: Vec<[f64; 2]> =
@@ -43,7 +44,6 @@ pub fn judge(seen: &Observed, form: Form, limits: &Limits, report: &mut Report) 
     report.resolution_ms = Some(resolution_ms);
     report.delays_ms.cable_to_cable = summary(&delays_ms);
     report.delays_ms.video = Some(run.video_delay_ms.clone());
-    report.delays_ms.annotation = (run.annotation_delay_ms.count > 0).then(|| run.annotation_delay_ms.clone());
     report.delays_ms.machine_stall = Some(run.machine_stall_ms.clone());
     report.delays_ms.jitter = summary(&jitter_ms(&analysis, period_ns));
     let judged = (analysis.sights.len() + analysis.missing.len() + analysis.torn_only.len()) as u64;
@@ -74,14 +74,7 @@ pub fn judge(seen: &Observed, form: Form, limits: &Limits, report: &mut Report) 
         Check::measured(Test::Torn, percent(analysis.torn, analysis.captures), limits),
         Check::measured(Test::Unreadable, percent(unreadable, analysis.captures), limits),
     ];
-    checks.push(if run.annotation_delay_ms.count == 0 {
-        Check::not_run(Test::AnnotationDelay, "nothing was drawn on the test pictures, which show no operation")
-    } else {
-        Check::measured(Test::AnnotationDelay, run.annotation_delay_ms.max, limits)
-    });
-    if run.overlay_age_ms.count > 0 {
-        checks.push(Check::measured(Test::OverlayAge, run.overlay_age_ms.max, limits));
-    }
+    annotation::judge(seen, limits, report, &mut checks);
     if seen.look_every_ns > 0 {
         checks.push(Check::measured(Test::CaptureRate, 1e9 / seen.look_every_ns as f64, limits));
     }
@@ -96,20 +89,20 @@ pub fn judge(seen: &Observed, form: Form, limits: &Limits, report: &mut Report) 
     report.checks.append(&mut checks);
 }
 
-/// Numbers that were sent against those that were seen. Each number was due at the first one's time and so many periods.
-fn analysed(seen: &Observed) -> Analysis {
+/// Numbers that were sent against those that were seen, in the marker or in what lies under it. Each number was due at the first one's
+/// time and so many periods.
+pub(super) fn analysed(seen: &Observed, number: impl Fn(&Sight) -> Result<u32, Unread>) -> Analysis {
     let rate = seen.pattern.rate;
     let Some(start_ns) = seen.presents.first().map(|first| first.capture_ns.saturating_sub(first.pts_ns)) else {
         return Analysis::default();
     };
-    let last = seen.presents.iter().map(|present| rate.ticks_in(present.pts_ns + rate.period_ns() / 2)).max().unwrap_or(0);
+    let last = seen.presents.iter().map(|present| seen.pattern.number_at(present.pts_ns)).max().unwrap_or(0);
     let releases: Vec<Release> = (0..=last)
         .map(|number| Release { number: number as u32, released_ns: start_ns + seen.pattern.pts_ns(number) })
         .filter(|release| release.released_ns >= seen.since_ns)
         .collect();
     let sights = seen.sights.iter().filter(|sight| sight.at_ns >= seen.since_ns);
-    let mut sightings: Vec<Sighting> =
-        sights.map(|sight| Sighting { captured_ns: sight.at_ns, seen: sight.seen.map(|reading| reading.number) }).collect();
+    let mut sightings: Vec<Sighting> = sights.map(|sight| Sighting { captured_ns: sight.at_ns, seen: number(sight) }).collect();
     if seen.look_every_ns == 0 {
         sightings = held(&sightings);
     }
@@ -215,7 +208,7 @@ fn jitter_ms(analysis: &Analysis, period_ns: u64) -> Vec<f64> {
     steps.map(|pair| (pair[1].seen_ns.saturating_sub(pair[0].seen_ns)).abs_diff(period_ns) as f64 / 1e6).collect()
 }
 
-fn summary(ms: &[f64]) -> Option<Summary> {
+pub(super) fn summary(ms: &[f64]) -> Option<Summary> {
     let mut delays = Delays::default();
     ms.iter().for_each(|ms| delays.record_ns((ms * 1e6).max(0.0) as u64));
     (!ms.is_empty()).then(|| delays.summary())
