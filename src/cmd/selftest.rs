@@ -111,15 +111,15 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
     let config = Config::load(arguments.config.as_deref())?;
     let form = if arguments.quick { Form::Quick } else { Form::Full };
     let frames = arguments.frames.unwrap_or(if arguments.quick { QUICK_FRAMES } else { FULL_FRAMES });
-    let limits = Limits::load(None, config.guard.site_limits.as_deref(), config.mode, &config.store.trusted_keys)?;
-    if arguments.r#loop == Some(LoopName::External) {
-        return external(&arguments, &config, form, frames, &limits);
-    }
-    if let Some(port) = &arguments.photodiode {
+    // Limits that nobody approved are a failure of the self-test, not of its start: it judges by those that were shipped.
+    let limits = match Limits::load(None, config.guard.site_limits.as_deref(), config.mode, &config.store.trusted_keys) {
+        Ok(limits) => JudgedBy { limits, refused: None },
+        Err(error) => JudgedBy { limits: Limits::shipped(), refused: Some(error.to_string()) },
+    };
+    if let Some(port) = arguments.photodiode.as_deref().filter(|_| arguments.r#loop != Some(LoopName::External)) {
         bail!("--photodiode {} is looked at with --loop external alone", port.display())
     }
-    let what = match (arguments.r#loop.filter(|name| *name != LoopName::External), arguments.source.clone()) {
-        (Some(LoopName::External), _) => bail!("--loop external has no pictures of its own"),
+    let what = match (arguments.r#loop, arguments.source.clone()) {
         (Some(LoopName::Cable), Some(source)) => Loop::Cable(source),
         (Some(LoopName::Cable), None) => {
             bail!("--loop cable needs the input that the monitor's signal is wired to: --source v4l2:/dev/video0, say")
@@ -127,6 +127,7 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
         (_, Some(source)) => bail!("--source {source} is looked at with --loop cable alone"),
         (Some(LoopName::Internal), None) => Loop::Internal,
         (Some(LoopName::X11), None) => Loop::X11,
+        (Some(LoopName::External), None) => return external(&arguments, &config, form, frames, &limits),
         (None, None) if std::env::var_os("DISPLAY").is_some_and(|name| !name.is_empty()) => Loop::X11,
         (None, None) => Loop::Internal,
     };
@@ -159,12 +160,12 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
         frames as f64 / 60.0 + if arguments.quick { 5.0 } else { 12.0 }
     );
     let machine = Machine { config: &config, engines: arguments.engines.as_deref(), state: &state };
-    report.checks = machine.checks(&limits);
-    report.checks.extend(machine.proofs(form, &limits, arguments.fault.map(Fault::in_pixels)));
+    report.checks = machine.checks(&limits.limits);
+    report.checks.extend(machine.proofs(form, &limits.limits, arguments.fault.map(Fault::in_pixels)));
     let spec = spec_of(&config, &what, arguments.engines.clone())?;
     let seen = selftest::observe(spec, &what, &pattern, frames + SPARE_FRAMES)?;
-    report.fingerprint = selftest::fingerprint(&config, arguments.engines.as_deref(), &limits);
-    selftest::judge(&seen, form, &limits, &mut report);
+    report.fingerprint = selftest::fingerprint(&config, arguments.engines.as_deref(), &limits.limits);
+    selftest::judge(&seen, form, &limits.limits, &mut report);
     let history = History::open(&state)?;
     report.last_cable_proof = history.last_cable_proof().map(|entry| entry.at.clone());
     report.changes = history.last_full().map_or_else(Vec::new, |full| {
@@ -175,12 +176,12 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
         report.device.insert("fault put in on purpose".to_owned(), arguments.fault.map_or(pattern.clone(), |fault| format!("{fault:?}")));
     }
     report.seconds = began.elapsed().as_secs_f64();
-    report.checks.push(guard::Check::duration(report.seconds, form, &limits));
+    report.checks.push(guard::Check::duration(report.seconds, form, &limits.limits));
     conclude(&arguments, &config, &limits, history, report)
 }
 
 /// The loop `external`: the report is of whatever stands between the light and the glass.
-fn external(arguments: &Arguments, config: &Config, form: Form, flashes: u64, limits: &Limits) -> anyhow::Result<()> {
+fn external(arguments: &Arguments, config: &Config, form: Form, flashes: u64, limits: &JudgedBy) -> anyhow::Result<()> {
     let Some(port) = &arguments.photodiode else {
         bail!("--loop external needs the board with the light and the photodiode: --photodiode /dev/ttyACM0, say (hw/photodiode)")
     };
@@ -192,7 +193,7 @@ fn external(arguments: &Arguments, config: &Config, form: Form, flashes: u64, li
             eprintln!("keyhole: {seen} of {flashes} flashes, {:.0} s", began.elapsed().as_secs_f64());
         }
     })?;
-    selftest::judge_external(&seen, form, limits, &mut report);
+    selftest::judge_external(&seen, form, &limits.limits, &mut report);
     let looks = seen.looks_a_second.map_or_else(|| "not said".to_owned(), |hz| hz.to_string());
     report.device = [("photodiode", port.display().to_string()), ("looks at the glass a second", looks)]
         .map(|(name, value)| (name.to_owned(), value))
@@ -207,8 +208,13 @@ fn external(arguments: &Arguments, config: &Config, form: Form, flashes: u64, li
 }
 
 /// Judges, keeps, writes, says.
-fn conclude(arguments: &Arguments, config: &Config, limits: &Limits, mut history: History, mut report: Report) -> anyhow::Result<()> {
-    report.judge(limits.number("cable_proof_days").unwrap_or(0.0));
+fn conclude(arguments: &Arguments, config: &Config, limits: &JudgedBy, mut history: History, mut report: Report) -> anyhow::Result<()> {
+    if let Some(reason) = &limits.refused {
+        let refused = guard::Check::found(guard::Test::LimitsFile, false, reason.as_str());
+        report.checks.retain(|check| check.code != refused.code);
+        report.checks.push(refused);
+    }
+    report.judge(limits.limits.number("cable_proof_days").unwrap_or(0.0));
     let kept = history.keep(&report, config.guard.reports_kept)?;
     if let Some(path) = &arguments.report {
         report.write(path)?;
@@ -222,6 +228,12 @@ fn conclude(arguments: &Arguments, config: &Config, limits: &Limits, mut history
         Grade::Fail => Err(Finding(report.verdict.words.clone()).into()),
         Grade::Pass | Grade::PassWithLimits => Ok(()),
     }
+}
+
+/// The limits of this self-test, and why it could not take those that it was to judge by.
+struct JudgedBy {
+    limits: Limits,
+    refused: Option<String>,
 }
 
 impl Fault {
