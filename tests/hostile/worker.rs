@@ -26,7 +26,7 @@ fn main() {
         "refuse" => std::process::exit(worker_main(|_| Err("no engine fits: install one\u{7}".to_owned()))),
         "stuck" => std::process::exit(worker_main(|_| stuck())),
         "load-probe" => std::process::exit(worker_main(|_| Err(network()))),
-        "good" | "crash-after" | "fault" | "own-nonsense" | "silent" | "probe" | "exec" | "proves" | "unproven" => {
+        "good" | "crash-after" | "fault" | "own-nonsense" | "silent" | "probe" | "exec" | "proves" | "unproven" | "slow" => {
             std::process::exit(worker_main(|_| Ok(Box::new(Fixed { mode, count, done: 0, proofs: 0 }))))
         }
         _ => by_hand(&mode),
@@ -89,6 +89,7 @@ impl Analyst for Fixed {
             "fault" => return Err("the engine broke".to_owned()),
             "own-nonsense" if self.done.is_multiple_of(2) => answer.tracks[0].bbox[0] = f32::NAN,
             "silent" => return Ok(None),
+            "slow" => std::thread::sleep(Duration::from_millis(self.count.into())),
             "probe" => return Err(probe()),
             "exec" => return Err(exec()),
             _ => {}

@@ -137,7 +137,8 @@ mod tests {
         assert_eq!(judged(&dead).outcome, Outcome::Fail);
         for (from, until) in [(500, 600), (200, 300)] {
             let mut silent = answers(|_| 30.0);
-            (silent.shown_ms.drain(from..until), silent.at_ns.drain(from..until));
+            silent.shown_ms.drain(from..until);
+            silent.at_ns.drain(from..until);
             let check = judged(&silent);
             assert!(check.outcome == Outcome::Fail && check.detail.contains("said nothing for 1"), "{check:?}");
         }
