@@ -36,7 +36,7 @@ def start(number, *more):
     """Returns the process once its first picture has been shown."""
     log = open(out / f"{number}.log", "w")
     child = subprocess.Popen([keyhole, "run", "--source", "sim:?width=1280&height=720&fps=60", "--display", "window", "--timeline",
-                              out / f"{number}.jsonl", *more], env=environment, stderr=log)
+                              f"{out}/{number}.jsonl", *more], env=environment, stdout=log, stderr=log)
     listener.settimeout(20)
     while b"READY=1" not in listener.recv(4096):
         pass
@@ -61,7 +61,7 @@ def press_overlay_key(wanted):
     while kept() != wanted:
         if time.monotonic() - began > 10:
             sys.exit("FAILED: the overlay key was pressed in vain")
-        subprocess.run(["xdotool", "key", "o"], env=environment, check=True)
+        subprocess.run(["xdotool", "search", "--sync", "--class", "keyhole", "windowfocus", "key", "o"], env=environment, check=True, timeout=10)
         time.sleep(0.2)
 
 
@@ -91,12 +91,23 @@ try:
     time.sleep(2)
 finally:
     child.terminate()
-    child.wait(20)
-    server.kill()
+    try:
+        child.wait(20)
+    finally:
+        child.kill()
+        server.kill()
+
+
+def account(number):
+    """A timeline has its name once it is whole; of a killed run the part stays."""
+    paths = [out / f"{number}.jsonl", out / f"{number}.jsonl.part"]
+    return next((path.read_text() for path in paths if path.exists()), "")
+
+
 # Each run's own account of what was drawn, as far as it was written before the kill.
 drawn = 0
 for number in range(rounds + 1):
-    lines = [json.loads(line) for line in (out / f"{number}.jsonl").read_text().splitlines() if line.endswith("}")]
+    lines = [json.loads(line) for line in account(number).splitlines() if line.endswith("}")]
     shown = sum(line["scene_frame"] is not None for line in lines)
     # The key is pressed in runs 0, 5, 10 …: the others are all off, or all on.
     is_off = (number - 1) // 5 % 2 == 0
