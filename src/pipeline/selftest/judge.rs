@@ -215,7 +215,7 @@ fn jitter_ms(analysis: &Analysis, period_ns: u64) -> Vec<f64> {
     steps.map(|pair| (pair[1].seen_ns.saturating_sub(pair[0].seen_ns)).abs_diff(period_ns) as f64 / 1e6).collect()
 }
 
-fn summary(ms: &[f64]) -> Option<Summary> {
+pub(super) fn summary(ms: &[f64]) -> Option<Summary> {
     let mut delays = Delays::default();
     ms.iter().for_each(|ms| delays.record_ns((ms * 1e6).max(0.0) as u64));
     (!ms.is_empty()).then(|| delays.summary())
