@@ -1,4 +1,4 @@
-//! What kind of trouble an error is. The table from kind to action is one place (`pipeline`), not many.
+//! What kind of trouble an error is. What is done about each stands in one table (`guard::answer`).
 
 use std::fmt;
 

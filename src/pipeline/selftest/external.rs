@@ -10,9 +10,9 @@
 //! Two hex digits after `*`: XOR of all bytes before it.
 
 use crate::base::shutdown::signalled;
-use crate::base::stats::{Delays, Summary};
 use crate::guard::{Check, Counts, Form, Limits, Report, Test};
 use crate::pipeline::inputs::open_port;
+use crate::pipeline::selftest::judge::summary;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -154,12 +154,6 @@ pub fn judge_external(flashes: &Flashes, form: Form, limits: &Limits, report: &m
             .with_detail(&format!("{unseen} flashes were not seen; {} lines were lost between board and box", flashes.lost)),
         Check::found(Test::LimitsFile, true, limits.sha256.clone()),
     ]);
-}
-
-fn summary(ms: &[f64]) -> Option<Summary> {
-    let mut delays = Delays::default();
-    ms.iter().for_each(|ms| delays.record_ns((ms * 1e6).max(0.0) as u64));
-    (!ms.is_empty()).then(|| delays.summary())
 }
 
 #[cfg(test)]
