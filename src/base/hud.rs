@@ -16,6 +16,8 @@ pub enum Signal {
     Frozen,
     /// Pictures come, and are black.
     Black,
+    /// Pictures come, and are torn or out of order.
+    Untrusted,
     /// No picture comes.
     Lost,
 }
@@ -28,6 +30,7 @@ impl Signal {
             Signal::Live => "live",
             Signal::Frozen => "frozen",
             Signal::Black => "black",
+            Signal::Untrusted => "untrusted",
             Signal::Lost => "lost",
         }
     }
@@ -239,11 +242,19 @@ pub enum Banner {
     NoSignal,
     FrozenPicture,
     BlackPicture,
+    FaultyPicture,
 }
 
 impl Banner {
-    pub const ALL: [Banner; 6] =
-        [Banner::AiOff, Banner::AiStale, Banner::AiUnknown, Banner::NoSignal, Banner::FrozenPicture, Banner::BlackPicture];
+    pub const ALL: [Banner; 7] = [
+        Banner::AiOff,
+        Banner::AiStale,
+        Banner::AiUnknown,
+        Banner::NoSignal,
+        Banner::FrozenPicture,
+        Banner::BlackPicture,
+        Banner::FaultyPicture,
+    ];
 
     pub fn text(self) -> Text {
         match self {
@@ -253,6 +264,7 @@ impl Banner {
             Banner::NoSignal => Text::NoSignal,
             Banner::FrozenPicture => Text::FrozenPicture,
             Banner::BlackPicture => Text::BlackPicture,
+            Banner::FaultyPicture => Text::FaultyPicture,
         }
     }
 }
@@ -472,6 +484,7 @@ pub fn banner(signal: Signal, ai: Ai) -> Option<Banner> {
         (Signal::Waiting | Signal::Lost, _) => Some(Banner::NoSignal),
         (Signal::Frozen, _) => Some(Banner::FrozenPicture),
         (Signal::Black, _) => Some(Banner::BlackPicture),
+        (Signal::Untrusted, _) => Some(Banner::FaultyPicture),
         (Signal::Live, Ai::Off | Ai::Starting | Ai::Testing | Ai::Degraded(_) | Ai::Blocked(_)) => Some(Banner::AiOff),
         (Signal::Live, Ai::Stale) => Some(Banner::AiStale),
         (Signal::Live, Ai::Unknown(_)) => Some(Banner::AiUnknown),

@@ -325,7 +325,7 @@ mod tests {
             pulled: None,
             ended: ended.clone(),
             notes,
-            content: ContentWatch::new(u64::MAX, None),
+            content: ContentWatch::new(u64::MAX, u64::MAX, None),
         };
         let thread = std::thread::spawn(move || capture.run());
         let ids = Mutex::new(Vec::new());

@@ -135,6 +135,7 @@ impl Prepared {
             pulled: pulled.clone(),
             progress: Some(progress.clone()),
         };
+        let signal = &spec.config.signal;
         let capture = CaptureThread {
             source,
             clock: clock.clone(),
@@ -150,7 +151,7 @@ impl Prepared {
             pulled,
             ended,
             notes,
-            content: ContentWatch::new(spec.config.signal.frozen_ms * 1_000_000, stereo.map(|stereo| stereo.packing)),
+            content: ContentWatch::new(signal.frozen_ms * 1_000_000, signal.black_ms * 1_000_000, stereo.map(|stereo| stereo.packing)),
         };
         let stall = stall::start(clock.clone(), stop.clone())?;
         let answer = Answer::default();
