@@ -9,7 +9,7 @@ build=(build-essential pkg-config ca-certificates python3 python3-pip unzip
 run=(gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav libblas3
     mesa-vulkan-drivers libvulkan1
     libx11-6 libx11-xcb1 libxcb1 libxcursor1 libxi6 libxrandr2 libxkbcommon0 libxkbcommon-x11-0 libwayland-client0)
-test=(xvfb xdotool ffmpeg xserver-xorg-core xserver-xorg-video-dummy gstreamer1.0-tools python3-gi gir1.2-gst-rtsp-server-1.0)
+test=(xvfb xdotool ffmpeg xserver-xorg-core xserver-xorg-video-dummy gstreamer1.0-tools python3-gi gir1.2-gst-rtsp-server-1.0 systemd)
 
 wanted=("${build[@]}" "${run[@]}")
 [ "${1:-}" = test ] && wanted+=("${test[@]}")

@@ -49,6 +49,7 @@ r = json.load(open(report))
 f = r["frames"]
 lines = [json.loads(line) for line in open(timeline)]
 missed = f["captured"] - f["displayed"]
+noted = sum(line["ai"] == "degraded" for line in r["states"])
 frame_ns = 1e9 / 60
 late, slow = 0, 0
 gone_ms, back_ms = [], []
@@ -65,11 +66,12 @@ for at, name in blows:
 gone_ms.sort()
 back_ms.sort()
 print(f"{len(blows)} blows; frames captured {f['captured']}, displayed {f['displayed']}; restarts {r['worker_restarts']}")
+print(f"in the record: {noted} losses of the AI, {sum(a['code'] == 'AI-DOWN' for a in r['alarms'])} alarms")
 print(f"overlay gone after p50 {gone_ms[len(gone_ms)//2]:.1f} max {gone_ms[-1]:.1f} ms; back after a kill p50 {back_ms[len(back_ms)//2]:.0f} max {back_ms[-1]:.0f} ms")
 stamps = {l["frame"]: l["capture_ns"] for l in lines if not l["repeat"]}
 missing = missed_times(f["captured"], stamps, frame_ns)
 by_machine = explained(r, missing.values(), frame_ns)
 print(f"missed frames {sorted(missing)}, of which {len(by_machine)} while the machine itself stood still; losses {r['losses']}")
 print(f"video delay p99 {r['video_delay_ms']['p99']} max {r['video_delay_ms']['max']} ms; machine stalls {r['machine_stalls']}")
-if missed != len(missing) or len(by_machine) != len(missing) or late or slow:
-    sys.exit(f"FAILED: missed {missed}, overlay late {late}, slow back {slow}")
+if missed != len(missing) or len(by_machine) != len(missing) or late or slow or noted < len(blows):
+    sys.exit(f"FAILED: missed {missed}, overlay late {late}, slow back {slow}, in the record {noted} of {len(blows)}")

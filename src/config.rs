@@ -128,6 +128,7 @@ impl Config {
         self.display.check().map_err(ConfigError::Room)?;
         self.record.check().map_err(ConfigError::Room)?;
         self.controls.check().map_err(ConfigError::Room)?;
+        self.guard.check().map_err(ConfigError::Room)?;
         self.link.check().map_err(|e| ConfigError::Room(e.to_string()))
     }
 }

@@ -22,20 +22,6 @@ pub enum Signal {
     Lost,
 }
 
-impl Signal {
-    /// In the log and the report.
-    pub fn name(self) -> &'static str {
-        match self {
-            Signal::Waiting => "waiting",
-            Signal::Live => "live",
-            Signal::Frozen => "frozen",
-            Signal::Black => "black",
-            Signal::Untrusted => "untrusted",
-            Signal::Lost => "lost",
-        }
-    }
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Ai {
     /// There is none in this run.
@@ -139,25 +125,6 @@ impl AiTrouble {
             AiTrouble::LiveProofMissing => Text::LiveProofMissing,
         }
     }
-
-    /// What an engineer looks up, where tests and proofs are what keeps it off.
-    pub fn lookup(self) -> Option<&'static str> {
-        match self {
-            AiTrouble::NotSelfTested => Some("ST-G01"),
-            AiTrouble::SelfTestFailed => Some("ST-G02"),
-            AiTrouble::ChangedSinceTest => Some("ST-G03"),
-            AiTrouble::NeverFullTested => Some("ST-G04"),
-            AiTrouble::CableNeverTested => Some("ST-G05"),
-            AiTrouble::CableTestTooOld => Some("ST-G06"),
-            AiTrouble::ClockBehind => Some("ST-G07"),
-            AiTrouble::EnginesFailed => Some("ST-G08"),
-            AiTrouble::FullTestFailed => Some("ST-G09"),
-            AiTrouble::CableTestFailed => Some("ST-G12"),
-            AiTrouble::LiveProofWrong => Some("ST-L71"),
-            AiTrouble::LiveProofMissing => Some("ST-L72"),
-            _ => None,
-        }
-    }
 }
 
 /// How an alarm asks to be answered: the categories of IEC 60601-1-8. The gravest is the least.
@@ -169,16 +136,6 @@ pub enum Priority {
     Medium,
     /// Be aware.
     Low,
-}
-
-impl Priority {
-    pub fn name(self) -> &'static str {
-        match self {
-            Priority::High => "high",
-            Priority::Medium => "medium",
-            Priority::Low => "low",
-        }
-    }
 }
 
 /// One alarm as the screen says it.

@@ -2,8 +2,10 @@
 //! Nothing here knows what a frame, an engine or a window is.
 
 pub mod assign;
+pub mod beat;
 pub mod classes;
 pub mod clock;
+mod codes;
 pub mod error;
 pub mod files;
 pub mod html;

@@ -21,6 +21,8 @@ enum LoopName {
     X11,
     /// The display's output wired to a capture input (--source).
     Cable,
+    /// A light before the scope and a photodiode on the glass (--photodiode): any tower and monitor.
+    External,
 }
 
 /// What can be put in on purpose, to see that the self-test finds it.
@@ -62,6 +64,12 @@ pub struct Arguments {
     /// With --loop cable: the input that the monitor's signal is wired to.
     #[arg(long, value_name = "S")]
     source: Option<String>,
+    /// With --loop external: the port of the board that has the light and the photodiode (hw/photodiode).
+    #[arg(long, value_name = "PORT")]
+    photodiode: Option<PathBuf>,
+    /// With --loop external: what is measured, for the report ("OR 3, before").
+    #[arg(long, value_name = "WORDS")]
+    label: Option<String>,
     /// The pictures that are sent; faults can be put in on purpose (delay_ms=40, drop=250).
     #[arg(long, value_name = "S", default_value = "pattern:?width=1920&height=1080&fps=60")]
     pattern: String,
@@ -87,6 +95,8 @@ pub struct Arguments {
 
 const QUICK_FRAMES: u64 = 500;
 const FULL_FRAMES: u64 = 4_000;
+/// Of the board's own pace, about.
+const SECONDS_A_FLASH: f64 = 0.35;
 /// Pictures at the start and the end that may be out of the witness's sight.
 const SPARE_FRAMES: u64 = 15;
 
@@ -100,7 +110,16 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
     }
     let config = Config::load(arguments.config.as_deref())?;
     let form = if arguments.quick { Form::Quick } else { Form::Full };
-    let what = match (arguments.r#loop, arguments.source) {
+    let frames = arguments.frames.unwrap_or(if arguments.quick { QUICK_FRAMES } else { FULL_FRAMES });
+    // Limits that nobody approved are a failure of the self-test, not of its start: it judges by those that were shipped.
+    let limits = match Limits::load(None, config.guard.site_limits.as_deref(), config.mode, &config.store.trusted_keys) {
+        Ok(limits) => JudgedBy { limits, refused: None },
+        Err(error) => JudgedBy { limits: Limits::shipped(), refused: Some(error.to_string()) },
+    };
+    if let Some(port) = arguments.photodiode.as_deref().filter(|_| arguments.r#loop != Some(LoopName::External)) {
+        bail!("--photodiode {} is looked at with --loop external alone", port.display())
+    }
+    let what = match (arguments.r#loop, arguments.source.clone()) {
         (Some(LoopName::Cable), Some(source)) => Loop::Cable(source),
         (Some(LoopName::Cable), None) => {
             bail!("--loop cable needs the input that the monitor's signal is wired to: --source v4l2:/dev/video0, say")
@@ -108,16 +127,15 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
         (_, Some(source)) => bail!("--source {source} is looked at with --loop cable alone"),
         (Some(LoopName::Internal), None) => Loop::Internal,
         (Some(LoopName::X11), None) => Loop::X11,
+        (Some(LoopName::External), None) => return external(&arguments, &config, form, frames, &limits),
         (None, None) if std::env::var_os("DISPLAY").is_some_and(|name| !name.is_empty()) => Loop::X11,
         (None, None) => Loop::Internal,
     };
-    let pattern = arguments.pattern + if arguments.fault == Some(Fault::Matrix) { "&matrix=bt601" } else { "" };
+    let pattern = arguments.pattern.clone() + if arguments.fault == Some(Fault::Matrix) { "&matrix=bt601" } else { "" };
     let is_faulty = arguments.fault.is_some() || PatternSpec::parse(&pattern)?.is_faulty();
     if is_faulty && config.mode == Mode::Clinical {
         bail!("a self-test with a fault put in on purpose says nothing of this appliance, and is refused in clinical mode: leave it out")
     }
-    let limits = Limits::load(None, config.guard.site_limits.as_deref(), config.mode, &config.store.trusted_keys)?;
-    let frames = arguments.frames.unwrap_or(if arguments.quick { QUICK_FRAMES } else { FULL_FRAMES });
     let state = config.guard.folder();
     std::fs::create_dir_all(&state).with_context(|| format!("the self-test's folder {} cannot be made", state.display()))?;
     // Picture first: no pattern is drawn over it.
@@ -142,24 +160,61 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
         frames as f64 / 60.0 + if arguments.quick { 5.0 } else { 12.0 }
     );
     let machine = Machine { config: &config, engines: arguments.engines.as_deref(), state: &state };
-    report.checks = machine.checks(&limits);
-    report.checks.extend(machine.proofs(form, &limits, arguments.fault.map(Fault::in_pixels)));
+    report.checks = machine.checks(&limits.limits);
+    report.checks.extend(machine.proofs(form, &limits.limits, arguments.fault.map(Fault::in_pixels)));
     let spec = spec_of(&config, &what, arguments.engines.clone())?;
     let seen = selftest::observe(spec, &what, &pattern, frames + SPARE_FRAMES)?;
-    report.fingerprint = selftest::fingerprint(&config, arguments.engines.as_deref(), &limits);
-    selftest::judge(&seen, form, &limits, &mut report);
-    let mut history = History::open(&state)?;
+    report.fingerprint = selftest::fingerprint(&config, arguments.engines.as_deref(), &limits.limits);
+    selftest::judge(&seen, form, &limits.limits, &mut report);
+    let history = History::open(&state)?;
     report.last_cable_proof = history.last_cable_proof().map(|entry| entry.at.clone());
     report.changes = history.last_full().map_or_else(Vec::new, |full| {
         report.fingerprint.changes_since(&full.fingerprint).iter().map(|change| change.since("the last full self-test")).collect()
     });
     report.device = device(&report, &seen.report);
     if is_faulty {
-        report.device.insert("fault put in on purpose".to_owned(), arguments.fault.map_or(pattern, |fault| format!("{fault:?}")));
+        report.device.insert("fault put in on purpose".to_owned(), arguments.fault.map_or(pattern.clone(), |fault| format!("{fault:?}")));
     }
     report.seconds = began.elapsed().as_secs_f64();
-    report.checks.push(guard::Check::duration(report.seconds, form, &limits));
-    report.judge(limits.number("cable_proof_days").unwrap_or(0.0));
+    report.checks.push(guard::Check::duration(report.seconds, form, &limits.limits));
+    conclude(&arguments, &config, &limits, history, report)
+}
+
+/// The loop `external`: the report is of whatever stands between the light and the glass.
+fn external(arguments: &Arguments, config: &Config, form: Form, flashes: u64, limits: &JudgedBy) -> anyhow::Result<()> {
+    let Some(port) = &arguments.photodiode else {
+        bail!("--loop external needs the board with the light and the photodiode: --photodiode /dev/ttyACM0, say (hw/photodiode)")
+    };
+    let mut report = Report::new(guard::Loop::External, form, config.mode, selftest::now(), &selftest::boot_id());
+    let began = std::time::Instant::now();
+    eprintln!("keyhole: {flashes} flashes: this takes about {:.0} s", flashes as f64 * SECONDS_A_FLASH);
+    let seen = selftest::measure(port, flashes, |seen| {
+        if seen > 0 && seen.is_multiple_of(50) {
+            eprintln!("keyhole: {seen} of {flashes} flashes, {:.0} s", began.elapsed().as_secs_f64());
+        }
+    })?;
+    selftest::judge_external(&seen, form, &limits.limits, &mut report);
+    let looks = seen.looks_a_second.map_or_else(|| "not said".to_owned(), |hz| hz.to_string());
+    report.device = [("photodiode", port.display().to_string()), ("looks at the glass a second", looks)]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+    if let Some(label) = &arguments.label {
+        report.device.insert("measured".to_owned(), label.clone());
+    }
+    report.seconds = began.elapsed().as_secs_f64();
+    let state = config.guard.folder();
+    std::fs::create_dir_all(&state).with_context(|| format!("the self-test's folder {} cannot be made", state.display()))?;
+    conclude(arguments, config, limits, History::open(&state)?, report)
+}
+
+/// Judges, keeps, writes, says.
+fn conclude(arguments: &Arguments, config: &Config, limits: &JudgedBy, mut history: History, mut report: Report) -> anyhow::Result<()> {
+    if let Some(reason) = &limits.refused {
+        let refused = guard::Check::found(guard::Test::LimitsFile, false, reason.as_str());
+        report.checks.retain(|check| check.code != refused.code);
+        report.checks.push(refused);
+    }
+    report.judge(limits.limits.number("cable_proof_days").unwrap_or(0.0));
     let kept = history.keep(&report, config.guard.reports_kept)?;
     if let Some(path) = &arguments.report {
         report.write(path)?;
@@ -173,6 +228,12 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
         Grade::Fail => Err(Finding(report.verdict.words.clone()).into()),
         Grade::Pass | Grade::PassWithLimits => Ok(()),
     }
+}
+
+/// The limits of this self-test, and why it could not take those that it was to judge by.
+struct JudgedBy {
+    limits: Limits,
+    refused: Option<String>,
 }
 
 impl Fault {

@@ -12,7 +12,7 @@
 //! is invented. There is no sound.
 
 use crate::base::hud::{self, Priority};
-use crate::base::texts::Text;
+use crate::base::texts::{Language, Text};
 use crate::base::time_of_day::TimeOfDay;
 
 /// What an alarm is about.
@@ -164,7 +164,7 @@ pub struct Record {
 }
 
 /// At most so many are kept for the report: a run that flaps for hours must not grow. What is open is always known.
-pub const KEPT: usize = 1_000;
+pub const KEPT: usize = 10_000;
 
 /// All alarms of a run.
 #[derive(Debug, Default)]
@@ -187,7 +187,8 @@ impl Alarms {
         }
         self.changes += 1;
         let row = code.row();
-        tracing::error!(code = row.name, priority = row.priority.name(), lookup = cause.lookup.unwrap_or(""), "{text}");
+        let (priority, action) = (row.priority.name(), row.action.of(Language::En));
+        tracing::error!(code = row.name, lookup = cause.lookup.unwrap_or(""), priority, action, "{text}");
         // What it was before has ended with this.
         self.close(now_ns, code, part);
         if self.kept.len() < KEPT {

@@ -6,7 +6,7 @@ use crate::base::hud::Priority;
 
 /// What becomes of the part that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum Fate {
     /// Tried again by itself, later each time.
     TriedAgain,
     /// Left out for the rest of the run, or until somebody asks for it again.
@@ -34,7 +34,7 @@ pub struct Answer {
     pub ai: &'static str,
     /// None: nobody is called; the error itself says what to do.
     pub alarm: Option<Priority>,
-    pub part: Part,
+    pub part: Fate,
     pub process: Process,
 }
 
@@ -45,7 +45,7 @@ pub const ANSWERS: [Answer; 4] = [
         screen: "the picture, or NO SIGNAL while the source is what is tried again",
         ai: "degraded until it runs again",
         alarm: Some(Priority::High),
-        part: Part::TriedAgain,
+        part: Fate::TriedAgain,
         process: Process::GoesOn,
     },
     Answer {
@@ -53,7 +53,7 @@ pub const ANSWERS: [Answer; 4] = [
         screen: "the picture, and what is missing",
         ai: "as it was",
         alarm: Some(Priority::Low),
-        part: Part::LeftOut,
+        part: Fate::LeftOut,
         process: Process::GoesOn,
     },
     Answer {
@@ -61,7 +61,7 @@ pub const ANSWERS: [Answer; 4] = [
         screen: "nothing: the run does not begin. In the theatre the picture, and AI OFF, where it is the AI's error",
         ai: "blocked with its reason",
         alarm: None,
-        part: Part::NotBegun,
+        part: Fate::NotBegun,
         process: Process::Ends(2),
     },
     Answer {
@@ -69,7 +69,7 @@ pub const ANSWERS: [Answer; 4] = [
         screen: "the picture; where the display is what failed, nothing until the process is back (2 s)",
         ai: "degraded until it runs again",
         alarm: Some(Priority::High),
-        part: Part::Restarted,
+        part: Fate::Restarted,
         process: Process::GoesOn,
     },
 ];
@@ -89,7 +89,7 @@ mod tests {
             assert_eq!(row.kind as usize, i);
             assert_eq!(answer(row.kind), row);
             assert!(!row.screen.is_empty() && !row.ai.is_empty());
-            assert_eq!(row.process != Process::GoesOn, row.part == Part::NotBegun, "{:?}", row.kind);
+            assert_eq!(row.process != Process::GoesOn, row.part == Fate::NotBegun, "{:?}", row.kind);
             assert_eq!(row.alarm.is_none(), row.kind == ErrorKind::Stop, "whoever starts a run reads its error");
         }
     }

@@ -29,9 +29,10 @@ mod state;
 mod table;
 mod trend;
 mod verdict;
+mod watchdog;
 
 pub use alarm::{Alarms, Cause, Code, Record, Row as AlarmRow, Standing, TABLE as ALARMS};
-pub use answer::{ANSWERS, Answer, Part, Process, answer};
+pub use answer::{ANSWERS, Answer, Fate, Process, answer};
 pub use bound::{Bound, Side};
 pub use check::{Check, Judged, Outcome};
 pub use error::{LimitsError, ReportError};
@@ -49,3 +50,4 @@ pub use state::{Ai, Flaw, News, StateChange, States, Word, Worker};
 pub use table::{Group, Need, Row, Test};
 pub use trend::Trend;
 pub use verdict::{CABLE_NOT_PROVEN, Form, Grade, Loop, Named, Verdict, judge};
+pub use watchdog::{EXIT_DISPLAY_STALLED, Finding, Part, TURN_NS, Watchdog};

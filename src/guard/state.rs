@@ -12,7 +12,7 @@
 //!                                    Held (shown as Testing) ─the self-tests allow it─► Starting
 //!            over it lies            a block (a self-test, a live proof): latched until it is lifted, whatever the worker says
 //!            over that               Testing: a self-test runs; when it ends, the block or the worker shows again
-//!            over all                Off: by choice there is no AI in this run, or its engine was refused: no test changes that
+//!            over all                Off: by choice there is no AI in this run; or its process is blocked for good: no test changes that
 //!
 //!   screen   │ Running       Stale, Unknown   Off, Starting, Testing, Degraded, Blocked
 //!   ─────────┼───────────────────────────────────────────────────────────────────────
@@ -46,15 +46,23 @@ pub enum Ai {
 }
 
 impl Ai {
-    pub fn name(self) -> &'static str {
+    /// By `index`.
+    pub const NAMES: [&'static str; 6] = ["off", "starting", "testing", "running", "degraded", "blocked"];
+
+    pub fn index(self) -> u8 {
         match self {
-            Ai::Off => "off",
-            Ai::Starting => "starting",
-            Ai::Testing => "testing",
-            Ai::Running => "running",
-            Ai::Degraded(_) => "degraded",
-            Ai::Blocked(_) => "blocked",
+            Ai::Off => 0,
+            Ai::Starting => 1,
+            Ai::Testing => 2,
+            Ai::Running => 3,
+            Ai::Degraded(_) => 4,
+            Ai::Blocked(_) => 5,
         }
+    }
+
+    /// In the log and the report.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[usize::from(self.index())]
     }
 }
 
@@ -144,7 +152,7 @@ pub struct StateChange {
 }
 
 /// At most so many changes are kept: a run that flaps for hours must not grow.
-pub const KEPT: usize = 1_000;
+pub const KEPT: usize = 10_000;
 
 /// Both regions, their history and the alarms.
 #[derive(Debug)]
@@ -377,7 +385,7 @@ impl States {
         self.settle(now_ns);
     }
 
-    /// What blocked the AI holds no longer. An engine that was refused stays refused.
+    /// What blocked the AI holds no longer. A process that is blocked for good stays so.
     pub fn lift(&mut self, now_ns: u64) {
         self.block = None;
         self.settle(now_ns);

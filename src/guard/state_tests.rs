@@ -150,6 +150,24 @@ fn a_refused_engine_and_a_run_without_ai_are_changed_by_no_test() {
 }
 
 #[test]
+fn a_worker_that_is_held_is_being_tested_until_the_gate_has_answered() {
+    let mut states = States::new(0, true);
+    states.worker(1, Worker::Held, String::new);
+    assert_eq!(states.ai(), Ai::Testing);
+    states.hear(2, Word::from(&Block::CableFailed));
+    assert_eq!(states.ai(), Ai::Blocked(AiTrouble::CableTestFailed));
+    let mut permitted = States::new(0, true);
+    for (worker, ai) in [(Worker::Held, Ai::Testing), (Worker::Starting, Ai::Starting), (Worker::Running, Ai::Running)] {
+        permitted.worker(1, worker, String::new);
+        assert_eq!(permitted.ai(), ai);
+    }
+    let wrong = Worker::Blocked(AiTrouble::LiveProofWrong);
+    permitted.worker(2, wrong, || "another mask".into());
+    permitted.hear(3, Word::Lift);
+    assert_eq!(permitted.ai(), Ai::Blocked(AiTrouble::LiveProofWrong), "for the rest of the run");
+}
+
+#[test]
 fn each_refusal_of_the_gate_has_words_for_the_screen_and_its_own_code() {
     let failures = vec![Named::new("ST-D01", "The picture is late.")];
     let blocks = [
@@ -183,12 +201,12 @@ fn what_has_changed_since_the_full_test_is_said_and_is_no_alarm() {
 #[test]
 fn changes_are_kept_once_and_bounded() {
     let mut states = States::new(0, true);
-    for i in 0..5_000 {
+    for i in 0..3 * KEPT as u64 {
         let worker = if i % 2 == 0 { Worker::Running } else { Worker::Down(AiTrouble::Ended) };
         states.worker(i, worker, || "died".into());
         states.worker(i, worker, || "asked twice".into());
     }
-    states.worker(9_000, Worker::Running, String::new);
+    states.worker(4 * KEPT as u64, Worker::Running, String::new);
     let (history, records) = (states.history(), states.alarms().records());
     assert_eq!((history.len(), records.len()), (KEPT, crate::guard::alarm::KEPT));
     assert_eq!((history[1].ai, history[2].reason.as_str()), (Ai::Running, "died"));
@@ -207,6 +225,7 @@ fn any_worker() -> impl Strategy<Value = Worker> {
     prop_oneof![
         Just(Worker::Starting),
         Just(Worker::Running),
+        Just(Worker::Held),
         proptest::sample::select(AiTrouble::ALL[..6].to_vec()).prop_map(Worker::Down),
     ]
 }

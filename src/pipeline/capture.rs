@@ -3,6 +3,7 @@
 //! pictures, and then at most until they are 100 ms late: after a moment in which the machine stood still, they are
 //! released one by one as the display has room. A live picture waits for nobody: the newest wins.
 
+use crate::base::beat::Beat;
 use crate::base::clock::Clock;
 use crate::base::ids::FrameId;
 use crate::base::shutdown::Shutdown;
@@ -88,6 +89,8 @@ pub struct CaptureThread {
     pub ended: Arc<AtomicBool>,
     pub notes: crossbeam_channel::Sender<SignalNote>,
     pub content: ContentWatch,
+    /// For the watchdog: one a turn.
+    pub beat: Arc<Beat>,
 }
 
 impl CaptureThread {
@@ -97,6 +100,7 @@ impl CaptureThread {
         if let Err(error) = self.capture(&mut outcome) {
             outcome.error = Some(error);
         }
+        self.beat.rest();
         self.ended.store(true, Ordering::Release);
         self.wake.ring();
         outcome
@@ -108,6 +112,7 @@ impl CaptureThread {
         let mut next_id = 0u64;
         let mut waited_for_display = false;
         while !self.stop.is_requested() && self.limit.frames.is_none_or(|limit| next_id < limit) {
+            self.beat.beat();
             let picture = match self.source.pull(PULL_WAIT)? {
                 Pull::Picture(picture) => picture,
                 Pull::Event(event) => {
@@ -326,6 +331,7 @@ mod tests {
             ended: ended.clone(),
             notes,
             content: ContentWatch::new(u64::MAX, u64::MAX, None),
+            beat: Arc::default(),
         };
         let thread = std::thread::spawn(move || capture.run());
         let ids = Mutex::new(Vec::new());

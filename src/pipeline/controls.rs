@@ -59,6 +59,8 @@ pub enum Action {
     Still,
     /// Starts or stops recording.
     Record,
+    /// Says that the alarms on the screen have been seen.
+    Acknowledge,
     #[serde(skip)]
     Quit,
 }
@@ -129,6 +131,8 @@ pub enum Errand {
     Mark,
     Still,
     Record,
+    /// All alarms have been seen.
+    Acknowledge,
     Quit,
 }
 
@@ -250,6 +254,7 @@ impl Controls {
             Action::Mark => return Some(Errand::Mark),
             Action::Still => return Some(Errand::Still),
             Action::Record => return Some(Errand::Record),
+            Action::Acknowledge => return Some(Errand::Acknowledge),
             Action::Quit => return Some(Errand::Quit),
         }
         Some(Errand::ClosePictureInPicture)
@@ -317,6 +322,8 @@ pub(crate) mod tests {
         assert_eq!((view.overlay, view.labels, view.hud, view.opacity), (OverlayMode::Fill, true, false, 0.85));
         assert!(view.language == Language::De && view.hidden.names().eq(["gallbladder"]));
         assert_eq!(controls.take(Input::Act(Action::Mark), 5), Some(Errand::Mark));
+        assert_eq!(controls.take(Input::Act(Action::Acknowledge), 5), Some(Errand::Acknowledge));
+        assert!(is_on(&controls), "having seen an alarm changes nothing else");
     }
 
     #[test]

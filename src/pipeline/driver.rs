@@ -7,6 +7,7 @@
 //!   no frame for signal.lost_ms ──► show(Blank) with NO SIGNAL
 //! ```
 
+use crate::base::beat::Beat;
 use crate::base::clock::Clock;
 use crate::base::ids::FrameId;
 use crate::base::shutdown::Shutdown;
@@ -25,7 +26,7 @@ use crate::pipeline::hud::{HudFeed, Now, PipRequest, doubt_of};
 use crate::pipeline::operator::Operator;
 use crate::pipeline::outcome::{CadenceOutcome, DisplayCounters, DisplayDelays, DisplayOutcome};
 use crate::pipeline::scheduling;
-use crate::pipeline::screen::{Hidden, Screen};
+use crate::pipeline::screen::{Absence, Hidden, Screen};
 use crate::pipeline::sinks::{Present, Sinks};
 use crate::pipeline::state::{self, RecordingWatch};
 use crate::scene::{Scene, Trust};
@@ -64,6 +65,10 @@ pub struct DisplayThread {
     /// Runs that the recorder pulls: set when the next frame may come.
     pub pulled: Option<Arc<AtomicBool>>,
     pub progress: Option<Arc<crate::pipeline::progress::Progress>>,
+    /// For the watchdog: one a turn.
+    pub beat: Arc<Beat>,
+    /// When this thread is to sleep, put in on purpose: from and until, ns; the next one last.
+    pub stalls: Vec<(u64, u64)>,
 }
 
 /// What is on the screen.
@@ -87,6 +92,7 @@ struct Run {
     last_frame_ns: u64,
     annotated: Option<FrameId>,
     stale_counted: Option<FrameId>,
+    absence: Absence,
     blank_shown: bool,
     /// The source has said that it is lost, and why; no frame from this one on has come since.
     lost: Option<(FrameId, String)>,
@@ -116,6 +122,7 @@ impl DisplayThread {
             last_frame_ns: now_ns,
             annotated: None,
             stale_counted: None,
+            absence: Absence::default(),
             blank_shown: false,
             lost: None,
             counters: DisplayCounters::default(),
@@ -136,6 +143,7 @@ impl DisplayThread {
             scheduling::take_display_core();
             run.cadence = output.refresh().map(|refresh| Cadence::new(refresh, self.source_fps));
             let driven = self.drive(&mut run, &mut *output);
+            self.beat.rest();
             if let Some(on_screen) = run.on_screen.take()
                 && let Ok(pixels) = output.presented()
             {
@@ -168,6 +176,13 @@ impl DisplayThread {
         };
         permit();
         loop {
+            // The first picture may take its time: shaders are compiled for it. systemd waits for it too.
+            if run.first_present_ns.is_some() {
+                self.beat.beat();
+            }
+            while let Some((_, until_ns)) = self.stalls.pop_if(|(from_ns, _)| self.clock.now_ns() >= *from_ns) {
+                self.clock.sleep_until_ns(until_ns);
+            }
             // Read before the slot is looked at: what was pushed before the end was declared is then still seen. Capture
             // is what ends a run, also one that is asked to stop: each frame that it took is still shown.
             let has_ended = self.ended.load(Ordering::Acquire);
@@ -241,6 +256,7 @@ impl DisplayThread {
                     }
                 }
                 Errand::Still => self.sinks.want_still(),
+                Errand::Acknowledge => self.states.acknowledge(now_ns),
                 Errand::PictureInPicture => self.hud.ask_pip(PipRequest::Clean),
                 Errand::Freeze => self.hud.ask_pip(PipRequest::Freeze),
                 Errand::Zoom => self.hud.ask_pip(PipRequest::Zoom),
@@ -400,8 +416,12 @@ impl DisplayThread {
         let held = self.screen.held().map(|scene| scene.frame);
         run.chosen_ns = now_ns;
         match self.screen.choose(frame, now_ns + run.present_ns, self.states.shows_overlay()) {
-            Ok(scene) => scene,
+            Ok(scene) => {
+                run.absence = Absence::default();
+                scene
+            }
             Err(hidden) => {
+                run.absence.note(hidden, now_ns, self.screen.max_age_ns());
                 if held.is_some() && run.stale_counted != held {
                     match hidden {
                         Hidden::Stale => run.counters.scenes_stale_hidden += 1,
@@ -493,13 +513,16 @@ impl DisplayThread {
             ai: self.states.ai(),
             alarms: self.states.alarms(),
             is_changed: self.states.is_changed(),
-            is_stale: run.stale_counted.is_some() && run.stale_counted == held.map(|scene| scene.frame),
+            is_stale: run.stale_counted.is_some() && run.stale_counted == held.map(|scene| scene.frame) && run.absence.is_told(now_ns),
             is_unknown: held.is_some_and(|scene| scene.frame_state == Trust::Unknown),
             doubt: held.and_then(|scene| doubt_of(scene)),
             overlay: self.screen.mode(),
             is_armed: self.is_armed,
             recording,
         };
+        if let Some(progress) = &self.progress {
+            progress.is(now.signal, now.ai);
+        }
         let has_come = self.hud.refresh(now_ns, &now);
         self.states.set(now_ns, Code::HudHung, self.hud.is_hung(now_ns), || HUD_HUNG.into());
         has_come

@@ -120,6 +120,8 @@ impl Theatre {
             ended: ended.clone(),
             pulled: None,
             progress: None,
+            beat: Arc::default(),
+            stalls: Vec::new(),
         };
         let (tell, seen) = mpsc::channel();
         let (output_clock, takes_ns) = (clock.clone(), Arc::new(AtomicU64::new(0)));
@@ -203,10 +205,15 @@ fn any_one_input_gives_clean_video_at_the_next_present_even_with_the_status_disp
     let mut theatre = open(choices());
     theatre.frame(1);
     assert!(theatre.next().is_new);
+    theatre.hand.put(Input::Act(Action::Acknowledge));
+    theatre.frame(2);
+    assert!(theatre.next().is_new);
     theatre.ended.store(true, Ordering::Release);
     theatre.wake.ring();
     let (_, alarms) = state::lines(&theatre.thread.take().unwrap().join().unwrap().states);
-    assert!(alarms.iter().any(|alarm| alarm.code == "HUD-HUNG"), "{alarms:?}");
+    let hung = alarms.iter().find(|alarm| alarm.code == "HUD-HUNG").unwrap_or_else(|| panic!("{alarms:?}"));
+    assert!(hung.acknowledged_at_ms.is_some() && hung.cleared_at_ms.is_none(), "seen, and still so: {hung:?}");
+    assert_eq!(alarms.iter().filter(|alarm| alarm.code == "HUD-HUNG").count(), 1, "one that lasts is no new one");
 }
 
 fn gives_clean_video(open: &dyn Fn(Choices) -> Theatre) {

@@ -1,16 +1,18 @@
 //! Faults on demand (`--inject FILE`): to see what the appliance does, before it happens by itself. Refused in clinical mode.
 //!
 //! ```toml
+//! camera = true           # a recording or a simulation is judged and alarmed as a camera; default: false
 //! [[fault]]
-//! kind = "input-loss"     # also: freeze, black, corrupt, half-rate, worker-kill, worker-hang, memory-pressure,
-//!                         # weight-flip
+//! kind = "input-loss"     # also: freeze, black, corrupt, half-rate, out-of-order, torn, format-change,
+//!                         # stamp-jump, worker-kill, worker-hang, memory-pressure,
+//!                         # weight-flip, display-stall
 //! at_s = 5.0              # after the start of the run
 //! for_s = 0.5             # not of worker-kill and weight-flip, which happen once
 //! ```
 
 use crate::base::clock::Clock;
 use crate::base::shutdown::Shutdown;
-use crate::capture::{FaultSpan, SourceFault};
+use crate::capture::{CaptureError, FaultSpan, FaultySource, Source, SourceFault};
 use crate::link::Worker;
 use crate::pipeline::flip::flip_weight;
 use crate::store::Engines;
@@ -27,12 +29,18 @@ enum Kind {
     Black,
     Corrupt,
     HalfRate,
+    OutOfOrder,
+    Torn,
+    FormatChange,
+    StampJump,
     /// SIGKILL, once.
     WorkerKill,
     /// SIGSTOP, and SIGCONT at its end.
     WorkerHang,
     /// Half of the memory that is free is taken and written to.
     MemoryPressure,
+    /// The display thread sleeps. It ends the process where it lasts longer than `guard.display_stalled_ms`.
+    DisplayStall,
     /// Single bits of the network's numbers, in the AI process's memory, once.
     WeightFlip,
 }
@@ -54,12 +62,15 @@ fn one_second() -> f64 {
 #[serde(deny_unknown_fields)]
 struct File {
     #[serde(default)]
+    camera: bool,
+    #[serde(default)]
     fault: Vec<Fault>,
 }
 
 /// What is to happen, and when.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Injection {
+    camera: bool,
     faults: Vec<Fault>,
 }
 
@@ -84,7 +95,7 @@ impl Injection {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let File { fault: faults } = toml::from_str(text).map_err(|error| error.to_string())?;
+        let File { camera, fault: faults } = toml::from_str(text).map_err(|error| error.to_string())?;
         if faults.is_empty() {
             return Err("it holds no fault".into());
         }
@@ -94,21 +105,43 @@ impl Injection {
                 return Err(format!("at_s = {} and for_s = {} are no times within a run", fault.at_s, fault.for_s));
             }
         }
-        Ok(Injection { faults })
+        Ok(Injection { camera, faults })
+    }
+
+    /// The source, with what befalls it. `lost_ms`: of a camera, silence of so long is a loss.
+    pub fn put_into(&self, source: Box<dyn Source>, clock: Arc<dyn Clock>, lost_ms: u64) -> Result<Box<dyn Source>, CaptureError> {
+        let spans = self.of_source();
+        if spans.is_empty() && !self.camera {
+            return Ok(source);
+        }
+        let faulty = FaultySource::new(source, spans, clock);
+        Ok(Box::new(if self.camera { faulty.as_camera(lost_ms * 1_000_000)? } else { faulty }))
     }
 
     /// What befalls the source.
-    pub fn of_source(&self) -> Vec<FaultSpan> {
+    fn of_source(&self) -> Vec<FaultSpan> {
         let of = |kind| match kind {
             Kind::InputLoss => Some(SourceFault::InputLoss),
             Kind::Freeze => Some(SourceFault::Freeze),
             Kind::Black => Some(SourceFault::Black),
             Kind::Corrupt => Some(SourceFault::Corrupt),
             Kind::HalfRate => Some(SourceFault::HalfRate),
-            Kind::WorkerKill | Kind::WorkerHang | Kind::MemoryPressure | Kind::WeightFlip => None,
+            Kind::OutOfOrder => Some(SourceFault::OutOfOrder),
+            Kind::Torn => Some(SourceFault::Torn),
+            Kind::FormatChange => Some(SourceFault::FormatChange),
+            Kind::StampJump => Some(SourceFault::StampJump),
+            Kind::WorkerKill | Kind::WorkerHang | Kind::MemoryPressure | Kind::DisplayStall | Kind::WeightFlip => None,
         };
         let span = |fault: &Fault| Some((of(fault.kind)?, ns(fault.at_s), ns(fault.at_s + fault.for_s)));
         self.faults.iter().filter_map(span).map(|(fault, from_ns, until_ns)| FaultSpan { fault, from_ns, until_ns }).collect()
+    }
+
+    /// When the display thread is to sleep, ns after the start of the run: from and until, in order.
+    pub fn of_display(&self) -> Vec<(u64, u64)> {
+        let stalls = self.faults.iter().filter(|fault| fault.kind == Kind::DisplayStall);
+        let mut spans: Vec<_> = stalls.map(|fault| (ns(fault.at_s), ns(fault.at_s + fault.for_s))).collect();
+        spans.sort_unstable();
+        spans
     }
 
     /// Does the rest, on a thread of its own, until `stop`.
@@ -205,6 +238,11 @@ mod tests {
         assert_eq!(injection.of_source(), [FaultSpan { fault: SourceFault::Black, from_ns: 2_000_000_000, until_ns: 2_500_000_000 }]);
         let acts: Vec<u64> = injection.faults.iter().flat_map(|fault| acts_of(*fault)).map(|(at_ns, _)| at_ns).collect();
         assert_eq!(acts, [1_000_000_000, 2_000_000_000], "stopped, and a second later continued");
+        assert!(injection.of_display().is_empty());
+        let stalls = "[[fault]]\nkind = \"display-stall\"\nat_s = 3\nfor_s = 2.5\n[[fault]]\nkind = \"display-stall\"\nat_s = 0.5\n";
+        let injection = Injection::parse(stalls).unwrap();
+        assert_eq!(injection.of_display(), [(500_000_000, 1_500_000_000), (3_000_000_000, 5_500_000_000)]);
+        assert!(injection.of_source().is_empty() && injection.faults.iter().all(|fault| acts_of(*fault).is_empty()));
     }
 
     #[test]

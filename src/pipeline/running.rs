@@ -1,5 +1,6 @@
 //! A run from its first thread to its last: who starts, in which order they end, what they leave behind.
 
+use crate::base::beat::Beat;
 use crate::base::clock::Clock;
 use crate::base::hud;
 use crate::base::shutdown::{self, Shutdown};
@@ -9,7 +10,7 @@ use crate::config::{Config, Mode};
 use crate::display::hud::Hud;
 use crate::display::{CleanFeed, OpenFeed};
 use crate::frame::Frame;
-use crate::guard::{Gate, States, Word};
+use crate::guard::{Gate, Part, States, Watchdog, Word};
 use crate::link::wire::Introduction;
 use crate::link::{Counts, State, Worker};
 use crate::pipeline::ai::WorkerAnalysis;
@@ -18,6 +19,7 @@ use crate::pipeline::case::Case;
 use crate::pipeline::driver::{DisplayThread, OpenOutput};
 use crate::pipeline::frame_lock::FrameLock;
 use crate::pipeline::hud::{HudFeed, status_of};
+use crate::pipeline::notify::Notify;
 use crate::pipeline::operator::Operator;
 use crate::pipeline::outcome::DisplayOutcome;
 use crate::pipeline::permission::{Answer, Asking};
@@ -27,7 +29,8 @@ use crate::pipeline::sinks::Sinks;
 use crate::pipeline::stall::{self, Stalls};
 use crate::pipeline::stereo::EyeTap;
 use crate::pipeline::stream::{AnalysisDelays, SceneStream};
-use crate::pipeline::{LINES_DEPTH, RunError, STILLS_DEPTH, Spec, summary};
+use crate::pipeline::watch::{self, Watch};
+use crate::pipeline::{Injection, LINES_DEPTH, RunError, STILLS_DEPTH, Spec, summary};
 use crate::record::{EngineLine, LineWriter, RecordError, Report, StillWriter, VideoRecorder};
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::BTreeMap;
@@ -89,7 +92,9 @@ impl Prepared {
         if is_pulled {
             eprintln!("keyhole: lossless recording: the recorder pulls the run, nothing is shown at the source's pace");
         }
-        let sinks = open_sinks(&spec, &info, engine.as_ref(), is_pulled)?;
+        let beats = watch::beats();
+        let record_beats = [Part::RecordOverlay, Part::RecordClean].map(|part| beats[part as usize].clone());
+        let sinks = open_sinks(&spec, &info, engine.as_ref(), is_pulled, record_beats)?;
         let stream = SceneStream::start(&spec, &worker, is_pulled)?;
         let stop = Shutdown::default();
         let frames = Arc::new(Slot::new(DISPLAY_SLOT, wake.clone()));
@@ -130,6 +135,8 @@ impl Prepared {
             sinks,
             states: States::new(start_ns, info.live),
             words: words.1,
+            beat: beats[Part::Display as usize].clone(),
+            stalls: spec.inject.as_ref().map(|plan| stalls_of(plan, start_ns)).unwrap_or_default(),
             lost_ns: lost_ns(&spec.config, info.fps),
             ended: ended.clone(),
             pulled: pulled.clone(),
@@ -152,8 +159,16 @@ impl Prepared {
             ended,
             notes,
             content: ContentWatch::new(signal.frozen_ms * 1_000_000, signal.black_ms * 1_000_000, stereo.map(|stereo| stereo.packing)),
+            beat: beats[Part::Capture as usize].clone(),
         };
         let stall = stall::start(clock.clone(), stop.clone())?;
+        // Where the recorder pulls, everything may take its time.
+        let watching = (!is_pulled).then(|| {
+            let dog = Watchdog::new(&spec.config.guard, info.fps, spec.config.display.present_timeout_ms);
+            let (clock, stop, words, progress) = (clock.clone(), stop.clone(), words.0.clone(), progress.clone());
+            Watch { clock, stop, dog, beats, words, progress, notify: Notify::from_env() }.start()
+        });
+        let watching = watching.transpose()?;
         let answer = Answer::default();
         // A self-test's own run is what the answer will rest on.
         let asking = spec.taps.is_none().then(|| {
@@ -190,6 +205,7 @@ impl Prepared {
         let mut shown = display.join().map_err(|_| RunError::Lost("display"))?;
         let mut captured = capture.join().map_err(|_| RunError::Lost("capture"))?;
         let stalls = stall.join().map_err(|_| RunError::Lost("stall"))?;
+        watching.map_or(Ok(()), |thread| thread.join().map_err(|_| RunError::Lost("watchdog")))?;
         asking.map_or(Ok(()), |thread| thread.join().map_err(|_| RunError::Lost("permission")))?;
         injecting.map_or(Ok(()), |thread| thread.join().map_err(|_| RunError::Lost("inject")))?;
         // Frames that a display which failed has left in its slot.
@@ -243,8 +259,15 @@ impl Prepared {
     }
 }
 
-fn open_sinks(spec: &Spec, info: &SourceInfo, engine: Option<&EngineLine>, is_pulled: bool) -> Result<Sinks, RecordError> {
+fn open_sinks(
+    spec: &Spec,
+    info: &SourceInfo,
+    engine: Option<&EngineLine>,
+    is_pulled: bool,
+    beats: [Arc<Beat>; 2],
+) -> Result<Sinks, RecordError> {
     let mut sinks = Sinks::new(spec.snapshots.clone(), is_pulled);
+    sinks.beats = beats;
     sinks.taps = spec.taps.clone();
     if let Some(dir) = &spec.coverage {
         crate::record::make_folder(dir)?;
@@ -263,6 +286,11 @@ fn open_sinks(spec: &Spec, info: &SourceInfo, engine: Option<&EngineLine>, is_pu
         sinks.prepare_recording(spec, info, engine)?;
     }
     Ok(sinks)
+}
+
+/// When the display is to sleep on purpose, by the clock: the next one last.
+fn stalls_of(plan: &Injection, start_ns: u64) -> Vec<(u64, u64)> {
+    plan.of_display().into_iter().rev().map(|(from_ns, until_ns)| (start_ns + from_ns, start_ns + until_ns)).collect()
 }
 
 /// No signal: after `signal.lost_ms`, but never before three frame periods have passed.

@@ -12,6 +12,24 @@ use crate::pipeline::controls::View;
 use crate::scene::{Scene, Track};
 use std::sync::Arc;
 
+/// How long an overlay has been away though there is one. What is too old is told at once; what lags behind a moving picture only
+/// when the next one does not come in its stead.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Absence {
+    told_from_ns: Option<u64>,
+}
+
+impl Absence {
+    pub fn note(&mut self, why: Hidden, now_ns: u64, max_age_ns: u64) {
+        let from_ns = if why == Hidden::Stale { now_ns } else { now_ns + max_age_ns };
+        self.told_from_ns = Some(self.told_from_ns.map_or(from_ns, |told_ns| told_ns.min(from_ns)));
+    }
+
+    pub fn is_told(self, now_ns: u64) -> bool {
+        self.told_from_ns.is_some_and(|from_ns| now_ns >= from_ns)
+    }
+}
+
 /// Why a scene that is there is not shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hidden {
@@ -246,6 +264,20 @@ mod tests {
             mask: ClassMask { width: 1, height: 1, ids: vec![0] },
             times: AnalysisTimes::default(),
         })
+    }
+
+    #[test]
+    fn an_overlay_that_lags_behind_a_moving_picture_is_told_only_when_none_follows() {
+        let (mut moved, mut old) = (Absence::default(), Absence::default());
+        assert!(!moved.is_told(5));
+        for now_ns in [100, 140, 180] {
+            moved.note(Hidden::Moved, now_ns, 100);
+            assert!(!moved.is_told(now_ns));
+        }
+        assert!(moved.is_told(200), "since the first");
+        old.note(Hidden::Moved, 100, 100);
+        old.note(Hidden::Stale, 120, 100);
+        assert!(old.is_told(120), "too old is too old");
     }
 
     #[test]

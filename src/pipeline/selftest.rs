@@ -8,12 +8,14 @@
 //! ```
 //! What the numbers mean is judged in `guard`; nothing here decides.
 
+mod external;
 mod judge;
 mod known_answer;
 mod machine;
 mod pixels;
 mod stood_still;
 
+pub use external::{ExternalError, Flashes, judge_external, measure};
 pub use judge::judge;
 pub use machine::{Machine, boot_id, fingerprint, now};
 pub use pixels::PixelFault;

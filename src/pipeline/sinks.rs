@@ -1,6 +1,7 @@
 //! What a run writes besides the report, as seen from the display thread: the recorder, stills, timeline and masks.
 //! Nothing here waits, unless the recorder pulls the run.
 
+use crate::base::beat::Beat;
 use crate::base::ids::FrameId;
 use crate::capture::SourceInfo;
 use crate::display::PresentedView;
@@ -18,6 +19,7 @@ use crate::record::{
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A still of the last overlay is refreshed so often at most: copying a picture costs a millisecond.
 const SNAPSHOT_EVERY_NS: u64 = 1_000_000_000;
@@ -52,6 +54,8 @@ pub struct Sinks {
     pub is_pulled: bool,
     /// A self-test looks on.
     pub taps: Option<Taps>,
+    /// Of what writes the picture with its overlay, and the clean one.
+    pub beats: [Arc<Beat>; 2],
     reader: Reader,
     prover: Prover,
     mask: Option<CoverageMask>,
@@ -100,7 +104,8 @@ impl Sinks {
         if self.stills.is_none() {
             self.stills = Some(StillWriter::start(STILLS_DEPTH));
         }
-        let mut recorder = Recorder::new(RecordPlan::new(settings, &info.uri, info.fps, engine.into_iter().cloned().collect()))?;
+        let plan = RecordPlan::new(settings, &info.uri, info.fps, engine.into_iter().cloned().collect());
+        let mut recorder = Recorder::new(RecordPlan { beats: self.beats.clone(), ..plan })?;
         let asked = [(Stream::Overlay, &spec.record), (Stream::Clean, &spec.record_clean)];
         let files: Vec<_> = asked.into_iter().filter_map(|(stream, path)| Some((stream, path.clone()?))).collect();
         if !files.is_empty() {

@@ -95,6 +95,7 @@ fn input_for(event: WindowEvent, footswitch_key: Option<&str>) -> Option<Input> 
             'm' => Action::Mark,
             's' => Action::Still,
             'r' => Action::Record,
+            'a' => Action::Acknowledge,
             'q' => Action::Quit,
             _ => Action::Clean,
         },
@@ -119,6 +120,7 @@ mod tests {
         assert_eq!(act(WindowEvent::Key(Key::ENTER)), Some(Input::Act(Action::Confirm)));
         assert_eq!(act(WindowEvent::Key(Key::Char('9'))), Some(Input::Act(Action::Group(8))));
         assert_eq!(act(WindowEvent::Key(Key::Char('f'))), None);
+        assert_eq!(act(WindowEvent::Key(Key::Char('a'))), Some(Input::Act(Action::Acknowledge)));
     }
 
     #[test]

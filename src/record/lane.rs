@@ -1,5 +1,6 @@
 //! One stream of one recording: its encoder, and the thread that waits for the disk so that nobody else does.
 
+use crate::base::beat::Beat;
 use crate::record::RecordError;
 use crate::record::budget::Keeper;
 use crate::record::encoder::{Encoder, Input, NICENESS, Outlet, Unit};
@@ -32,6 +33,8 @@ pub struct LaneSpec {
     /// Everything in it that is known at the start.
     pub sidecar: Sidecar,
     pub tally: Arc<Tally>,
+    /// For a watchdog: at work from what the disk's thread takes to when it has it written.
+    pub beat: Arc<Beat>,
 }
 
 pub struct Lane {
@@ -50,7 +53,7 @@ pub struct Lane {
 
 impl Lane {
     pub fn start(spec: LaneSpec) -> Result<Lane, RecordError> {
-        let LaneSpec { stream, naming, id, fps, settings, keeper, open, sidecar, tally } = spec;
+        let LaneSpec { stream, naming, id, fps, settings, keeper, open, sidecar, tally, beat } = spec;
         let (units, coded) = bounded(UNITS);
         let (marks, marked) = unbounded();
         let (is_behind, is_given_up) = (tally.disk_is_behind(stream), Arc::new(AtomicBool::new(false)));
@@ -67,6 +70,7 @@ impl Lane {
             sidecar,
             tally: tally.clone(),
             stream,
+            beat,
         };
         let spawned = std::thread::Builder::new().name("record".into()).spawn(move || disk.run());
         let disk = Some(spawned.map_err(|e| RecordError::write(&path, e))?);
@@ -132,6 +136,7 @@ struct Disk {
     sidecar: Sidecar,
     tally: Arc<Tally>,
     stream: Stream,
+    beat: Arc<Beat>,
 }
 
 impl Disk {
@@ -139,6 +144,7 @@ impl Disk {
         // Not granted: then it runs as everything else does.
         let _ = rustix::process::setpriority_process(None, NICENESS);
         let outcome = self.write();
+        self.beat.rest();
         if let Err(error) = &outcome {
             let _ = self.segments.give_up();
             let alarm = if is_full(error) { RecordAlarm::DiskFull } else { RecordAlarm::Failed };
@@ -152,7 +158,10 @@ impl Disk {
     fn write(&mut self) -> io::Result<()> {
         loop {
             let marks = self.take_marks();
-            let has_news = match self.units.recv_timeout(LOOK_AROUND) {
+            self.beat.rest();
+            let next = self.units.recv_timeout(LOOK_AROUND);
+            self.beat.beat();
+            let has_news = match next {
                 Ok(unit) => self.segments.take(unit)?,
                 Err(RecvTimeoutError::Timeout) if self.is_complete.load(Ordering::Acquire) && self.units.is_empty() => break,
                 Err(RecvTimeoutError::Timeout) => false,

@@ -8,6 +8,7 @@
 //! ```
 //! Nothing here waits, except `open_now` before a run and `finish` after it.
 
+use crate::base::beat::Beat;
 use crate::record::budget::{Keeper, Limits};
 use crate::record::encoder::{Encoder, Input};
 use crate::record::lane::{Lane, LaneSpec};
@@ -49,12 +50,14 @@ pub struct RecordPlan {
     pub wall_s: fn() -> u64,
     /// Opens a file that is going to be written, empty.
     pub open: fn(&Path) -> io::Result<File>,
+    /// Of what writes the picture with its overlay, and the clean one.
+    pub beats: [Arc<Beat>; 2],
 }
 
 impl RecordPlan {
     pub fn new(settings: Settings, source: &str, fps: f64, engines: Vec<EngineLine>) -> Self {
         let wall_s = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        RecordPlan { settings, source: source.to_owned(), fps, engines, wall_s, open: |path| File::create(path) }
+        RecordPlan { settings, source: source.to_owned(), fps, engines, wall_s, open: |path| File::create(path), beats: Default::default() }
     }
 }
 
@@ -407,6 +410,7 @@ impl Clerk {
             open: Box::new(plan.open),
             sidecar,
             tally: tally.clone(),
+            beat: plan.beats[if stream == Stream::Overlay { 0 } else { 1 }].clone(),
         })
     }
 

@@ -465,34 +465,29 @@ fn a_program_that_is_not_there_is_named_with_a_remedy() {
 #[test]
 fn an_engine_that_answers_its_reference_picture_otherwise_is_blocked() {
     let settings = Settings { proof_every_ms: 100, ..settings() };
-    let mut rig = Rig::start("proves", &settings);
     // At a camera's pace: nobody rings this bell.
-    let pace = Wake::default();
-    let start = Instant::now();
-    while rig.worker.counts().proofs < 4 {
-        assert!(start.elapsed() < PATIENCE, "{:?}, {:?}", rig.worker.status(), rig.worker.trouble());
-        rig.frame();
-        pace.wait(FRAME_PERIOD);
-    }
+    let start = |arguments: &[&str], settings: &Settings| Rig { wake: Arc::default(), ..Rig::with(arguments, settings, Hello::default()) };
+    let mut rig = start(&["proves"], &settings);
+    rig.until("some proofs", |rig| rig.worker.counts().proofs >= 4);
     assert_eq!(rig.worker.status().state, State::Ready);
     assert!(rig.finish().inferred > 0);
 
     // The first answer is the one that it was loaded with.
-    let mut rig = Rig::with(&["unproven", "3"], &settings, Hello::default());
+    let mut rig = start(&["unproven", "3"], &settings);
     rig.until_state(State::Blocked(Block::ProofWrong));
     assert_eq!((rig.worker.counts().proofs, rig.worker.pid()), (2, None));
     assert!(rig.worker.trouble().is_some_and(|words| words.contains("reference picture")), "{:?}", rig.worker.trouble());
     assert!(rig.worker.take_scene().is_none(), "what it said last is not shown");
     rig.finish();
 
-    let mut rig = Rig::start("no-proof", &settings);
-    let start = Instant::now();
+    let mut rig = start(&["no-proof"], &settings);
+    let began = Instant::now();
     rig.until_state(State::Blocked(Block::ProofMissing));
-    assert!(start.elapsed() >= Duration::from_millis(200), "two may be due");
+    assert!(began.elapsed() >= Duration::from_millis(200), "two may be due");
     rig.finish();
 
     // Nobody asked for them: nothing is missed.
-    let mut rig = Rig::start("no-proof", &Settings { proof_every_ms: 0, ..settings });
+    let mut rig = start(&["no-proof"], &Settings { proof_every_ms: 0, ..settings });
     rig.until("ready", |rig| rig.worker.status().state == State::Ready && rig.next_id > 100);
     rig.finish();
 }

@@ -103,3 +103,20 @@ fn a_frozen_input_put_in_on_purpose_is_named() {
     assert!(report["worker_restarts"].as_u64().unwrap() >= 1, "{}", report["worker_restarts"]);
     assert_eq!(report["frames"]["captured"], report["frames"]["displayed"], "the video took no notice");
 }
+
+#[test]
+fn limits_that_nobody_approved_fail_the_self_test_by_its_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = folder.path().join("site.toml");
+    std::fs::write(&site, "[[limit]]\nid = 'end_to_end_ms'\nhard = 500\n").unwrap();
+    let (config, report) = (folder.path().join("site-config.toml"), folder.path().join("r.json"));
+    let guard = format!("[guard]\nreports = '{}'\nsite_limits = '{}'\n", folder.path().join("kept").display(), site.display());
+    std::fs::write(&config, guard).unwrap();
+    let mut command = keyhole();
+    command.args(["selftest", "--quick", "--loop", "internal", "--frames", "60", "--pattern", "pattern:?width=640&height=480&fps=60"]);
+    let output = command.arg("--config").arg(&config).arg("--report").arg(&report).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+    let limits = check(&report, "ST-M60");
+    assert!(limits["result"] == "fail" && limits["detail"].as_str().unwrap().contains("site.toml"), "{limits}");
+}

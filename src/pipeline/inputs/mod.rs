@@ -11,6 +11,7 @@ mod tty;
 
 pub use keyboard::Meaning;
 pub use settings::Settings;
+pub use tty::open as open_port;
 
 use crate::base::clock::Clock;
 use crate::base::hud::Control;

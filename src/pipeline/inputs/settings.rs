@@ -96,13 +96,14 @@ mod tests {
     fn bytes_lines_and_actions_are_read_and_nonsense_is_refused_by_name() {
         let parse = |text: &str| toml::from_str::<Settings>(text);
         let settings = parse(
-            "serial = '/dev/ttyS0'\nserial_bytes = { '0x41' = 'record', '0x42' = 'picture-in-picture' }\nserial_lines = { cts = 'footswitch', dcd = 'still' }",
+            "serial = '/dev/ttyS0'\nserial_bytes = { '0x41' = 'record', '0x42' = 'picture-in-picture' }\nserial_lines = { cts = 'footswitch', dcd = 'still', dsr = 'acknowledge' }",
         )
         .unwrap();
         settings.check().unwrap();
         assert_eq!(settings.actions(), BTreeMap::from([(0x41, Action::Record), (0x42, Action::PictureInPicture)]));
         assert_eq!(settings.serial_lines[&Line::Cts], Contact::Switch(Footswitch::Footswitch));
         assert_eq!(settings.serial_lines[&Line::Dcd], Contact::Act(Action::Still));
+        assert_eq!(settings.serial_lines[&Line::Dsr], Contact::Act(Action::Acknowledge));
         for text in [
             "footpedal = 'x'",
             "serial_bytes = { '0x41' = 'explode' }",
