@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `make long`: the README's table at full length (about 40 minutes). Each row prints its figure; the script fails if a row fails.
-#   hw/soak.sh [ROW...]      rows: sim-1080p60 clip-60 window-recording clip-25 cold-start overlay-off-identity kills-and-stops video-kills
+#   hw/soak.sh [ROW...]      rows: sim-1080p60 clip-60 window-recording clip-25 cold-start overlay-off-identity kills-and-stops video-kills inputs
 #   SECONDS_A_ROW=60 hw/soak.sh sim-1080p60
 #   ROUNDS=250 hw/soak.sh kills-and-stops          500 blows at the AI process
 #   SECONDS_A_ROW=7200 hw/soak.sh sim-1080p60      two hours; 259200: three days
@@ -12,7 +12,7 @@ clip=${CLIP:-../shared/data/clips/laparoscopy-720p25.mp4}
 seconds=${SECONDS_A_ROW:-600}
 sim1080='sim:?width=1920&height=1080&fps=60'
 sim720='sim:?width=1280&height=720&fps=60'
-rows=${*:-sim-1080p60 clip-60 window-recording clip-25 cold-start overlay-off-identity kills-and-stops video-kills}
+rows=${*:-sim-1080p60 clip-60 window-recording clip-25 cold-start overlay-off-identity kills-and-stops video-kills inputs}
 mkdir -p "$out"
 
 show() { python3 hw/soak_report.py "$@"; }
@@ -72,6 +72,12 @@ overlay-off-identity() {
             $([ $way = on ] || echo --overlay off)
     done
     python3 hw/soak_identity.py "$out/on.jsonl" "$out/off.jsonl"
+}
+
+# ROUNDS=100: faults of the input, two transitions each.
+inputs() {
+    warm 'sim:?width=640&height=360&fps=60'
+    ROUNDS=${ROUNDS:-500} python3 hw/soak_inputs.py "$keyhole" "$out"
 }
 
 kills-and-stops() {

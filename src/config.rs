@@ -14,13 +14,16 @@ use std::path::{Path, PathBuf};
 pub struct Signal {
     /// No new frame for so long (or for three frame periods, if that is longer): NO SIGNAL is shown. 50–5,000.
     pub lost_ms: u64,
-    /// The same picture, byte for byte, for so long: a live source is called FROZEN. 100–60,000.
+    /// The same picture, byte for byte, for so long, and at least four times: a live source is called FROZEN. Beyond 190 it is no
+    /// longer named within 200 ms; a network camera whose encoder repeats a still picture bit for bit may need more. 100–60,000.
     pub frozen_ms: u64,
+    /// Nothing but black for so long: a live source is called BLACK. 100–60,000.
+    pub black_ms: u64,
 }
 
 impl Default for Signal {
     fn default() -> Self {
-        Signal { lost_ms: 150, frozen_ms: 500 }
+        Signal { lost_ms: 150, frozen_ms: 150, black_ms: 150 }
     }
 }
 
@@ -113,8 +116,9 @@ impl Config {
         let range = |key, value: String, is_ok, allowed| if is_ok { Ok(()) } else { Err(ConfigError::Range { key, value, allowed }) };
         let lost = self.signal.lost_ms;
         range("signal.lost_ms", lost.to_string(), (50..=5_000).contains(&lost), "50 to 5000")?;
-        let frozen = self.signal.frozen_ms;
-        range("signal.frozen_ms", frozen.to_string(), (100..=60_000).contains(&frozen), "100 to 60000")?;
+        for (key, ms) in [("signal.frozen_ms", self.signal.frozen_ms), ("signal.black_ms", self.signal.black_ms)] {
+            range(key, ms.to_string(), (100..=60_000).contains(&ms), "100 to 60000")?;
+        }
         // The one limit that no site may widen: beyond 100 ms hand and eye come apart.
         let age = self.overlay.max_age_ms;
         range("overlay.max_age_ms", age.to_string(), (1..=100).contains(&age), "1 to 100")?;

@@ -4,7 +4,7 @@ use crate::base::hud::{AiTrouble, Priority, Signal};
 
 impl Signal {
     /// In this order.
-    pub const NAMES: [&'static str; 5] = ["waiting", "live", "frozen", "black", "lost"];
+    pub const NAMES: [&'static str; 6] = ["waiting", "live", "frozen", "black", "untrusted", "lost"];
 
     /// In the log and the report.
     pub fn name(self) -> &'static str {

@@ -16,6 +16,8 @@ pub enum Signal {
     Frozen,
     /// Pictures come, and are black.
     Black,
+    /// Pictures come, and are torn or out of order.
+    Untrusted,
     /// No picture comes.
     Lost,
 }
@@ -197,11 +199,19 @@ pub enum Banner {
     NoSignal,
     FrozenPicture,
     BlackPicture,
+    FaultyPicture,
 }
 
 impl Banner {
-    pub const ALL: [Banner; 6] =
-        [Banner::AiOff, Banner::AiStale, Banner::AiUnknown, Banner::NoSignal, Banner::FrozenPicture, Banner::BlackPicture];
+    pub const ALL: [Banner; 7] = [
+        Banner::AiOff,
+        Banner::AiStale,
+        Banner::AiUnknown,
+        Banner::NoSignal,
+        Banner::FrozenPicture,
+        Banner::BlackPicture,
+        Banner::FaultyPicture,
+    ];
 
     pub fn text(self) -> Text {
         match self {
@@ -211,6 +221,7 @@ impl Banner {
             Banner::NoSignal => Text::NoSignal,
             Banner::FrozenPicture => Text::FrozenPicture,
             Banner::BlackPicture => Text::BlackPicture,
+            Banner::FaultyPicture => Text::FaultyPicture,
         }
     }
 }
@@ -430,6 +441,7 @@ pub fn banner(signal: Signal, ai: Ai) -> Option<Banner> {
         (Signal::Waiting | Signal::Lost, _) => Some(Banner::NoSignal),
         (Signal::Frozen, _) => Some(Banner::FrozenPicture),
         (Signal::Black, _) => Some(Banner::BlackPicture),
+        (Signal::Untrusted, _) => Some(Banner::FaultyPicture),
         (Signal::Live, Ai::Off | Ai::Starting | Ai::Testing | Ai::Degraded(_) | Ai::Blocked(_)) => Some(Banner::AiOff),
         (Signal::Live, Ai::Stale) => Some(Banner::AiStale),
         (Signal::Live, Ai::Unknown(_)) => Some(Banner::AiUnknown),

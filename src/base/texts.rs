@@ -43,6 +43,7 @@ texts! {
     NoSignal: "NO SIGNAL", "KEIN SIGNAL";
     FrozenPicture: "FROZEN PICTURE", "BILD STEHT";
     BlackPicture: "BLACK PICTURE", "BILD SCHWARZ";
+    FaultyPicture: "FAULTY PICTURE", "BILD GESTÖRT";
 
     // The state of the AI, in its line.
     AiIsOff: "AI off", "KI aus";
@@ -129,6 +130,12 @@ texts! {
     KeyboardGone: "keyboard not connected", "Tastatur nicht verbunden";
     MonitorLost: "a monitor shows no picture", "ein Monitor zeigt kein Bild";
     PicturesMissed: "pictures were missing", "es fehlten Bilder";
+    PictureTorn: "a picture was torn", "ein Bild war zerrissen";
+    PictureOutOfOrder: "a picture came out of order", "ein Bild kam außer der Reihe";
+    PicturesTorn: "the source gives torn pictures", "die Quelle liefert zerrissene Bilder";
+    PicturesOutOfOrder: "pictures come out of order", "Bilder kommen durcheinander";
+    RateIsWrong: "pictures come at a wrong rate", "Bilder kommen mit falscher Rate";
+    FormatChanged: "the picture's format changed", "das Bildformat hat gewechselt";
     EyesNotParted: "the stereo picture cannot be parted", "Stereobild ist nicht teilbar";
     CaptureStalled: "the picture input stands still", "die Bildaufnahme steht";
     DisplayStalled: "the picture output stood still", "die Bildausgabe stand";
@@ -248,7 +255,8 @@ mod tests {
 
     #[test]
     fn banners_differ_in_their_words() {
-        let banners = [Text::AiOff, Text::AiStale, Text::AiUnknown, Text::NoSignal, Text::FrozenPicture, Text::BlackPicture];
+        let banners =
+            [Text::AiOff, Text::AiStale, Text::AiUnknown, Text::NoSignal, Text::FrozenPicture, Text::BlackPicture, Text::FaultyPicture];
         for language in Language::ALL {
             for (i, text) in banners.iter().enumerate() {
                 assert!(banners[..i].iter().all(|other| other.of(language) != text.of(language)));

@@ -1,24 +1,28 @@
 //! Does the picture live? A camera's noise makes two equal pictures impossible, so equal bytes mean that somebody before
-//! us repeats one: FROZEN. A picture without light: BLACK. Of a stereo picture each eye is watched for itself. Looks at
-//! sampled rows (about 0.02 ms at 1080p); what is said to the surgeon is decided elsewhere.
+//! us repeats one: FROZEN. A picture without light: BLACK. One made of two moments, or one that was shown before: TORN, OUT OF
+//! ORDER (`torn`). Of a stereo picture each eye is watched for itself. Looks at sampled rows (about 0.02 ms at 1080p); what is
+//! said to the surgeon is decided elsewhere.
 //!
 //! ```text
 //!   sampled rows equal ─► remember all bytes ─ frozen_ns ─► all bytes still equal? ─► Frozen ─ a difference ─► Moving
-//!   every sampled luma ≤ black ─ BLACK_NS ─► Black ─ anything brighter ─► Lit
+//!   every sampled luma ≤ black ─ black_ns ─► Black ─ anything brighter ─► Lit
+//!   rows of two moments; an earlier picture or an earlier position ─ `flaws` ─► Torn, OutOfOrder ─► Whole, InOrder
 //!   both eyes at once: said of the picture; one eye: EyeFrozen, EyeMoving, EyeBlack, EyeLit
 //! ```
 
 use super::dark::BlackLevel;
+use super::flaws::{Change as FlawChange, Flaws};
 use super::stereo::{Eye, Packing, eye_layout};
+use super::torn::{Found, RowWatch, SAMPLED_ROWS};
 use super::{Picture, SignalEvent};
 use crate::frame::{FrameLayout, PixelFormat};
 use std::hash::Hasher;
-use xxhash_rust::xxh3::Xxh3Default;
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
-/// Black for so long is said.
-const BLACK_NS: u64 = 1_000_000_000;
-/// Rows that are looked at in each picture, or in each eye.
-const SAMPLED_ROWS: usize = 64;
+/// A picture that is repeated fewer times is none that stands: 25 and 30 a second in 50 and 60, and slower ones.
+const REPEATS: u32 = 3;
+/// Two pictures lie further apart than this in every source: what does not move on by it has run backwards.
+const LEAST_STEP_NS: u64 = 1_000;
 /// Of a frozen picture's whole bytes, each n-th is compared: what moves may lie between the sampled rows.
 const WHOLE_EVERY: u32 = 8;
 
@@ -26,38 +30,71 @@ const WHOLE_EVERY: u32 = 8;
 #[derive(Debug)]
 pub struct ContentWatch {
     frozen_ns: u64,
+    black_ns: u64,
     packing: Option<Packing>,
     /// Without stereo, the first is the picture's.
     areas: [AreaWatch; 2],
+    /// Of the last picture.
+    pts_ns: Option<u64>,
+    torn: Flaws,
+    out_of_order: Flaws,
 }
 
 impl ContentWatch {
-    /// `frozen_ns`: equal for so long is frozen. `packing`: how the pictures hold two eyes, if they do.
-    pub fn new(frozen_ns: u64, packing: Option<Packing>) -> Self {
-        ContentWatch { frozen_ns, packing, areas: Default::default() }
+    /// `frozen_ns`, `black_ns`: equal, or without light, for so long is frozen, or black. `packing`: how the pictures hold two
+    /// eyes, if they do.
+    pub fn new(frozen_ns: u64, black_ns: u64, packing: Option<Packing>) -> Self {
+        ContentWatch {
+            frozen_ns,
+            black_ns,
+            packing,
+            areas: Default::default(),
+            pts_ns: None,
+            torn: Flaws::default(),
+            out_of_order: Flaws::default(),
+        }
     }
 
     /// Looks at a picture, captured at `now_ns`. What is said of frost comes before what is said of light.
-    pub fn look(&mut self, picture: &Picture<'_>, now_ns: u64) -> [Option<SignalEvent>; 4] {
-        let Some(packing) = self.packing else {
-            let change = self.areas[0].look(picture, Area::Whole, self.frozen_ns, now_ns);
-            return [change.frozen.map(of_frost), None, change.black.map(of_light), None];
+    pub fn look(&mut self, picture: &Picture<'_>, now_ns: u64) -> [Option<SignalEvent>; 6] {
+        let limits = Limits { frozen_ns: self.frozen_ns, black_ns: self.black_ns };
+        let ran_back = self.pts_ns.replace(picture.pts_ns).is_some_and(|last_ns| picture.pts_ns < last_ns.saturating_add(LEAST_STEP_NS));
+        let (said, found) = match self.packing {
+            None => {
+                let change = self.areas[0].look(picture, Area::Whole, limits, now_ns);
+                ([change.frozen.map(of_frost), None, change.black.map(of_light), None], change.found)
+            }
+            Some(packing) => {
+                // What cannot be parted is watched as one picture, by both.
+                let is_parted = eye_layout(&picture.layout, packing).is_some();
+                let [left, right] = EYES.map(|eye| {
+                    let area = if is_parted { Area::Half(packing, eye) } else { Area::Whole };
+                    self.areas[eye as usize].look(picture, area, limits, now_ns)
+                });
+                let [a, b] = of_both([left.frozen, right.frozen], of_frost, of_eyes_frost);
+                let [c, d] = of_both([left.black, right.black], of_light, of_eyes_light);
+                let [left, right] = [left.found, right.found];
+                ([a, b, c, d], Found { torn: left.torn || right.torn, back: left.back || right.back })
+            }
         };
-        // What cannot be parted is watched as one picture, by both.
-        let is_parted = eye_layout(&picture.layout, packing).is_some();
-        let [left, right] = EYES.map(|eye| {
-            let area = if is_parted { Area::Half(packing, eye) } else { Area::Whole };
-            self.areas[eye as usize].look(picture, area, self.frozen_ns, now_ns)
+        let torn = self.torn.picture(found.torn, now_ns).map(|change| match change {
+            FlawChange::Seen => SignalEvent::Torn { is_stream: false },
+            FlawChange::Stream => SignalEvent::Torn { is_stream: true },
+            FlawChange::Calm { pictures } => SignalEvent::Whole { pictures },
         });
-        let [a, b] = of_both([left.frozen, right.frozen], of_frost, of_eyes_frost);
-        let [c, d] = of_both([left.black, right.black], of_light, of_eyes_light);
-        [a, b, c, d]
+        let order = self.out_of_order.picture(found.back || ran_back, now_ns).map(|change| match change {
+            FlawChange::Seen => SignalEvent::OutOfOrder { is_stream: false },
+            FlawChange::Stream => SignalEvent::OutOfOrder { is_stream: true },
+            FlawChange::Calm { pictures } => SignalEvent::InOrder { pictures },
+        });
+        let [a, b, c, d] = said;
+        [a, b, c, d, torn, order]
     }
 
     /// What was before an interruption says nothing about what comes; an eye that is lost is black because we say so.
     pub fn hear(&mut self, event: &SignalEvent) {
         match event {
-            SignalEvent::Lost { .. } => self.areas = Default::default(),
+            SignalEvent::Lost { .. } => *self = ContentWatch::new(self.frozen_ns, self.black_ns, self.packing),
             SignalEvent::EyeLost { eye, .. } => self.areas[*eye as usize] = AreaWatch { is_absent: true, ..AreaWatch::default() },
             SignalEvent::EyeBack { .. } | SignalEvent::Back { .. } => self.areas.iter_mut().for_each(|area| area.is_absent = false),
             _ => {}
@@ -134,9 +171,16 @@ fn written_bytes(layout: &FrameLayout, plane: usize) -> usize {
     }
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    frozen_ns: u64,
+    black_ns: u64,
+}
+
 #[derive(Debug, Default)]
 struct AreaWatch {
     sample: Option<u64>,
+    rows: RowWatch,
     /// Since when the samples are equal, and the whole area's digest then.
     equal: Option<Equal>,
     frozen: bool,
@@ -158,15 +202,19 @@ struct Equal {
 struct Change {
     frozen: Option<bool>,
     black: Option<bool>,
+    found: Found,
 }
 
 impl AreaWatch {
-    fn look(&mut self, picture: &Picture<'_>, area: Area, frozen_ns: u64, now_ns: u64) -> Change {
+    fn look(&mut self, picture: &Picture<'_>, area: Area, limits: Limits, now_ns: u64) -> Change {
         if self.is_absent {
             return Change::default();
         }
-        let (sample, is_dark) = look_at(picture, area);
-        Change { frozen: self.look_for_frost(picture, area, sample, frozen_ns, now_ns), black: self.look_for_light(is_dark, now_ns) }
+        let Sample { rows, count, whole, is_dark } = look_at(picture, area);
+        let is_new = self.sample != Some(whole);
+        let found = if is_new { self.rows.look(&rows, count, whole) } else { Found::default() };
+        let frozen = self.look_for_frost(picture, area, whole, limits.frozen_ns, now_ns);
+        Change { frozen, black: self.look_for_light(is_dark, limits.black_ns, now_ns), found }
     }
 
     fn look_for_frost(&mut self, picture: &Picture<'_>, area: Area, sample: u64, frozen_ns: u64, now_ns: u64) -> Option<bool> {
@@ -175,7 +223,12 @@ impl AreaWatch {
             self.equal = None;
         } else if let Some(equal) = &mut self.equal {
             equal.looks += 1;
-            let is_time = if self.frozen { equal.looks >= WHOLE_EVERY } else { now_ns.saturating_sub(equal.since_ns) >= frozen_ns };
+            let is_time = if self.frozen {
+                equal.looks >= WHOLE_EVERY
+            } else {
+                // The first repeat is not counted in `looks`.
+                equal.looks + 1 >= REPEATS && now_ns.saturating_sub(equal.since_ns) >= frozen_ns
+            };
             if is_time {
                 let whole = whole_digest(picture, area);
                 if whole == equal.whole {
@@ -191,29 +244,40 @@ impl AreaWatch {
         (!is_equal && std::mem::take(&mut self.frozen)).then_some(false)
     }
 
-    fn look_for_light(&mut self, is_dark: bool, now_ns: u64) -> Option<bool> {
+    fn look_for_light(&mut self, is_dark: bool, black_ns: u64, now_ns: u64) -> Option<bool> {
         if !is_dark {
             self.dark_since_ns = None;
             return std::mem::take(&mut self.black).then_some(false);
         }
         let since_ns = *self.dark_since_ns.get_or_insert(now_ns);
-        let is_time = !self.black && now_ns.saturating_sub(since_ns) >= BLACK_NS;
+        let is_time = !self.black && now_ns.saturating_sub(since_ns) >= black_ns;
         self.black |= is_time;
         is_time.then_some(true)
     }
 }
 
-/// Digest of the sampled rows of the first plane, and whether all of them are black.
-fn look_at(picture: &Picture<'_>, area: Area) -> (u64, bool) {
+/// The sampled rows of the first plane.
+struct Sample {
+    /// Digest of each, downwards.
+    rows: [u64; SAMPLED_ROWS],
+    count: usize,
+    /// Of all of them.
+    whole: u64,
+    /// All of them are black.
+    is_dark: bool,
+}
+
+fn look_at(picture: &Picture<'_>, area: Area) -> Sample {
     let mut hasher = Xxh3Default::new();
-    let (black, rows) = (BlackLevel::of(&picture.layout), area.rows(&picture.layout, 0));
-    let (mut is_dark, count) = (true, rows.min(SAMPLED_ROWS));
-    for i in 0..count {
-        let bytes = area.row(picture, 0, (2 * i + 1) * rows / (2 * count));
-        hasher.write(bytes);
+    let (black, height) = (BlackLevel::of(&picture.layout), area.rows(&picture.layout, 0));
+    let (mut is_dark, mut rows, count) = (true, [0; SAMPLED_ROWS], height.min(SAMPLED_ROWS));
+    for (i, digest) in rows.iter_mut().enumerate().take(count) {
+        let bytes = area.row(picture, 0, (2 * i + 1) * height / (2 * count));
+        *digest = xxh3_64(bytes);
+        hasher.write_u64(*digest);
         is_dark = is_dark && black.is_dark(bytes);
     }
-    (hasher.finish(), is_dark)
+    Sample { rows, count, whole: hasher.finish(), is_dark }
 }
 
 fn whole_digest(picture: &Picture<'_>, area: Area) -> u64 {
@@ -232,6 +296,7 @@ mod tests {
     use proptest::prelude::*;
 
     const MS: u64 = 1_000_000;
+    const BLACK_MS: u64 = 1_000;
 
     struct Still {
         layout: FrameLayout,
@@ -253,7 +318,8 @@ mod tests {
             for (plane, from) in planes.iter_mut().zip(self.layout.planes()) {
                 *plane = PlaneRef { data: &self.bytes[from.offset..][..from.stride * from.rows], stride: from.stride };
             }
-            let picture = Picture { layout: self.layout, planes, pts_ns: 0, due_ns: None, arrival_ns: 0, decode_ns: None, skipped: 0 };
+            let picture =
+                Picture { layout: self.layout, planes, pts_ns: at_ms * MS, due_ns: None, arrival_ns: 0, decode_ns: None, skipped: 0 };
             watch.look(&picture, at_ms * MS).into_iter().flatten().collect()
         }
     }
@@ -261,7 +327,7 @@ mod tests {
     #[test]
     fn a_repeated_picture_is_frozen_and_one_pixel_of_noise_is_not() {
         let mut still = Still::new(PixelFormat::Nv12, Range::Limited, 120);
-        let mut watch = ContentWatch::new(500 * MS, None);
+        let mut watch = ContentWatch::new(500 * MS, BLACK_MS * MS, None);
         let frozen_at: Vec<u64> = (0..60).map(|n| n * 20).filter(|&at| still.look(&mut watch, at) == [SignalEvent::Frozen]).collect();
         // The second picture is the first that repeats one.
         assert_eq!(frozen_at, [520]);
@@ -275,7 +341,7 @@ mod tests {
             let moved = (0..9).find(|n| still.look(&mut watch, at + 800 + n * 20) == [SignalEvent::Moving]);
             assert!(moved.is_some(), "byte {byte}");
         }
-        let mut watch = ContentWatch::new(500 * MS, None);
+        let mut watch = ContentWatch::new(500 * MS, BLACK_MS * MS, None);
         for n in 0..200u64 {
             still.bytes[(n * 7919) as usize % 200] ^= 1;
             assert_eq!(still.look(&mut watch, n * 20), [], "noise is life");
@@ -285,7 +351,7 @@ mod tests {
     #[test]
     fn what_moves_between_the_sampled_rows_is_no_frozen_picture() {
         let mut still = Still::new(PixelFormat::I420, Range::Limited, 90);
-        let mut watch = ContentWatch::new(300 * MS, None);
+        let mut watch = ContentWatch::new(300 * MS, BLACK_MS * MS, None);
         let chroma = still.layout.planes()[2].offset;
         for n in 0..100u64 {
             still.bytes[chroma + (n % 50) as usize] ^= 3;
@@ -298,7 +364,7 @@ mod tests {
         for (format, range, black, light) in
             [(PixelFormat::Nv12, Range::Limited, 20, 40), (PixelFormat::I420, Range::Full, 8, 16), (PixelFormat::Rgb, Range::Full, 8, 16)]
         {
-            let mut watch = ContentWatch::new(u64::MAX, None);
+            let mut watch = ContentWatch::new(u64::MAX, BLACK_MS * MS, None);
             let dark = Still::new(format, range, black);
             let said: Vec<u64> = (0..100).map(|n| n * 25).filter(|&at| dark.look(&mut watch, at) == [SignalEvent::Black]).collect();
             assert_eq!(said, [1_000], "{format:?}");
@@ -310,12 +376,70 @@ mod tests {
         }
     }
 
+    /// As the settings are by default: what is said, and when, of pictures that are each the `every`-th new one.
+    fn said_by_default(fps: u64, every: u64, mut paint: impl FnMut(u64, &mut [u8])) -> Vec<(u64, SignalEvent)> {
+        let mut still = Still::new(PixelFormat::Nv12, Range::Limited, 120);
+        let mut watch = ContentWatch::new(150 * MS, 150 * MS, None);
+        let mut said = Vec::new();
+        for n in 0..4 * fps {
+            if n % every == 0 {
+                paint(n, &mut still.bytes);
+            }
+            let at_ms = n * 1_000 / fps;
+            said.extend(still.look(&mut watch, at_ms).into_iter().map(|event| (at_ms, event)));
+        }
+        said
+    }
+
+    #[test]
+    fn frozen_and_black_are_named_within_200_ms_by_default() {
+        for fps in [15, 24, 25, 30, 50, 60] {
+            let noise = |n: u64, bytes: &mut [u8]| bytes[..60_000].iter_mut().step_by(7).for_each(|luma| *luma = 100 + (n % 50) as u8);
+            let said = said_by_default(fps, 1, |n, bytes| {
+                if n < fps {
+                    noise(n, bytes)
+                }
+            });
+            let first_repeat_ms = 1_000 + 1_000 / fps;
+            assert!(matches!(said[..], [(at, SignalEvent::Frozen)] if at <= 1_000 + 200), "{fps} {first_repeat_ms} {said:?}");
+            let said = said_by_default(fps, 1, |n, bytes| {
+                bytes.fill(16);
+                bytes[..60_000].iter_mut().step_by(7).for_each(|luma| *luma = if n < fps { 100 } else { 16 } + (n % 9) as u8);
+            });
+            assert!(matches!(said[..], [(at, SignalEvent::Black)] if at <= 1_000 + 200), "{fps} {said:?}");
+        }
+    }
+
+    #[test]
+    fn a_source_that_repeats_pictures_by_design_is_not_frozen() {
+        let noise = |n: u64, bytes: &mut [u8]| bytes[..60_000].iter_mut().for_each(|luma| *luma = (n % 199) as u8 + 30);
+        for (fps, every) in [(50, 2), (60, 2), (60, 3), (60, 4), (60, 8), (25, 2), (25, 3)] {
+            assert_eq!(said_by_default(fps, every, noise), [], "{fps} {every}");
+        }
+    }
+
+    #[test]
+    fn a_dark_picture_with_a_glow_and_a_fade_are_not_black() {
+        // A dark trocar: noise of black, and a glow of a tenth of the height.
+        let trocar = |n: u64, bytes: &mut [u8]| {
+            bytes[..60_000].iter_mut().enumerate().for_each(|(at, luma)| *luma = 16 + (at as u64 * 7 + n * 13) as u8 % 11);
+            (140..170).for_each(|row| bytes[row * 200 + 90..][..20].fill(40));
+        };
+        assert_eq!(said_by_default(60, 1, trocar), []);
+        // Down to black and up again: black for a tenth of a second.
+        let fade = |n: u64, bytes: &mut [u8]| {
+            let level = n.abs_diff(120).saturating_sub(3).min(80) as u8;
+            bytes[..60_000].iter_mut().enumerate().for_each(|(at, luma)| *luma = 24 + level + (at as u64 * 7 + n * 13) as u8 % 5);
+        };
+        assert_eq!(said_by_default(60, 1, fade), []);
+    }
+
     proptest! {
-        /// Frozen and Moving alternate, Black and Lit too, whatever comes.
+        /// Frozen and Moving alternate, Black and Lit too, and flaws with their end, whatever comes.
         #[test]
         fn events_alternate(values in proptest::collection::vec((0u8..4, 1u64..400), 1..200)) {
-            let mut watch = ContentWatch::new(500 * MS, None);
-            let (mut frozen, mut black, mut at) = (false, false, 0);
+            let mut watch = ContentWatch::new(500 * MS, BLACK_MS * MS, None);
+            let (mut frozen, mut black, mut back, mut at) = (false, false, false, 0);
             for (value, step) in values {
                 at += step;
                 for event in Still::new(PixelFormat::I420, Range::Full, value * 9).look(&mut watch, at) {
@@ -324,6 +448,8 @@ mod tests {
                         SignalEvent::Moving => { prop_assert!(frozen); frozen = false; }
                         SignalEvent::Black => { prop_assert!(!black); black = true; }
                         SignalEvent::Lit => { prop_assert!(black); black = false; }
+                        SignalEvent::OutOfOrder { is_stream } => { prop_assert!(is_stream || !back); back = true; }
+                        SignalEvent::InOrder { .. } => { prop_assert!(back); back = false; }
                         other => prop_assert!(false, "{other:?}"),
                     }
                 }
@@ -337,7 +463,7 @@ mod tests {
         for (packing, format) in [Packing::SideBySide, Packing::TopBottom].into_iter().flat_map(|p| PixelFormat::ALL.map(|f| (p, f))) {
             let mut still = Still::of_size(format, Range::Limited, 120, (240, 300));
             for eye in EYES {
-                let mut watch = ContentWatch::new(500 * MS, Some(packing));
+                let mut watch = ContentWatch::new(500 * MS, BLACK_MS * MS, Some(packing));
                 let other = if eye == Eye::Left { Eye::Right } else { Eye::Left };
                 let plane = still.layout.planes()[0];
                 let (x, y) = match (packing, other) {
@@ -368,7 +494,7 @@ mod tests {
     #[test]
     fn what_both_eyes_do_is_the_picture_s_and_a_lost_eye_is_not_watched() {
         let mut still = Still::new(PixelFormat::Nv12, Range::Limited, 16);
-        let mut watch = ContentWatch::new(500 * MS, Some(Packing::SideBySide));
+        let mut watch = ContentWatch::new(500 * MS, BLACK_MS * MS, Some(Packing::SideBySide));
         let mut at_ms = 0;
         let mut during = |watch: &mut ContentWatch, still: &Still, ms: u64| -> Vec<SignalEvent> {
             let end_ms = at_ms + ms;
@@ -393,7 +519,7 @@ mod tests {
         assert_eq!(during(&mut watch, &still, 2_000), [SignalEvent::Frozen, SignalEvent::Black]);
         // What cannot be parted is watched as it is.
         let odd = Still::of_size(PixelFormat::V210, Range::Limited, 120, (200, 100));
-        let mut watch = ContentWatch::new(500 * MS, Some(Packing::SideBySide));
+        let mut watch = ContentWatch::new(500 * MS, BLACK_MS * MS, Some(Packing::SideBySide));
         assert_eq!(during(&mut watch, &odd, 800), [SignalEvent::Frozen]);
     }
 
@@ -402,7 +528,7 @@ mod tests {
     fn what_the_source_leaves_unwritten_neither_moves_nor_shines() {
         for (format, width, value) in [(PixelFormat::Yuy2, 201, 18), (PixelFormat::Uyvy, 201, 18), (PixelFormat::V210, 200, 0)] {
             let mut still = Still::of_size(format, Range::Limited, value, (width, 100));
-            let mut watch = ContentWatch::new(500 * MS, None);
+            let mut watch = ContentWatch::new(500 * MS, BLACK_MS * MS, None);
             let plane = still.layout.planes()[0];
             let mut said = Vec::new();
             for n in 0..100u64 {
@@ -429,7 +555,7 @@ mod tests {
         ] {
             // More than the caches hold, as the decoder's pictures are.
             let mut stills: Vec<Still> = (0..8).map(|_| Still::of_size(format, Range::Limited, value, (1920, 1080))).collect();
-            let mut watch = ContentWatch::new(500 * MS, packing);
+            let mut watch = ContentWatch::new(500 * MS, BLACK_MS * MS, packing);
             let mut times: Vec<f64> = (0..1_000u64)
                 .map(|n| {
                     let still = &mut stills[n as usize % 8];

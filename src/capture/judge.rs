@@ -5,12 +5,16 @@
 //! | lost | an error or end; else nothing for `lost_ns` (150 ms) | at once: `wait` never lets a pull sleep beyond it |
 //! | back, gap | the next picture that can be decoded | with it |
 //! | format | the first picture that has it | with it |
+//! | rate wrong, right | six intervals that are not the announced one, or are it again (`tempo`) | with the picture that ends them |
 //! | rate | two seconds of another one (`rate`) | with the picture that ends them |
 //!
-//! A frozen or black picture is `content`'s: knowable after `frozen_ms` (500 ms) and a second of them, said with that picture.
+//! What pictures hold is `content`'s: frozen or black after `frozen_ms` and `black_ms` (150 ms) of it, torn with the picture
+//! after, out of order with the picture itself.
 
 use super::SignalEvent;
+use super::event::Pace;
 use super::rate::RateWatch;
+use super::tempo::{Said, Tempo, TempoWatch};
 use crate::frame::FrameLayout;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -28,6 +32,8 @@ pub(super) struct Judge {
     lost_ns: u64,
     layout: FrameLayout,
     rate: RateWatch,
+    tempo: TempoWatch,
+    announced_fps: f64,
     period_ns: u64,
     /// Capture stamps of the very first and of the newest picture.
     first_ns: Option<u64>,
@@ -50,6 +56,8 @@ impl Judge {
             lost_ns: lost_ns.max(GAP_PERIODS * period_ns),
             layout,
             rate: RateWatch::new(fps),
+            tempo: TempoWatch::new(period_ns),
+            announced_fps: fps,
             period_ns,
             first_ns: None,
             last_ns: now_ns,
@@ -84,6 +92,8 @@ impl Judge {
     pub fn lose(&mut self, reason: String) {
         if !std::mem::replace(&mut self.is_lost, true) {
             self.rate.interrupted();
+            // What was wrong is said anew where it still holds.
+            self.tempo = TempoWatch::new(self.period_ns);
             self.say(SignalEvent::Lost { reason });
         }
     }
@@ -95,6 +105,7 @@ impl Judge {
             self.say(SignalEvent::Back { after_ms: gap_ns / 1_000_000 });
         } else if self.first_ns.is_some() && skipped == 0 && gap_ns > GAP_PERIODS * self.period_ns {
             self.rate.interrupted();
+            self.tempo.interrupted();
             self.say(SignalEvent::Gap { ms: gap_ns / 1_000_000 });
         }
         let mut changed = Changed::default();
@@ -103,9 +114,19 @@ impl Judge {
             self.layout = layout;
             changed.format = true;
         }
+        match self.tempo.arrived(captured_ns, skipped) {
+            Some(Said::Wrong(tempo, fps)) => {
+                let pace = if tempo == Tempo::Irregular { Pace::Irregular } else { Pace::Steady(fps) };
+                self.say(SignalEvent::RateWrong { announced_fps: self.announced_fps, pace });
+            }
+            Some(Said::Right) => self.say(SignalEvent::RateRight),
+            None => {}
+        }
         if let Some((from_fps, to_fps)) = self.rate.arrived(captured_ns, skipped) {
             changed.fps = Some(to_fps);
+            self.announced_fps = to_fps;
             self.period_ns = (1e9 / to_fps.max(1.0)) as u64;
+            self.tempo.announce(self.period_ns);
             self.lost_ns = self.lost_ns.max(GAP_PERIODS * self.period_ns);
             self.say(SignalEvent::Rate { from_fps, to_fps });
         }
@@ -242,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn another_rate_is_named_after_two_seconds_of_it() {
+    fn another_rate_is_named_after_six_pictures_and_known_after_two_seconds_of_them() {
         let mut input = Loop::new(50);
         let mut at_ns = 0;
         (0..200).for_each(|_| {
@@ -254,7 +275,9 @@ mod tests {
             at_ns += 33 * MS;
             input.picture_at(at_ns, layout(64));
         });
-        let (said_ns, event) = &input.said[0];
+        let [(early_ns, early), (said_ns, event)] = &input.said[..] else { panic!("{:?}", input.said) };
+        assert!(matches!(early, SignalEvent::RateWrong { pace: Pace::Steady(fps), .. } if (fps - 30.3).abs() < 0.1), "{early:?}");
+        assert_eq!(early_ns - changed_ns, 6 * 33 * MS, "with the sixth interval, which is when it can be known");
         assert!(matches!(event, SignalEvent::Rate { .. }) && said_ns - changed_ns <= 3_000 * MS, "{event:?} {}", said_ns - changed_ns);
     }
 

@@ -1,7 +1,7 @@
 //! At what rate do pictures really come? Measured over arrivals, a second at a time. Pure arithmetic, no clock here.
 
-/// A source is said to have another rate when two windows in a row differ by more than this from what was announced, in
-/// the same direction: at a start, and after a stall, pictures come in a bunch.
+/// A source is said to have another rate when two windows in a row differ by more than this from what was announced, and by less
+/// from each other: at a start, and after a stall, pictures come in a bunch, and a moment at half the rate may lie in both.
 const TOLERANCE: f64 = 0.05;
 const WINDOW_NS: u64 = 1_000_000_000;
 
@@ -36,7 +36,7 @@ impl RateWatch {
         self.window = Some((at_ns, 0));
         let differs = |fps: f64| (fps - self.announced_fps).abs() > TOLERANCE * self.announced_fps;
         let before = std::mem::replace(&mut self.differed_fps, differs(fps).then_some(fps));
-        let is_lasting = before.is_some_and(|before| differs(fps) && (before > self.announced_fps) == (fps > self.announced_fps));
+        let is_lasting = before.is_some_and(|before| differs(fps) && (before - fps).abs() <= TOLERANCE * before);
         if !is_lasting {
             return None;
         }
@@ -74,6 +74,10 @@ mod tests {
         assert_eq!(feed(&mut watch, &mut at, 50.0, 3.0), []);
         let changes = feed(&mut watch, &mut at, 30.0, 6.0);
         assert!(changes.len() <= 2 && (changes.last().unwrap().1 - 30.0).abs() < 0.5, "{changes:?}");
+        let announced = watch.announced_fps;
+        feed(&mut watch, &mut at, announced, 0.5);
+        assert_eq!(feed(&mut watch, &mut at, announced / 2.0, 0.9), [], "a moment over two windows is no rate");
+        assert_eq!(feed(&mut watch, &mut at, announced, 3.0), []);
         watch.interrupted();
         at += 3_000_000_000;
         assert_eq!(feed(&mut watch, &mut at, 30.0, 5.0), [], "a loss is no rate");

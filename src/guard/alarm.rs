@@ -22,6 +22,11 @@ pub enum Code {
     SignalFrozen,
     SignalBlack,
     SignalGap,
+    SignalTorn,
+    SignalOrder,
+    SignalUntrusted,
+    SignalRate,
+    SignalFormat,
     EyeLost,
     EyeFrozen,
     EyeBlack,
@@ -62,7 +67,7 @@ const PASSES: bool = false;
 
 /// Every alarm that there is, in the order of `Code`.
 #[rustfmt::skip]
-pub const TABLE: [Row; 19] = {
+pub const TABLE: [Row; 24] = {
     use Priority::{High, Low, Medium};
     [
         row(Code::SignalLost,     "SIGNAL-LOST",      High,   PASSES,  Text::NoPictureComes,   Text::DoCheckSource),
@@ -70,6 +75,13 @@ pub const TABLE: [Row; 19] = {
         row(Code::SignalFrozen,   "SIGNAL-FROZEN",    High,   LATCHED, Text::PictureStands,    Text::DoCheckSource),
         row(Code::SignalBlack,    "SIGNAL-BLACK",     High,   PASSES,  Text::PictureIsBlack,   Text::DoCheckLight),
         row(Code::SignalGap,      "SIGNAL-GAP",       Low,    PASSES,  Text::PicturesMissed,   Text::DoCheckSource),
+        row(Code::SignalTorn,     "SIGNAL-TORN",      Low,    PASSES,  Text::PictureTorn,      Text::DoCheckSource),
+        row(Code::SignalOrder,    "SIGNAL-ORDER",     Low,    PASSES,  Text::PictureOutOfOrder, Text::DoCheckSource),
+        // As a frozen one: somebody may have trusted it.
+        row(Code::SignalUntrusted, "SIGNAL-UNTRUSTED", High,  LATCHED, Text::PicturesTorn,     Text::DoCheckSource),
+        row(Code::SignalRate,     "SIGNAL-RATE",      Medium, PASSES,  Text::RateIsWrong,      Text::DoCheckSource),
+        // It has happened with its first picture: nobody would read a line that is gone with the next.
+        row(Code::SignalFormat,   "SIGNAL-FORMAT",    Low,    LATCHED, Text::FormatChanged,    Text::DoCheckSource),
         row(Code::EyeLost,        "EYE-LOST",         Medium, PASSES,  Text::LeftEyeGone,      Text::DoCheckSource),
         row(Code::EyeFrozen,      "EYE-FROZEN",       High,   LATCHED, Text::LeftEyeStands,    Text::DoCheckSource),
         row(Code::EyeBlack,       "EYE-BLACK",        Medium, PASSES,  Text::LeftEyeBlack,     Text::DoCheckLight),
@@ -152,7 +164,7 @@ pub struct Record {
 }
 
 /// At most so many are kept for the report: a run that flaps for hours must not grow. What is open is always known.
-pub const KEPT: usize = 1_000;
+pub const KEPT: usize = 10_000;
 
 /// All alarms of a run.
 #[derive(Debug, Default)]

@@ -46,7 +46,7 @@ pub use report::{BarLine, Colours, Counts, Delays, Explained, Geometry, Refresh,
 pub use series::{Bin, MOST_POINTS, downsampled, histogram};
 pub use settings::Settings;
 pub use stamp::Stamp;
-pub use state::{Ai, News, StateChange, States, Word, Worker};
+pub use state::{Ai, Flaw, News, StateChange, States, Word, Worker};
 pub use table::{Group, Need, Row, Test};
 pub use trend::Trend;
 pub use verdict::{CABLE_NOT_PROVEN, Form, Grade, Loop, Named, Verdict, judge};

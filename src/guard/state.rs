@@ -4,6 +4,8 @@
 //! ```text
 //!   signal:  Waiting ─first picture─► Live ─error, end, or no picture for signal.lost_ms─► Lost ─picture─► Live
 //!                                     Live ◄─moves, lit─► Frozen, Black (pictures come, and show nothing that lives)
+//!                                     Live ◄─whole, in order─► Untrusted (torn pictures, or old ones among the new, keep coming;
+//!                                                              a single one, a wrong rate, another format: alarms alone)
 //!
 //!   ai:      what the worker is      Starting ─ready─► Running ─death, stop, hang─► Degraded ─ready─► Running
 //!                                    Starting ─engine refused─► Blocked ◄─live proof wrong or missing─ Running
@@ -17,7 +19,8 @@
 //!   Live     │ overlay       AI STALE, …      AI OFF, no overlay
 //!   Frozen   │ FROZEN PICTURE, no overlay         \
 //!   Black    │ BLACK PICTURE, no overlay           } whatever the AI does
-//!   Waiting, │ NO SIGNAL, no picture              /
+//!   Untrusted│ FAULTY PICTURE, no overlay         /
+//!   Waiting, │ NO SIGNAL, no picture             /
 //!   Lost     │
 //! ```
 //! (`base::hud::banner` is that table; `shows_overlay` its first row.)
@@ -75,6 +78,17 @@ pub enum Worker {
     Blocked(AiTrouble),
 }
 
+/// How many pictures have a flaw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Flaw {
+    #[default]
+    None,
+    /// One had it a moment ago.
+    Single,
+    /// They keep coming.
+    Stream,
+}
+
 /// What the source says of its pictures. Eyes: left and right of a stereo picture; of a picture that is one, both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
@@ -88,6 +102,14 @@ pub enum News {
     Back,
     /// Pictures were missing for a moment.
     Gap,
+    /// Their rows are of two moments.
+    Torn(Flaw),
+    /// Old ones come among the new.
+    OutOfOrder(Flaw),
+    /// They do not come at the announced rate, or do again.
+    RateWrong(bool),
+    /// Size, pixel format or colorimetry are others.
+    Format,
     /// A stereo picture cannot be parted into its eyes, or can again.
     Unparted(bool),
     /// Something else, for the history.
@@ -130,7 +152,7 @@ pub struct StateChange {
 }
 
 /// At most so many changes are kept: a run that flaps for hours must not grow.
-pub const KEPT: usize = 1_000;
+pub const KEPT: usize = 10_000;
 
 /// Both regions, their history and the alarms.
 #[derive(Debug)]
@@ -144,6 +166,8 @@ pub struct States {
     black: [bool; 2],
     /// Its half is black, because no picture comes for it.
     absent: [bool; 2],
+    torn: Flaw,
+    out_of_order: Flaw,
     /// What the source said of its return, before the first picture was shown.
     back: Option<String>,
     /// As it is shown.
@@ -179,6 +203,8 @@ impl States {
             frozen: nothing,
             black: nothing,
             absent: nothing,
+            torn: Flaw::None,
+            out_of_order: Flaw::None,
             back: None,
             ai: if has_ai { Ai::Starting } else { Ai::Off },
             has_ai,
@@ -237,6 +263,7 @@ impl States {
         let signal = match self.black {
             [true, true] => Signal::Black,
             _ if [0, 1].iter().any(is_frozen) => Signal::Frozen,
+            _ if [self.torn, self.out_of_order].contains(&Flaw::Stream) => Signal::Untrusted,
             _ => Signal::Live,
         };
         let reason = self.back.take().unwrap_or_default();
@@ -247,7 +274,10 @@ impl States {
     /// The source was interrupted: what was said of its pictures is said anew where it still holds.
     pub fn interrupted(&mut self, now_ns: u64) {
         (self.frozen, self.black, self.absent) = Default::default();
+        (self.torn, self.out_of_order) = Default::default();
+        self.alarms.clear(now_ns, Code::SignalRate, 0);
         self.judge_eyes(now_ns);
+        self.judge_flaws(now_ns);
     }
 
     /// No picture comes.
@@ -277,9 +307,17 @@ impl States {
                 self.alarms.clear(now_ns, Code::SignalGap, 0);
             }
             News::Unparted(is_so) => self.alarms.set(now_ns, Code::EyesNotParted, is_so && self.is_live, || text.clone()),
-            News::Gap | News::Told => {}
+            News::Torn(flaw) if self.is_live => self.torn = flaw,
+            News::OutOfOrder(flaw) if self.is_live => self.out_of_order = flaw,
+            News::RateWrong(is_so) => self.alarms.set(now_ns, Code::SignalRate, is_so && self.is_live, || text.clone()),
+            News::Format if self.is_live => {
+                self.alarms.raise(now_ns, Code::SignalFormat, text.clone());
+                self.alarms.clear(now_ns, Code::SignalFormat, 0);
+            }
+            News::Gap | News::Format | News::Torn(_) | News::OutOfOrder(_) | News::Told => {}
         }
         self.judge_eyes(now_ns);
+        self.judge_flaws(now_ns);
         if self.signal == Signal::Lost && news == News::Back {
             self.back = Some(text);
             return;
@@ -308,6 +346,24 @@ impl States {
             set(Code::EyeLost, self.absent[eye], "is lost; the other is shown");
             set(Code::EyeBlack, black[eye] && !is_black, "is black; the other one is not");
             set(Code::EyeFrozen, frozen[eye] && !is_frozen, "repeats one picture; the other one does not");
+        }
+    }
+
+    /// A single flaw is a line that passes; a stream of them takes the picture's trust.
+    fn judge_flaws(&mut self, now_ns: u64) {
+        for (part, flaw, single, text, words) in [
+            (0, self.torn, Code::SignalTorn, Text::PicturesTorn, ["a picture was torn", "the source gives torn pictures"]),
+            (
+                1,
+                self.out_of_order,
+                Code::SignalOrder,
+                Text::PicturesOutOfOrder,
+                ["a picture came out of order", "the source gives pictures out of order"],
+            ),
+        ] {
+            self.alarms.set(now_ns, single, flaw == Flaw::Single, || words[0].into());
+            let stream = Cause { part, text, ..Code::SignalUntrusted.into() };
+            self.alarms.set(now_ns, stream, flaw == Flaw::Stream, || words[1].into());
         }
     }
 

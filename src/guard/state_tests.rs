@@ -201,12 +201,12 @@ fn what_has_changed_since_the_full_test_is_said_and_is_no_alarm() {
 #[test]
 fn changes_are_kept_once_and_bounded() {
     let mut states = States::new(0, true);
-    for i in 0..5_000 {
+    for i in 0..3 * KEPT as u64 {
         let worker = if i % 2 == 0 { Worker::Running } else { Worker::Down(AiTrouble::Ended) };
         states.worker(i, worker, || "died".into());
         states.worker(i, worker, || "asked twice".into());
     }
-    states.worker(9_000, Worker::Running, String::new);
+    states.worker(4 * KEPT as u64, Worker::Running, String::new);
     let (history, records) = (states.history(), states.alarms().records());
     assert_eq!((history.len(), records.len()), (KEPT, crate::guard::alarm::KEPT));
     assert_eq!((history[1].ai, history[2].reason.as_str()), (Ai::Running, "died"));

@@ -330,7 +330,7 @@ mod tests {
             pulled: None,
             ended: ended.clone(),
             notes,
-            content: ContentWatch::new(u64::MAX, None),
+            content: ContentWatch::new(u64::MAX, u64::MAX, None),
             beat: Arc::default(),
         };
         let thread = std::thread::spawn(move || capture.run());

@@ -1,8 +1,10 @@
 //! Faults on demand (`--inject FILE`): to see what the appliance does, before it happens by itself. Refused in clinical mode.
 //!
 //! ```toml
+//! camera = true           # a recording or a simulation is judged and alarmed as a camera; default: false
 //! [[fault]]
-//! kind = "input-loss"     # also: freeze, black, corrupt, half-rate, worker-kill, worker-hang, memory-pressure,
+//! kind = "input-loss"     # also: freeze, black, corrupt, half-rate, out-of-order, torn, format-change,
+//!                         # stamp-jump, worker-kill, worker-hang, memory-pressure,
 //!                         # weight-flip, display-stall
 //! at_s = 5.0              # after the start of the run
 //! for_s = 0.5             # not of worker-kill and weight-flip, which happen once
@@ -10,7 +12,7 @@
 
 use crate::base::clock::Clock;
 use crate::base::shutdown::Shutdown;
-use crate::capture::{FaultSpan, SourceFault};
+use crate::capture::{CaptureError, FaultSpan, FaultySource, Source, SourceFault};
 use crate::link::Worker;
 use crate::pipeline::flip::flip_weight;
 use crate::store::Engines;
@@ -27,6 +29,10 @@ enum Kind {
     Black,
     Corrupt,
     HalfRate,
+    OutOfOrder,
+    Torn,
+    FormatChange,
+    StampJump,
     /// SIGKILL, once.
     WorkerKill,
     /// SIGSTOP, and SIGCONT at its end.
@@ -56,12 +62,15 @@ fn one_second() -> f64 {
 #[serde(deny_unknown_fields)]
 struct File {
     #[serde(default)]
+    camera: bool,
+    #[serde(default)]
     fault: Vec<Fault>,
 }
 
 /// What is to happen, and when.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Injection {
+    camera: bool,
     faults: Vec<Fault>,
 }
 
@@ -86,7 +95,7 @@ impl Injection {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let File { fault: faults } = toml::from_str(text).map_err(|error| error.to_string())?;
+        let File { camera, fault: faults } = toml::from_str(text).map_err(|error| error.to_string())?;
         if faults.is_empty() {
             return Err("it holds no fault".into());
         }
@@ -96,17 +105,31 @@ impl Injection {
                 return Err(format!("at_s = {} and for_s = {} are no times within a run", fault.at_s, fault.for_s));
             }
         }
-        Ok(Injection { faults })
+        Ok(Injection { camera, faults })
+    }
+
+    /// The source, with what befalls it. `lost_ms`: of a camera, silence of so long is a loss.
+    pub fn put_into(&self, source: Box<dyn Source>, clock: Arc<dyn Clock>, lost_ms: u64) -> Result<Box<dyn Source>, CaptureError> {
+        let spans = self.of_source();
+        if spans.is_empty() && !self.camera {
+            return Ok(source);
+        }
+        let faulty = FaultySource::new(source, spans, clock);
+        Ok(Box::new(if self.camera { faulty.as_camera(lost_ms * 1_000_000)? } else { faulty }))
     }
 
     /// What befalls the source.
-    pub fn of_source(&self) -> Vec<FaultSpan> {
+    fn of_source(&self) -> Vec<FaultSpan> {
         let of = |kind| match kind {
             Kind::InputLoss => Some(SourceFault::InputLoss),
             Kind::Freeze => Some(SourceFault::Freeze),
             Kind::Black => Some(SourceFault::Black),
             Kind::Corrupt => Some(SourceFault::Corrupt),
             Kind::HalfRate => Some(SourceFault::HalfRate),
+            Kind::OutOfOrder => Some(SourceFault::OutOfOrder),
+            Kind::Torn => Some(SourceFault::Torn),
+            Kind::FormatChange => Some(SourceFault::FormatChange),
+            Kind::StampJump => Some(SourceFault::StampJump),
             Kind::WorkerKill | Kind::WorkerHang | Kind::MemoryPressure | Kind::DisplayStall | Kind::WeightFlip => None,
         };
         let span = |fault: &Fault| Some((of(fault.kind)?, ns(fault.at_s), ns(fault.at_s + fault.for_s)));

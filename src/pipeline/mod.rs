@@ -56,7 +56,7 @@ pub use taps::{Late, PresentStamp, Sight, Taps};
 use crate::base::clock::{Clock, ManualClock, MonotonicClock};
 use crate::base::shutdown;
 use crate::base::slot::Wake;
-use crate::capture::{CaptureError, FaultySource};
+use crate::capture::CaptureError;
 use crate::config::{Config, Mode};
 use crate::display::{DisplayError, Headless, KmsOutput, OpenFeed, Output, SdiOutput, SdiSpec};
 use crate::link::{Hello, LinkError, Permission, Spawn, State, Worker};
@@ -234,8 +234,8 @@ fn run_with(spec: Spec, needs_ai: bool) -> Result<(Report, Option<AnalystError>)
     let source_clock: Arc<dyn Clock> = if is_pulled { Arc::new(ManualClock::at(clock.now_ns())) } else { clock.clone() };
     let capture_settings = crate::capture::Settings { lost_ms: spec.config.signal.lost_ms, ..spec.config.capture.clone() };
     let mut source = crate::capture::open(&spec.source, &capture_settings, source_clock.clone())?;
-    if let Some(spans) = spec.inject.as_ref().map(Injection::of_source).filter(|spans| !spans.is_empty()) {
-        source = Box::new(FaultySource::new(source, spans, source_clock));
+    if let Some(injection) = &spec.inject {
+        source = injection.put_into(source, source_clock, spec.config.signal.lost_ms)?;
     }
     if !is_pulled {
         probe::check(source.info(), &*clock)?;

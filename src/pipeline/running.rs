@@ -143,6 +143,7 @@ impl Prepared {
             pulled: pulled.clone(),
             progress: Some(progress.clone()),
         };
+        let signal = &spec.config.signal;
         let capture = CaptureThread {
             source,
             clock: clock.clone(),
@@ -158,8 +159,8 @@ impl Prepared {
             pulled,
             ended,
             notes,
+            content: ContentWatch::new(signal.frozen_ms * 1_000_000, signal.black_ms * 1_000_000, stereo.map(|stereo| stereo.packing)),
             beat: beats[Part::Capture as usize].clone(),
-            content: ContentWatch::new(spec.config.signal.frozen_ms * 1_000_000, stereo.map(|stereo| stereo.packing)),
         };
         let stall = stall::start(clock.clone(), stop.clone())?;
         // Where the recorder pulls, everything may take its time.

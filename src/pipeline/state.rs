@@ -5,7 +5,7 @@ use crate::base::hud::{AiTrouble, Control};
 use crate::base::texts::Text;
 use crate::capture::SignalEvent;
 use crate::display::{MonitorEvent, MonitorNote};
-use crate::guard::{Cause, Code, News, Record, StateChange, States, Worker};
+use crate::guard::{Cause, Code, Flaw, News, Record, StateChange, States, Worker};
 use crate::link::{Block, Reason};
 use crate::pipeline::ai::AiStatus;
 use crate::pipeline::inputs::DeviceNote;
@@ -15,6 +15,7 @@ use crate::record::{AlarmLine, RecordAlarm, RecordingState, StateLine};
 pub fn notice(states: &mut States, now_ns: u64, event: &SignalEvent) {
     let both = [true; 2];
     let one = |eye: usize| [eye == 0, eye == 1];
+    let flaw = |is_stream: bool| if is_stream { Flaw::Stream } else { Flaw::Single };
     let news = match event {
         SignalEvent::Frozen => News::Frozen(both, true),
         SignalEvent::Moving => News::Frozen(both, false),
@@ -29,7 +30,15 @@ pub fn notice(states: &mut States, now_ns: u64, event: &SignalEvent) {
         SignalEvent::Back { .. } => News::Back,
         SignalEvent::Gap { .. } => News::Gap,
         SignalEvent::Parted { failure } => News::Unparted(failure.is_some()),
-        SignalEvent::Lost { .. } | SignalEvent::Format { .. } | SignalEvent::Rate { .. } => News::Told,
+        SignalEvent::Torn { is_stream } => News::Torn(flaw(*is_stream)),
+        SignalEvent::Whole { .. } => News::Torn(Flaw::None),
+        SignalEvent::OutOfOrder { is_stream } => News::OutOfOrder(flaw(*is_stream)),
+        SignalEvent::InOrder { .. } => News::OutOfOrder(Flaw::None),
+        SignalEvent::RateWrong { .. } => News::RateWrong(true),
+        // Another rate that lasts is the announced one from then on.
+        SignalEvent::RateRight | SignalEvent::Rate { .. } => News::RateWrong(false),
+        SignalEvent::Format { .. } => News::Format,
+        SignalEvent::Lost { .. } => News::Told,
     };
     states.notice(now_ns, news, event.to_string());
 }
@@ -141,7 +150,7 @@ pub fn lines(states: &States) -> (Vec<StateLine>, Vec<AlarmLine>) {
 mod tests {
     use super::*;
     use crate::base::hud::Signal;
-    use crate::capture::Eye;
+    use crate::capture::{Eye, Pace};
     use crate::display::Trouble;
     use crate::guard::Standing;
 
@@ -169,6 +178,15 @@ mod tests {
             (SignalEvent::Parted { failure: Some("too small".into()) }, Signal::Live, Some("EYES-NOT-PARTED")),
             (SignalEvent::Parted { failure: None }, Signal::Live, None),
             (SignalEvent::Rate { from_fps: 60.0, to_fps: 30.0 }, Signal::Live, None),
+            (SignalEvent::RateWrong { announced_fps: 60.0, pace: Pace::Irregular }, Signal::Live, Some("SIGNAL-RATE")),
+            (SignalEvent::RateRight, Signal::Live, None),
+            (SignalEvent::Format { from: "720p".into(), to: "1080p".into() }, Signal::Live, Some("SIGNAL-FORMAT")),
+            (SignalEvent::Torn { is_stream: false }, Signal::Live, Some("SIGNAL-TORN")),
+            (SignalEvent::Torn { is_stream: true }, Signal::Untrusted, Some("SIGNAL-UNTRUSTED")),
+            (SignalEvent::Whole { pictures: 3 }, Signal::Live, None),
+            (SignalEvent::OutOfOrder { is_stream: false }, Signal::Live, Some("SIGNAL-ORDER")),
+            (SignalEvent::OutOfOrder { is_stream: true }, Signal::Untrusted, Some("SIGNAL-UNTRUSTED")),
+            (SignalEvent::InOrder { pictures: 3 }, Signal::Live, None),
         ] {
             let mut states = live();
             let before = (states.signal(), states.alarms().records().len());

@@ -10,6 +10,7 @@ mod false_pass;
 mod formats;
 mod gate;
 mod guard;
+mod inputs;
 mod link;
 mod pipeline;
 mod record;

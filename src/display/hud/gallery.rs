@@ -51,6 +51,7 @@ pub(super) fn states() -> Vec<(&'static str, Status)> {
             Signal::Lost => Some(Text::NoPictureComes),
             Signal::Frozen => Some(Text::PictureStands),
             Signal::Black => Some(Text::PictureIsBlack),
+            Signal::Untrusted => Some(Text::PicturesTorn),
             Signal::Waiting | Signal::Live => None,
         };
         state(&|status| (status.signal, status.alarms) = (signal, text.map(alarm).into_iter().collect()))
@@ -67,6 +68,7 @@ pub(super) fn states() -> Vec<(&'static str, Status)> {
         ("signal-waiting", with_signal(Signal::Waiting)),
         ("signal-frozen", with_signal(Signal::Frozen)),
         ("signal-black", with_signal(Signal::Black)),
+        ("signal-untrusted", with_signal(Signal::Untrusted)),
         ("signal-lost", with_signal(Signal::Lost)),
         ("overlay-off", state(&|s| s.drawn = Drawn::Off)),
         ("overlay-fill", state(&|s| s.drawn = Drawn::Fill)),

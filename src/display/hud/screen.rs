@@ -220,7 +220,9 @@ impl Page {
         match status.banner() {
             Some(banner @ Banner::NoSignal) => self.banner(banner, layout.no_signal, 0.42),
             // Said whether it is wanted or not: a picture that is not live is never shown as if it were.
-            Some(banner @ (Banner::FrozenPicture | Banner::BlackPicture)) => self.banner(banner, layout.banner, 0.6),
+            Some(banner @ (Banner::FrozenPicture | Banner::BlackPicture | Banner::FaultyPicture)) => {
+                self.banner(banner, layout.banner, 0.6)
+            }
             Some(Banner::AiOff | Banner::AiStale | Banner::AiUnknown) | None => {}
         }
         if let Some(caption) = status.pip.filter(|_| status.has_picture()) {

@@ -7,7 +7,7 @@ use egui::{Color32, Painter, Pos2, Rect, Shape, Stroke, pos2};
 pub(super) fn ink(banner: Banner) -> [u8; 3] {
     match banner {
         Banner::AiOff | Banner::BlackPicture => [235, 235, 235],
-        Banner::AiStale | Banner::FrozenPicture => [255, 196, 80],
+        Banner::AiStale | Banner::FrozenPicture | Banner::FaultyPicture => [255, 196, 80],
         Banner::AiUnknown => [170, 215, 255],
         Banner::NoSignal => [255, 255, 255],
     }
@@ -55,6 +55,11 @@ pub(super) fn draw(painter: &Painter, banner: Banner, within: Rect, colour: Colo
             closed(&screen);
             filled(0.33, 0.32, 0.44, 0.68);
             filled(0.56, 0.32, 0.67, 0.68);
+        }
+        // A screen whose lower part has slipped.
+        Banner::FaultyPicture => {
+            closed(&[(0.04, 0.16), (0.8, 0.16), (0.8, 0.5), (0.96, 0.5), (0.96, 0.84), (0.2, 0.84), (0.2, 0.5), (0.04, 0.5)]);
+            line(&[(0.2, 0.5), (0.8, 0.5)]);
         }
         // A screen with nothing but a filled field.
         Banner::BlackPicture => {

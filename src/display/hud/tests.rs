@@ -62,7 +62,7 @@ fn every_state_stands_beside_a_picture_that_leaves_bars() {
                 let mut allowed = vec![layout.pip.caption];
                 match status.banner() {
                     Some(Banner::NoSignal) => allowed.push(layout.no_signal),
-                    Some(Banner::FrozenPicture | Banner::BlackPicture) => allowed.push(layout.banner),
+                    Some(Banner::FrozenPicture | Banner::BlackPicture | Banner::FaultyPicture) => allowed.push(layout.banner),
                     _ => {}
                 }
                 check(&sheet.over, &allowed);
