@@ -176,7 +176,7 @@ impl Source for FaultySource {
                 *held_for = None;
             }
             Some(SourceFault::FormatChange) => {
-                let half = |side: usize| (side / 2 & !15).max(16);
+                let half = |side: usize| ((side / 2) & !15).max(16);
                 let (width, height) = (half(layout.width), half(layout.height));
                 picture.layout = FrameLayout::new(layout.format, layout.colorimetry, width, height)
                     .map_err(|source| CaptureError::Layout { thing: self.info.uri.clone(), source })?;
