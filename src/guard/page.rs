@@ -108,7 +108,14 @@ fn proof(report: &Report) -> String {
 }
 
 fn to_do(html: &mut String, report: &Report) {
-    let mut open: Vec<&Check> = report.checks.iter().filter(|check| check.outcome != Outcome::Pass).collect();
+    // What this form leaves out by its nature is in the list of all checks, and asks for nothing.
+    let is_named = |check: &Check| report.verdict.failures.iter().chain(&report.verdict.limits).any(|named| named.code == check.code);
+    let is_open = |check: &&Check| match check.outcome {
+        Outcome::Pass => false,
+        Outcome::NotRun { .. } => is_named(check),
+        Outcome::Limited | Outcome::Fail => true,
+    };
+    let mut open: Vec<&Check> = report.checks.iter().filter(is_open).collect();
     open.sort_by_key(|check| !report.verdict.failures.iter().any(|failure| failure.code == check.code));
     let absent = report.verdict.failures.iter().chain(&report.verdict.limits);
     let absent: Vec<&Named> = absent.filter(|named| !open.iter().any(|check| check.code == named.code)).collect();
@@ -326,6 +333,22 @@ fn device(html: &mut String, report: &Report) {
 mod tests {
     use super::super::report::tests::{failed, limited, passed};
     use super::*;
+
+    #[test]
+    fn what_a_form_leaves_out_by_its_nature_asks_for_nothing() {
+        let mut report = limited();
+        let page = |report: &Report| {
+            let mut html = String::new();
+            to_do(&mut html, report);
+            html
+        };
+        report.checks.retain(|check| check.code != "ST-P33");
+        report.checks.push(Check::not_run(crate::guard::Test::Pixels, "it is part of the full form only"));
+        report.verdict.limits.retain(|named| named.code != "ST-P33");
+        assert!(page(&report).contains("What to do") && !page(&report).contains("ST-P33"));
+        report.verdict.limits.push(Named::new("ST-P33", "Not tested."));
+        assert!(page(&report).contains("ST-P33"), "what the verdict names is to be done");
+    }
 
     #[test]
     fn the_page_says_the_verdict_first_and_every_number_with_its_limit() {
