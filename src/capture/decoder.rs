@@ -253,6 +253,11 @@ impl Decoder {
         self.troubles.first(&self.thing, self.live)
     }
 
+    /// Has a decoder warned since it was last asked?
+    pub fn take_warning(&self) -> bool {
+        self.troubles.take_warning()
+    }
+
     pub fn nothing_decoded(&self) -> CaptureError {
         if !self.is_file {
             return self.no_picture("it ended before the first one");
