@@ -2,7 +2,7 @@
 //! numbers, none beyond what a network of that kind gives. What is wrong by less than that only golden outputs and the live proof
 //! find (`track::golden`, `Analyser::prove`).
 
-use super::engine::{Engine, Field, HeadSpec};
+use super::engine::{Engine, Field, FrameClassSpec, HeadSpec, OutputSpec};
 use super::error::InferError;
 use crate::store::Activation;
 
@@ -41,8 +41,7 @@ pub fn check_outputs(engine: &dyn Engine) -> Result<(), InferError> {
         if is_short {
             return wrong(format!("output '{name}'"), format!("{} numbers instead of {needs}", numbers.len()));
         }
-        let (HeadSpec::Map { spec: crate::infer::OutputSpec { activation, .. }, .. }
-        | HeadSpec::FrameClass(crate::infer::FrameClassSpec { activation, .. })) = head
+        let (HeadSpec::Map { spec: OutputSpec { activation, .. }, .. } | HeadSpec::FrameClass(FrameClassSpec { activation, .. })) = head
         else {
             continue;
         };
