@@ -326,8 +326,16 @@ mod tests {
             for (plane, from) in planes.iter_mut().zip(self.layout.planes()) {
                 *plane = PlaneRef { data: &self.bytes[from.offset..][..from.stride * from.rows], stride: from.stride };
             }
-            let picture =
-                Picture { layout: self.layout, planes, pts_ns: at_ms * MS, due_ns: None, arrival_ns: 0, decode_ns: None, skipped: 0, is_damaged: false };
+            let picture = Picture {
+                layout: self.layout,
+                planes,
+                pts_ns: at_ms * MS,
+                due_ns: None,
+                arrival_ns: 0,
+                decode_ns: None,
+                skipped: 0,
+                is_damaged: false,
+            };
             watch.look(&picture, at_ms * MS).into_iter().flatten().collect()
         }
     }

@@ -369,13 +369,7 @@ impl States {
                 Text::PicturesOutOfOrder,
                 ["a picture came out of order", "the source gives pictures out of order"],
             ),
-            (
-                2,
-                self.damaged,
-                Code::SignalDamaged,
-                Text::PicturesDamaged,
-                ["a picture was damaged", "the source gives damaged pictures"],
-            ),
+            (2, self.damaged, Code::SignalDamaged, Text::PicturesDamaged, ["a picture was damaged", "the source gives damaged pictures"]),
         ] {
             self.alarms.set(now_ns, single, flaw == Flaw::Single, || words[0].into());
             let stream = Cause { part, text, ..Code::SignalUntrusted.into() };

@@ -46,7 +46,9 @@ pub enum Kind {
 impl Kind {
     fn of(byte: u8) -> Option<Kind> {
         use Kind::*;
-        [Hello, Ring, Infer, Order, Ready, Scene, Hash, NoScene, Heartbeat, Failed, Fault, Proof].into_iter().find(|&kind| kind as u8 == byte)
+        [Hello, Ring, Infer, Order, Ready, Scene, Hash, NoScene, Heartbeat, Failed, Fault, Proof]
+            .into_iter()
+            .find(|&kind| kind as u8 == byte)
     }
 }
 

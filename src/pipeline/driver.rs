@@ -142,11 +142,11 @@ impl DisplayThread {
         };
         let mut info = OutputInfo { display: "none", adapter: String::new(), compositor: "none" };
         let error = open().and_then(|mut output| {
-            info = output.describe();
             // Not before: a graphics library starts threads when it is opened.
             scheduling::take_display_core();
             run.cadence = output.refresh().map(|refresh| Cadence::new(refresh, self.source_fps));
             let driven = self.drive(&mut run, &mut *output);
+            // Not before: another may have taken the place of the one that was opened.
             info = output.describe();
             self.beat.rest();
             if let Some(on_screen) = run.on_screen.take()

@@ -65,10 +65,13 @@ enum Own {
 impl<'de> Deserialize<'de> for Kind {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
-        let (name, known) = (name.as_str(), |error: Unknown| error.to_string().split_once("one of ").map_or(String::new(), |(_, names)| names.to_owned()));
+        let (name, known) =
+            (name.as_str(), |error: Unknown| error.to_string().split_once("one of ").map_or(String::new(), |(_, names)| names.to_owned()));
         SourceFault::deserialize(name.into_deserializer()).map(Kind::Source).or_else(|of_source: Unknown| {
             let own = Own::deserialize(name.into_deserializer()).map(Kind::Own);
-            own.map_err(|other: Unknown| D::Error::custom(format!("'{name}' is no fault; there are {}, {}", known(of_source), known(other))))
+            own.map_err(|other: Unknown| {
+                D::Error::custom(format!("'{name}' is no fault; there are {}, {}", known(of_source), known(other)))
+            })
         })
     }
 }

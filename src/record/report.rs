@@ -1,5 +1,6 @@
 //! The run report, schema "keyhole.run/1".
 
+use crate::base::disk;
 use crate::base::stats::Summary;
 use crate::frame::PixelFormat;
 use crate::record::RecordError;

@@ -2,8 +2,8 @@
 
 use crate::base::disk;
 use crate::frame::{FrameLayout, FrameView};
-use crate::record::{Mishap, RecordError};
 use crate::record::report::part_path;
+use crate::record::{Mishap, RecordError};
 use crossbeam_channel::{Sender, TrySendError, bounded};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};

@@ -12,7 +12,9 @@ use super::shrunk::Shrunk;
 use super::sure::SureFrom;
 use super::tracker::Tracker;
 use crate::base::ids::ClassId;
-use crate::infer::{self, Engine, EngineFault, FaultyEngine, FrameView, InferError, InputSpec, LockedEngine, Normaliser, Preprocess, Stamps};
+use crate::infer::{
+    self, Engine, EngineFault, FaultyEngine, FrameView, InferError, InputSpec, LockedEngine, Normaliser, Preprocess, Stamps,
+};
 use crate::scene::{AnalysisTimes, Reset, Scene, Trust, Verdict};
 use sha2::{Digest, Sha256};
 use std::time::Instant;

@@ -139,15 +139,15 @@ fn a_graphics_device_that_is_lost_costs_no_picture_and_the_host_goes_on_in_its_w
     let [alarm] = &lost[..] else { panic!("{:#}", report["alarms"]) };
     assert!(alarm["text"].as_str().unwrap().contains("X11") && alarm["cleared_at_ms"].is_null(), "{alarm}");
     let text = std::fs::read_to_string(place("t.jsonl")).unwrap();
-    let presents: Vec<u64> = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["present_ns"].as_u64().unwrap()).collect();
+    let presents: Vec<u64> =
+        text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["present_ns"].as_u64().unwrap()).collect();
     let lost_ns = report["start_ns"].as_u64().unwrap() + (ms(alarm) * 1e6) as u64;
     let before_ns = presents.iter().copied().filter(|at_ns| *at_ns < lost_ns).max().unwrap();
     let after_ns = presents.iter().copied().filter(|at_ns| *at_ns >= lost_ns).min().expect("a picture after the loss");
     println!("from the last picture before the loss to the next one: {:.0} ms", (after_ns - before_ns) as f64 / 1e6);
 }
 
-const WRITES: [&str; 8] =
-    ["--record", "{}/x.mp4", "--timeline", "{}/t.jsonl", "--scenes", "{}/s.jsonl", "--snapshot", "{}/last.png"];
+const WRITES: [&str; 8] = ["--record", "{}/x.mp4", "--timeline", "{}/t.jsonl", "--scenes", "{}/s.jsonl", "--snapshot", "{}/last.png"];
 
 #[test]
 fn a_full_disk_ends_the_recording_whole_and_streams_go_on_when_there_is_space_again() {
@@ -189,7 +189,8 @@ fn a_slow_disk_costs_pictures_of_the_recording_and_none_of_the_screen() {
     assert!(report["losses"]["record_overlay_disk_slow"].as_u64().unwrap() > 0, "{}", report["losses"]);
     assert!(!alarms(&report, "RECORD-SLOW").is_empty(), "{:#}", report["alarms"]);
     let losses = report["losses"].as_object().unwrap();
-    let left_out: u64 = losses.iter().filter(|(name, _)| name.starts_with("record_overlay")).map(|(_, count)| count.as_u64().unwrap()).sum();
+    let left_out: u64 =
+        losses.iter().filter(|(name, _)| name.starts_with("record_overlay")).map(|(_, count)| count.as_u64().unwrap()).sum();
     let recorded = pictures(&run.path("x.mp4")).len() as u64;
     assert_eq!(recorded + left_out, report["frames"]["displayed"].as_u64().unwrap(), "{}", report["losses"]);
 }
