@@ -72,9 +72,10 @@ pub fn compose_blank(layers: &[&Layer], target: &mut Target<'_>) -> Result<(), O
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::base::random::Random;
     use crate::overlay::blend::{over, premultiplied};
     use crate::overlay::convert::{Path, convert_by};
-    use crate::overlay::testing::{self, ALL_COLORIMETRIES, COLORIMETRIES, FORMATS, Owned, Random};
+    use crate::overlay::testing::{self, ALL_COLORIMETRIES, COLORIMETRIES, FORMATS, Owned};
     use crate::overlay::{Tiles, merge_near};
     use proptest::prelude::*;
 
