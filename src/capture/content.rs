@@ -7,7 +7,7 @@
 //!   sampled rows equal ─► remember all bytes ─ frozen_ns ─► all bytes still equal? ─► Frozen ─ a difference ─► Moving
 //!   every sampled luma ≤ black ─ black_ns ─► Black ─ anything brighter ─► Lit
 //!   rows of two moments; an earlier picture or an earlier position ─ `flaws` ─► Torn, OutOfOrder ─► Whole, InOrder
-//!   the decoder says that it is not whole ─ `flaws` ─► Damaged ─► Sound
+//!   its decoder says that it is not whole ─ `flaws` ─► Damaged ─► Sound
 //!   both eyes at once: said of the picture; one eye: EyeFrozen, EyeMoving, EyeBlack, EyeLit
 //! ```
 

@@ -2,6 +2,7 @@
 //! with its first error; who brings it back is `supervise`.
 
 use super::SourceInfo;
+use super::concealed::Concealed;
 use super::decoder::Decoder;
 use super::error::CaptureError;
 use super::mapping::{Format, Mapped};
@@ -60,6 +61,7 @@ pub(super) struct LivePipeline {
     first_stamp_ns: Option<u64>,
     /// Something that came since the last picture was too short for one.
     is_damaged: bool,
+    concealed: Concealed,
 }
 
 /// What a picture says besides its pixels.
@@ -107,7 +109,16 @@ impl LivePipeline {
         let caps = first.sample.caps().ok_or_else(|| decoder.no_picture("its pictures have no format"))?;
         let format = Format::from_caps(&decoder.thing, caps)?;
         let base = monotonic_base(&decoder.pipeline);
-        Ok(LivePipeline { decoder, inbox, format, base, first: Some(first), first_stamp_ns: None, is_damaged: false })
+        Ok(LivePipeline {
+            decoder,
+            inbox,
+            format,
+            base,
+            first: Some(first),
+            first_stamp_ns: None,
+            is_damaged: false,
+            concealed: Concealed::default(),
+        })
     }
 
     pub fn rate(&self) -> Rate {
@@ -160,8 +171,8 @@ impl LivePipeline {
             }
             Err(error) => return Err(error),
         };
-        let has_warned = self.decoder.take_warning();
-        mapped.is_damaged |= std::mem::take(&mut self.is_damaged) | has_warned;
+        let (has_warned, has_concealed) = (self.decoder.take_warning(), self.decoder.has_libav() && self.concealed.take());
+        mapped.is_damaged |= std::mem::take(&mut self.is_damaged) | has_warned | has_concealed;
         let skipped = self.inbox.replaced.swap(0, Ordering::AcqRel);
         let buffer_pts = arrived.sample.buffer().and_then(|b| b.pts());
         let captured_ns = self.captured_ns(&arrived, buffer_pts);

@@ -7,6 +7,7 @@
 
 mod arrivals;
 mod build;
+mod concealed;
 mod container;
 mod content;
 mod dark;

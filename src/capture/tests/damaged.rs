@@ -90,3 +90,53 @@ fn pictures_that_keep_coming_damaged_are_named_by_the_third() {
     ];
     assert_eq!(said, expected, "33 ms after the first, and calm 600 ms after the last");
 }
+
+/// Half a second of H.264, a unit a picture; None (and a line that says so) where nobody can make it.
+fn coded(test: &str) -> Option<Vec<Vec<u8>>> {
+    messages::init().unwrap();
+    let text = "videotestsrc pattern=ball num-buffers=40 ! video/x-raw,format=I420,width=320,height=240,framerate=30/1 \
+                ! x264enc key-int-max=100 bframes=0 ! video/x-h264,stream-format=byte-stream,alignment=au ! appsink name=to sync=false";
+    let Ok(pipeline) = gst::parse::launch(text) else {
+        println!("SKIPPED {test}: no x264enc");
+        return None;
+    };
+    let pipeline = pipeline.downcast::<gst::Pipeline>().unwrap();
+    let to = pipeline.by_name("to").unwrap().downcast::<gst_app::AppSink>().unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let units = std::iter::from_fn(|| to.pull_sample().ok()).map(|s| s.buffer().unwrap().map_readable().unwrap().to_vec()).collect();
+    pipeline.set_state(gst::State::Null).unwrap();
+    Some(units)
+}
+
+#[test]
+fn what_libav_fills_in_by_itself_is_damaged() {
+    let test = "what_libav_fills_in_by_itself_is_damaged";
+    let Some(mut units) = coded(test) else { return };
+    if gst::ElementFactory::find("avdec_h264").is_none() {
+        return println!("SKIPPED {test}: no avdec_h264");
+    }
+    // The middle of each unit of a while is another one's.
+    for unit in &mut units[15..25] {
+        let length = unit.len();
+        unit[length / 2..].iter_mut().for_each(|byte| *byte ^= 0x5a);
+    }
+    let clock: Arc<dyn Clock> = Arc::new(MonotonicClock);
+    let caps = "video/x-h264,stream-format=byte-stream,alignment=au,width=320,height=240,framerate=30/1";
+    let decode = "avdec_h264 max-threads=1";
+    let description = format!("appsrc name=from is-live=true do-timestamp=true format=time caps=\"{caps}\" ! h264parse ! {decode}");
+    let mut decoder = Decoder::for_description(&description, 2, clock.clone()).unwrap();
+    let from = decoder.pipeline.by_name("from").unwrap().downcast::<gst_app::AppSrc>().unwrap();
+    decoder.prepare().unwrap();
+    // Parser and decoder keep one or two back.
+    let push = |n: usize| drop(from.push_buffer(gst::Buffer::from_slice(units[n].clone())).unwrap());
+    (0..4).for_each(push);
+    let mut pipeline = LivePipeline::start(decoder, clock, Patience { at_most: SLOW, without_data: SLOW }, &|| false).unwrap();
+    let mut damaged = 0;
+    for n in 4..40 {
+        push(n);
+        if let Some((mapped, _)) = pipeline.next(Duration::from_millis(100)).unwrap() {
+            damaged += u32::from(mapped.is_damaged);
+        }
+    }
+    assert!(damaged >= 3, "{damaged}");
+}
