@@ -40,7 +40,7 @@ impl Owned {
     pub fn noise(format: PixelFormat, colorimetry: Colorimetry, width: usize, height: usize, seed: u64) -> Self {
         let layout = FrameLayout::new(format, colorimetry, width, height).unwrap();
         let mut random = Random::new(seed);
-        let data = (0..layout.size).map(|_| random.next() as u8).collect();
+        let data = (0..layout.size).map(|_| random.next_u64() as u8).collect();
         Owned { layout, data }
     }
 
