@@ -128,7 +128,9 @@ fn what_libav_fills_in_by_itself_is_damaged() {
     let from = decoder.pipeline.by_name("from").unwrap().downcast::<gst_app::AppSrc>().unwrap();
     decoder.prepare().unwrap();
     // Parser and decoder keep one or two back.
-    let push = |n: usize| drop(from.push_buffer(gst::Buffer::from_slice(units[n].clone())).unwrap());
+    let push = |n: usize| {
+        from.push_buffer(gst::Buffer::from_slice(units[n].clone())).unwrap();
+    };
     (0..4).for_each(push);
     let mut pipeline = LivePipeline::start(decoder, clock, Patience { at_most: SLOW, without_data: SLOW }, &|| false).unwrap();
     let mut damaged = 0;
