@@ -223,7 +223,16 @@ impl Desk {
         if !still_there() {
             return self.send(&wire::no_scene_packet(id, NoScene::Overwritten));
         }
-        let scene = analyst.analyse(view, infer.stamps, &is_current).map_err(Leave::Fault)?;
+        let scene = match analyst.analyse(view, infer.stamps, &is_current) {
+            Ok(scene) => scene,
+            Err(text) => {
+                // Its answer to the reference picture tells a frame that it cannot do from a memory that is broken.
+                if let Ok(Some(proof)) = analyst.prove() {
+                    self.send(&wire::packet(Kind::Proof, &proof))?;
+                }
+                return Err(Leave::Fault(text));
+            }
+        };
         if !verdict.get().unwrap_or_else(still_there) {
             return self.send(&wire::no_scene_packet(id, NoScene::Overwritten));
         }

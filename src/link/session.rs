@@ -345,6 +345,7 @@ impl<'a> Session<'a> {
         match FromWorker::read(packet) {
             Ok(FromWorker::Failed(bytes)) if !self.is_ready => Err(End::Failed(wire::text(bytes))),
             Ok(FromWorker::Fault(bytes)) => Err(End::Fault(wire::text(bytes))),
+            Ok(FromWorker::Proof(answer)) if self.proof.is_some_and(|(loaded, _)| loaded != answer) => Err(End::Blocked(Block::ProofWrong)),
             _ => Ok(()),
         }
     }
