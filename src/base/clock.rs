@@ -1,7 +1,36 @@
 //! Time, injected everywhere: the monotonic clock of the machine, or one that a test moves by hand.
 //! All stamps of the product are nanoseconds of CLOCK_MONOTONIC (u64).
+//!
+//! The wall clock is for people alone: names of files, dates of reports, the time of the day on the screen. It may jump, and
+//! nothing that is measured or waited for may depend on it. Whoever wants it asks `wall_ns`, and nobody asks the system.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Condvar, Mutex};
+
+/// By how much the wall clock is wrong on purpose, ns.
+static WALL_SHIFT_NS: AtomicI64 = AtomicI64::new(0);
+
+/// CLOCK_REALTIME, ns since 1970.
+pub fn wall_ns() -> i64 {
+    let wall = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    wall.tv_sec.saturating_mul(1_000_000_000).saturating_add(wall.tv_nsec).saturating_add(WALL_SHIFT_NS.load(Ordering::Relaxed))
+}
+
+/// As `wall_ns`, whole seconds; 0 where it stands before 1970.
+pub fn wall_s() -> u64 {
+    u64::try_from(wall_ns().div_euclid(1_000_000_000)).unwrap_or(0)
+}
+
+/// A fault on demand: from now on this process reads a wall clock that stands by so much elsewhere. The machine's own is not set.
+pub fn shift_wall_by_ns(by_ns: i64) {
+    WALL_SHIFT_NS.fetch_add(by_ns, Ordering::Relaxed);
+}
+
+/// CLOCK_BOOTTIME, s since the machine was switched on, its sleep included: nobody sets it.
+pub fn since_boot_s() -> f64 {
+    let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    boot.tv_sec as f64 + boot.tv_nsec as f64 / 1e9
+}
 
 /// A monotonic clock in nanoseconds.
 pub trait Clock: Send + Sync + 'static {

@@ -1,6 +1,7 @@
 //! Files that must be there whole after a power cut, or not at all. Recordings and run reports, which must never wait for a
 //! disk, do not belong here.
 
+use crate::base::disk;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
@@ -13,6 +14,7 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let part = path.with_file_name(name);
     let write = || {
         let mut file = File::create(&part)?;
+        disk::pass()?;
         file.write_all(bytes)?;
         file.sync_all()?;
         std::fs::rename(&part, path)?;

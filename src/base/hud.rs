@@ -57,6 +57,8 @@ pub enum AiTrouble {
     Hung,
     Nonsense,
     Fault,
+    /// It runs, and what it says comes too late to be shown.
+    Slow,
     CannotStart,
     EngineRefused,
     // What keeps it from running until somebody has tested the appliance.
@@ -77,7 +79,7 @@ pub enum AiTrouble {
 }
 
 impl AiTrouble {
-    pub const ALL: [AiTrouble; 19] = {
+    pub const ALL: [AiTrouble; 20] = {
         use AiTrouble::*;
         [
             Ended,
@@ -85,6 +87,7 @@ impl AiTrouble {
             Hung,
             Nonsense,
             Fault,
+            Slow,
             CannotStart,
             EngineRefused,
             NotSelfTested,
@@ -109,6 +112,7 @@ impl AiTrouble {
             AiTrouble::Hung => Text::AiHung,
             AiTrouble::Nonsense => Text::AiNonsense,
             AiTrouble::Fault => Text::AiFault,
+            AiTrouble::Slow => Text::AiSlow,
             AiTrouble::CannotStart => Text::AiCannotStart,
             AiTrouble::EngineRefused => Text::EngineRefused,
             AiTrouble::NotSelfTested => Text::NotSelfTested,

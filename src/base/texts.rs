@@ -99,6 +99,7 @@ texts! {
     AiHung: "AI process did not answer", "KI-Prozess antwortet nicht";
     AiNonsense: "AI process gave impossible results", "KI-Prozess liefert Unmögliches";
     AiFault: "AI process could not go on", "KI-Prozess konnte nicht weiter";
+    AiSlow: "AI is too slow to be shown", "KI ist zu langsam";
     AiCannotStart: "AI process cannot be started", "KI-Prozess startet nicht";
     EngineRefused: "AI engine was refused", "KI-Modell wurde abgelehnt";
     // Why the AI may not run, in words of the theatre; each stands before an engineer's code.
@@ -132,6 +133,8 @@ texts! {
     PicturesMissed: "pictures were missing", "es fehlten Bilder";
     PictureTorn: "a picture was torn", "ein Bild war zerrissen";
     PictureOutOfOrder: "a picture came out of order", "ein Bild kam außer der Reihe";
+    PictureDamaged: "a picture was damaged", "ein Bild war beschädigt";
+    PicturesDamaged: "the source gives damaged pictures", "die Quelle liefert defekte Bilder";
     PicturesTorn: "the source gives torn pictures", "die Quelle liefert zerrissene Bilder";
     PicturesOutOfOrder: "pictures come out of order", "Bilder kommen durcheinander";
     RateIsWrong: "pictures come at a wrong rate", "Bilder kommen mit falscher Rate";
@@ -139,8 +142,11 @@ texts! {
     EyesNotParted: "the stereo picture cannot be parted", "Stereobild ist nicht teilbar";
     CaptureStalled: "the picture input stands still", "die Bildaufnahme steht";
     DisplayStalled: "the picture output stood still", "die Bildausgabe stand";
+    GpuLost: "the graphics device was lost", "die Grafikkarte ist ausgefallen";
     HudHung: "the status display hung", "die Statusanzeige hing";
     RecordStalled: "the recording stands still", "die Aufnahme steht";
+    FilesIncomplete: "files of this run are incomplete", "Dateien sind unvollständig";
+    ClockJumped: "the clock was changed", "die Uhr wurde verstellt";
     /// An alarm that has passed, and was not acknowledged: its time stands before its words.
     Was: "was {}", "war {}";
 
@@ -153,6 +159,7 @@ texts! {
     DoWithoutAiAndCall: "go on without the overlay; call service with the code", "ohne Overlay weiterarbeiten; Service mit dem Code rufen";
     DoPlugIn: "plug it in", "wieder einstecken";
     DoCheckDisk: "the picture is not affected; free disk space, or record elsewhere", "das Bild ist nicht betroffen; Speicher freigeben oder anders aufnehmen";
+    DoCheckClock: "compare the clock with another; recordings and reports carry its time", "Uhr mit einer anderen vergleichen; Aufnahmen und Berichte tragen ihre Zeit";
     DoCallService: "go on; call service after the operation", "weiterarbeiten; nach der Operation Service rufen";
 
     // Picture in picture.

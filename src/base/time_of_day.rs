@@ -1,6 +1,7 @@
 //! A stamp of the monotonic clock as people read it: hours, minutes and seconds of the place where the appliance stands.
 //! For the screen alone: everything else is stamped in nanoseconds.
 
+use crate::base::clock::wall_ns;
 use std::fmt;
 
 /// Seconds since midnight.
@@ -10,9 +11,8 @@ pub struct TimeOfDay(pub u32);
 impl TimeOfDay {
     /// When `at_ns` was, now being `now_ns` (both CLOCK_MONOTONIC), by the system's clock as it stands now.
     pub fn of(at_ns: u64, now_ns: u64) -> Self {
-        let wall = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
         let ago_ns = now_ns.saturating_sub(at_ns) as i64;
-        let at_s = (wall.tv_sec * 1_000_000_000 + wall.tv_nsec - ago_ns).div_euclid(1_000_000_000);
+        let at_s = wall_ns().saturating_sub(ago_ns).div_euclid(1_000_000_000);
         // SAFETY: all fields are plain numbers and a pointer that may be null: zero is a value of each.
         let mut local: libc::tm = unsafe { std::mem::zeroed() };
         // SAFETY: both point to living values of the right types; localtime_r keeps neither.

@@ -7,6 +7,7 @@
 //!   sampled rows equal ─► remember all bytes ─ frozen_ns ─► all bytes still equal? ─► Frozen ─ a difference ─► Moving
 //!   every sampled luma ≤ black ─ black_ns ─► Black ─ anything brighter ─► Lit
 //!   rows of two moments; an earlier picture or an earlier position ─ `flaws` ─► Torn, OutOfOrder ─► Whole, InOrder
+//!   its decoder says that it is not whole ─ `flaws` ─► Damaged ─► Sound
 //!   both eyes at once: said of the picture; one eye: EyeFrozen, EyeMoving, EyeBlack, EyeLit
 //! ```
 
@@ -38,6 +39,7 @@ pub struct ContentWatch {
     pts_ns: Option<u64>,
     torn: Flaws,
     out_of_order: Flaws,
+    damaged: Flaws,
 }
 
 impl ContentWatch {
@@ -52,11 +54,12 @@ impl ContentWatch {
             pts_ns: None,
             torn: Flaws::default(),
             out_of_order: Flaws::default(),
+            damaged: Flaws::default(),
         }
     }
 
     /// Looks at a picture, captured at `now_ns`. What is said of frost comes before what is said of light.
-    pub fn look(&mut self, picture: &Picture<'_>, now_ns: u64) -> [Option<SignalEvent>; 6] {
+    pub fn look(&mut self, picture: &Picture<'_>, now_ns: u64) -> [Option<SignalEvent>; 7] {
         let limits = Limits { frozen_ns: self.frozen_ns, black_ns: self.black_ns };
         let ran_back = self.pts_ns.replace(picture.pts_ns).is_some_and(|last_ns| picture.pts_ns < last_ns.saturating_add(LEAST_STEP_NS));
         let (said, found) = match self.packing {
@@ -87,8 +90,13 @@ impl ContentWatch {
             FlawChange::Stream => SignalEvent::OutOfOrder { is_stream: true },
             FlawChange::Calm { pictures } => SignalEvent::InOrder { pictures },
         });
+        let damaged = self.damaged.picture(picture.is_damaged, now_ns).map(|change| match change {
+            FlawChange::Seen => SignalEvent::Damaged { is_stream: false },
+            FlawChange::Stream => SignalEvent::Damaged { is_stream: true },
+            FlawChange::Calm { pictures } => SignalEvent::Sound { pictures },
+        });
         let [a, b, c, d] = said;
-        [a, b, c, d, torn, order]
+        [a, b, c, d, torn, order, damaged]
     }
 
     /// What was before an interruption says nothing about what comes; an eye that is lost is black because we say so.
@@ -318,8 +326,16 @@ mod tests {
             for (plane, from) in planes.iter_mut().zip(self.layout.planes()) {
                 *plane = PlaneRef { data: &self.bytes[from.offset..][..from.stride * from.rows], stride: from.stride };
             }
-            let picture =
-                Picture { layout: self.layout, planes, pts_ns: at_ms * MS, due_ns: None, arrival_ns: 0, decode_ns: None, skipped: 0 };
+            let picture = Picture {
+                layout: self.layout,
+                planes,
+                pts_ns: at_ms * MS,
+                due_ns: None,
+                arrival_ns: 0,
+                decode_ns: None,
+                skipped: 0,
+                is_damaged: false,
+            };
             watch.look(&picture, at_ms * MS).into_iter().flatten().collect()
         }
     }

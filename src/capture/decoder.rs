@@ -43,6 +43,8 @@ pub(super) struct Decoder {
     pub reads_from: Option<OwnedFd>,
     is_file: bool,
     troubles: Troubles,
+    /// One of its decoders is libav's.
+    has_libav: Arc<AtomicBool>,
     /// decodebin has found all streams, and none of them is video.
     no_video: Arc<AtomicBool>,
 }
@@ -145,8 +147,13 @@ impl Decoder {
         let times = DecodeTimes::new(clock);
         let (watcher, is_file) = (times.clone(), matches!(kin, Kin::File(_)));
         let arrivals = if let Kin::Network(arrivals) = &kin { Some(arrivals.clone()) } else { None };
+        let has_libav = Arc::new(AtomicBool::new(false));
+        let is_libav = has_libav.clone();
         let prepare = move |element: &gst::Element| {
             if tuning::is_video_decoder(element) {
+                if element.factory().is_some_and(|factory| factory.name().starts_with("avdec_")) {
+                    is_libav.store(true, Ordering::Release);
+                }
                 match &kin {
                     Kin::File(header) => tuning::tune(element, header.full_range),
                     // A description's decoders are set as their author wants them.
@@ -163,7 +170,7 @@ impl Decoder {
         pipeline.iterate_recurse().into_iter().flatten().for_each(|element| prepare(&element));
         pipeline.connect_deep_element_added(move |_, _, element| prepare(element));
         let troubles = Troubles::of(&pipeline).ok_or_else(|| CaptureError::GStreamer { reason: "a pipeline has no bus".into() })?;
-        Ok(Decoder { thing, pipeline, sink, times, live: false, arrivals, reads_from: None, is_file, troubles, no_video })
+        Ok(Decoder { thing, pipeline, sink, times, live: false, arrivals, reads_from: None, is_file, troubles, has_libav, no_video })
     }
 
     /// Finds out whether the pipeline is live; it is then ready to `play`.
@@ -251,6 +258,16 @@ impl Decoder {
 
     pub fn trouble(&mut self) -> Option<CaptureError> {
         self.troubles.first(&self.thing, self.live)
+    }
+
+    /// Are errors of libav this pipeline's?
+    pub fn has_libav(&self) -> bool {
+        self.has_libav.load(Ordering::Acquire)
+    }
+
+    /// Has a decoder warned since it was last asked?
+    pub fn take_warning(&self) -> bool {
+        self.troubles.take_warning()
     }
 
     pub fn nothing_decoded(&self) -> CaptureError {

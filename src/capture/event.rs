@@ -58,6 +58,13 @@ pub enum SignalEvent {
     InOrder {
         pictures: u32,
     },
+    /// A picture of which its decoder says that something in it is missing or wrong: one, or they keep coming.
+    Damaged {
+        is_stream: bool,
+    },
+    Sound {
+        pictures: u32,
+    },
     /// Of two inputs this one is lost: its half is black, the other is shown.
     EyeLost {
         eye: Eye,
@@ -119,6 +126,9 @@ impl fmt::Display for SignalEvent {
             SignalEvent::OutOfOrder { is_stream: false } => f.write_str("a picture came out of order"),
             SignalEvent::OutOfOrder { is_stream: true } => f.write_str("the source gives pictures out of order"),
             SignalEvent::InOrder { pictures } => write!(f, "pictures come in order again; out of order: {pictures}"),
+            SignalEvent::Damaged { is_stream: false } => f.write_str("a picture is damaged: its decoder says that it is not whole"),
+            SignalEvent::Damaged { is_stream: true } => f.write_str("the source gives damaged pictures"),
+            SignalEvent::Sound { pictures } => write!(f, "pictures are sound again; damaged: {pictures}"),
             SignalEvent::EyeLost { eye, reason } => write!(f, "the {} eye is lost ({reason}); the other is shown", eye.name()),
             SignalEvent::EyeBack { eye, after_ms } => write!(f, "the {} eye is back after {after_ms} ms", eye.name()),
             SignalEvent::EyeFrozen { eye } => write!(f, "the {} eye repeats one picture; the other one moves", eye.name()),

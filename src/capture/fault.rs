@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What befalls the pictures of a source.
+/// The list of them: `--inject` reads these names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SourceFault {
@@ -22,7 +23,7 @@ pub enum SourceFault {
     /// The first one comes again and again.
     Freeze,
     Black,
-    /// Every third row holds what it should not.
+    /// Every third row holds what it should not, and the decoder says so.
     Corrupt,
     /// Every other one is missing.
     HalfRate,
@@ -152,6 +153,7 @@ impl Source for FaultySource {
                     *held_for = held_now;
                 }
                 picture.planes = planes_of(held, &layout);
+                picture.is_damaged |= fault == SourceFault::Corrupt;
             }
             Some(fault @ (SourceFault::OutOfOrder | SourceFault::Torn)) => {
                 picture.copy_into(&mut before[0]);
@@ -323,7 +325,13 @@ mod tests {
     fn each_fault_of_a_camera_is_named_within_200_ms_and_over_within_a_second() {
         type Is = fn(&SignalEvent) -> bool;
         // The last is when it can be known, ms after it began: another rate by its sixth interval, the rest with the second picture.
-        let faults: [(SourceFault, Is, Is, f64); 8] = [
+        let faults: [(SourceFault, Is, Is, f64); 9] = [
+            (
+                SourceFault::Corrupt,
+                |e| matches!(e, SignalEvent::Damaged { is_stream: true }),
+                |e| matches!(e, SignalEvent::Sound { .. }),
+                17.0,
+            ),
             (SourceFault::InputLoss, |e| matches!(e, SignalEvent::Lost { .. }), |e| matches!(e, SignalEvent::Back { .. }), 17.0),
             (SourceFault::Freeze, |e| *e == SignalEvent::Frozen, |e| *e == SignalEvent::Moving, 17.0),
             (SourceFault::Black, |e| *e == SignalEvent::Black, |e| *e == SignalEvent::Lit, 17.0),

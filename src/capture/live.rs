@@ -2,6 +2,7 @@
 //! with its first error; who brings it back is `supervise`.
 
 use super::SourceInfo;
+use super::concealed::Concealed;
 use super::decoder::Decoder;
 use super::error::CaptureError;
 use super::mapping::{Format, Mapped};
@@ -58,6 +59,9 @@ pub(super) struct LivePipeline {
     base: Option<gst::ClockTime>,
     first: Option<Arrived>,
     first_stamp_ns: Option<u64>,
+    /// Something that came since the last picture was too short for one.
+    is_damaged: bool,
+    concealed: Concealed,
 }
 
 /// What a picture says besides its pixels.
@@ -105,7 +109,16 @@ impl LivePipeline {
         let caps = first.sample.caps().ok_or_else(|| decoder.no_picture("its pictures have no format"))?;
         let format = Format::from_caps(&decoder.thing, caps)?;
         let base = monotonic_base(&decoder.pipeline);
-        Ok(LivePipeline { decoder, inbox, format, base, first: Some(first), first_stamp_ns: None })
+        Ok(LivePipeline {
+            decoder,
+            inbox,
+            format,
+            base,
+            first: Some(first),
+            first_stamp_ns: None,
+            is_damaged: false,
+            concealed: Concealed::default(),
+        })
     }
 
     pub fn rate(&self) -> Rate {
@@ -147,13 +160,25 @@ impl LivePipeline {
                 None => Ok(None),
             };
         };
+        let mut mapped = match Mapped::new(&self.decoder.thing, &arrived.sample, &mut self.format) {
+            Ok(mapped) => mapped,
+            // There is no picture in it. The next one says so; where none follows, silence does.
+            Err(CaptureError::Corrupt { reason, .. }) => {
+                tracing::debug!("{reason}");
+                self.is_damaged = true;
+                self.inbox.replaced.fetch_add(1, Ordering::AcqRel);
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let (has_warned, has_concealed) = (self.decoder.take_warning(), self.decoder.has_libav() && self.concealed.take());
+        mapped.is_damaged |= std::mem::take(&mut self.is_damaged) | has_warned | has_concealed;
         let skipped = self.inbox.replaced.swap(0, Ordering::AcqRel);
         let buffer_pts = arrived.sample.buffer().and_then(|b| b.pts());
         let captured_ns = self.captured_ns(&arrived, buffer_pts);
         let stamp_ns = running_time(&arrived.sample).map_or(captured_ns, gst::ClockTime::nseconds);
         let pts_ns = stamp_ns.saturating_sub(*self.first_stamp_ns.get_or_insert(stamp_ns));
         let decode_ns = buffer_pts.and_then(|pts| self.decoder.times.take(pts.nseconds()));
-        let mapped = Mapped::new(&self.decoder.thing, &arrived.sample, &mut self.format)?;
         Ok(Some((mapped, Stamped { captured_ns, pts_ns, decode_ns, skipped })))
     }
 

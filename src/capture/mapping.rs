@@ -96,6 +96,8 @@ fn transfer_of(colorimetry: &gst_video::VideoColorimetry) -> Transfer {
 pub(super) struct Mapped {
     frame: gst_video::VideoFrame<gst_video::video_frame::Readable>,
     layout: FrameLayout,
+    /// Who decoded it says that something in it is missing or wrong.
+    pub is_damaged: bool,
 }
 
 impl Mapped {
@@ -107,9 +109,10 @@ impl Mapped {
             *format = Format::from_caps(thing, caps)?;
         }
         let buffer = sample.buffer_owned().ok_or_else(|| damaged("a picture came without data"))?;
+        let is_damaged = buffer.flags().contains(gst::BufferFlags::CORRUPTED);
         let frame = gst_video::VideoFrame::from_buffer_readable(buffer, &format.info)
             .map_err(|_| damaged("a picture's data is smaller than its format"))?;
-        let mapped = Mapped { frame, layout: format.layout };
+        let mapped = Mapped { frame, layout: format.layout, is_damaged };
         let fits = mapped.layout.planes().iter().zip(mapped.planes()).all(|(wanted, plane)| {
             plane.stride >= wanted.row_bytes && plane.data.len() >= plane.stride * (wanted.rows - 1) + wanted.row_bytes
         });
@@ -131,7 +134,8 @@ impl Mapped {
     }
 
     pub fn picture(&self, pts_ns: u64, due_ns: Option<u64>, arrival_ns: u64, decode_ns: Option<u64>, skipped: u32) -> Picture<'_> {
-        Picture { layout: self.layout, planes: self.planes(), pts_ns, due_ns, arrival_ns, decode_ns, skipped }
+        let is_damaged = self.is_damaged;
+        Picture { layout: self.layout, planes: self.planes(), pts_ns, due_ns, arrival_ns, decode_ns, skipped, is_damaged }
     }
 }
 

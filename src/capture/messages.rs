@@ -4,7 +4,8 @@ use super::error::CaptureError;
 use crate::base::error::ErrorKind;
 use gstreamer as gst;
 use gstreamer::prelude::*;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Starts GStreamer once in the life of the process.
 pub(super) fn init() -> Result<(), CaptureError> {
@@ -45,22 +46,34 @@ pub(super) struct Troubles {
     bus: gst::Bus,
     /// Decoders that were asked for in vain, as GStreamer names them to people.
     missing: Vec<String>,
+    /// A decoder has said that it could not read all that it got.
+    has_warned: Arc<AtomicBool>,
 }
 
 impl Troubles {
     pub fn of(pipeline: &gst::Pipeline) -> Option<Self> {
         let bus = pipeline.bus()?;
         // Only what is read here may pile up there.
-        bus.set_sync_handler(|_, message| match message.view() {
+        let has_warned = Arc::new(AtomicBool::new(false));
+        let warned = has_warned.clone();
+        bus.set_sync_handler(move |_, message| match message.view() {
             gst::MessageView::Error(_) => gst::BusSyncReply::Pass,
             gst::MessageView::Element(e) if e.structure().is_some_and(|s| s.name() == "missing-plugin") => gst::BusSyncReply::Pass,
             gst::MessageView::Warning(warning) => {
+                if warning.error().matches(gst::StreamError::Decode) {
+                    warned.store(true, Ordering::Release);
+                }
                 tracing::debug!(from = %warning.src().map(|s| s.path_string()).unwrap_or_default(), "{}", warning.error());
                 gst::BusSyncReply::Drop
             }
             _ => gst::BusSyncReply::Drop,
         });
-        Some(Troubles { bus, missing: Vec::new() })
+        Some(Troubles { bus, missing: Vec::new(), has_warned })
+    }
+
+    /// Has a decoder warned since it was last asked?
+    pub fn take_warning(&self) -> bool {
+        self.has_warned.swap(false, Ordering::AcqRel)
     }
 
     /// The error for what was asked for in vain so far, if anything was.

@@ -7,6 +7,7 @@
 
 mod arrivals;
 mod build;
+mod concealed;
 mod container;
 mod content;
 mod dark;
@@ -103,6 +104,9 @@ pub struct Picture<'a> {
     pub decode_ns: Option<u64>,
     /// Pictures that were due since the last one and could not be had in time: counted as dropped at capture.
     pub skipped: u32,
+    /// Whoever decoded it says that something in it, or in what came before it, is missing or wrong. Noise that makes a valid picture
+    /// is none that anybody could tell.
+    pub is_damaged: bool,
 }
 
 impl Picture<'_> {

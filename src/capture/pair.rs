@@ -74,6 +74,7 @@ pub(super) struct PairSource {
     bytes: Vec<u8>,
     events: VecDeque<SignalEvent>,
     skipped: u32,
+    is_damaged: bool,
     first_ns: Option<u64>,
 }
 
@@ -105,6 +106,7 @@ impl PairSource {
             bytes: vec![0; layout.size],
             events: VecDeque::with_capacity(8),
             skipped: 0,
+            is_damaged: false,
             first_ns: None,
         };
         [0, 1].into_iter().for_each(|at| pair.blacken(at));
@@ -133,7 +135,7 @@ impl PairSource {
         };
         match pulled {
             Pull::Picture(picture) => {
-                let (layout, skipped) = (picture.layout, picture.skipped);
+                let (layout, skipped, is_damaged) = (picture.layout, picture.skipped, picture.is_damaged);
                 let waiting = Waiting { stamp_ns: picture.due_ns.unwrap_or(picture.arrival_ns), decode_ns: picture.decode_ns };
                 let fits = layout == input.layout && eye_layout(&self.layout, Packing::SideBySide) == Some(layout);
                 if fits {
@@ -147,6 +149,7 @@ impl PairSource {
                     });
                 }
                 self.skipped = self.skipped.saturating_add(skipped);
+                self.is_damaged |= is_damaged;
                 if fits { self.arrived(at, waiting) } else { self.changed(at, layout) }
             }
             Pull::Event(SignalEvent::Lost { reason }) => self.lose(at, reason),
@@ -275,6 +278,7 @@ impl Source for PairSource {
                     arrival_ns: stamp_ns,
                     decode_ns,
                     skipped,
+                    is_damaged: std::mem::take(&mut self.is_damaged),
                 }));
             }
             if idle > 0 {

@@ -201,6 +201,15 @@ impl Source for PatternSource {
             *plane = PlaneRef { data: &self.bytes[from.offset..][..from.stride * from.rows], stride: from.stride };
         }
         let due_ns = Some(start_ns + pts_ns);
-        Ok(Pull::Picture(Picture { layout: self.layout, planes, pts_ns, due_ns, arrival_ns: now_ns, decode_ns: None, skipped }))
+        Ok(Pull::Picture(Picture {
+            layout: self.layout,
+            planes,
+            pts_ns,
+            due_ns,
+            arrival_ns: now_ns,
+            decode_ns: None,
+            skipped,
+            is_damaged: false,
+        }))
     }
 }

@@ -11,6 +11,7 @@ mod validate;
 mod worker;
 
 use crate::base::error::Finding;
+use crate::base::say::say;
 use crate::base::shutdown;
 use clap::{Parser, Subcommand};
 use std::io::IsTerminal;
@@ -75,7 +76,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("keyhole: {error}");
+            say(format_args!("{error}"));
             ExitCode::from(if error.is::<Finding>() { 1 } else { 2 })
         }
     }
@@ -92,6 +93,8 @@ fn start_log(verbose: u8) {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // A log that cannot be written (its disk is full) is lost; to say so on the same way would end the thread that logs.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .try_init();
 }

@@ -1,6 +1,7 @@
 //! `keyhole run`
 
 use crate::base::error::Finding;
+use crate::base::say::say;
 use crate::base::shutdown;
 use crate::base::texts::Language;
 use crate::capture::sim;
@@ -167,8 +168,8 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
         outcome => outcome?,
     };
     let frames = report.frames;
-    eprintln!(
-        "keyhole: {} frames captured, {} displayed ({} dropped), {} inferred; video delay p50 {:.2} p99 {:.2} ms; annotation delay p50 {:.2} p99 {:.2} ms",
+    say(format_args!(
+        "{} frames captured, {} displayed ({} dropped), {} inferred; video delay p50 {:.2} p99 {:.2} ms; annotation delay p50 {:.2} p99 {:.2} ms",
         frames.captured,
         frames.displayed,
         frames.dropped_capture + frames.dropped_display,
@@ -177,7 +178,7 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
         report.video_delay_ms.p99,
         report.annotation_delay_ms.p50,
         report.annotation_delay_ms.p99,
-    );
+    ));
     Ok(())
 }
 
@@ -186,7 +187,7 @@ fn tell_of_rendering(source: &str) -> anyhow::Result<()> {
     if source.starts_with("sim:") {
         let spec = sim::Spec::parse(source)?;
         if !sim::Clip::is_cached(&spec) {
-            eprintln!("keyhole: rendering {} pictures of the simulated operation (the first time only)", spec.frame_count());
+            say(format_args!("rendering {} pictures of the simulated operation (the first time only)", spec.frame_count()));
         }
     }
     Ok(())

@@ -153,6 +153,7 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
     };
     let began = std::time::Instant::now();
     let mut report = Report::new(kind_of(&what), form, config.mode, selftest::now(), &selftest::boot_id());
+    report.since_boot_s = crate::base::clock::since_boot_s();
     eprintln!(
         "keyhole: self-test, loop {}, {} pictures: this takes about {:.0} s",
         report.loop_kind.name(),
@@ -186,6 +187,7 @@ fn external(arguments: &Arguments, config: &Config, form: Form, flashes: u64, li
         bail!("--loop external needs the board with the light and the photodiode: --photodiode /dev/ttyACM0, say (hw/photodiode)")
     };
     let mut report = Report::new(guard::Loop::External, form, config.mode, selftest::now(), &selftest::boot_id());
+    report.since_boot_s = crate::base::clock::since_boot_s();
     let began = std::time::Instant::now();
     eprintln!("keyhole: {flashes} flashes: this takes about {:.0} s", flashes as f64 * SECONDS_A_FLASH);
     let seen = selftest::measure(port, flashes, |seen| {

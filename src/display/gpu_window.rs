@@ -112,6 +112,11 @@ impl Output for GpuWindow {
         OutputInfo { display: "window", adapter: self.compositor.gpu().name.clone(), compositor: "wgpu" }
     }
 
+    fn lose_device(&mut self) -> bool {
+        self.compositor.gpu().device.destroy();
+        true
+    }
+
     fn monitor_note(&mut self) -> Option<MonitorNote> {
         self.monitor.as_ref()?.next_note()
     }

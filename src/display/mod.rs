@@ -4,6 +4,7 @@
 //!   headless    host compositor ─► memory                      wgpu compositor ─► offscreen texture (tests)
 //!   window      X11, no GPU:  host compositor ─► MIT-SHM segment ─► put ─► server says it is done
 //!               GPU, Wayland: wgpu compositor ─► surface ─► present
+//!                a graphics device that is lost: another way into the same window (`rescue`)
 //!   decklink    host compositor ─► SDI card, or fill and key alone
 //!   drm         host compositor ─► KMS dumb buffers ─► page flip
 //! ```
@@ -23,6 +24,7 @@ mod monitor_watch;
 mod monitors;
 pub mod pip;
 mod refresh;
+mod rescue;
 mod sdi;
 mod settings;
 mod shm;
@@ -149,6 +151,16 @@ pub trait Output: Send {
     /// What has become of the monitor since it was last asked. Never waits.
     fn monitor_note(&mut self) -> Option<MonitorNote> {
         None
+    }
+
+    /// After an error of `show`: another way to show pictures is taken, where there is one. Says which, and why; None: there is none.
+    fn recover(&mut self, _error: &DisplayError) -> Option<String> {
+        None
+    }
+
+    /// A fault on demand: the graphics device that composes is lost now. False: none does.
+    fn lose_device(&mut self) -> bool {
+        false
     }
 
     /// Composes and presents; returns when the present has completed. Layers have the picture's size and are laid over

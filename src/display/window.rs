@@ -3,6 +3,7 @@
 
 use crate::base::clock::Clock;
 use crate::display::monitors::{self, Monitor, MonitorChoice};
+use crate::display::rescue::{OpenAgain, Rescued};
 use crate::display::{DisplayError, GpuWindow, Output, Presenter, Settings, X11Output, x11_monitor};
 use raw_window_handle::{HasWindowHandle, RawWindowHandle};
 use std::sync::Arc;
@@ -381,6 +382,12 @@ pub fn open_window_output(window: &WindowHandle, settings: &Settings, clock: Arc
         x11_window.and_then(|id| x11_monitor::watch(None, id, clock.clone(), move || handle.refill()).ok())
     };
     let by_x11 = |id: u32| Ok(Box::new(X11Output::new(None, id, settings, clock.clone())?.watched(watching())) as Box<dyn Output>);
+    // A graphics device that is lost: the host compositor's way into an X11 window, else another device.
+    let instead: OpenAgain = {
+        let (window, settings, clock) = (window.clone(), settings.clone(), clock.clone());
+        let presenter = if x11_window.is_some() { Presenter::X11 } else { Presenter::Wgpu };
+        Box::new(move || open_window_output(&window, &Settings { presenter, ..settings.clone() }, clock.clone()))
+    };
     match (settings.presenter, x11_window) {
         (Presenter::X11, Some(id)) => return by_x11(id),
         (Presenter::X11, None) => return Err(DisplayError::X11 { reason: "the window is not an X11 window".into() }),
@@ -388,7 +395,10 @@ pub fn open_window_output(window: &WindowHandle, settings: &Settings, clock: Arc
     }
     match (GpuWindow::open(window), x11_window) {
         (Ok((_, gpu)), Some(id)) if gpu.is_software && settings.presenter == Presenter::Auto => by_x11(id),
-        (Ok((surface, gpu)), _) => Ok(Box::new(GpuWindow::new(surface, gpu, window.clone(), clock.clone())?.watched(watching()))),
+        (Ok((surface, gpu)), _) => {
+            let output = GpuWindow::new(surface, gpu, window.clone(), clock.clone())?.watched(watching());
+            Ok(Box::new(Rescued::new(Box::new(output), instead)))
+        }
         (Err(_), Some(id)) if settings.presenter == Presenter::Auto => by_x11(id),
         (Err(error), None) => Err(DisplayError::WaylandWithoutVulkan { reason: error.to_string() }),
         (Err(error), Some(_)) => Err(error),

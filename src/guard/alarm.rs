@@ -24,6 +24,7 @@ pub enum Code {
     SignalGap,
     SignalTorn,
     SignalOrder,
+    SignalDamaged,
     SignalUntrusted,
     SignalRate,
     SignalFormat,
@@ -34,6 +35,7 @@ pub enum Code {
     MonitorLost,
     CaptureStalled,
     DisplayStalled,
+    GpuLost,
     AiDown,
     AiBlocked,
     HudHung,
@@ -42,6 +44,8 @@ pub enum Code {
     RecordDiskFull,
     RecordFailed,
     RecordStalled,
+    FilesIncomplete,
+    ClockJumped,
 }
 
 /// What is said of a code, and what an operator does.
@@ -67,7 +71,7 @@ const PASSES: bool = false;
 
 /// Every alarm that there is, in the order of `Code`.
 #[rustfmt::skip]
-pub const TABLE: [Row; 24] = {
+pub const TABLE: [Row; 28] = {
     use Priority::{High, Low, Medium};
     [
         row(Code::SignalLost,     "SIGNAL-LOST",      High,   PASSES,  Text::NoPictureComes,   Text::DoCheckSource),
@@ -77,6 +81,7 @@ pub const TABLE: [Row; 24] = {
         row(Code::SignalGap,      "SIGNAL-GAP",       Low,    PASSES,  Text::PicturesMissed,   Text::DoCheckSource),
         row(Code::SignalTorn,     "SIGNAL-TORN",      Low,    PASSES,  Text::PictureTorn,      Text::DoCheckSource),
         row(Code::SignalOrder,    "SIGNAL-ORDER",     Low,    PASSES,  Text::PictureOutOfOrder, Text::DoCheckSource),
+        row(Code::SignalDamaged,  "SIGNAL-DAMAGED",   Low,    PASSES,  Text::PictureDamaged,   Text::DoCheckSource),
         // As a frozen one: somebody may have trusted it.
         row(Code::SignalUntrusted, "SIGNAL-UNTRUSTED", High,  LATCHED, Text::PicturesTorn,     Text::DoCheckSource),
         row(Code::SignalRate,     "SIGNAL-RATE",      Medium, PASSES,  Text::RateIsWrong,      Text::DoCheckSource),
@@ -91,6 +96,8 @@ pub const TABLE: [Row; 24] = {
         row(Code::CaptureStalled, "CAPTURE-STALLED",  High,   LATCHED, Text::CaptureStalled,   Text::DoCheckSource),
         // The process ends with it: it is in the log alone.
         row(Code::DisplayStalled, "DISPLAY-STALLED",  High,   LATCHED, Text::DisplayStalled,   Text::DoCallService),
+        // The picture goes on by another way, which may be slower.
+        row(Code::GpuLost,        "GPU-LOST",         Medium, LATCHED, Text::GpuLost,          Text::DoCallService),
         row(Code::AiDown,         "AI-DOWN",          Medium, PASSES,  Text::AiFault,          Text::DoWithoutAi),
         row(Code::AiBlocked,      "AI-BLOCKED",       Medium, PASSES,  Text::EngineRefused,    Text::DoWithoutAiAndCall),
         // While it hung, nothing could be said.
@@ -100,6 +107,9 @@ pub const TABLE: [Row; 24] = {
         row(Code::RecordDiskFull, "RECORD-DISK-FULL", Low,    LATCHED, Text::RecordingFull,    Text::DoCheckDisk),
         row(Code::RecordFailed,   "RECORD-FAILED",    Low,    LATCHED, Text::RecordingFailed,  Text::DoCheckDisk),
         row(Code::RecordStalled,  "RECORD-STALLED",   Low,    LATCHED, Text::RecordStalled,    Text::DoCheckDisk),
+        row(Code::FilesIncomplete, "FILES-INCOMPLETE", Low,   LATCHED, Text::FilesIncomplete,  Text::DoCheckDisk),
+        // It has happened with the moment in which it is seen.
+        row(Code::ClockJumped,    "CLOCK-JUMPED",     Low,    LATCHED, Text::ClockJumped,      Text::DoCheckClock),
     ]
 };
 

@@ -137,7 +137,7 @@ impl fmt::Display for Block {
             Block::CableProofTooOld { days, allowed_days } => {
                 write!(f, "AI is off: the cable to the monitor was last tested {days:.0} days ago; {allowed_days:.0} are allowed.")
             }
-            Block::ClockBeforeProof => f.write_str("AI is off: the clock stands before the last test of the cable."),
+            Block::ClockBeforeProof => f.write_str("AI is off: the clock was set back since the last test of the cable."),
             Block::EnginesFailed { failures } => write!(f, "AI is off: the AI itself failed its test.{}", first(failures)),
         }
     }

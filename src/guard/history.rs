@@ -31,6 +31,11 @@ pub struct Quantiles {
     pub max: f64,
 }
 
+/// Boot, wall clock, s since that boot (0: not known).
+type Moment<'a> = (&'a str, &'a Stamp, f64);
+/// What a time service corrects, and what a self-test takes: it is kept at its end with the time of its beginning.
+const CLOCK_TOLERANCE_S: f64 = 300.0;
+
 /// What is followed over time, and its name.
 type Statistic = (&'static str, fn(Quantiles) -> f64);
 const STATISTICS: [Statistic; 3] = [("p50", |of| of.p50), ("p99", |of| of.p99), ("max", |of| of.max)];
@@ -42,6 +47,10 @@ pub struct Entry {
     pub file: String,
     pub at: Stamp,
     pub boot_id: String,
+    #[serde(default)]
+    pub since_boot_s: f64,
+    #[serde(default)]
+    pub sequence: u64,
     #[serde(rename = "loop")]
     pub loop_kind: Loop,
     pub form: Form,
@@ -92,6 +101,8 @@ impl Entry {
             file,
             at: report.at.clone(),
             boot_id: report.boot_id.clone(),
+            since_boot_s: report.since_boot_s,
+            sequence: report.sequence,
             loop_kind: report.loop_kind,
             form: report.form,
             verdict: report.verdict.clone(),
@@ -153,8 +164,10 @@ impl History {
             return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
         };
         let path = self.dir.join(&file);
+        let sequence = 1 + self.entries.iter().map(|entry| entry.sequence).max().unwrap_or(0);
+        let report = Report { sequence, ..report.clone() };
         report.write(&path)?;
-        self.entries.push(Entry::of(report, file.clone()));
+        self.entries.push(Entry::of(&report, file.clone()));
         self.sort();
         self.let_go(most, &file)?;
         self.write_index()?;
@@ -171,30 +184,55 @@ impl History {
 
     /// The latest self-test of the appliance, whatever its verdict: a tower measured from outside is none.
     pub fn latest(&self) -> Option<&Entry> {
-        self.entries.iter().rev().find(|entry| entry.loop_kind != Loop::External)
+        self.last(|entry| entry.loop_kind != Loop::External)
     }
 
     /// The latest full one, whatever its verdict: what failed there is not undone by a quick one that passes.
     pub fn last_full(&self) -> Option<&Entry> {
-        self.entries.iter().rev().find(|entry| entry.loop_kind != Loop::External && entry.form == Form::Full)
+        self.last(|entry| entry.loop_kind != Loop::External && entry.form == Form::Full)
     }
 
     /// The latest one that looked at the cable, whatever its verdict.
     fn last_cable_test(&self) -> Option<&Entry> {
-        self.entries.iter().rev().find(|entry| entry.loop_kind.proves_cable())
+        self.last(|entry| entry.loop_kind.proves_cable())
     }
 
-    /// What is known of the cable at this moment.
-    pub fn cable(&self, at: &Stamp) -> Cable {
+    /// The one that was made last, whatever the wall clock said then: one that was set back hides no failure behind an older pass.
+    fn last(&self, is_one: impl Fn(&Entry) -> bool) -> Option<&Entry> {
+        self.entries.iter().filter(|entry| is_one(entry)).max_by_key(|entry| entry.sequence)
+    }
+
+    /// What is known of the cable at this moment, `since_boot_s` after this boot (0: not known).
+    pub fn cable(&self, boot_id: &str, at: &Stamp, since_boot_s: f64) -> Cable {
         match self.last_cable_test() {
             None => Cable::NeverProven,
+            // Nobody can say how long ago it was.
+            Some(test) if test.verdict.is_cable_proven && self.was_set_back(test, (boot_id, at, since_boot_s)) => {
+                Cable::Proven { days: f64::NEG_INFINITY }
+            }
             Some(test) if test.verdict.is_cable_proven => Cable::Proven { days: at.days_since(&test.at) },
             Some(_) => Cable::Failed,
         }
     }
 
-    /// The gate's answer by what is kept here. `boot_id`, `now` and `at`: of this boot, this appliance, this moment.
-    pub fn decide(&self, mode: Mode, boot_id: &str, now: &Fingerprint, at: &Stamp, limits: &Limits) -> Gate {
+    /// Was the wall clock set back between `since` and `now`? Seen where a later self-test carries an earlier time, and within one
+    /// boot where less time has passed by the wall clock than since the machine was switched on. Set back while the machine was
+    /// off, by less than it was off for, nobody can tell.
+    fn was_set_back(&self, since: &Entry, now: Moment<'_>) -> bool {
+        let mut later: Vec<&Entry> = self.entries.iter().filter(|entry| entry.sequence >= since.sequence).collect();
+        later.sort_by_key(|entry| entry.sequence);
+        let moments: Vec<Moment<'_>> = later.iter().map(|entry| (&*entry.boot_id, &entry.at, entry.since_boot_s)).chain([now]).collect();
+        moments.windows(2).any(|pair| {
+            let [(boot, from, from_s), (later_boot, to, to_s)] = [pair[0], pair[1]];
+            let is_one_boot = boot == later_boot && from_s > 0.0 && to_s > 0.0;
+            let least_s = if is_one_boot { to_s - from_s } else { 0.0 };
+            to.unix_s() - from.unix_s() < least_s - CLOCK_TOLERANCE_S
+        })
+    }
+
+    /// The gate's answer by what is kept here. `boot_id`, `now`, `at` and `since_boot_s`: of this boot, this appliance,
+    /// this moment.
+    pub fn decide(&self, mode: Mode, boot_id: &str, now: &Fingerprint, at: &Stamp, since_boot_s: f64, limits: &Limits) -> Gate {
         let (latest, last_full) = (self.latest().map(Entry::tested), self.last_full().map(Entry::tested));
         decide(&Situation {
             mode,
@@ -202,7 +240,7 @@ impl History {
             latest: latest.as_ref(),
             last_full: last_full.as_ref(),
             now,
-            cable: self.cable(at),
+            cable: self.cable(boot_id, at, since_boot_s),
             // Without the limit no proof holds.
             cable_proof_holds_days: limits.number("cable_proof_days").unwrap_or(0.0),
         })

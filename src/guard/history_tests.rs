@@ -158,7 +158,7 @@ fn what_a_full_or_a_cable_test_found_bad_is_not_undone_by_one_that_tests_less() 
             report.judge(30.0);
         }
         history.keep(&report, 99).unwrap();
-        let gate = history.decide(Mode::Clinical, "this", &example(), &report.at, &limits);
+        let gate = history.decide(Mode::Clinical, "this", &example(), &report.at, 0.0, &limits);
         match gate {
             Gate::Blocked(block) => block.code(),
             _ => "runs",
@@ -173,10 +173,37 @@ fn what_a_full_or_a_cable_test_found_bad_is_not_undone_by_one_that_tests_less() 
     assert_eq!(keep(&mut history, 5.0, X11, Full, false), "ST-G12");
     assert_eq!(keep(&mut history, 6.0, Wire, Quick, false), "runs");
     assert_eq!(keep(&mut history, 36.1, X11, Quick, false), "ST-G06");
-    let other = history.decide(Mode::Clinical, "next", &example(), &history.latest().unwrap().at, &limits);
+    let other = history.decide(Mode::Clinical, "next", &example(), &history.latest().unwrap().at, 0.0, &limits);
     assert!(matches!(other, Gate::Blocked(Block::NoSelfTest)));
-    let back = history.decide(Mode::Clinical, "this", &example(), &on_day(5.0, X11, Quick, 0.0).at, &limits);
+    let back = history.decide(Mode::Clinical, "this", &example(), &on_day(5.0, X11, Quick, 0.0).at, 0.0, &limits);
     assert!(matches!(back, Gate::Blocked(Block::ClockBeforeProof)));
+}
+
+#[test]
+fn a_clock_that_is_set_back_lengthens_no_proof_and_hides_no_failure() {
+    use {Form::Quick, Loop::Cable as Wire, Loop::X11};
+    let folder = tempfile::tempdir().unwrap();
+    let mut history = History::open(folder.path()).unwrap();
+    let at = |day: f64| on_day(day, X11, Quick, 0.0).at;
+    let is_old = |cable: Cable| matches!(cable, Cable::Proven { days } if days < 0.0);
+    history.keep(&Report { boot_id: "a".into(), since_boot_s: 100.0, ..on_day(0.0, Wire, Quick, 28.0) }, 99).unwrap();
+    assert_eq!(history.cable("b", &at(29.0), 50.0), Cable::Proven { days: 29.0 });
+    // In the same boot: 29 days have passed, the wall clock says 9.
+    assert!(is_old(history.cable("a", &at(9.0), 100.0 + 29.0 * DAY as f64)));
+    assert_eq!(history.cable("a", &at(9.0), 100.0 + 9.0 * DAY as f64), Cable::Proven { days: 9.0 });
+    // Over boots: the latest self-test was made on day 28, the wall clock says day 20.
+    history.keep(&on_day(28.0, X11, Quick, 28.0), 99).unwrap();
+    assert!(is_old(history.cable("b", &at(20.0), 50.0)));
+    // And so it stays, though it runs on from there.
+    history.keep(&on_day(20.0, X11, Quick, 28.0), 99).unwrap();
+    assert!(is_old(history.cable("b", &at(25.0), 50.0)));
+    assert_eq!(history.latest().unwrap().at, at(20.0), "the one that was made last");
+    // A failure that was made after the clock was set back is the latest one, too.
+    history.keep(&failing(21.0), 99).unwrap();
+    assert!(History::open(folder.path()).unwrap().latest().is_some_and(|entry| entry.verdict.grade == Grade::Fail));
+    // The cable's next proof ends it.
+    history.keep(&on_day(22.0, Wire, Quick, 28.0), 99).unwrap();
+    assert_eq!(history.cable("b", &at(23.0), 50.0), Cable::Proven { days: 1.0 });
 }
 
 #[test]
@@ -199,7 +226,7 @@ proptest! {
     fn whatever_is_kept_the_gate_finds_what_it_needs(kinds in proptest::collection::vec((0usize..4, any::<bool>(), any::<bool>()), 1..14), most in 1usize..6) {
         let folder = tempfile::tempdir().unwrap();
         let mut history = History::open(folder.path()).unwrap();
-        let (mut full, mut cable, mut cable_at) = (None, Cable::NeverProven, None);
+        let (mut full, mut cable, mut cable_day) = (None, Cable::NeverProven, 0);
         for (day, (kind, is_full, is_bad)) in kinds.into_iter().enumerate() {
             let (kind, form) = (Loop::ALL[kind], if is_full { Form::Full } else { Form::Quick });
             let mut report = on_day(day as f64, kind, form, 28.0);
@@ -212,12 +239,13 @@ proptest! {
             }
             if kind == Loop::Cable {
                 cable = if is_bad { Cable::Failed } else { Cable::Proven { days: 0.0 } };
-                cable_at = Some(report.at.clone());
+                cable_day = day;
             }
             history.keep(&report, most).unwrap();
             prop_assert!(history.entries().iter().any(|entry| entry.at == report.at));
             prop_assert_eq!(history.last_full().map(|entry| entry.at.clone()), full.clone());
-            prop_assert_eq!(history.cable(cable_at.as_ref().unwrap_or(&report.at)), cable);
+            let days = (day - cable_day) as f64;
+            prop_assert_eq!(history.cable("", &report.at, 0.0), if let Cable::Proven { .. } = cable { Cable::Proven { days } } else { cable });
             prop_assert!(history.entries().len() <= most.max(4));
         }
         let again = History::open(folder.path()).unwrap();

@@ -136,6 +136,12 @@ pub struct Report {
     pub at: Stamp,
     pub seconds: f64,
     pub boot_id: String,
+    /// Then, s since the machine was switched on; 0: not known.
+    #[serde(default)]
+    pub since_boot_s: f64,
+    /// Its place among the self-tests that are kept, from 1: the order in which they were made, whatever the wall clock said.
+    #[serde(default)]
+    pub sequence: u64,
     #[serde(rename = "loop")]
     pub loop_kind: Loop,
     pub form: Form,
@@ -177,6 +183,8 @@ impl Report {
             at,
             seconds: 0.0,
             boot_id: boot_id.to_owned(),
+            since_boot_s: 0.0,
+            sequence: 0,
             loop_kind,
             form,
             last_cable_proof: None,

@@ -4,10 +4,11 @@
 //! ```text
 //!   signal:  Waiting ─first picture─► Live ─error, end, or no picture for signal.lost_ms─► Lost ─picture─► Live
 //!                                     Live ◄─moves, lit─► Frozen, Black (pictures come, and show nothing that lives)
-//!                                     Live ◄─whole, in order─► Untrusted (torn pictures, or old ones among the new, keep coming;
-//!                                                              a single one, a wrong rate, another format: alarms alone)
+//!                                     Live ◄─whole, in order─► Untrusted (torn or damaged pictures, or old ones among the new, keep
+//!                                                              coming; a single one, a wrong rate, another format: alarms alone)
 //!
 //!   ai:      what the worker is      Starting ─ready─► Running ─death, stop, hang─► Degraded ─ready─► Running
+//!                                    Running ◄─in time again─► Degraded (what it says comes too late: `Freshness`)
 //!                                    Starting ─engine refused─► Blocked ◄─live proof wrong or missing─ Running
 //!                                    Held (shown as Testing) ─the self-tests allow it─► Starting
 //!            over it lies            a block (a self-test, a live proof): latched until it is lifted, whatever the worker says
@@ -106,6 +107,8 @@ pub enum News {
     Torn(Flaw),
     /// Old ones come among the new.
     OutOfOrder(Flaw),
+    /// Who decodes them says that something in them is missing or wrong.
+    Damaged(Flaw),
     /// They do not come at the announced rate, or do again.
     RateWrong(bool),
     /// Size, pixel format or colorimetry are others.
@@ -168,6 +171,7 @@ pub struct States {
     absent: [bool; 2],
     torn: Flaw,
     out_of_order: Flaw,
+    damaged: Flaw,
     /// What the source said of its return, before the first picture was shown.
     back: Option<String>,
     /// As it is shown.
@@ -176,6 +180,8 @@ pub struct States {
     worker: Worker,
     /// Why it is down or refuses.
     worker_trouble: String,
+    /// What a process says that runs comes too late to be shown.
+    is_slow: bool,
     block: Option<(AiTrouble, String)>,
     is_testing: bool,
     is_changed: bool,
@@ -205,11 +211,13 @@ impl States {
             absent: nothing,
             torn: Flaw::None,
             out_of_order: Flaw::None,
+            damaged: Flaw::None,
             back: None,
             ai: if has_ai { Ai::Starting } else { Ai::Off },
             has_ai,
             worker: Worker::Starting,
             worker_trouble: String::new(),
+            is_slow: false,
             block: None,
             is_testing: false,
             is_changed: false,
@@ -263,7 +271,7 @@ impl States {
         let signal = match self.black {
             [true, true] => Signal::Black,
             _ if [0, 1].iter().any(is_frozen) => Signal::Frozen,
-            _ if [self.torn, self.out_of_order].contains(&Flaw::Stream) => Signal::Untrusted,
+            _ if [self.torn, self.out_of_order, self.damaged].contains(&Flaw::Stream) => Signal::Untrusted,
             _ => Signal::Live,
         };
         let reason = self.back.take().unwrap_or_default();
@@ -274,7 +282,7 @@ impl States {
     /// The source was interrupted: what was said of its pictures is said anew where it still holds.
     pub fn interrupted(&mut self, now_ns: u64) {
         (self.frozen, self.black, self.absent) = Default::default();
-        (self.torn, self.out_of_order) = Default::default();
+        (self.torn, self.out_of_order, self.damaged) = Default::default();
         self.alarms.clear(now_ns, Code::SignalRate, 0);
         self.judge_eyes(now_ns);
         self.judge_flaws(now_ns);
@@ -309,12 +317,13 @@ impl States {
             News::Unparted(is_so) => self.alarms.set(now_ns, Code::EyesNotParted, is_so && self.is_live, || text.clone()),
             News::Torn(flaw) if self.is_live => self.torn = flaw,
             News::OutOfOrder(flaw) if self.is_live => self.out_of_order = flaw,
+            News::Damaged(flaw) if self.is_live => self.damaged = flaw,
             News::RateWrong(is_so) => self.alarms.set(now_ns, Code::SignalRate, is_so && self.is_live, || text.clone()),
             News::Format if self.is_live => {
                 self.alarms.raise(now_ns, Code::SignalFormat, text.clone());
                 self.alarms.clear(now_ns, Code::SignalFormat, 0);
             }
-            News::Gap | News::Format | News::Torn(_) | News::OutOfOrder(_) | News::Told => {}
+            News::Gap | News::Format | News::Torn(_) | News::OutOfOrder(_) | News::Damaged(_) | News::Told => {}
         }
         self.judge_eyes(now_ns);
         self.judge_flaws(now_ns);
@@ -360,6 +369,7 @@ impl States {
                 Text::PicturesOutOfOrder,
                 ["a picture came out of order", "the source gives pictures out of order"],
             ),
+            (2, self.damaged, Code::SignalDamaged, Text::PicturesDamaged, ["a picture was damaged", "the source gives damaged pictures"]),
         ] {
             self.alarms.set(now_ns, single, flaw == Flaw::Single, || words[0].into());
             let stream = Cause { part, text, ..Code::SignalUntrusted.into() };
@@ -377,6 +387,13 @@ impl States {
         self.worker = worker;
         self.worker_trouble = if matches!(worker, Worker::Down(_) | Worker::Blocked(_)) { reason() } else { String::new() };
         self.settle(now_ns);
+    }
+
+    /// Whether what a process says that runs comes too late to be shown: nothing of it is, until it comes in time again.
+    pub fn slow(&mut self, now_ns: u64, is_slow: bool) {
+        if std::mem::replace(&mut self.is_slow, is_slow) != is_slow {
+            self.settle(now_ns);
+        }
     }
 
     /// From now on the AI may not run, whatever its process says, until `lift`.
@@ -421,6 +438,7 @@ impl States {
             (_, Some((trouble, words))) => (Ai::Blocked(*trouble), &**words),
             (Worker::Held, None) => (Ai::Testing, ""),
             (Worker::Starting, None) => (Ai::Starting, ""),
+            (Worker::Running, None) if self.is_slow => (Ai::Degraded(AiTrouble::Slow), "what the AI says comes too late to be shown"),
             (Worker::Running, None) => (Ai::Running, ""),
             (Worker::Down(trouble), None) => (Ai::Degraded(trouble), &*self.worker_trouble),
         };

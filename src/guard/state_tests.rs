@@ -262,3 +262,33 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_ai_that_is_too_slow_is_degraded_while_it_runs_and_runs_again_by_itself() {
+    let mut states = live();
+    states.slow(2, true);
+    assert_eq!((states.ai(), states.shows_overlay()), (Ai::Degraded(AiTrouble::Slow), false));
+    assert!(states.history().last().unwrap().reason.contains("too late") && codes(&states) == ["AI-DOWN"]);
+    states.slow(3, true);
+    states.worker(4, Worker::Down(AiTrouble::Ended), || "it ended".into());
+    assert_eq!(states.ai(), Ai::Degraded(AiTrouble::Ended), "what is not there is not slow");
+    states.worker(5, Worker::Running, String::new);
+    assert_eq!(states.ai(), Ai::Degraded(AiTrouble::Slow));
+    states.slow(6, false);
+    assert_eq!((states.ai(), states.shows_overlay()), (Ai::Running, true));
+    states.slow(7, true);
+    states.block(8, AiTrouble::SelfTestFailed, "failed".into());
+    assert_eq!(states.ai(), Ai::Blocked(AiTrouble::SelfTestFailed), "a block lies over it");
+}
+
+#[test]
+fn damaged_pictures_take_the_trust_and_give_it_back() {
+    let mut states = live();
+    states.notice(2, News::Damaged(Flaw::Single), "one".into());
+    assert_eq!((states.signal(), states.shows_overlay()), (Signal::Live, true));
+    states.notice(3, News::Damaged(Flaw::Stream), "more".into());
+    assert_eq!((states.signal(), states.shows_overlay()), (Signal::Untrusted, false));
+    states.notice(4, News::Damaged(Flaw::None), "none".into());
+    assert_eq!((states.signal(), codes(&states)), (Signal::Live, vec!["SIGNAL-DAMAGED", "SIGNAL-UNTRUSTED"]));
+    assert_eq!(states.alarms().standing(Code::SignalUntrusted, 2), Some(Standing::Past), "somebody may have trusted it");
+}

@@ -27,6 +27,8 @@ pub enum InferError {
     Plan { engine: String, reason: String },
     #[error("engine '{engine}' failed while running: {reason}")]
     Run { engine: String, reason: String },
+    #[error("the engine gave what cannot be: {part} has {found}; nothing of it is used")]
+    Impossible { part: String, found: String },
 }
 
 impl InferError {
@@ -37,7 +39,8 @@ impl InferError {
 
     pub fn kind(&self) -> ErrorKind {
         match self {
-            InferError::Run { .. } => ErrorKind::Degrade,
+            // A process that is started anew, with its model loaded anew, may do better.
+            InferError::Run { .. } | InferError::Impossible { .. } => ErrorKind::Retry,
             _ => ErrorKind::Stop,
         }
     }

@@ -9,10 +9,12 @@ mod boxes;
 mod cpu;
 mod engine;
 mod error;
+mod faults;
 mod hash;
 mod normalise;
 mod onnx;
 mod plan;
+mod plausible;
 mod port;
 mod preprocess;
 mod runtime;
@@ -27,10 +29,12 @@ pub use engine::{
     Calibration, DetectionSpec, Engine, Field, FrameClassSpec, HeadSpec, InputSpec, OutputSpec, Prototypes, TensorLine, TensorView, open,
 };
 pub use error::InferError;
+pub use faults::{EngineFault, FaultyEngine};
 pub use hash::input_hash;
 pub use normalise::{Normaliser, Settings};
 pub use onnx::weights;
 pub use plan::{Built, build, processor};
+pub use plausible::check_outputs;
 pub use preprocess::{Fit, Preprocess};
 
 // What a run takes in and what an output means: whoever uses this room needs no other for its types.

@@ -47,6 +47,12 @@ pub trait Analyst {
         Ok(None)
     }
 
+    /// Something is asked of it beside frames, from now on; null: nothing any more. What it does not understand is an error, which
+    /// ends this worker.
+    fn order(&mut self, order: &serde_json::Value) -> Result<(), String> {
+        Err(format!("no order is understood here: {order}"))
+    }
+
     /// `input_hash` of a frame (design: pixels).
     fn input_hash(&mut self, view: FrameView<'_>) -> [u8; 32];
 }
@@ -79,7 +85,7 @@ pub fn serve(
     load: impl FnOnce(&Hello) -> Result<Box<dyn Analyst>, String>,
     confine: impl FnOnce() -> Result<sandbox::Granted, crate::link::LinkError>,
 ) -> i32 {
-    let mut desk = Desk { socket, buffer: vec![0; MAX_PACKET_BYTES], ring: None, next: None, hello: None };
+    let mut desk = Desk { socket, buffer: vec![0; MAX_PACKET_BYTES], ring: None, next: None, order: None, hello: None };
     let hello = loop {
         match desk.listen(None) {
             Ok(()) => {}
@@ -132,6 +138,7 @@ struct Desk {
     buffer: Vec<u8>,
     ring: Option<(u32, RingReader)>,
     next: Option<Infer>,
+    order: Option<serde_json::Value>,
     hello: Option<Hello>,
 }
 
@@ -144,6 +151,9 @@ impl Desk {
         let mut proven = Instant::now();
         loop {
             self.listen(Some(&heartbeat))?;
+            if let Some(order) = self.order.take() {
+                analyst.order(&order).map_err(Leave::Fault)?;
+            }
             match self.next.take() {
                 None => self.send(&wire::packet(Kind::Heartbeat, &[]))?,
                 Some(infer) => self.answer(&infer, hello.want_hash, &mut *analyst, &mut packet)?,
@@ -182,6 +192,7 @@ impl Desk {
                 FromParent::Hello(hello) => self.hello = Some(hello),
                 FromParent::Ring(introduction) => self.take_ring(&introduction, fd)?,
                 FromParent::Infer(infer) => self.next = Some(infer),
+                FromParent::Order(order) => self.order = Some(order),
             }
         }
     }
@@ -212,7 +223,16 @@ impl Desk {
         if !still_there() {
             return self.send(&wire::no_scene_packet(id, NoScene::Overwritten));
         }
-        let scene = analyst.analyse(view, infer.stamps, &is_current).map_err(Leave::Fault)?;
+        let scene = match analyst.analyse(view, infer.stamps, &is_current) {
+            Ok(scene) => scene,
+            Err(text) => {
+                // Its answer to the reference picture tells a frame that it cannot do from a memory that is broken.
+                if let Ok(Some(proof)) = analyst.prove() {
+                    self.send(&wire::packet(Kind::Proof, &proof))?;
+                }
+                return Err(Leave::Fault(text));
+            }
+        };
         if !verdict.get().unwrap_or_else(still_there) {
             return self.send(&wire::no_scene_packet(id, NoScene::Overwritten));
         }

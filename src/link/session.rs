@@ -53,6 +53,8 @@ pub(super) struct Session<'a> {
     heard_ns: u64,
     flood: Flood,
     had_scene: bool,
+    /// The order that it was told, by its number.
+    ordered: u64,
     /// What the engine answered to its reference picture when it was loaded, and when it last did so again.
     proof: Option<([u8; 32], u64)>,
     /// The scene whose hash is still to come.
@@ -109,6 +111,7 @@ impl<'a> Session<'a> {
             heard_ns: now_ns,
             flood: Flood::new(),
             had_scene: false,
+            ordered: 0,
             proof: None,
             unhashed: None,
             buffer: vec![0; MAX_PACKET_BYTES],
@@ -209,6 +212,7 @@ impl<'a> Session<'a> {
             if let Err(end) = self.introduce_ring() {
                 return end;
             }
+            self.pass_order();
             let deadline_ns = self.vitals().deadline(&self.shared.settings).0.min(self.proof_deadline_ns());
             let (socket, pidfd) = (self.socket.clone(), self.pidfd.clone());
             let mut fds =
@@ -276,6 +280,18 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    fn pass_order(&mut self) {
+        let number = self.shared.orders();
+        if !self.is_ready || number == self.ordered {
+            return;
+        }
+        let order = serde_json::to_vec(&self.shared.order()).unwrap_or_default();
+        // One that takes nothing now is told at the next turn.
+        if self.socket.send(&wire::packet(Kind::Order, &order)).is_ok() {
+            self.ordered = number;
+        }
+    }
+
     fn send_waiting(&self) {
         let offered = self.shared.outbox.send_waiting(self.shared.clock.now_ns());
         add(&self.shared.tally.skipped_busy, offered.skipped_busy);
@@ -329,6 +345,7 @@ impl<'a> Session<'a> {
         match FromWorker::read(packet) {
             Ok(FromWorker::Failed(bytes)) if !self.is_ready => Err(End::Failed(wire::text(bytes))),
             Ok(FromWorker::Fault(bytes)) => Err(End::Fault(wire::text(bytes))),
+            Ok(FromWorker::Proof(answer)) if self.proof.is_some_and(|(loaded, _)| loaded != answer) => Err(End::Blocked(Block::ProofWrong)),
             _ => Ok(()),
         }
     }

@@ -12,7 +12,7 @@ use crate::frame::{RingGeometry, Stamps};
 use serde::{Deserialize, Serialize};
 
 pub const MAGIC: [u8; 2] = *b"KH";
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 pub const HEADER_BYTES: usize = 8;
 pub const INFER_BYTES: usize = HEADER_BYTES + 40;
 
@@ -24,6 +24,8 @@ pub enum Kind {
     /// JSON `RingIntroduction`, with the ring's descriptor.
     Ring = 2,
     Infer = 3,
+    /// JSON: something that is asked of the analyst beside frames.
+    Order = 4,
     // Worker → parent.
     /// JSON `Introduction`: loaded, confined, waiting for frames.
     Ready = 16,
@@ -44,7 +46,9 @@ pub enum Kind {
 impl Kind {
     fn of(byte: u8) -> Option<Kind> {
         use Kind::*;
-        [Hello, Ring, Infer, Ready, Scene, Hash, NoScene, Heartbeat, Failed, Fault, Proof].into_iter().find(|&kind| kind as u8 == byte)
+        [Hello, Ring, Infer, Order, Ready, Scene, Hash, NoScene, Heartbeat, Failed, Fault, Proof]
+            .into_iter()
+            .find(|&kind| kind as u8 == byte)
     }
 }
 
@@ -217,6 +221,7 @@ pub enum FromParent {
     Hello(Hello),
     Ring(RingIntroduction),
     Infer(Infer),
+    Order(serde_json::Value),
 }
 
 impl FromParent {
@@ -226,6 +231,7 @@ impl FromParent {
             Kind::Hello => serde_json::from_slice(body).map(FromParent::Hello).map_err(|_| Malformed("no greeting")),
             Kind::Ring => serde_json::from_slice(body).map(FromParent::Ring).map_err(|_| Malformed("no ring")),
             Kind::Infer => Infer::read(body).map(FromParent::Infer),
+            Kind::Order => serde_json::from_slice(body).map(FromParent::Order).map_err(|_| Malformed("no order")),
             _ => Err(Malformed("not what a parent says")),
         }
     }

@@ -51,6 +51,8 @@ pub(super) struct Shared {
     /// A `Permission`.
     permission: AtomicU8,
     listener: OnceLock<Sender<Answer>>,
+    /// Counts what was ordered of the analyst; 0: nothing ever.
+    orders: AtomicU64,
     words: Mutex<Words>,
 }
 
@@ -70,6 +72,8 @@ pub enum Permission {
 struct Words {
     introduction: Option<Introduction>,
     trouble: Option<String>,
+    /// The latest one, which holds for each worker from now on.
+    order: serde_json::Value,
 }
 
 impl Shared {
@@ -109,6 +113,14 @@ impl Shared {
 
     pub fn note(&self, trouble: String) {
         self.words().trouble = Some(trouble);
+    }
+
+    pub fn orders(&self) -> u64 {
+        self.orders.load(Ordering::Acquire)
+    }
+
+    pub fn order(&self) -> serde_json::Value {
+        self.words().order.clone()
     }
 
     fn words(&self) -> MutexGuard<'_, Words> {
@@ -168,6 +180,7 @@ impl Worker {
             closing: AtomicBool::new(false),
             permission: AtomicU8::new(permission as u8),
             listener: OnceLock::new(),
+            orders: AtomicU64::new(0),
             words: Mutex::default(),
         });
         let (first, started) = crossbeam_channel::bounded(1);
@@ -195,6 +208,13 @@ impl Worker {
     pub fn forbid(&self, why: String) {
         self.shared.note(why);
         self.shared.permission.store(Permission::Refused as u8, Ordering::Release);
+        self.shared.nudge.ring();
+    }
+
+    /// Asks something of the analyst of this worker, and of each that follows it, until another order; null: nothing any more.
+    pub fn order(&self, order: serde_json::Value) {
+        self.shared.words().order = order;
+        self.shared.orders.fetch_add(1, Ordering::AcqRel);
         self.shared.nudge.ring();
     }
 

@@ -8,6 +8,7 @@ use crate::frame::{Colorimetry, FrameLayout, FrameView, PixelFormat, Tone};
 use crate::overlay::convert::Coefficients;
 use crate::overlay::placement::Placement;
 use crate::overlay::{Layer, OverlayError, Rect};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -58,18 +59,17 @@ impl Gpu {
         let noted = fault.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| note(&noted, error.to_string())));
         let noted = fault.clone();
-        device.set_device_lost_callback(move |reason, text| {
-            if reason != wgpu::DeviceLostReason::Destroyed {
-                note(&noted, format!("device lost: {text}"));
-            }
-        });
+        // Also called when it is dropped, and then nobody reads it.
+        device.set_device_lost_callback(move |reason, text| note(&noted, format!("device lost ({reason:?}) {text}")));
         Ok(Gpu { adapter, device, queue, name, is_software: info.device_type == wgpu::DeviceType::Cpu, fault })
     }
 
     /// Waits until all that was submitted is done; an error if anything failed since the last call.
     pub fn finish(&self) -> Result<(), OverlayError> {
         let wait = wgpu::PollType::Wait { submission_index: None, timeout: Some(DEVICE_WAIT) };
-        let polled = self.device.poll(wait).map(|_| ()).map_err(|e| e.to_string());
+        // wgpu panics where the driver says, while it is waited for, that the device is gone.
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| self.device.poll(wait).map(|_| ()).map_err(|e| e.to_string())));
+        let polled = polled.unwrap_or_else(|_| Err("the device is lost".to_owned()));
         let fault = self.fault.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
         match fault.map_or(polled, Err) {
             Ok(()) => Ok(()),
@@ -565,6 +565,17 @@ mod tests {
         assert_eq!(wrong.kind(), ErrorKind::Bug);
         assert!(matches!(compositor.draw_offscreen(), Err(OverlayError::NothingUploaded)));
         assert!(matches!(compositor.upload(Source::Blank(64, 48), &[&layer; 3]), Err(OverlayError::TooManyLayers { .. })));
+    }
+
+    #[test]
+    fn a_lost_device_is_an_error_and_no_panic() {
+        let Some(gpu) = test_gpu("a_lost_device_is_an_error_and_no_panic") else { return };
+        let mut compositor = GpuCompositor::new(gpu, OFFSCREEN_FORMAT);
+        compositor.upload(Source::Blank(64, 48), &[]).unwrap();
+        compositor.draw_offscreen().unwrap();
+        compositor.gpu().device.destroy();
+        let error = compositor.upload(Source::Blank(64, 48), &[]).and_then(|()| compositor.draw_offscreen()).unwrap_err();
+        assert!(error.kind() == ErrorKind::Degrade && error.to_string().contains("lost"), "{error}");
     }
 
     #[test]

@@ -38,12 +38,16 @@ impl Analysis for WorkerAnalysis {
     }
 
     fn reason(&self) -> String {
+        let because = |words: &str| match self.0.trouble() {
+            Some(trouble) => format!("{words}: {trouble}"),
+            None => words.to_owned(),
+        };
         let words = match self.0.status().state {
             State::Down(Reason::Died) => "the AI process ended",
             State::Down(Reason::Stopped) => "the AI process was stopped",
             State::Down(Reason::Hung) => "the AI process did not answer in time",
-            State::Down(Reason::Nonsense) => "the AI process said what cannot be",
-            State::Down(Reason::Fault) => "the AI process could not go on",
+            State::Down(Reason::Nonsense) => return because("the AI process said what cannot be"),
+            State::Down(Reason::Fault) => return because("the AI process could not go on"),
             State::Down(Reason::CannotStart) => "the AI process cannot be started",
             State::Blocked(_) => return self.0.trouble().unwrap_or_default(),
             State::Held | State::Starting | State::Ready => "",

@@ -3,6 +3,7 @@
 use crate::base::error::ErrorKind;
 use crate::capture::Stereo;
 use crate::frame::{FrameView, Stamps};
+use crate::guard::{Fate, answer};
 use crate::infer::{self, InferError};
 use crate::link::{Analyst, Hello};
 use crate::pipeline::scheduling;
@@ -42,7 +43,10 @@ pub enum AnalystError {
 
 impl AnalystError {
     pub fn kind(&self) -> ErrorKind {
-        ErrorKind::Stop
+        match self {
+            AnalystError::Infer(error) => error.kind(),
+            AnalystError::Store(_) | AnalystError::Refused { .. } => ErrorKind::Stop,
+        }
     }
 
     /// An engine that is there and was found bad (exit code 1), as opposed to one that could not be looked at.
@@ -124,17 +128,32 @@ fn load(hello: &Hello) -> Result<CpuAnalyst, AnalystError> {
     Ok(CpuAnalyst { analyser, eyes: spec.stereo.map(Eyes::new), line })
 }
 
+impl CpuAnalyst {
+    fn scene(&mut self, view: FrameView<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, AnalystError> {
+        let Some(eyes) = &mut self.eyes else { return Ok(self.analyser.analyse(view, stamps, is_current)?) };
+        let refused = |text| AnalystError::Refused { text, is_finding: false };
+        let scene = self.analyser.analyse(eyes.view(view).map_err(refused)?, stamps, is_current)?;
+        Ok(scene.map(|scene| eyes.place(scene)))
+    }
+}
+
 impl Analyst for CpuAnalyst {
     fn ready(&self) -> serde_json::Value {
         serde_json::to_value(&self.line).unwrap_or_default()
     }
 
     fn analyse(&mut self, view: FrameView<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, String> {
-        let Some(eyes) = &mut self.eyes else {
-            return self.analyser.analyse(view, stamps, is_current).map_err(|e| e.to_string());
-        };
-        let scene = self.analyser.analyse(eyes.view(view)?, stamps, is_current).map_err(|e| e.to_string())?;
-        Ok(scene.map(|scene| eyes.place(scene)))
+        self.scene(view, stamps, is_current).or_else(|error| match answer(error.kind()).part {
+            Fate::LeftOut => Ok(None),
+            // This process ends, and another is started, later each time that one does no better.
+            Fate::TriedAgain | Fate::Restarted | Fate::NotBegun => Err(error.to_string()),
+        })
+    }
+
+    fn order(&mut self, order: &serde_json::Value) -> Result<(), String> {
+        let fault = serde_json::from_value(order.clone()).map_err(|error| format!("an order is not understood ({error})"))?;
+        self.analyser.set_fault(fault);
+        Ok(())
     }
 
     fn keep(&mut self, scene: Scene) {

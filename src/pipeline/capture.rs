@@ -301,7 +301,16 @@ mod tests {
             };
             let planes = [plane(0), plane(1), PlaneRef { data: &[], stride: 0 }];
             let due = Some(due_ns);
-            Ok(Pull::Picture(Picture { layout: self.layout, planes, pts_ns: 0, due_ns: due, arrival_ns: 0, decode_ns: None, skipped }))
+            Ok(Pull::Picture(Picture {
+                layout: self.layout,
+                planes,
+                pts_ns: 0,
+                due_ns: due,
+                arrival_ns: 0,
+                decode_ns: None,
+                skipped,
+                is_damaged: false,
+            }))
         }
     }
 

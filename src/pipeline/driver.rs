@@ -15,7 +15,7 @@ use crate::base::slot::{Slot, Wake};
 use crate::capture::SignalEvent;
 use crate::display::{CleanFeed, DisplayError, Output, OutputInfo, Picture};
 use crate::frame::Frame;
-use crate::guard::{Ai, Code, States, Word};
+use crate::guard::{Ai, Code, Freshness, States, Word};
 use crate::overlay::{OverlayMode, Rect};
 use crate::pipeline::ai::Analysis;
 use crate::pipeline::cadence::Cadence;
@@ -23,6 +23,8 @@ use crate::pipeline::capture::SignalNote;
 use crate::pipeline::controls::Errand;
 use crate::pipeline::frame_lock::FrameLock;
 use crate::pipeline::hud::{HudFeed, Now, PipRequest, doubt_of};
+use crate::pipeline::inject::DisplayFaults;
+use crate::pipeline::mishaps;
 use crate::pipeline::operator::Operator;
 use crate::pipeline::outcome::{CadenceOutcome, DisplayCounters, DisplayDelays, DisplayOutcome};
 use crate::pipeline::scheduling;
@@ -67,8 +69,10 @@ pub struct DisplayThread {
     pub progress: Option<Arc<crate::pipeline::progress::Progress>>,
     /// For the watchdog: one a turn.
     pub beat: Arc<Beat>,
-    /// When this thread is to sleep, put in on purpose: from and until, ns; the next one last.
-    pub stalls: Vec<(u64, u64)>,
+    /// What befalls it on purpose.
+    pub faults: DisplayFaults,
+    /// Does what the AI says come in time?
+    pub freshness: Freshness,
 }
 
 /// What is on the screen.
@@ -138,11 +142,12 @@ impl DisplayThread {
         };
         let mut info = OutputInfo { display: "none", adapter: String::new(), compositor: "none" };
         let error = open().and_then(|mut output| {
-            info = output.describe();
             // Not before: a graphics library starts threads when it is opened.
             scheduling::take_display_core();
             run.cadence = output.refresh().map(|refresh| Cadence::new(refresh, self.source_fps));
             let driven = self.drive(&mut run, &mut *output);
+            // Not before: another may have taken the place of the one that was opened.
+            info = output.describe();
             self.beat.rest();
             if let Some(on_screen) = run.on_screen.take()
                 && let Ok(pixels) = output.presented()
@@ -180,9 +185,7 @@ impl DisplayThread {
             if run.first_present_ns.is_some() {
                 self.beat.beat();
             }
-            while let Some((_, until_ns)) = self.stalls.pop_if(|(from_ns, _)| self.clock.now_ns() >= *from_ns) {
-                self.clock.sleep_until_ns(until_ns);
-            }
+            self.faults.befall(&*self.clock, output);
             // Read before the slot is looked at: what was pushed before the end was declared is then still seen. Capture
             // is what ends a run, also one that is asked to stop: each frame that it took is still shown.
             let has_ended = self.ended.load(Ordering::Acquire);
@@ -200,10 +203,9 @@ impl DisplayThread {
                 continue;
             }
             if let Some(frame) = self.frames.pop() {
-                if let Err(error) = self.show_new(run, output, frame) {
-                    run.counters.failed += 1;
-                    return Err(error);
-                }
+                let shown = self.show_new(run, output, frame.clone());
+                let shown = shown.or_else(|error| self.rescue(run, output, error).and_then(|()| self.show_new(run, output, frame)));
+                shown.inspect_err(|_| run.counters.failed += 1)?;
                 permit();
                 continue;
             }
@@ -211,13 +213,20 @@ impl DisplayThread {
                 return Ok(());
             }
             let presents = run.counters.repeated;
-            self.refresh(run, output)?;
+            self.refresh(run, output).or_else(|error| self.rescue(run, output, error))?;
             // A monitor with a rate of its own has waited for its tick already, if anything was shown.
             if run.cadence.is_none() || run.counters.repeated == presents {
                 self.paint_ahead(run);
                 self.wake.wait(self.patience(run));
             }
         }
+    }
+
+    /// Where another way to show pictures is there, and the error is one to go on from: what was on the screen is shown anew.
+    fn rescue(&mut self, run: &mut Run, output: &mut dyn Output, error: DisplayError) -> Result<(), DisplayError> {
+        mishaps::rescue(&mut self.states, self.clock.now_ns(), output, error)?;
+        (run.on_screen, run.blank_shown) = (None, false);
+        Ok(())
     }
 
     /// Where the output takes pictures at a rate of its own: how long it is until the next turn, ns. None: now.
@@ -239,6 +248,7 @@ impl DisplayThread {
     fn note_recording(&mut self, run: &mut Run) {
         let Self { sinks, states, .. } = self;
         run.recording.look(self.clock.now_ns(), &sinks.recording(), || sinks.recording_trouble(), states);
+        mishaps::of_files(states, self.clock.now_ns(), sinks);
     }
 
     fn take_controls(&mut self, run: &mut Run) {
@@ -300,6 +310,11 @@ impl DisplayThread {
             self.screen.forget();
         }
         if let Some(scene) = analysis.take_scene() {
+            // Where the recorder pulls, ages mean nothing; a self-test counts late answers itself.
+            if self.pulled.is_none() && self.sinks.taps.is_none() {
+                self.freshness.answer(now_ns, now_ns.saturating_sub(scene.capture_ns) > self.screen.max_age_ns());
+                self.states.slow(now_ns, self.freshness.is_slow());
+            }
             self.screen.receive(scene);
         }
     }

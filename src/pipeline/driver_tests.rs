@@ -121,7 +121,8 @@ impl Theatre {
             pulled: None,
             progress: None,
             beat: Arc::default(),
-            stalls: Vec::new(),
+            faults: Default::default(),
+            freshness: Default::default(),
         };
         let (tell, seen) = mpsc::channel();
         let (output_clock, takes_ns) = (clock.clone(), Arc::new(AtomicU64::new(0)));

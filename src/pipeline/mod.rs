@@ -22,6 +22,7 @@ mod frame_lock;
 mod hud;
 mod inject;
 mod inputs;
+mod mishaps;
 mod notify;
 mod operator;
 mod outcome;
@@ -54,11 +55,13 @@ pub use sinks::SnapshotPlan;
 pub use taps::{Late, PresentStamp, Sight, Taps};
 
 use crate::base::clock::{Clock, ManualClock, MonotonicClock};
+use crate::base::say::say;
 use crate::base::shutdown;
 use crate::base::slot::Wake;
 use crate::capture::CaptureError;
 use crate::config::{Config, Mode};
 use crate::display::{DisplayError, Headless, KmsOutput, OpenFeed, Output, SdiOutput, SdiSpec};
+use crate::guard::{Process, answer};
 use crate::link::{Hello, LinkError, Permission, Spawn, State, Worker};
 use crate::overlay::OverlayMode;
 use crate::pipeline::capture::CaptureFailure;
@@ -170,8 +173,8 @@ impl RunError {
     pub fn is_finding(&self) -> bool {
         match self {
             RunError::Analyst(error) => error.is_finding(),
-            // The run went on without its recording, and is in the report.
-            RunError::Record(RecordError::Stopped { .. }) => true,
+            // The run went on without it, and its report says so.
+            RunError::Record(error) => answer(error.kind()).process == Process::GoesOn,
             _ => false,
         }
     }
@@ -246,7 +249,7 @@ fn run_with(spec: Spec, needs_ai: bool) -> Result<(Report, Option<AnalystError>)
         None => {}
     }
     if let Some(error) = &refused {
-        eprintln!("keyhole: the video runs without AI: {error}");
+        say(format_args!("the video runs without AI: {error}"));
     }
     scheduling::lock_memory();
     let is_window = match spec.display {
@@ -258,7 +261,7 @@ fn run_with(spec: Spec, needs_ai: bool) -> Result<(Report, Option<AnalystError>)
     let _shown = (is_shown && spec.taps.is_none()).then(|| picture_lock::shows(&spec.config.guard.folder()));
     let case = if spec.taps.is_none() { Case::begin(spec.case.as_deref()) } else { None };
     if let Some(case) = case.as_ref().filter(|case| case.is_resumed) {
-        eprintln!("keyhole: case {} is resumed: the run before did not come to its end", case.id);
+        say(format_args!("case {} is resumed: the run before did not come to its end", case.id));
     }
     let run = Prepared {
         spec,

@@ -2,6 +2,7 @@
 //! what of it is kept for the next run.
 
 use crate::base::clock::Clock;
+use crate::base::say::say;
 use crate::base::slot::Wake;
 use crate::config::Mode;
 use crate::overlay::OverlayMode;
@@ -50,7 +51,7 @@ impl Operator {
         if let Some(path) = &path {
             match prefs::load(path, asked) {
                 Ok(kept) => choices = kept,
-                Err(error) => eprintln!("keyhole: {error}"),
+                Err(error) => say(format_args!("{error}")),
             }
         }
         if spec.is_overlay_asked {

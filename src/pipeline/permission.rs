@@ -6,6 +6,8 @@
 //!   demo:     the AI process runs    ─► guard::decide ─► forbidden only where an engine failed its test
 //! ```
 
+use crate::base::clock::since_boot_s;
+use crate::base::say::say;
 use crate::base::shutdown::Shutdown;
 use crate::config::{Config, Mode};
 use crate::guard::{Block, CHANGED_SINCE_FULL, Gate, History, Limits, Word};
@@ -65,7 +67,7 @@ impl Asking {
             // Nobody can say whether it was tested.
             Err(Undecided::Unread(reason)) if self.config.mode == Mode::Clinical => {
                 tracing::error!(reason, "the self-tests cannot be read");
-                eprintln!("keyhole: the self-tests cannot be read: {reason}");
+                say(format_args!("the self-tests cannot be read: {reason}"));
                 Gate::Blocked(Block::NoSelfTest)
             }
             Err(Undecided::Unread(reason)) => {
@@ -76,7 +78,7 @@ impl Asking {
         let _ = self.answer.set(gate.clone());
         match &gate {
             Gate::Blocked(block) => {
-                eprintln!("keyhole: {block} ({}) {}", block.code(), block.remedy());
+                say(format_args!("{block} ({}) {}", block.code(), block.remedy()));
                 let _ = self.words.send(block.into());
                 self.worker.forbid(format!("{block} ({})", block.code()));
             }
@@ -104,7 +106,7 @@ impl Asking {
             history = open()?;
         }
         let now = selftest::fingerprint(&self.config, self.engines.as_deref(), &limits);
-        Ok(history.decide(mode, &boot_id, &now, &selftest::now(), &limits))
+        Ok(history.decide(mode, &boot_id, &now, &selftest::now(), since_boot_s(), &limits))
     }
 
     /// The quick form, in memory alone: the monitor shows the operation. Its verdict is in the history.

@@ -3,12 +3,14 @@
 //! devices belong to the config.
 
 use crate::base::classes;
+use crate::base::files::write_durably;
+use crate::base::say::say;
 use crate::base::slot::{Slot, Wake};
 use crate::base::texts::Language;
 use crate::overlay::OverlayMode;
 use crate::pipeline::controls::Choices;
 use serde::{Deserialize, Serialize};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -104,16 +106,7 @@ pub fn save(path: &Path, choices: &Choices) -> Result<(), PrefsError> {
     };
     let text = toml::to_string(&file).map_err(|error| fail(error.to_string()))?;
     let folder = path.parent().ok_or_else(|| fail("it has no folder".into()))?;
-    let write = || -> std::io::Result<()> {
-        std::fs::create_dir_all(folder)?;
-        let part = path.with_extension("toml.part");
-        let mut file = std::fs::File::create(&part)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&part, path)?;
-        std::fs::File::open(folder)?.sync_all()
-    };
-    write().map_err(|error| fail(error.to_string()))
+    std::fs::create_dir_all(folder).and_then(|()| write_durably(path, text.as_bytes())).map_err(|error| fail(error.to_string()))
 }
 
 /// Writes choices on a thread of its own, the newest only; whoever offers them never waits.
@@ -140,7 +133,7 @@ impl Keeper {
                         if let Err(error) = save(&path, &choices)
                             && !std::mem::replace(&mut has_failed, true)
                         {
-                            eprintln!("keyhole: {error}");
+                            say(format_args!("{error}"));
                         }
                     }
                     if is_last {

@@ -3,6 +3,7 @@
 use crate::base::beat::Beat;
 use crate::base::clock::Clock;
 use crate::base::hud;
+use crate::base::say::say;
 use crate::base::shutdown::{self, Shutdown};
 use crate::base::slot::{Slot, Wake};
 use crate::capture::{ContentWatch, Source, SourceInfo, Stereo};
@@ -10,7 +11,7 @@ use crate::config::{Config, Mode};
 use crate::display::hud::Hud;
 use crate::display::{CleanFeed, OpenFeed};
 use crate::frame::Frame;
-use crate::guard::{Gate, Part, States, Watchdog, Word};
+use crate::guard::{Freshness, Gate, Part, States, Watchdog, Word};
 use crate::link::wire::Introduction;
 use crate::link::{Counts, State, Worker};
 use crate::pipeline::ai::WorkerAnalysis;
@@ -19,6 +20,7 @@ use crate::pipeline::case::Case;
 use crate::pipeline::driver::{DisplayThread, OpenOutput};
 use crate::pipeline::frame_lock::FrameLock;
 use crate::pipeline::hud::{HudFeed, status_of};
+use crate::pipeline::inject::Injecting;
 use crate::pipeline::notify::Notify;
 use crate::pipeline::operator::Operator;
 use crate::pipeline::outcome::DisplayOutcome;
@@ -31,7 +33,7 @@ use crate::pipeline::stereo::EyeTap;
 use crate::pipeline::stream::{AnalysisDelays, SceneStream};
 use crate::pipeline::taps::Taps;
 use crate::pipeline::watch::{self, Watch};
-use crate::pipeline::{Injection, LINES_DEPTH, RunError, STILLS_DEPTH, Spec, summary};
+use crate::pipeline::{LINES_DEPTH, RunError, STILLS_DEPTH, Spec, summary};
 use crate::record::{EngineLine, LineWriter, RecordError, Report, StillWriter, VideoRecorder};
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::BTreeMap;
@@ -91,12 +93,13 @@ impl Prepared {
         let Prepared { spec, case, clock, wake, worker, engine, source, stereo, is_pulled, words } = self;
         let info = source.info().clone();
         if is_pulled {
-            eprintln!("keyhole: lossless recording: the recorder pulls the run, nothing is shown at the source's pace");
+            say(format_args!("lossless recording: the recorder pulls the run, nothing is shown at the source's pace"));
         }
         let beats = watch::beats();
         let record_beats = [Part::RecordOverlay, Part::RecordClean].map(|part| beats[part as usize].clone());
-        let sinks = open_sinks(&spec, &info, engine.as_ref(), is_pulled, record_beats)?;
+        let mut sinks = open_sinks(&spec, &info, engine.as_ref(), is_pulled, record_beats)?;
         let stream = SceneStream::start(&spec, &worker, is_pulled)?;
+        stream.mishaps.iter().for_each(|mishap| sinks.watch_mishap(mishap.clone()));
         let stop = Shutdown::default();
         let frames = Arc::new(Slot::new(DISPLAY_SLOT, wake.clone()));
         let counters = Arc::new(CaptureCounters::default());
@@ -109,7 +112,7 @@ impl Prepared {
         let hud = Hud::start((info.width, info.height), language, wake.clone())?;
         let engines = engine.as_ref().map(|engine| engine.name.clone() + &lock.words()).unwrap_or_default();
         if spec.config.mode == Mode::Clinical || spec.config.wiring.path.is_some() {
-            eprintln!("keyhole: {} mode, wiring: {}", spec.config.mode.name(), spec.config.wiring.name());
+            say(format_args!("{} mode, wiring: {}", spec.config.mode.name(), spec.config.wiring.name()));
         }
         let mut status = status_of(&info, &engines, spec.hud, language);
         status.is_demonstration = engine.as_ref().is_some_and(|engine| engine.is_demonstration);
@@ -119,6 +122,7 @@ impl Prepared {
         status.case = case.as_ref().map(|case| case.id.as_str().into());
         let start_ns = clock.now_ns();
 
+        let display_faults = spec.inject.as_ref().map(|plan| plan.of_display(start_ns)).unwrap_or_default();
         let display = DisplayThread {
             clock: clock.clone(),
             stop: stop.clone(),
@@ -137,7 +141,8 @@ impl Prepared {
             states: States::new(start_ns, info.live),
             words: words.1,
             beat: beats[Part::Display as usize].clone(),
-            stalls: spec.inject.as_ref().map(|plan| stalls_of(plan, start_ns)).unwrap_or_default(),
+            faults: display_faults.clone(),
+            freshness: Freshness::default(),
             lost_ns: lost_ns(&spec.config, info.fps),
             ended: ended.clone(),
             pulled: pulled.clone(),
@@ -177,8 +182,11 @@ impl Prepared {
             Asking { config, engines, worker: worker.clone(), answer: answer.clone(), words: words.0.clone(), stop: stop.clone() }.start()
         });
         let asking = asking.transpose()?;
-        let injecting =
-            spec.inject.as_ref().map(|plan| plan.start(worker.clone(), spec.engines.clone(), clock.clone(), stop.clone())).transpose()?;
+        let injecting = spec.inject.as_ref().map(|plan| {
+            let (worker, engines, display) = (worker.clone(), spec.engines.clone(), display_faults);
+            Injecting { worker, engines, display, clock: clock.clone(), stop: stop.clone() }.start(plan)
+        });
+        let injecting = injecting.transpose()?;
         // Pictures begin when there is something to show them on: a window takes longer to open than a picture lasts.
         let (opening, is_open) = crossbeam_channel::bounded::<()>(0);
         let open: OpenOutput = Box::new(move || {
@@ -228,7 +236,6 @@ impl Prepared {
         if let Some(error) = shown.error.take() {
             return Err(error.into());
         }
-        streamed?;
         let end_ns = clock.now_ns();
         let path = spec.report.clone();
         let leftovers = Leftovers {
@@ -254,8 +261,8 @@ impl Prepared {
         if let Some(path) = &path {
             crate::record::write_report(&report, path)?;
         }
-        // Last: a recording that failed takes nothing from the report, which says so.
-        finished?;
+        // Last: a recording, a stream or a still that failed takes nothing from the report, which says so.
+        streamed.and(finished)?;
         Ok(report)
     }
 }
@@ -286,12 +293,9 @@ fn open_sinks(
     } else {
         sinks.prepare_recording(spec, info, engine)?;
     }
+    let writers = [sinks.timeline.as_ref().map(LineWriter::mishap), sinks.stills.as_ref().map(StillWriter::mishap)];
+    writers.into_iter().flatten().for_each(|mishap| sinks.watch_mishap(mishap));
     Ok(sinks)
-}
-
-/// When the display is to sleep on purpose, by the clock: the next one last.
-fn stalls_of(plan: &Injection, start_ns: u64) -> Vec<(u64, u64)> {
-    plan.of_display().into_iter().rev().map(|(from_ns, until_ns)| (start_ns + from_ns, start_ns + until_ns)).collect()
 }
 
 /// No signal: after `signal.lost_ms`, but never before three frame periods have passed.

@@ -2,6 +2,7 @@
 //! Nothing here waits, unless the recorder pulls the run.
 
 use crate::base::beat::Beat;
+use crate::base::clock::wall_s;
 use crate::base::ids::FrameId;
 use crate::capture::SourceInfo;
 use crate::display::PresentedView;
@@ -14,7 +15,7 @@ use crate::pipeline::proof::Prover;
 use crate::pipeline::taps::Taps;
 use crate::pipeline::{STILLS_DEPTH, Spec};
 use crate::record::{
-    EngineLine, Input, LineWriter, RecordError, RecordPlan, Recorder, RecordingState, Still, StillWriter, Stream, TimelineLine,
+    EngineLine, Input, LineWriter, Mishap, RecordError, RecordPlan, Recorder, RecordingState, Still, StillWriter, Stream, TimelineLine,
     VideoRecorder, copy_planes, utc,
 };
 use std::collections::BTreeMap;
@@ -66,6 +67,7 @@ pub struct Sinks {
     /// Stills by key: where they go, and how many were asked for.
     pub still_folder: Option<PathBuf>,
     still_wanted: bool,
+    mishaps: Vec<Arc<Mishap>>,
     last_overlay: Option<Kept>,
     kept: BTreeMap<u64, Kept>,
 }
@@ -253,13 +255,14 @@ impl Sinks {
 
     fn take_stills(&mut self, frame: &Frame, pixels: PresentedView<'_>) {
         let (Some(folder), Some(stills)) = (&self.still_folder, &self.stills) else { return };
-        let unix_s = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let name = |kind: &str| folder.join(format!("still-{}-frame{:06}-{kind}.png", utc(unix_s).0, frame.id().0));
-        stills.offer(name("overlay"), Still::Bgrx { data: tight(pixels), width: pixels.width, height: pixels.height });
+        let taken = utc(wall_s()).0;
+        let name = |kind: &str| folder.join(format!("still-{taken}-frame{:06}-{kind}.png", frame.id().0));
+        let shown = Still::Bgrx { data: tight(pixels), width: pixels.width, height: pixels.height };
+        stills.offer(name("overlay"), Still::Named(Box::new(shown)));
         let planes = frame.layout().planes();
         let view = frame.view();
         let data = (0..planes.len()).flat_map(|plane| view.plane(plane)).copied().collect();
-        stills.offer(name("clean"), Still::Captured { layout: *frame.layout(), data, to_bgrx });
+        stills.offer(name("clean"), Still::Named(Box::new(Still::Captured { layout: *frame.layout(), data, to_bgrx })));
     }
 
     /// Starts or stops recording, as the key does.
@@ -280,6 +283,16 @@ impl Sinks {
     pub fn recording(&self) -> RecordingState {
         let lossless = self.lossless.as_ref().map(|lossless| lossless.state(self.lossless_lost));
         lossless.or_else(|| self.recorder.as_ref().map(Recorder::state)).unwrap_or_default()
+    }
+
+    /// Whether what is written beside the recording cannot be written now, each with its number among them.
+    pub fn mishaps(&self) -> impl Iterator<Item = (u8, &Mishap)> {
+        (0..).zip(self.mishaps.iter().map(|mishap| &**mishap))
+    }
+
+    /// Something else that writes files of this run.
+    pub fn watch_mishap(&mut self, mishap: Arc<Mishap>) {
+        self.mishaps.push(mishap);
     }
 
     /// Why recording has stopped by itself, in words.
@@ -320,15 +333,10 @@ impl Sinks {
             lost.iter().for_each(|(reason, count)| lose(reason, *count));
             keep_first(outcome);
         }
-        match self.timeline.map(LineWriter::finish) {
-            Some(Ok(lost)) => lose("timeline_lines", lost),
-            Some(Err(error)) => keep_first(Err(error)),
-            None => {}
-        }
-        match self.stills.map(StillWriter::finish) {
-            Some(Ok(lost)) => lose("stills", lost),
-            Some(Err(error)) => keep_first(Err(error)),
-            None => {}
+        let ends = [("timeline_lines", self.timeline.map(LineWriter::finish)), ("stills", self.stills.map(StillWriter::finish))];
+        for (reason, (lost, outcome)) in ends.into_iter().filter_map(|(reason, end)| Some((reason, end?))) {
+            lose(reason, lost);
+            keep_first(outcome);
         }
         (losses, outcome)
     }
@@ -336,7 +344,10 @@ impl Sinks {
 
 impl Kept {
     fn save(&self, path: &Path) -> Result<(), RecordError> {
-        crate::record::save_bgrx(path, &self.data, self.width * 4, self.width, self.height)
+        crate::record::save_bgrx(path, &self.data, self.width * 4, self.width, self.height).map_err(|error| match error {
+            RecordError::Write { path, source } => RecordError::Incomplete { path, what: "still", missing: 1, source },
+            other => other,
+        })
     }
 }
 

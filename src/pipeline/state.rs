@@ -34,6 +34,8 @@ pub fn notice(states: &mut States, now_ns: u64, event: &SignalEvent) {
         SignalEvent::Whole { .. } => News::Torn(Flaw::None),
         SignalEvent::OutOfOrder { is_stream } => News::OutOfOrder(flaw(*is_stream)),
         SignalEvent::InOrder { .. } => News::OutOfOrder(Flaw::None),
+        SignalEvent::Damaged { is_stream } => News::Damaged(flaw(*is_stream)),
+        SignalEvent::Sound { .. } => News::Damaged(Flaw::None),
         SignalEvent::RateWrong { .. } => News::RateWrong(true),
         // Another rate that lasts is the announced one from then on.
         SignalEvent::RateRight | SignalEvent::Rate { .. } => News::RateWrong(false),
@@ -187,6 +189,9 @@ mod tests {
             (SignalEvent::OutOfOrder { is_stream: false }, Signal::Live, Some("SIGNAL-ORDER")),
             (SignalEvent::OutOfOrder { is_stream: true }, Signal::Untrusted, Some("SIGNAL-UNTRUSTED")),
             (SignalEvent::InOrder { pictures: 3 }, Signal::Live, None),
+            (SignalEvent::Damaged { is_stream: false }, Signal::Live, Some("SIGNAL-DAMAGED")),
+            (SignalEvent::Damaged { is_stream: true }, Signal::Untrusted, Some("SIGNAL-UNTRUSTED")),
+            (SignalEvent::Sound { pictures: 3 }, Signal::Live, None),
         ] {
             let mut states = live();
             let before = (states.signal(), states.alarms().records().len());

@@ -4,8 +4,9 @@
 use crate::base::stats::Delays;
 use crate::link::{Answer, Worker};
 use crate::pipeline::{LINES_DEPTH, STILLS_DEPTH, STREAM_DEPTH, Spec};
-use crate::record::{LineWriter, RecordError, SceneLine, Still, StillWriter};
+use crate::record::{LineWriter, Mishap, RecordError, SceneLine, Still, StillWriter};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 #[derive(Default)]
@@ -17,6 +18,8 @@ pub struct AnalysisDelays {
 
 pub struct SceneStream {
     thread: Option<JoinHandle<Outcome>>,
+    /// Of the lines and of the masks.
+    pub mishaps: Vec<Arc<Mishap>>,
 }
 
 type Outcome = (BTreeMap<String, u64>, AnalysisDelays, Result<(), RecordError>);
@@ -41,7 +44,8 @@ impl SceneStream {
             }
             None => None,
         };
-        let Some(answers) = worker.listen(STREAM_DEPTH) else { return Ok(SceneStream { thread: None }) };
+        let mishaps = lines.iter().map(LineWriter::mishap).chain(masks.iter().map(|(_, stills)| stills.mishap())).collect();
+        let Some(answers) = worker.listen(STREAM_DEPTH) else { return Ok(SceneStream { thread: None, mishaps }) };
         let listen = move || {
             let mut delays = AnalysisDelays::default();
             for answer in answers {
@@ -61,17 +65,18 @@ impl SceneStream {
             let mut losses = BTreeMap::new();
             let mut outcome = Ok(());
             let ends = [("scene_lines", lines.map(LineWriter::finish)), ("masks", masks.map(|(_, stills)| stills.finish()))];
-            for (reason, end) in ends {
-                match end {
-                    Some(Ok(lost)) if lost > 0 => drop(losses.insert(reason.to_owned(), lost)),
-                    Some(Err(error)) if outcome.is_ok() => outcome = Err(error),
-                    _ => {}
+            for (reason, (lost, ended)) in ends.into_iter().filter_map(|(reason, end)| Some((reason, end?))) {
+                if lost > 0 {
+                    losses.insert(reason.to_owned(), lost);
+                }
+                if outcome.is_ok() {
+                    outcome = ended;
                 }
             }
             (losses, delays, outcome)
         };
         let thread = std::thread::Builder::new().name("record".into()).spawn(listen).ok();
-        Ok(SceneStream { thread })
+        Ok(SceneStream { thread, mishaps })
     }
 
     /// Waits until the last answer is written. The worker must be gone by then.

@@ -1,10 +1,10 @@
-//! The thread that looks after the others: it hears their beats, tells the state's owner what stalls, tells systemd that all is well,
-//! and ends the process where the display has stalled. It holds no lock that another thread holds, and waits for nobody.
+//! The thread that looks after the others: it hears their beats, tells the state's owner what stalls and when the wall clock was set,
+//! tells systemd that all is well, and ends the process where the display has stalled. It holds no lock that another thread holds, and waits for nobody.
 
 use crate::base::beat::Beat;
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, wall_ns};
 use crate::base::shutdown::{self, Shutdown};
-use crate::guard::{Cause, Code, EXIT_DISPLAY_STALLED, Finding, Part, TURN_NS, Watchdog, Word};
+use crate::guard::{Cause, Code, EXIT_DISPLAY_STALLED, Finding, Part, TURN_NS, WallWatch, Watchdog, Word};
 use crate::pipeline::notify::Notify;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::scheduling;
@@ -45,6 +45,7 @@ impl Watch {
         let mut told_ns = None;
         let (mut is_ready, mut is_stopping) = (false, false);
         let mut said = String::new();
+        let mut wall = WallWatch::default();
         while !self.stop.is_requested() {
             let now_ns = self.clock.now_ns();
             let beats: [Option<u64>; Part::ALL.len()] = std::array::from_fn(|part| self.beats[part].look());
@@ -54,6 +55,12 @@ impl Watch {
                 }
                 // Full: the state's owner is what stalls.
                 let _ = self.words.try_send(word_of(finding));
+            }
+            let before_ns = self.clock.now_ns();
+            if let Some(jump) = wall.look(before_ns, wall_ns(), self.clock.now_ns()) {
+                let _ = self.words.try_send(Word::Raise { cause: Code::ClockJumped.into(), words: jump.to_string() });
+                // It lasts no longer than its moment; its line stays until somebody has seen it.
+                let _ = self.words.try_send(Word::Clear { code: Code::ClockJumped, part: 0 });
             }
             // At once: whoever started us waits for it.
             if self.notify.is_on() && !is_ready && self.progress.frames() > 0 {

@@ -23,6 +23,14 @@ pub enum RecordError {
     Failed { path: String, reason: String },
     #[error("the recording of the {what} stream stopped: {reason}; free space or choose another disk, then record again")]
     Stopped { what: &'static str, reason: String },
+    #[error(
+        "'{path}': {missing} {what} could not be written ({source}); free space on that disk, then run again", path = path.display()
+    )]
+    Incomplete { path: PathBuf, what: &'static str, missing: u64, source: std::io::Error },
+    #[error(
+        "the run has ended, and its report '{path}' could not be written ({source}); free space there, or give --report another path, and run again", path = path.display()
+    )]
+    NoReport { path: PathBuf, source: std::io::Error },
     #[error("'{path}' is no sidecar of a recording: {reason}; give the .recording.json that lies beside one", path = path.display())]
     Sidecar { path: PathBuf, reason: String },
     #[error("nothing was recorded to '{path}': no picture came; let the run show at least one")]
@@ -37,7 +45,11 @@ impl RecordError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             // The picture goes on without its recording.
-            RecordError::Failed { .. } | RecordError::Stopped { .. } | RecordError::NoPicture { .. } => ErrorKind::Degrade,
+            RecordError::Failed { .. }
+            | RecordError::Stopped { .. }
+            | RecordError::NoPicture { .. }
+            | RecordError::Incomplete { .. }
+            | RecordError::NoReport { .. } => ErrorKind::Degrade,
             _ => ErrorKind::Stop,
         }
     }

@@ -11,7 +11,9 @@ mod budget;
 mod encoder;
 mod error;
 mod lane;
+mod lines;
 mod mask;
+mod mishap;
 mod mp4;
 mod rate;
 mod recorder;
@@ -27,7 +29,9 @@ mod video;
 pub use budget::LEDGER;
 pub use encoder::{Input, copy_planes};
 pub use error::RecordError;
+pub use lines::LineWriter;
 pub use mask::upsample_mask;
+pub use mishap::Mishap;
 pub use recorder::{RecordPlan, Recorder};
 pub use report::{
     AlarmLine, CadenceLine, CaseLine, EngineLine, Frames, GateLine, Report, SCHEMA, SourceLine, Stages, StallLine, StateLine,
@@ -37,6 +41,6 @@ pub use segments::SegmentLine;
 pub use settings::{Preset, Settings, Stream};
 pub use sidecar::{Marker, Sidecar, sidecar_path, utc};
 pub use still::{Still, StillWriter, save_bgrx, save_grey};
-pub use stream::{Hash, LineWriter, SceneLine, TimelineLine};
+pub use stream::{Hash, SceneLine, TimelineLine};
 pub use tally::{LeftOut, RecordAlarm, RecordingState};
 pub use video::{Pushed, RecordMode, RecordStats, VideoRecorder};

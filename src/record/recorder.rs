@@ -9,6 +9,7 @@
 //! Nothing here waits, except `open_now` before a run and `finish` after it.
 
 use crate::base::beat::Beat;
+use crate::base::clock;
 use crate::record::budget::{Keeper, Limits};
 use crate::record::encoder::{Encoder, Input};
 use crate::record::lane::{Lane, LaneSpec};
@@ -56,8 +57,8 @@ pub struct RecordPlan {
 
 impl RecordPlan {
     pub fn new(settings: Settings, source: &str, fps: f64, engines: Vec<EngineLine>) -> Self {
-        let wall_s = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        RecordPlan { settings, source: source.to_owned(), fps, engines, wall_s, open: |path| File::create(path), beats: Default::default() }
+        let open = |path: &Path| File::create(path);
+        RecordPlan { settings, source: source.to_owned(), fps, engines, wall_s: clock::wall_s, open, beats: Default::default() }
     }
 }
 
@@ -443,7 +444,8 @@ fn free_name(folder: &Path, date: &str, stream: Stream, is_numbered: bool) -> Pa
         let naming = Naming { path: path.clone(), is_numbered };
         !naming.file(1).exists() && !sidecar_path(path).exists()
     };
-    (1..1000).map(name).find(is_free).unwrap_or_else(|| name(1))
+    // A wall clock that was set back gives a date again: what has the name already is never written over.
+    (1..).map(name).find(is_free).unwrap_or_else(|| name(u32::MAX))
 }
 
 /// Of the standard library's own random keys: unique is enough.

@@ -351,3 +351,22 @@ fn a_key_starts_and_stops_recordings_with_names_of_their_own_within_the_budget()
     assert!((500 << 10..=1 << 20).contains(&bytes), "{bytes}");
     assert!(!decode(&dir.join("20261122T041954Z-3-overlay.mp4")).is_empty(), "it plays up to where it stopped");
 }
+
+/// As after a wall clock that was set back, over and over.
+#[test]
+fn recordings_of_one_second_have_names_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let date = "20261122T041954Z";
+    for n in 2..1_000 {
+        std::fs::write(folder.path().join(format!("{date}-{n}-clean.mp4")), "kept").unwrap();
+    }
+    for is_numbered in [false, true] {
+        for _ in 0..5 {
+            let path = free_name(folder.path(), date, Stream::Clean, is_numbered);
+            let first = Naming { path, is_numbered }.file(1);
+            assert!(!first.exists(), "{}", first.display());
+            std::fs::write(first, "kept").unwrap();
+        }
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 998 + 10);
+}

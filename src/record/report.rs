@@ -1,5 +1,6 @@
 //! The run report, schema "keyhole.run/1".
 
+use crate::base::disk;
 use crate::base::stats::Summary;
 use crate::frame::PixelFormat;
 use crate::record::RecordError;
@@ -186,13 +187,16 @@ pub struct GateLine {
 /// Writes the whole report under a temporary name, then gives it its own.
 pub fn write_report(report: &Report, path: &Path) -> Result<(), RecordError> {
     let text = serde_json::to_string_pretty(report).map_err(|e| RecordError::write(path, e))?;
-    write_whole(path, text.as_bytes())
+    write_whole(path, text.as_bytes()).map_err(|error| match error {
+        RecordError::Write { path, source } => RecordError::NoReport { path, source },
+        other => other,
+    })
 }
 
 /// Writes a file so that it is there whole or not at all.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
     let part = part_path(path);
-    std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, path)).map_err(|e| {
+    disk::pass().and_then(|()| std::fs::write(&part, bytes)).and_then(|()| std::fs::rename(&part, path)).map_err(|e| {
         let _ = std::fs::remove_file(&part);
         RecordError::write(path, e)
     })

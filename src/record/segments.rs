@@ -9,6 +9,7 @@
 //! A file has its name as soon as it can be played; what was under that name before is whole until then. Each picture is in
 //! exactly one file.
 
+use crate::base::disk;
 use crate::record::budget::Keeper;
 use crate::record::encoder::Unit;
 use crate::record::mp4::{self, Codec, RecordingId, Sample, ticks};
@@ -182,7 +183,7 @@ impl Segments {
         drop(maps);
 
         self.keeper.make_room(self.bytes.len() as u64)?;
-        let written = open.file.write_all(&self.bytes).and_then(|()| sync(&open.file));
+        let written = disk::pass().and_then(|()| open.file.write_all(&self.bytes)).and_then(|()| sync(&open.file));
         if let Err(error) = written {
             // What was there before plays on: a broken fragment at the end would only confuse.
             back_to(&mut open.file, open.line.bytes);
@@ -239,6 +240,7 @@ impl Segments {
         let index = mp4::index(&open.index);
         let good = open.line.bytes;
         let finish = |open: &mut Open| -> io::Result<()> {
+            disk::pass()?;
             open.file.write_all(&index)?;
             open.line.bytes += index.len() as u64;
             if open.file.metadata()?.is_file() {

@@ -1,17 +1,9 @@
-//! Streams of lines: `--timeline` (one line a present) and `--scenes` (one line an inferred frame), as JSON lines.
+//! What streams of lines say: `--timeline` (one line a present) and `--scenes` (one line an inferred frame), as JSON lines.
 
 use crate::base::classes;
 use crate::base::ids::{FrameId, TrackId};
-use crate::record::RecordError;
-use crate::record::report::part_path;
 use crate::scene::{Gate, Reset, Scene, Trust};
-use crossbeam_channel::{Sender, bounded};
 use serde::Serialize;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
 
 /// A digest that is written as lower-case hexadecimal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,74 +144,6 @@ impl SceneLine {
             unknown_px: scene.unknown_px,
             input_hash: input_hash.map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect()),
             ms: MsLine { preprocess: ms(scene.times.preprocess_ns), infer: ms(scene.times.infer_ns), track: ms(scene.times.track_ns) },
-        }
-    }
-}
-
-/// Writes one JSON line an item on a thread of its own; the file gets its name when the run ends.
-pub struct LineWriter<T: Send + 'static> {
-    queue: Option<Sender<T>>,
-    thread: Option<JoinHandle<Result<(), RecordError>>>,
-    lost: Arc<AtomicU64>,
-    /// The run came to its end: what was written is whole.
-    is_whole: Arc<AtomicBool>,
-}
-
-impl<T: Send + 'static> LineWriter<T> {
-    /// Creates the file at once, so that a path that cannot be written is refused before the run begins.
-    pub fn start<F>(path: &Path, depth: usize, mut line: F) -> Result<Self, RecordError>
-    where
-        F: FnMut(T, &mut dyn Write) -> std::io::Result<()> + Send + 'static,
-    {
-        let path: PathBuf = path.to_owned();
-        let part = part_path(&path);
-        let file = std::fs::File::create(&part).map_err(|e| RecordError::write(&path, e))?;
-        let (queue, items) = bounded::<T>(depth);
-        let is_whole = Arc::new(AtomicBool::new(false));
-        let keep = is_whole.clone();
-        let spawned = std::thread::Builder::new().name("record".into()).spawn(move || {
-            let mut out = BufWriter::with_capacity(1 << 18, file);
-            let mut outcome = Ok(());
-            for item in items {
-                if outcome.is_ok() {
-                    outcome = line(item, &mut out);
-                }
-            }
-            let written = outcome.and_then(|()| out.flush());
-            if !keep.load(Ordering::Acquire) {
-                let _ = std::fs::remove_file(&part);
-                return Ok(());
-            }
-            written.and_then(|()| std::fs::rename(&part, &path)).map_err(|e| RecordError::write(&path, e))
-        });
-        let thread = spawned.map_err(|e| RecordError::write(Path::new("record thread"), e))?;
-        Ok(LineWriter { queue: Some(queue), thread: Some(thread), lost: Arc::default(), is_whole })
-    }
-
-    /// Never waits; a line that finds the queue full is lost and counted.
-    pub fn offer(&self, item: T) {
-        if self.queue.as_ref().is_some_and(|queue| queue.try_send(item).is_err()) {
-            self.lost.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Waits until everything is written; returns how many lines were lost.
-    pub fn finish(mut self) -> Result<u64, RecordError> {
-        self.is_whole.store(true, Ordering::Release);
-        self.queue = None;
-        match self.thread.take().map(JoinHandle::join) {
-            Some(Ok(Err(error))) => Err(error),
-            _ => Ok(self.lost.load(Ordering::Relaxed)),
-        }
-    }
-}
-
-impl<T: Send + 'static> Drop for LineWriter<T> {
-    /// A writer that was given up leaves nothing behind.
-    fn drop(&mut self) {
-        self.queue = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
         }
     }
 }

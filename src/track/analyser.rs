@@ -12,14 +12,16 @@ use super::shrunk::Shrunk;
 use super::sure::SureFrom;
 use super::tracker::Tracker;
 use crate::base::ids::ClassId;
-use crate::infer::{self, Engine, FrameView, InferError, InputSpec, LockedEngine, Normaliser, Preprocess, Stamps};
+use crate::infer::{
+    self, Engine, EngineFault, FaultyEngine, FrameView, InferError, InputSpec, LockedEngine, Normaliser, Preprocess, Stamps,
+};
 use crate::scene::{AnalysisTimes, Reset, Scene, Trust, Verdict};
 use sha2::{Digest, Sha256};
 use std::time::Instant;
 
 /// An engine at work on one stream of frames.
 pub struct Analyser {
-    engine: Box<dyn Engine>,
+    engine: FaultyEngine,
     input: InputSpec,
     preprocess: Preprocess,
     /// Where the engine states its cohort; and what tells it that a frame does not follow on the last one.
@@ -62,7 +64,7 @@ impl Analyser {
 
     fn open(engine: LockedEngine) -> Result<Self, InferError> {
         let cohort = engine.manifest.normalisation;
-        let mut engine = infer::open(engine)?;
+        let mut engine = FaultyEngine::new(infer::open(engine)?);
         let input = engine.input().clone();
         let (preprocess, heads) = (Preprocess::new(input.clone()), Heads::new(engine.heads(), &input));
         let normaliser = cohort.map(|cohort| (Normaliser::new(cohort, input.clone()), Continuity::new(MAX_GAP_MS, input.clone())));
@@ -71,7 +73,7 @@ impl Analyser {
         let findings = FindingFollower::default();
         let (tracker, looks, shrunk, camera) =
             (Tracker::believing(SureFrom::of(engine.heads())), Vec::new(), Shrunk::default(), Camera::default());
-        let gate = IndicationGate::of(&*engine);
+        let gate = IndicationGate::of(&engine);
         // Golden ratio, from -1 to 1: no two rows are alike.
         let reference = (0..engine.input_mut().len()).map(|i| (i as f64 * 0.618_033_988_75).fract() as f32 * 2.0 - 1.0).collect();
         Ok(Analyser { engine, input, preprocess, normaliser, heads, continuity, findings, tracker, looks, shrunk, camera, gate, reference })
@@ -80,6 +82,11 @@ impl Analyser {
     /// The head with this output decides at another threshold from now on.
     pub fn decide_from(&mut self, output: &str, threshold: f32) {
         self.heads.decide_from(output, threshold);
+    }
+
+    /// A fault on demand, from the next frame on; None: all is well again.
+    pub fn set_fault(&mut self, fault: Option<EngineFault>) {
+        self.engine.set_fault(fault);
     }
 
     /// Forgets what was followed: the next frame belongs to another stream (or is a picture on its own).
@@ -111,7 +118,7 @@ impl Analyser {
             self.forget_frames();
         }
         self.engine.input_mut().copy_from_slice(&self.reference);
-        self.engine.run()?;
+        self.engine.run_without_fault()?;
         let mut hash = Sha256::new();
         const BLOCK: usize = 1024;
         let mut block = [0; 4 * BLOCK];
@@ -134,7 +141,7 @@ impl Analyser {
     }
 
     /// Analyses one frame; frames come in the order of their capture. None: `is_current`, asked once the picture has
-    /// been read, said that it was overwritten meanwhile, and nothing of it was used.
+    /// been read, said that it was overwritten meanwhile, and nothing of it was used. An error: nothing of what the engine gave is.
     pub fn analyse(&mut self, view: FrameView<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, InferError> {
         let start = Instant::now();
         let fit = self.preprocess.run(view, self.engine.input_mut());
@@ -158,12 +165,13 @@ impl Analyser {
         let preprocessed = Instant::now();
         self.heads.watch(self.engine.input_mut(), stamps.capture_ns);
         self.engine.run()?;
+        infer::check_outputs(&self.engine)?;
         let inferred = Instant::now();
 
         let picture = [view.layout.width, view.layout.height];
         self.heads.expect(self.tracker.expected(stamps.capture_ns));
-        let mut seen = self.heads.decode(&*self.engine, fit, picture);
-        let gate = self.gate.as_mut().map(|gate| gate.judge(&*self.engine, stamps.capture_ns));
+        let mut seen = self.heads.decode(&self.engine, fit, picture);
+        let gate = self.gate.as_mut().map(|gate| gate.judge(&self.engine, stamps.capture_ns));
         if gate.is_some_and(|gate| gate.verdict != Verdict::Within) {
             self.heads.refuse(&mut seen, picture);
         }

@@ -140,3 +140,23 @@ fn a_proof_between_two_frames_is_the_same_each_time_and_disturbs_nothing() {
     proven.reference[0] += 0.5;
     assert_ne!(proven.prove().unwrap(), answer, "another answer is another proof");
 }
+
+#[test]
+fn nothing_of_an_answer_that_cannot_be_becomes_a_scene() {
+    use crate::infer::EngineFault;
+    let mut analyser = Analyser::load(locked(&TestModel::default())).unwrap();
+    let layout = rgb(64, 48);
+    let data = picture(&layout, 32);
+    let mut id = 0;
+    let mut analyse = |fault| {
+        analyser.set_fault(fault);
+        id += 1;
+        analyser.analyse(FrameView::new(&layout, &data).unwrap(), stamps(id), &|| true)
+    };
+    assert!(analyse(None).unwrap().is_some());
+    for fault in [EngineFault::NotANumber, EngineFault::OutOfRange, EngineFault::Shape, EngineFault::Fails] {
+        let error = analyse(Some(fault)).unwrap_err();
+        assert_eq!(error.kind(), crate::base::error::ErrorKind::Retry, "{error}");
+        assert!(analyse(None).unwrap().is_some(), "{fault:?} leaves nothing behind");
+    }
+}

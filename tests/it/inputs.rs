@@ -3,7 +3,7 @@
 use crate::support::Run;
 
 /// Kind, and what it is called: a state of the signal, or an alarm.
-const FAULTS: [(&str, &str, &str); 8] = [
+const FAULTS: [(&str, &str, &str); 9] = [
     ("input-loss", "signal", "lost"),
     ("torn", "signal", "untrusted"),
     ("freeze", "signal", "frozen"),
@@ -11,6 +11,7 @@ const FAULTS: [(&str, &str, &str); 8] = [
     ("out-of-order", "signal", "untrusted"),
     ("black", "signal", "black"),
     ("stamp-jump", "signal", "untrusted"),
+    ("corrupt", "signal", "untrusted"),
     ("format-change", "alarm", "SIGNAL-FORMAT"),
 ];
 

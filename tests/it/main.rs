@@ -7,6 +7,7 @@ mod calibrate;
 mod engines;
 mod external;
 mod false_pass;
+mod faults;
 mod formats;
 mod gate;
 mod guard;

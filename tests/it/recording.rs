@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Times of a recording's pictures, decoded by GStreamer, in ns.
-fn pictures(path: &Path) -> Vec<u64> {
+pub fn pictures(path: &Path) -> Vec<u64> {
     gstreamer::init().unwrap();
     let pipeline = gstreamer::parse::launch("filesrc name=from ! qtdemux ! avdec_h264 ! appsink name=to sync=false").unwrap();
     let pipeline = pipeline.downcast::<gstreamer::Pipeline>().unwrap();
@@ -30,7 +30,7 @@ fn pictures(path: &Path) -> Vec<u64> {
 }
 
 /// Pictures in whole fragments of a file, cut off or not.
-fn whole_fragments(bytes: &[u8]) -> usize {
+pub fn whole_fragments(bytes: &[u8]) -> usize {
     let word = |at: usize| bytes.get(at..at + 4).map(|word| u32::from_be_bytes(word.try_into().unwrap()) as usize);
     let (mut at, mut pending, mut count) = (0, 0, 0);
     while let Some(size) = word(at).filter(|size| *size >= 8 && at + size <= bytes.len()) {
@@ -127,17 +127,17 @@ fn a_killed_run_leaves_a_recording_that_plays_to_its_last_fragment() {
 }
 
 /// A file system of its own that goes when the test ends. None where mounting is not allowed.
-struct Mount {
-    at: tempfile::TempDir,
+pub struct Mount {
+    pub at: tempfile::TempDir,
     is_frozen: bool,
 }
 
-fn succeeds(program: &str, arguments: &[&str]) -> bool {
+pub fn succeeds(program: &str, arguments: &[&str]) -> bool {
     Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
 }
 
 impl Mount {
-    fn new(test: &str, make: impl FnOnce(&str) -> bool) -> Option<Mount> {
+    pub fn new(test: &str, make: impl FnOnce(&str) -> bool) -> Option<Mount> {
         let at = tempfile::tempdir().unwrap();
         if make(at.path().to_str().unwrap()) {
             return Some(Mount { at, is_frozen: false });

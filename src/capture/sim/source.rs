@@ -116,7 +116,16 @@ impl Source for SimSource {
         for (plane, from) in planes.iter_mut().zip(layout.planes()) {
             *plane = PlaneRef { data: &bytes[from.offset..][..from.stride * from.rows], stride: from.stride };
         }
-        Ok(Pull::Picture(Picture { layout, planes, pts_ns, due_ns: Some(due_ns), arrival_ns: now_ns, decode_ns: None, skipped }))
+        Ok(Pull::Picture(Picture {
+            layout,
+            planes,
+            pts_ns,
+            due_ns: Some(due_ns),
+            arrival_ns: now_ns,
+            decode_ns: None,
+            skipped,
+            is_damaged: false,
+        }))
     }
 }
 

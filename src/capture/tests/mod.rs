@@ -3,6 +3,7 @@
 mod bad_input;
 mod clips;
 mod colours;
+mod damaged;
 mod live;
 mod pair;
 mod playing;

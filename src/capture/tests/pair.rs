@@ -158,7 +158,16 @@ impl Source for Scripted {
                 let stride = self.layout.planes()[0].stride;
                 let planes = [PlaneRef { data: &self.bytes, stride }, PlaneRef { data: &[], stride: 0 }, PlaneRef { data: &[], stride: 0 }];
                 let layout = self.layout;
-                Pull::Picture(Picture { layout, planes, pts_ns: 0, due_ns: None, arrival_ns: stamp_ns, decode_ns: None, skipped: 0 })
+                Pull::Picture(Picture {
+                    layout,
+                    planes,
+                    pts_ns: 0,
+                    due_ns: None,
+                    arrival_ns: stamp_ns,
+                    decode_ns: None,
+                    skipped: 0,
+                    is_damaged: false,
+                })
             }
         })
     }

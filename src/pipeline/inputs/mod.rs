@@ -15,6 +15,7 @@ pub use tty::open as open_port;
 
 use crate::base::clock::Clock;
 use crate::base::hud::Control;
+use crate::base::say::say;
 use crate::base::slot::Wake;
 use crate::pipeline::controls::{Input, Switch};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
@@ -94,7 +95,7 @@ impl Hand {
 
     /// Tells people and the run.
     fn say(&self, note: DeviceNote) {
-        eprintln!("keyhole: {note}");
+        say(format_args!("{note}"));
         // Fails only where the run has ended.
         let _ = self.notes.send(note);
         self.wake.ring();

@@ -115,7 +115,8 @@ mod tests {
                 for (plane, from) in planes.iter_mut().zip(layout.planes()) {
                     *plane = PlaneRef { data: &bytes[from.offset..][..from.stride * from.rows], stride: from.stride };
                 }
-                let picture = Picture { layout, planes, pts_ns: 0, due_ns: None, arrival_ns: 0, decode_ns: None, skipped: 0 };
+                let picture =
+                    Picture { layout, planes, pts_ns: 0, due_ns: None, arrival_ns: 0, decode_ns: None, skipped: 0, is_damaged: false };
                 let mut looker = Looker::new();
                 let look = looker.look(&picture, true);
                 assert_eq!(look.seen.map(|reading| reading.number), Ok(NUMBER), "{format:?} {matrix:?}");

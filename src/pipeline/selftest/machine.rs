@@ -194,8 +194,7 @@ fn edid_sha256() -> String {
 
 /// This moment, by the machine's clock.
 pub fn now() -> Stamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Stamp::from_unix_s(since.as_secs() as i64)
+    Stamp::from_unix_s(crate::base::clock::wall_s() as i64)
 }
 
 /// Of this boot.

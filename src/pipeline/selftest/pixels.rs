@@ -345,6 +345,7 @@ fn captured(planes: &Planes, layout: &FrameLayout, ring: &FrameRing, number: u64
         arrival_ns: 0,
         decode_ns: None,
         skipped: 0,
+        is_damaged: false,
     };
     let mut writer = ring.acquire().ok_or(PixelProofError::NoSlot)?;
     picture.copy_into(writer.data_mut());
