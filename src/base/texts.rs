@@ -141,6 +141,10 @@ texts! {
     DisplayStalled: "the picture output stood still", "die Bildausgabe stand";
     HudHung: "the status display hung", "die Statusanzeige hing";
     RecordStalled: "the recording stands still", "die Aufnahme steht";
+    DelayCreeping: "the delay to the monitor is growing", "die Verzögerung zum Monitor wächst";
+    DelayStepped: "the delay to the monitor has changed", "Verzögerung zum Monitor hat sich geändert";
+    DelayOverLimit: "the picture comes too late", "das Bild kommt zu spät";
+    DelayNotWatched: "the delay is not watched", "Verzögerung wird nicht überwacht";
     /// An alarm that has passed, and was not acknowledged: its time stands before its words.
     Was: "was {}", "war {}";
 
@@ -153,6 +157,9 @@ texts! {
     DoWithoutAiAndCall: "go on without the overlay; call service with the code", "ohne Overlay weiterarbeiten; Service mit dem Code rufen";
     DoPlugIn: "plug it in", "wieder einstecken";
     DoCheckDisk: "the picture is not affected; free disk space, or record elsewhere", "das Bild ist nicht betroffen; Speicher freigeben oder anders aufnehmen";
+    DoMeasureDelay: "go on; have the delay measured after the operation", "weiterarbeiten; nach der Operation die Verzögerung messen lassen";
+    DoCheckMonitorMode: "look at what was changed at the monitor or between; use another monitor", "prüfen, was am Monitor oder dazwischen verstellt wurde; anderen Monitor nehmen";
+    DoCheckLoop: "the picture is not affected; look at the cable from the monitor back", "das Bild ist nicht betroffen; das Kabel vom Monitor zurück prüfen";
     DoCallService: "go on; call service after the operation", "weiterarbeiten; nach der Operation Service rufen";
 
     // Picture in picture.

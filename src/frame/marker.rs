@@ -18,6 +18,7 @@
 //! Coordinates are continuous: the centre of the first pixel is (0.5, 0.5).
 
 mod bars;
+mod border;
 mod code;
 mod echo;
 mod find;
@@ -32,6 +33,7 @@ mod testing;
 mod tests;
 
 pub use bars::{COLOURS, ColourFault, ColourVerdict, Signal, colours, expected_colours, judge_colours};
+pub use border::{BORDER_COLUMNS, BORDER_ROWS, BorderSpot, LEAST_BORDER_BLOCK_PX, paint_border};
 pub use code::NUMBERS;
 pub use echo::{ECHO_ROWS, echo_rect, paint_echo};
 pub use geometry::{Affine, Geometry};

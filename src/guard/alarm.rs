@@ -42,6 +42,10 @@ pub enum Code {
     RecordDiskFull,
     RecordFailed,
     RecordStalled,
+    DelayCreeping,
+    DelayStepped,
+    DelayOverLimit,
+    DelayNotWatched,
 }
 
 /// What is said of a code, and what an operator does.
@@ -67,7 +71,7 @@ const PASSES: bool = false;
 
 /// Every alarm that there is, in the order of `Code`.
 #[rustfmt::skip]
-pub const TABLE: [Row; 24] = {
+pub const TABLE: [Row; 28] = {
     use Priority::{High, Low, Medium};
     [
         row(Code::SignalLost,     "SIGNAL-LOST",      High,   PASSES,  Text::NoPictureComes,   Text::DoCheckSource),
@@ -100,6 +104,13 @@ pub const TABLE: [Row; 24] = {
         row(Code::RecordDiskFull, "RECORD-DISK-FULL", Low,    LATCHED, Text::RecordingFull,    Text::DoCheckDisk),
         row(Code::RecordFailed,   "RECORD-FAILED",    Low,    LATCHED, Text::RecordingFailed,  Text::DoCheckDisk),
         row(Code::RecordStalled,  "RECORD-STALLED",   Low,    LATCHED, Text::RecordStalled,    Text::DoCheckDisk),
+        // Nothing is wrong yet: there are hours left.
+        row(Code::DelayCreeping,  "DELAY-CREEPING",   Low,    LATCHED, Text::DelayCreeping,    Text::DoMeasureDelay),
+        // It has happened: somebody has set the monitor differently, or a box between has begun to hold pictures back.
+        row(Code::DelayStepped,   "DELAY-STEPPED",    Low,    LATCHED, Text::DelayStepped,     Text::DoCheckMonitorMode),
+        // Hand and eye come apart.
+        row(Code::DelayOverLimit, "DELAY-OVER-LIMIT", High,   LATCHED, Text::DelayOverLimit,   Text::DoCheckMonitorMode),
+        row(Code::DelayNotWatched, "DELAY-NOT-WATCHED", Low,  PASSES,  Text::DelayNotWatched,  Text::DoCheckLoop),
     ]
 };
 

@@ -18,6 +18,29 @@ fn codes(states: &States) -> Vec<&'static str> {
 }
 
 #[test]
+fn a_hold_lasts_as_long_as_it_is_measured_and_touches_no_block() {
+    let mut states = live();
+    let hold = || Word::Hold { trouble: AiTrouble::DelayOverLimit, words: "101 ms".into() };
+    let release = || Word::Release { trouble: AiTrouble::DelayOverLimit };
+    states.hear(2, hold());
+    assert_eq!((states.ai(), states.shows_overlay()), (Ai::Blocked(AiTrouble::DelayOverLimit), false));
+    assert_eq!(states.history().last().unwrap().reason, "101 ms");
+    states.hear(3, release());
+    assert!(states.shows_overlay());
+    // A block goes before it, and stays when it ends.
+    states.hear(4, hold());
+    states.hear(5, Word::Block { trouble: AiTrouble::LiveProofWrong, words: "another mask".into() });
+    assert_eq!(states.ai(), Ai::Blocked(AiTrouble::LiveProofWrong));
+    states.hear(6, release());
+    assert_eq!(states.ai(), Ai::Blocked(AiTrouble::LiveProofWrong));
+    states.hear(7, hold());
+    states.hear(8, Word::Lift);
+    assert_eq!(states.ai(), Ai::Blocked(AiTrouble::DelayOverLimit), "what lasts is not lifted");
+    states.hear(9, release());
+    assert!(states.shows_overlay());
+}
+
+#[test]
 fn every_loss_and_recovery_is_kept_with_its_reason() {
     let mut states = live();
     for n in 0..50 {

@@ -6,6 +6,7 @@
 //!                      ├─ thread "display"   owns compositor, output and state
 //!                      ├─ threads "link…"    own the AI process
 //!                      ├─ threads "record"   own files
+//!                      ├─ thread "loop-through"  reads the pictures' numbers back at a spare input, where one sees the monitor's
 //!                      ├─ thread "watchdog"  hears the others' beats, ends a run whose display has stalled
 //!                      └─ thread "stall"     the bare timer beside the run
 //! ```
@@ -22,6 +23,7 @@ mod frame_lock;
 mod hud;
 mod inject;
 mod inputs;
+pub mod loop_through;
 mod notify;
 mod operator;
 mod outcome;

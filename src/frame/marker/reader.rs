@@ -52,6 +52,11 @@ impl<'a> Capture<'a> {
         fits.then(|| Capture { data: &plane[offset..], stride, step, width, height })
     }
 
+    /// Width and height.
+    pub fn size(&self) -> (usize, usize) {
+        (self.width, self.height)
+    }
+
     pub(super) fn row(&self, y: usize) -> &'a [u8] {
         &self.data[y * self.stride..][..(self.width - 1) * self.step + 1]
     }
@@ -61,7 +66,7 @@ impl<'a> Capture<'a> {
     }
 
     /// The pixel there, or the nearest.
-    fn pixel(&self, x: f32, y: f32) -> u8 {
+    pub(super) fn pixel(&self, x: f32, y: f32) -> u8 {
         // Negative becomes 0.
         let (x, y) = ((x as usize).min(self.width - 1), (y as usize).min(self.height - 1));
         self.data[y * self.stride + x * self.step]
