@@ -141,8 +141,8 @@ texts! {
     DisplayStalled: "the picture output stood still", "die Bildausgabe stand";
     HudHung: "the status display hung", "die Statusanzeige hing";
     RecordStalled: "the recording stands still", "die Aufnahme steht";
-    DelayCreeping: "the delay to the monitor is growing", "die Verzögerung zum Monitor wächst";
-    DelayStepped: "the delay to the monitor has changed", "Verzögerung zum Monitor hat sich geändert";
+    DelayCreeping: "the delay to the monitor grows", "Verzögerung zum Monitor wächst";
+    DelayStepped: "the delay to the monitor changed", "Verzögerung zum Monitor geändert";
     DelayOverLimit: "the picture comes too late", "das Bild kommt zu spät";
     DelayNotWatched: "the delay is not watched", "Verzögerung wird nicht überwacht";
     /// An alarm that has passed, and was not acknowledged: its time stands before its words.

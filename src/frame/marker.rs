@@ -15,6 +15,7 @@
 //! ```
 //! The number is in luma alone, so chroma subsampling does not touch it. Two copies that differ are a tear; levels between
 //! black and white are two frames mixed. A reader that doubts says so: an `Unread` costs a sample, a wrong number the test.
+//! `border`: a number in fewer blocks, for a place that is known, while the appliance is in use.
 //! Coordinates are continuous: the centre of the first pixel is (0.5, 0.5).
 
 mod bars;

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   delays ─► median of 10 s ─┬─ of the last three: over the limit? a step from what it was?      named within a minute
-//!                             └► median of a minute ─► of five minutes ─► trend over 1½, 3 and 6 hours ─► forecast: creeping?
+//!                             └► of a minute ─► of five minutes ─► trend over 1½, 3 and 6 hours ─► forecast: creeping?
 //! ```
 //! A creep is a rise whose whole interval lies above [`LEAST_SLOPE_MS_AN_HOUR`], which a straight line explains better than a step does,
 //! and which reaches the limit within [`HORIZON_H`]. Slower ones, and those of longer ways, are the self-tests' (`trend` over days).
@@ -189,14 +189,14 @@ impl Creep {
 
     /// Another level than before. What came before it says nothing of what comes.
     fn look_for_step(&mut self, tell: &mut impl FnMut(Course)) -> bool {
-        let Some(now_ms) = self.now_ms() else { return false };
-        let before = self.tens.len() - RECENT_TENS;
-        if before < FEWEST_BEFORE {
-            return false;
-        }
+        let Some(before) = self.tens.len().checked_sub(RECENT_TENS).filter(|&before| before >= FEWEST_BEFORE) else { return false };
+        let (last_ms, now_ms) = (self.tens[before + 1], self.tens[before + 2]);
         let before_ms = median(&mut self.scratch, self.tens.range(..before).copied());
         let spread_ms = median(&mut self.scratch, self.tens.range(..before).map(|ms| (ms - before_ms).abs()));
-        if (now_ms - before_ms).abs() < LEAST_STEP_MS.max(STEP_SPREADS * spread_ms) {
+        let step_ms = LEAST_STEP_MS.max(STEP_SPREADS * spread_ms);
+        // Seen twice, and alike: ten seconds that hold both levels say neither.
+        let is_other = [last_ms, now_ms].iter().all(|ms| (ms - before_ms).abs() >= step_ms);
+        if !is_other || (now_ms - last_ms).abs() >= step_ms {
             return false;
         }
         tell(Course::Stepped { before_ms, now_ms });

@@ -58,13 +58,17 @@ impl CodeFeed {
     pub fn put(&mut self, frame: &Frame, is_again: bool, output: &mut dyn Output, beside: Option<Beside<'_>>) {
         let (layout, screen) = (frame.layout(), output.screen());
         let size = (layout.width, layout.height);
-        let plates = beside.as_ref().map_or(&[][..], |beside| &beside.layer.rects);
+        let plates = beside.as_ref().map_or(&[][..], |beside| &beside.layer.rects[..]);
         let bar = screen.and_then(|screen| self.bars.look(size, screen, plates)).map(|place| code_in(&place, self.bars.block_px()));
         if !is_again {
             let place = self.surround.look(&frame.view(), frame.stamps().capture_ns);
             let in_picture = place.map(|place| code_in(&place, self.surround.block_px()));
             self.chosen = in_picture.map_or(Standing::Nowhere, Standing::Picture);
             self.number = (frame.id().0 % u64::from(NUMBERS)) as u32;
+        }
+        // What stands beside the picture now may stand where the code stood.
+        if matches!(self.standing, Standing::Beside(rect) if bar != Some(rect)) {
+            output.set_code(None);
         }
         output.set_beside(beside);
         self.standing = match bar {

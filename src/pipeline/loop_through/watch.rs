@@ -32,9 +32,9 @@ const LOST_AFTER: u32 = 30;
 /// How often it is looked for where it is expected, and everywhere.
 const FIND_NS: u64 = 200_000_000;
 const FIND_EVERYWHERE_NS: u64 = 2_000_000_000;
-/// How far from where it is expected, in parts of the picture: overscan.
+/// How far from where it is expected, in parts of the picture: for overscan.
 const NEAR: f32 = 0.06;
-const PUBLISH_NS: u64 = 500_000_000;
+const PUBLISH_NS: u64 = 2_000_000_000;
 
 /// What was found so far.
 #[derive(Debug, Clone, Default)]

@@ -90,7 +90,7 @@ fn a_dead_input_is_an_alarm_only_while_there_is_something_to_be_read() {
     let (sender, words) = crossbeam_channel::bounded(8);
     let stamps = Arc::new(Stamps::default());
     let mut watch = watch(sender, &stamps);
-    let mut pass = |watch: &mut Watch, at_s: u64| {
+    let pass = |watch: &mut Watch, at_s: u64| {
         watch.pass(at_s * 1_000 * MS);
         (watch.found.state.clone(), words.try_iter().collect::<Vec<_>>())
     };
@@ -145,7 +145,7 @@ fn an_input_that_is_not_there_is_said_in_the_report_and_ends_with_the_run() {
     let (sender, _words) = crossbeam_channel::bounded(8);
     let (stop, found, stamps) = (Shutdown::default(), Arc::new(Mutex::new(Found::default())), Arc::new(Stamps::default()));
     let clock = Arc::new(ManualClock::at(1_000 * MS));
-    show(&stamps, 1, 1_000);
+    let presents = stamps.clone();
     let watcher = Watcher {
         uri: "v4l2:/dev/no-such-video".into(),
         settings: capture::Settings::default(),
@@ -157,9 +157,12 @@ fn an_input_that_is_not_there_is_said_in_the_report_and_ends_with_the_run() {
         found: found.clone(),
     };
     let thread = std::thread::spawn(move || watcher.run());
+    let mut number = 0;
     let until = std::time::Instant::now() + Duration::from_secs(30);
     while !found.lock().unwrap().state.contains("no-such-video") {
-        assert!(std::time::Instant::now() < until, "{:?}", found.lock().unwrap());
+        assert!(std::time::Instant::now() < until, "{}", found.lock().unwrap().state);
+        number += 1;
+        show(&presents, number, clock.now_ns() / MS);
         clock.advance_ns(PULL.as_nanos() as u64);
         std::thread::yield_now();
     }
