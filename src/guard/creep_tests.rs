@@ -1,18 +1,19 @@
 use super::*;
+use crate::base::random::Random;
 use proptest::prelude::*;
 
 const S: u64 = 1_000_000_000;
 
-/// SplitMix64, as numbers of -1 to 1, and as a normal one of unit deviation.
-struct Dice(u64);
+/// Numbers of -1 to 1, and normal ones of unit deviation.
+struct Dice(Random);
 
 impl Dice {
+    fn new(seed: u64) -> Self {
+        Dice(Random::new(seed))
+    }
+
     fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) as f64 / (1u64 << 63) as f64 - 1.0
+        self.0.next_u64() as f64 / (1u64 << 63) as f64 - 1.0
     }
 
     fn normal(&mut self) -> f64 {
@@ -23,7 +24,7 @@ impl Dice {
 /// One delay a second for `hours`, by `delay(hours)`, in noise of `jitter_ms` (standard deviation) with a heavy tail: each 50th is late.
 /// Returns what was said, and when, h.
 fn said(creep: &mut Creep, hours: f64, jitter_ms: f64, seed: u64, delay: impl Fn(f64) -> f64) -> Vec<(f64, Course)> {
-    let (mut dice, mut said) = (Dice(seed), Vec::new());
+    let (mut dice, mut said) = (Dice::new(seed), Vec::new());
     for second in 0..(hours * 3_600.0) as u64 {
         let at_h = second as f64 / 3_600.0;
         let late = if dice.next() > 0.96 { 12.0 * dice.next().abs() } else { 0.0 };
@@ -40,7 +41,7 @@ fn creeps(said: &[(f64, Course)]) -> Vec<f64> {
 /// The time that the alarm takes, where there is time.
 #[test]
 fn a_millisecond_an_hour_is_alarmed_before_the_limit() {
-    let (mut dice, mut took) = (Dice(17), Vec::new());
+    let (mut dice, mut took) = (Dice::new(17), Vec::new());
     for round in 0..60 {
         let jitter_ms = 1.0 + 1.5 * (dice.next() + 1.0);
         let distance_ms = 3.0 + 9.0 * (dice.next() + 1.0);
@@ -76,7 +77,7 @@ fn noise_of_500_days_is_no_creep() {
 fn false_alarms(days: u64) {
     let mut alarms = [0; 3];
     for day in 0..days {
-        let mut dice = Dice(day ^ 0xabc);
+        let mut dice = Dice::new(day ^ 0xabc);
         let jitter_ms = 1.0 + 1.5 * (dice.next() + 1.0);
         let (phase, step_h, step_ms) = (dice.next() * 12.0, 12.0 + 11.0 * dice.next(), 2.0 * dice.next());
         let kind = (day % 3) as usize;
@@ -95,7 +96,7 @@ fn false_alarms(days: u64) {
 
 /// As `said`, with six delays in ten seconds.
 fn fast(creep: &mut Creep, hours: f64, jitter_ms: f64, seed: u64, delay: impl Fn(f64) -> f64) -> Vec<(f64, Course)> {
-    let (mut dice, mut said) = (Dice(seed), Vec::new());
+    let (mut dice, mut said) = (Dice::new(seed), Vec::new());
     for look in 0..(hours * 2_160.0) as u64 {
         let at_h = look as f64 / 2_160.0;
         creep.see(look * S * 5 / 3, delay(at_h) + jitter_ms * dice.normal(), &mut |course| said.push((at_h, course)));

@@ -75,7 +75,8 @@ fn the_monitor_s_signal_is_read_at_another_input_and_the_cable_is_proven() {
     let pattern = "pattern:?width=1280&height=800&fps=30";
     let input = |delay_ms: u64| {
         let held = if delay_ms == 0 { String::new() } else { format!(" ! queue max-size-buffers=0 min-threshold-time={delay_ms}000000") };
-        let grab = "gst:ximagesrc use-damage=false show-pointer=false ! video/x-raw,framerate=60/1 ! videoconvert ! video/x-raw,format=UYVY";
+        let grab =
+            "gst:ximagesrc use-damage=false show-pointer=false ! video/x-raw,framerate=60/1 ! videoconvert ! video/x-raw,format=UYVY";
         let source = format!("{grab}{held}");
         let arguments = ["--loop", "cable", "--source", &source, "--frames", "90", "--pattern", pattern];
         let (_, report, said) = selftest(folder.path(), Some(&server.display), &arguments);

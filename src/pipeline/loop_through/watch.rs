@@ -85,6 +85,7 @@ impl Watcher {
             trouble: None,
             since_ns: now_ns,
             is_unwatched: false,
+            luma: Vec::new(),
         };
         let (mut source, mut reopen_ns, mut publish_ns): (Option<Box<dyn Source>>, u64, u64) = (None, 0, 0);
         while !self.stop.is_requested() {
@@ -150,12 +151,19 @@ struct Watch {
     /// When the delay was last watched, or had not to be.
     since_ns: u64,
     is_unwatched: bool,
+    /// Of a picture that has to be unpacked.
+    luma: Vec<u8>,
 }
 
 impl Watch {
     fn look(&mut self, picture: &Picture<'_>, at_ns: u64) {
-        let Some(capture) = luma_of(picture) else {
-            self.trouble = Some(format!("its pictures come as {:?}, in which the code is not looked for", picture.layout.format));
+        let (plane, layout) = (picture.planes[0], &picture.layout);
+        if layout.format == PixelFormat::V210 {
+            unpack_v210(picture, &mut self.luma);
+        }
+        let as_it_is = Capture::of_plane(layout.format, plane.data, plane.stride, layout.width, layout.height);
+        let Some(capture) = as_it_is.or_else(|| Capture::luma(&self.luma, layout.width, layout.width, layout.height)) else {
+            self.found.unreadable += 1;
             return;
         };
         match self.eye.look(&capture, at_ns) {
@@ -230,18 +238,19 @@ impl Watch {
     }
 }
 
-/// The luma of a picture, or its green. None: of a format whose bytes are no luma of eight bits.
-fn luma_of<'a>(picture: &Picture<'a>) -> Option<Capture<'a>> {
+/// Luma out of the words of v210, whose bytes are no samples: the upper eight bits of each.
+fn unpack_v210(picture: &Picture<'_>, luma: &mut Vec<u8>) {
     let (plane, layout) = (picture.planes[0], &picture.layout);
-    let (step, offset) = match layout.format {
-        PixelFormat::Nv12 | PixelFormat::I420 => (1, 0),
-        PixelFormat::Yuy2 => (2, 0),
-        PixelFormat::Uyvy | PixelFormat::P010 => (2, 1),
-        PixelFormat::Rgb => (3, 1),
-        PixelFormat::Bgrx | PixelFormat::Bgra => (4, 1),
-        PixelFormat::V210 => return None,
-    };
-    Capture::new(plane.data, plane.stride, step, offset, layout.width, layout.height)
+    luma.clear();
+    for row in plane.data.chunks(plane.stride.max(1)).take(layout.height) {
+        let end = luma.len() + layout.width;
+        // Four words of three samples: Cb Y Cr, Y Cb Y, Cr Y Cb, Y Cr Y.
+        for words in row.as_chunks::<8>().0.iter().take(layout.width.div_ceil(3)) {
+            let [first, second] = [0, 4].map(|at| u32::from_le_bytes([words[at], words[at + 1], words[at + 2], words[at + 3]]));
+            luma.extend([first >> 12, second >> 2, second >> 22].map(|sample| sample as u8));
+        }
+        luma.resize(end, 0);
+    }
 }
 
 /// To the owner of the state; in plain words.

@@ -82,7 +82,34 @@ fn a_code_that_moves_or_lies_elsewhere_is_found_again() {
 
 fn watch(words: Sender<Word>, stamps: &Arc<Stamps>) -> Watch {
     let creep = Creep::new(99.9);
-    Watch { words, creep, eye: eye(stamps), found: Found::default(), trouble: None, since_ns: 0, is_unwatched: false }
+    Watch { words, creep, eye: eye(stamps), found: Found::default(), trouble: None, since_ns: 0, is_unwatched: false, luma: Vec::new() }
+}
+
+/// The same screen in every format that an input may give.
+#[test]
+fn the_code_is_read_in_pictures_of_every_format() {
+    use crate::capture::PlaneRef;
+    use crate::frame::{Colorimetry, FrameLayout, Matrix, Range, testing::pack};
+    let grey: Vec<u8> = screen(2, AT).chunks_exact(4).map(|pixel| pixel[1]).collect();
+    for format in PixelFormat::ALL {
+        let (sender, _words) = crossbeam_channel::bounded(8);
+        let stamps = Arc::new(Stamps::default());
+        let mut watch = watch(sender, &stamps);
+        show(&stamps, 2, 1_000);
+        let layout = FrameLayout::new(format, Colorimetry::sdr(Matrix::Bt709, Range::Limited), SIZE.0, SIZE.1).unwrap();
+        // Ten bits: the upper eight are looked at.
+        let bytes = pack(&layout, |x, y| {
+            let level = u16::from(grey[y * SIZE.0 + x]) << 2;
+            if format.is_rgb() { [level; 3] } else { [64 + level / 2, 512, 512] }
+        });
+        let mut planes = [PlaneRef { data: &[], stride: 0 }; 3];
+        for (plane, from) in planes.iter_mut().zip(layout.planes()) {
+            *plane = PlaneRef { data: &bytes[from.offset..][..from.stride * from.rows], stride: from.stride };
+        }
+        let picture = Picture { layout, planes, pts_ns: 0, due_ns: None, arrival_ns: 0, decode_ns: None, skipped: 0 };
+        watch.look(&picture, 1_010 * MS);
+        assert_eq!((watch.found.read, watch.found.unreadable), (1, 0), "{format:?}");
+    }
 }
 
 #[test]
