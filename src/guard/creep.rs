@@ -232,7 +232,11 @@ impl Creep {
                 let Trend { slope: ms_an_hour, low, high, level: now_ms, .. } = trend;
                 tell(Course::Creeping { ms_an_hour, low, high, now_ms, limit_in_h });
             }
-            None if std::mem::take(&mut self.is_creeping) => tell(Course::Calm),
+            // One that stands at the edge of what is called so is not said again and again.
+            None if self.is_creeping && !self.trend.is_some_and(|trend| trend.low > 0.0) => {
+                self.is_creeping = false;
+                tell(Course::Calm);
+            }
             _ => {}
         }
     }

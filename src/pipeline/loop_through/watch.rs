@@ -24,7 +24,7 @@ const UNWATCHED_NS: u64 = 10_000_000_000;
 /// A present is no news any more after so long.
 const PRESENT_NS: u64 = 2_000_000_000;
 /// A number that was shown longer ago is none of this path.
-const MOST_DELAY_NS: u64 = 2_000_000_000;
+const MOST_DELAY_NS: u64 = 5_000_000_000;
 /// A driver's stamp is of the beginning of its picture: it may stand before the end of the present that it shows.
 const AHEAD_NS: u64 = 40_000_000;
 /// After so many pictures that could not be read it is looked for anew.
