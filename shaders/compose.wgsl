@@ -34,6 +34,7 @@ struct Params {
 // Bytes B, G, R, A of a layer stand in r, g, b, a.
 @group(0) @binding(2) var layer_0: texture_2d<u32>;
 @group(0) @binding(3) var layer_1: texture_2d<u32>;
+@group(0) @binding(5) var layer_2: texture_2d<u32>;
 
 // As `frame::Tone`: 1024 words of light, 8192 words of four shown bytes each, nine words of the gamut's matrix.
 @group(0) @binding(4) var<storage, read> tone: array<u32>;
@@ -179,6 +180,9 @@ fn fragment_main(@builtin(position) position: vec4<f32>) -> @location(0) vec4<f3
     }
     if params.layers > 1u {
         rgb = over(textureLoad(layer_1, vec2<u32>(x, y), 0), rgb);
+    }
+    if params.layers > 2u {
+        rgb = over(textureLoad(layer_2, vec2<u32>(x, y), 0), rgb);
     }
     return vec4<f32>(vec3<f32>(rgb) / 255.0, 1.0);
 }

@@ -112,6 +112,7 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         if self.mode == Mode::Clinical {
             self.wiring.check_clinical().map_err(ConfigError::Clinical)?;
+            self.guard.check_clinical().map_err(ConfigError::Clinical)?;
         }
         let range = |key, value: String, is_ok, allowed| if is_ok { Ok(()) } else { Err(ConfigError::Range { key, value, allowed }) };
         let lost = self.signal.lost_ms;

@@ -38,6 +38,7 @@ impl AiTrouble {
             AiTrouble::CableTestFailed => Some("ST-G12"),
             AiTrouble::LiveProofWrong => Some("ST-L71"),
             AiTrouble::LiveProofMissing => Some("ST-L72"),
+            AiTrouble::DelayOverLimit => Some("ST-L73"),
             _ => None,
         }
     }

@@ -76,10 +76,12 @@ pub enum AiTrouble {
     /// Its answer to the test picture of this run was another one than it has to be, or none came.
     LiveProofWrong,
     LiveProofMissing,
+    /// The picture reaches the monitor too late.
+    DelayOverLimit,
 }
 
 impl AiTrouble {
-    pub const ALL: [AiTrouble; 20] = {
+    pub const ALL: [AiTrouble; 21] = {
         use AiTrouble::*;
         [
             Ended,
@@ -102,6 +104,7 @@ impl AiTrouble {
             EnginesFailed,
             LiveProofWrong,
             LiveProofMissing,
+            DelayOverLimit,
         ]
     };
 
@@ -127,6 +130,7 @@ impl AiTrouble {
             AiTrouble::EnginesFailed => Text::EnginesFailed,
             AiTrouble::LiveProofWrong => Text::LiveProofWrong,
             AiTrouble::LiveProofMissing => Text::LiveProofMissing,
+            AiTrouble::DelayOverLimit => Text::DelayOverLimit,
         }
     }
 }

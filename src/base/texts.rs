@@ -147,6 +147,10 @@ texts! {
     RecordStalled: "the recording stands still", "die Aufnahme steht";
     FilesIncomplete: "files of this run are incomplete", "Dateien sind unvollständig";
     ClockJumped: "the clock was changed", "die Uhr wurde verstellt";
+    DelayCreeping: "the delay to the monitor grows", "Verzögerung zum Monitor wächst";
+    DelayStepped: "the delay to the monitor changed", "Verzögerung zum Monitor geändert";
+    DelayOverLimit: "the picture comes too late", "das Bild kommt zu spät";
+    DelayNotWatched: "the delay is not watched", "Verzögerung wird nicht überwacht";
     /// An alarm that has passed, and was not acknowledged: its time stands before its words.
     Was: "was {}", "war {}";
 
@@ -160,6 +164,9 @@ texts! {
     DoPlugIn: "plug it in", "wieder einstecken";
     DoCheckDisk: "the picture is not affected; free disk space, or record elsewhere", "das Bild ist nicht betroffen; Speicher freigeben oder anders aufnehmen";
     DoCheckClock: "compare the clock with another; recordings and reports carry its time", "Uhr mit einer anderen vergleichen; Aufnahmen und Berichte tragen ihre Zeit";
+    DoMeasureDelay: "go on; have the delay measured after the operation", "weiterarbeiten; nach der Operation die Verzögerung messen lassen";
+    DoCheckMonitorMode: "look at what was changed at the monitor or between; use another monitor", "prüfen, was am Monitor oder dazwischen verstellt wurde; anderen Monitor nehmen";
+    DoCheckLoop: "the picture is not affected; look at the cable from the monitor back", "das Bild ist nicht betroffen; das Kabel vom Monitor zurück prüfen";
     DoCallService: "go on; call service after the operation", "weiterarbeiten; nach der Operation Service rufen";
 
     // Picture in picture.

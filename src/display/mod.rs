@@ -51,7 +51,7 @@ pub use wiring::{Wiring, WiringPath};
 pub use x11::X11Output;
 
 use crate::frame::Frame;
-use crate::overlay::Layer;
+use crate::overlay::{Layer, Rect};
 use serde::Serialize;
 
 /// What one present took.
@@ -130,6 +130,15 @@ pub struct Beside<'a> {
     pub serial: u64,
 }
 
+/// A small opaque bitmap beside the picture that is another one with each frame, and is to be seen together with it.
+#[derive(Debug, Clone, Copy)]
+pub struct CodeBeside<'a> {
+    /// Of the screen; beside the picture.
+    pub rect: Rect,
+    /// BGRX, rows of the rectangle's width.
+    pub pixels: &'a [u8],
+}
+
 /// Shows pictures. Lives on the display thread.
 pub trait Output: Send {
     fn describe(&self) -> OutputInfo;
@@ -147,6 +156,12 @@ pub trait Output: Send {
 
     /// What stands beside the picture from the next `show` on. None: nothing but black.
     fn set_beside(&mut self, _beside: Option<Beside<'_>>) {}
+
+    /// A code that stands beside the picture with the next `show`, or none does any more. Returns whether it will be there; after
+    /// `set_beside`.
+    fn set_code(&mut self, _code: Option<CodeBeside<'_>>) -> bool {
+        false
+    }
 
     /// What has become of the monitor since it was last asked. Never waits.
     fn monitor_note(&mut self) -> Option<MonitorNote> {

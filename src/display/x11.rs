@@ -10,7 +10,7 @@ use crate::display::monitor_watch::{MonitorEvent, MonitorLink, MonitorNote};
 use crate::display::shm::SharedMemory;
 use crate::display::vsync::{self, Vsync};
 use crate::display::x11_beside::Sides;
-use crate::display::{Beside, DisplayError, Output, OutputInfo, Picture, PresentedView, Refresh, Settings, Shown, Wish};
+use crate::display::{Beside, CodeBeside, DisplayError, Output, OutputInfo, Picture, PresentedView, Refresh, Settings, Shown, Wish};
 use crate::overlay::placement::Placement;
 use crate::overlay::{Layer, Rect};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -341,6 +341,18 @@ impl Output for X11Output {
         }
     }
 
+    fn set_code(&mut self, code: Option<CodeBeside<'_>>) -> bool {
+        let X11Output { link, sides, beside: kept, .. } = self;
+        if code.is_none() && kept.is_none() {
+            return false;
+        }
+        match link.segment(kept, link.window_size) {
+            Ok(segment) => sides.stamp(code, segment.size, segment.memory.data_mut()),
+            Err(_) => return false,
+        }
+        code.is_some()
+    }
+
     fn monitor_note(&mut self) -> Option<MonitorNote> {
         let note = self.link.monitor.as_ref()?.next_note()?;
         if let (MonitorEvent::OtherMode(mode), Some(vsync)) = (note.event, &mut self.link.vsync) {
@@ -377,9 +389,15 @@ impl Output for X11Output {
         if was_stale {
             link.paint_borders(placement.rect)?;
         }
-        if let (Some(beside), false) = (&self.beside, placement.rect.is_empty()) {
-            let rects = sides.due(link.window_size, &placement.rect, was_stale);
-            link.ask_to_put(beside.id, beside.size, &rects, (0, 0), false)?;
+        let due = match &self.beside {
+            Some(beside) if !placement.rect.is_empty() => Some((beside, sides.due(link.window_size, &placement.rect, was_stale))),
+            _ => None,
+        };
+        // Put with the picture; where that waits for a refresh, right after it.
+        let is_late = link.vsync.is_some();
+        let put_beside = |link: &Link| due.map_or(Ok(()), |(beside, rects)| link.ask_to_put(beside.id, beside.size, rects, (0, 0), false));
+        if !is_late {
+            put_beside(link)?;
         }
         let whole = |size: (usize, usize)| [Rect::whole(size.0, size.1)];
         let pixmap = scaled.as_ref().map_or(segment.pixmap, |scaled| scaled.pixmap);
@@ -393,6 +411,10 @@ impl Output for X11Output {
         // What a failed put left in the window is not known.
         link.is_stale |= put.is_err();
         put?;
+        if is_late {
+            put_beside(link)?;
+            link.connection.flush().map_err(|_| DisplayError::Closed)?;
+        }
         self.has_shown = true;
         let done_ns = link.clock.now_ns();
         let flip_ns = link.vsync.as_ref().and_then(Vsync::flip_ns);

@@ -15,9 +15,11 @@
 //! ```
 //! The number is in luma alone, so chroma subsampling does not touch it. Two copies that differ are a tear; levels between
 //! black and white are two frames mixed. A reader that doubts says so: an `Unread` costs a sample, a wrong number the test.
+//! `border`: a number in fewer blocks, for a place that is known, while the appliance is in use.
 //! Coordinates are continuous: the centre of the first pixel is (0.5, 0.5).
 
 mod bars;
+mod border;
 mod code;
 mod echo;
 mod find;
@@ -32,6 +34,7 @@ mod testing;
 mod tests;
 
 pub use bars::{COLOURS, ColourFault, ColourVerdict, Signal, colours, expected_colours, judge_colours};
+pub use border::{BORDER_COLUMNS, BORDER_ROWS, BorderSpot, LEAST_BORDER_BLOCK_PX, paint_border};
 pub use code::NUMBERS;
 pub use echo::{ECHO_ROWS, echo_rect, paint_echo};
 pub use geometry::{Affine, Geometry};

@@ -46,6 +46,10 @@ pub enum Code {
     RecordStalled,
     FilesIncomplete,
     ClockJumped,
+    DelayCreeping,
+    DelayStepped,
+    DelayOverLimit,
+    DelayNotWatched,
 }
 
 /// What is said of a code, and what an operator does.
@@ -71,7 +75,7 @@ const PASSES: bool = false;
 
 /// Every alarm that there is, in the order of `Code`.
 #[rustfmt::skip]
-pub const TABLE: [Row; 28] = {
+pub const TABLE: [Row; 32] = {
     use Priority::{High, Low, Medium};
     [
         row(Code::SignalLost,     "SIGNAL-LOST",      High,   PASSES,  Text::NoPictureComes,   Text::DoCheckSource),
@@ -110,6 +114,13 @@ pub const TABLE: [Row; 28] = {
         row(Code::FilesIncomplete, "FILES-INCOMPLETE", Low,   LATCHED, Text::FilesIncomplete,  Text::DoCheckDisk),
         // It has happened with the moment in which it is seen.
         row(Code::ClockJumped,    "CLOCK-JUMPED",     Low,    LATCHED, Text::ClockJumped,      Text::DoCheckClock),
+        // Nothing is wrong yet: there are hours left.
+        row(Code::DelayCreeping,  "DELAY-CREEPING",   Low,    LATCHED, Text::DelayCreeping,    Text::DoMeasureDelay),
+        // It has happened: somebody has set the monitor differently, or a box between has begun to hold pictures back.
+        row(Code::DelayStepped,   "DELAY-STEPPED",    Low,    LATCHED, Text::DelayStepped,     Text::DoCheckMonitorMode),
+        // Hand and eye come apart.
+        row(Code::DelayOverLimit, "DELAY-OVER-LIMIT", High,   LATCHED, Text::DelayOverLimit,   Text::DoCheckMonitorMode),
+        row(Code::DelayNotWatched, "DELAY-NOT-WATCHED", Low,  PASSES,  Text::DelayNotWatched,  Text::DoCheckLoop),
     ]
 };
 

@@ -70,7 +70,7 @@ fn plot(html: &mut String, figures: &[Figure]) {
         plot.line(&figure.points, colour, 0.7);
         plot.dots(&figure.points, colour);
         if let Some(trend) = figure.trend.filter(|trend| trend.is_significant()) {
-            let at = |day: f64| [day, trend.level + trend.slope * (day - trend.last_day)];
+            let at = |day: f64| [day, trend.at(day)];
             plot.line(&[at(0.0), at(end)], colour, 2.0);
         }
         let _ = write!(legend, "<span><i style=\"background:{colour}\"></i>{}</span>", figure.statistic);

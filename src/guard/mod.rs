@@ -12,6 +12,7 @@ mod alarm;
 mod answer;
 mod bound;
 mod check;
+mod creep;
 mod error;
 mod fingerprint;
 mod freshness;
@@ -37,6 +38,7 @@ pub use alarm::{Alarms, Cause, Code, Record, Row as AlarmRow, Standing, TABLE as
 pub use answer::{ANSWERS, Answer, Fate, Process, answer};
 pub use bound::{Bound, Side};
 pub use check::{Check, Judged, Outcome};
+pub use creep::{Course, Creep};
 pub use error::{LimitsError, ReportError};
 pub use fingerprint::{Change, Fingerprint};
 pub use freshness::Freshness;

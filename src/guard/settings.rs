@@ -14,6 +14,10 @@ pub struct Settings {
     pub reports: Option<PathBuf>,
     /// Reports kept at most; failures, and those that the gate needs, go last. Default: 500.
     pub reports_kept: usize,
+    /// An input that sees the monitor's loop-through (as `--source` has it): a small code beside the content area is read back there, and
+    /// the delay to the monitor is measured all the time. Clinical mode takes devices and network streams alone. Default: none, and
+    /// nothing is drawn.
+    pub loop_through: Option<String>,
     /// A display thread that has given no sign of life for so long ends the process, ms (200 to 60,000). A graphics library
     /// waits for a screen for up to 1 s, and the process must be back within 2 s: 100 ms until it is started, 0.3 s to its first
     /// picture. Never less than `display.present_timeout_ms` and 300 ms. Default: 1200.
@@ -34,6 +38,7 @@ impl Default for Settings {
             site_limits: None,
             reports: None,
             reports_kept: 500,
+            loop_through: None,
             display_stalled_ms: 1_200,
             capture_stalled_ms: 2_000,
             record_stalled_ms: 5_000,
@@ -55,6 +60,18 @@ impl Settings {
         }
     }
 
+    /// The same for clinical mode.
+    pub fn check_clinical(&self) -> Result<(), String> {
+        let made_up = |uri: &&str| ["gst:", "sim:", "pattern:"].iter().any(|scheme| uri.starts_with(scheme));
+        let uri = self.loop_through.as_deref().unwrap_or_default();
+        match uri.strip_prefix("stereo:").unwrap_or(uri).split('|').find(made_up) {
+            Some(uri) => Err(format!(
+                "guard.loop_through is '{uri}', which is for demonstrations and tests: in clinical mode name the device that the monitor's loop-through is wired to, or leave it out"
+            )),
+            None => Ok(()),
+        }
+    }
+
     pub fn folder(&self) -> PathBuf {
         self.reports.clone().unwrap_or_else(|| state_folder().unwrap_or_else(std::env::temp_dir).join("selftest"))
     }
@@ -63,6 +80,17 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clinical_mode_watches_the_delay_with_a_device_alone() {
+        let of = |uri: Option<&str>| Settings { loop_through: uri.map(str::to_owned), ..Settings::default() }.check_clinical();
+        for uri in [None, Some("v4l2:/dev/video2"), Some("decklink:1"), Some("/srv/gst:clip.mp4")] {
+            of(uri).unwrap();
+        }
+        for uri in ["gst:ximagesrc", "sim:", "pattern:?fps=60", "stereo:v4l2:/dev/video1|gst:videotestsrc"] {
+            assert!(of(Some(uri)).unwrap_err().contains("guard.loop_through"), "{uri}");
+        }
+    }
 
     #[test]
     fn a_watchdog_that_is_set_to_what_cannot_be_is_refused_by_name() {

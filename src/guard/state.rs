@@ -11,7 +11,8 @@
 //!                                    Running ◄─in time again─► Degraded (what it says comes too late: `Freshness`)
 //!                                    Starting ─engine refused─► Blocked ◄─live proof wrong or missing─ Running
 //!                                    Held (shown as Testing) ─the self-tests allow it─► Starting
-//!            over it lies            a block (a self-test, a live proof): latched until it is lifted, whatever the worker says
+//!            over it lies            a block (a self-test, a live proof): latched until it is lifted, whatever the worker says;
+//!                                    a hold (the delay to the monitor is over its limit): while it is measured to be so
 //!            over that               Testing: a self-test runs; when it ends, the block or the worker shows again
 //!            over all                Off: by choice there is no AI in this run; or its process is blocked for good: no test changes that
 //!
@@ -134,6 +135,14 @@ pub enum Word {
     Changed {
         words: String,
     },
+    /// The AI may not be shown while this lasts, until `Release` of the same; a block that stands beside it is not touched.
+    Hold {
+        trouble: AiTrouble,
+        words: String,
+    },
+    Release {
+        trouble: AiTrouble,
+    },
     Raise {
         cause: Cause,
         words: String,
@@ -183,6 +192,8 @@ pub struct States {
     /// What a process says that runs comes too late to be shown.
     is_slow: bool,
     block: Option<(AiTrouble, String)>,
+    /// What lasts and passes by itself: it is measured all the time.
+    hold: Option<(AiTrouble, String)>,
     is_testing: bool,
     is_changed: bool,
     history: Vec<StateChange>,
@@ -219,6 +230,7 @@ impl States {
             worker_trouble: String::new(),
             is_slow: false,
             block: None,
+            hold: None,
             is_testing: false,
             is_changed: false,
             history: Vec::new(),
@@ -424,6 +436,14 @@ impl States {
                 self.is_changed = true;
                 self.note(now_ns, words);
             }
+            Word::Hold { trouble, words } => {
+                self.hold = Some((trouble, words));
+                self.settle(now_ns);
+            }
+            Word::Release { trouble } => {
+                self.hold.take_if(|(held, _)| *held == trouble);
+                self.settle(now_ns);
+            }
             Word::Raise { cause, words } => self.alarms.raise(now_ns, cause, words),
             Word::Clear { code, part } => self.alarms.clear(now_ns, code, part),
         }
@@ -431,7 +451,7 @@ impl States {
 
     /// The state of the AI out of all that bears on it.
     fn settle(&mut self, now_ns: u64) {
-        let (ai, reason) = match (self.worker, &self.block) {
+        let (ai, reason) = match (self.worker, self.block.as_ref().or(self.hold.as_ref())) {
             _ if !self.has_ai => (Ai::Off, ""),
             (Worker::Blocked(trouble), _) => (Ai::Blocked(trouble), &*self.worker_trouble),
             _ if self.is_testing => (Ai::Testing, ""),

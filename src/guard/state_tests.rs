@@ -18,6 +18,29 @@ fn codes(states: &States) -> Vec<&'static str> {
 }
 
 #[test]
+fn a_hold_lasts_as_long_as_it_is_measured_and_touches_no_block() {
+    let mut states = live();
+    let hold = || Word::Hold { trouble: AiTrouble::DelayOverLimit, words: "101 ms".into() };
+    let release = || Word::Release { trouble: AiTrouble::DelayOverLimit };
+    states.hear(2, hold());
+    assert_eq!((states.ai(), states.shows_overlay()), (Ai::Blocked(AiTrouble::DelayOverLimit), false));
+    assert_eq!(states.history().last().unwrap().reason, "101 ms");
+    states.hear(3, release());
+    assert!(states.shows_overlay());
+    // A block goes before it, and stays when it ends.
+    states.hear(4, hold());
+    states.hear(5, Word::Block { trouble: AiTrouble::LiveProofWrong, words: "another mask".into() });
+    assert_eq!(states.ai(), Ai::Blocked(AiTrouble::LiveProofWrong));
+    states.hear(6, release());
+    assert_eq!(states.ai(), Ai::Blocked(AiTrouble::LiveProofWrong));
+    states.hear(7, hold());
+    states.hear(8, Word::Lift);
+    assert_eq!(states.ai(), Ai::Blocked(AiTrouble::DelayOverLimit), "what lasts is not lifted");
+    states.hear(9, release());
+    assert!(states.shows_overlay());
+}
+
+#[test]
 fn every_loss_and_recovery_is_kept_with_its_reason() {
     let mut states = live();
     for n in 0..50 {
@@ -217,6 +240,10 @@ fn any_word() -> impl Strategy<Value = Word> {
     prop_oneof![
         trouble.prop_map(|trouble| Word::Block { trouble, words: "why".into() }),
         Just(Word::Lift),
+        any::<bool>().prop_map(|is_held| {
+            let trouble = AiTrouble::DelayOverLimit;
+            if is_held { Word::Hold { trouble, words: "101 ms".into() } } else { Word::Release { trouble } }
+        }),
         any::<bool>().prop_map(Word::Testing),
     ]
 }
@@ -236,7 +263,7 @@ proptest! {
     #[test]
     fn nothing_of_a_blocked_tested_or_dead_ai_is_shown(ops in proptest::collection::vec((any_word(), any_worker(), 0u8..5), 1..100)) {
         let mut states = live();
-        let (mut is_blocked, mut is_testing) = (false, false);
+        let (mut is_blocked, mut is_testing, mut is_held) = (false, false, false);
         for (i, (word, worker, what)) in ops.into_iter().enumerate() {
             let now_ns = 10 + i as u64;
             match what {
@@ -245,6 +272,8 @@ proptest! {
                         Word::Block { .. } => is_blocked = true,
                         Word::Lift => is_blocked = false,
                         Word::Testing(is_so) => is_testing = is_so,
+                        Word::Hold { .. } => is_held = true,
+                        Word::Release { .. } => is_held = false,
                         _ => {}
                     }
                     states.hear(now_ns, word);
@@ -253,7 +282,7 @@ proptest! {
                 3 => states.picture(now_ns),
                 _ => states.worker(now_ns, worker, || "why".into()),
             }
-            let may_show = !is_blocked && !is_testing && states.worker == Worker::Running && states.signal() == Signal::Live;
+            let may_show = !is_blocked && !is_held && !is_testing && states.worker == Worker::Running && states.signal() == Signal::Live;
             prop_assert_eq!(states.shows_overlay(), may_show);
             let alarms = [Code::AiDown, Code::AiBlocked].map(|code| states.alarms().standing(code, 0).is_some());
             let expected = [matches!(states.ai(), Ai::Degraded(_)), matches!(states.ai(), Ai::Blocked(_))];

@@ -1,5 +1,6 @@
 //! Does a figure drift? The median of the slopes between all pairs of points (Theil 1950, Sen, JASA 63 (1968) 1379): a few odd
-//! self-tests do not bend it, and its interval assumes no distribution.
+//! points do not bend it, and its interval assumes no distribution. Over days for self-tests, over hours for what is measured all the
+//! time: whose unit of time the points have is their owner's.
 
 /// Two-sided; 99 %, because several figures are looked at after each self-test.
 const Z: f64 = 2.575_829;
@@ -8,25 +9,41 @@ pub const FEWEST: usize = 10;
 pub const SHORTEST_DAYS: f64 = 7.0;
 pub const MONTH_DAYS: f64 = 365.25 / 12.0;
 
+/// What points must be before anything is said of them, in their own unit of time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ground {
+    pub fewest: usize,
+    pub shortest: f64,
+    /// Of the interval, in standard deviations, two-sided.
+    pub z: f64,
+}
+
+const DAYS: Ground = Ground { fewest: FEWEST, shortest: SHORTEST_DAYS, z: Z };
+
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Trend {
-    /// A day, with its 99 % interval.
+    /// A unit of time, with its interval.
     pub slope: f64,
     pub low: f64,
     pub high: f64,
     /// Where the line stands at the last point.
     pub level: f64,
-    /// Day of the last point.
-    pub last_day: f64,
+    /// Time of the last point.
+    pub last: f64,
 }
 
 impl Trend {
-    /// Of [day, value]; None where there are too few points, in number or in time.
+    /// Of [day, value], with its 99 % interval; None where there are too few points, in number or in time.
     pub fn of(points: &[[f64; 2]]) -> Option<Trend> {
+        Trend::on(points, &DAYS)
+    }
+
+    /// Of [time, value]; None where they are less than `ground`.
+    pub fn on(points: &[[f64; 2]], ground: &Ground) -> Option<Trend> {
         let n = points.len();
-        let days = |best: fn(f64, f64) -> f64| points.iter().map(|p| p[0]).reduce(best);
-        let (first, last) = (days(f64::min)?, days(f64::max)?);
-        if n < FEWEST || last - first < SHORTEST_DAYS || points.iter().flatten().any(|v| !v.is_finite()) {
+        let times = |best: fn(f64, f64) -> f64| points.iter().map(|p| p[0]).reduce(best);
+        let (first, last) = (times(f64::min)?, times(f64::max)?);
+        if n < ground.fewest || last - first < ground.shortest || points.iter().flatten().any(|v| !v.is_finite()) {
             return None;
         }
         let pairs = (0..n).flat_map(|i| (i + 1..n).map(move |j| (points[i], points[j])));
@@ -38,13 +55,13 @@ impl Trend {
         let mut values: Vec<f64> = points.iter().map(|p| p[1]).collect();
         values.sort_by(f64::total_cmp);
         let ties: f64 = values.chunk_by(|a, b| a == b).map(|equal| spread(equal.len() as f64)).sum();
-        let half = Z * ((spread(n as f64) - ties).max(0.0) / 18.0).sqrt();
+        let half = ground.z * ((spread(n as f64) - ties).max(0.0) / 18.0).sqrt();
         let at = |rank: f64| slopes[(rank.max(0.0) as usize).min(slopes.len() - 1)];
         let (low, high) = (at(((count - half) / 2.0).floor()), at(((count + half) / 2.0).ceil()));
         let slope = middle(&slopes);
         let mut levels: Vec<f64> = points.iter().map(|p| p[1] + slope * (last - p[0])).collect();
         levels.sort_by(f64::total_cmp);
-        Some(Trend { slope, low, high, level: middle(&levels), last_day: last })
+        Some(Trend { slope, low, high, level: middle(&levels), last })
     }
 
     /// The interval holds no standing still.
@@ -55,13 +72,22 @@ impl Trend {
     /// Days from the last point until the line reaches `limit` from below; 0: it is there. None where it does not rise for sure, or
     /// not within ten years.
     pub fn days_until(&self, limit: f64) -> Option<f64> {
-        let days = ((limit - self.level) / self.slope).max(0.0);
-        (self.is_significant() && self.slope > 0.0 && days < 3_650.0).then_some(days)
+        self.until(limit).filter(|&days| days < 3_650.0)
+    }
+
+    /// The same in the points' own unit of time, however long.
+    pub fn until(&self, limit: f64) -> Option<f64> {
+        (self.is_significant() && self.slope > 0.0).then(|| ((limit - self.level) / self.slope).max(0.0))
+    }
+
+    /// Where the line stands at a time.
+    pub fn at(&self, time: f64) -> f64 {
+        self.level + self.slope * (time - self.last)
     }
 }
 
 /// Of sorted values, not empty.
-fn middle(sorted: &[f64]) -> f64 {
+pub fn middle(sorted: &[f64]) -> f64 {
     let n = sorted.len();
     0.5 * (sorted[(n - 1) / 2] + sorted[n / 2])
 }

@@ -12,8 +12,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Layers that can be laid over a picture: the overlay and the status display.
-pub const LAYERS: usize = 2;
+/// Layers that can be laid over a picture: the overlay, the status display, and the border code.
+pub const LAYERS: usize = 3;
 /// How long a submission may take before the device counts as hung.
 const DEVICE_WAIT: Duration = Duration::from_secs(2);
 /// Layers are uploaded in bands of this many rows, each as wide as what changed in it.
@@ -191,6 +191,7 @@ impl GpuCompositor {
                 entry(2, texture),
                 entry(3, texture),
                 entry(4, buffer(wgpu::BufferBindingType::Storage { read_only: true })),
+                entry(5, texture),
             ],
         });
         let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
@@ -376,6 +377,7 @@ impl GpuCompositor {
                 wgpu::BindGroupEntry { binding: 2, resource: wgpu::BindingResource::TextureView(&views[0]) },
                 wgpu::BindGroupEntry { binding: 3, resource: wgpu::BindingResource::TextureView(&views[1]) },
                 wgpu::BindGroupEntry { binding: 4, resource: self.tone.buffer.as_entire_binding() },
+                wgpu::BindGroupEntry { binding: 5, resource: wgpu::BindingResource::TextureView(&views[2]) },
             ],
         });
         Ok(Resources { size, frame_bytes, frame, layers, bind_group, drawn: Drawn { layout: None, layers: 0 } })
@@ -536,8 +538,8 @@ mod tests {
                     let view = picture.view();
                     // The second round must not show what the first one left.
                     for seed in 0..3u64 {
-                        let (a, b) = (noise_layer(width, height, seed), noise_layer(width, height, seed + 77));
-                        let layers = [&a, &b];
+                        let layers = [0, 77, 990].map(|by| noise_layer(width, height, seed + by));
+                        let layers = [&layers[0], &layers[1], &layers[2]];
                         let source = if seed == 0 { Source::New(&view) } else { Source::Again(view.layout) };
                         compositor.upload(source, &layers).unwrap();
                         compositor.draw_offscreen().unwrap();
@@ -564,7 +566,7 @@ mod tests {
         let wrong = compositor.upload(Source::Blank(64, 47), &[&layer]).unwrap_err();
         assert_eq!(wrong.kind(), ErrorKind::Bug);
         assert!(matches!(compositor.draw_offscreen(), Err(OverlayError::NothingUploaded)));
-        assert!(matches!(compositor.upload(Source::Blank(64, 48), &[&layer; 3]), Err(OverlayError::TooManyLayers { .. })));
+        assert!(matches!(compositor.upload(Source::Blank(64, 48), &[&layer; 4]), Err(OverlayError::TooManyLayers { .. })));
     }
 
     #[test]

@@ -25,6 +25,7 @@ use crate::pipeline::frame_lock::FrameLock;
 use crate::pipeline::hud::{HudFeed, Now, PipRequest, doubt_of};
 use crate::pipeline::inject::DisplayFaults;
 use crate::pipeline::mishaps;
+use crate::pipeline::loop_through::{CodeFeed, with_code};
 use crate::pipeline::operator::Operator;
 use crate::pipeline::outcome::{CadenceOutcome, DisplayCounters, DisplayDelays, DisplayOutcome};
 use crate::pipeline::scheduling;
@@ -55,6 +56,8 @@ pub struct DisplayThread {
     pub is_armed: bool,
     pub lock: FrameLock,
     pub hud: HudFeed,
+    /// Each picture carries its number, for the input that sees the monitor's loop-through.
+    pub code: Option<CodeFeed>,
     pub source_fps: f64,
     pub sinks: Sinks,
     pub states: States,
@@ -418,6 +421,9 @@ impl DisplayThread {
         }
         let (width, height) = self.hud.size();
         output.set_beside(self.hud.beside(output.screen(), now_ns));
+        if let Some(code) = &mut self.code {
+            code.blank(output);
+        }
         // Said even where the HUD is off or hangs: a picture that has stopped is never shown as live.
         output.show(Picture::Blank(width, height), self.hud.blank_layer(now_ns).as_slice())?;
         if let Some(feed) = &self.feed {
@@ -465,12 +471,22 @@ impl DisplayThread {
     ) -> Result<(), DisplayError> {
         let picture = if repeat { Picture::Again(frame) } else { Picture::New(frame) };
         let (overlay, now_ns) = (self.screen.layer(), self.clock.now_ns());
-        output.set_beside(self.hud.beside(output.screen(), now_ns));
+        let screen = output.screen();
+        let beside = self.hud.beside(screen, now_ns);
+        match &mut self.code {
+            Some(code) => code.put(frame, repeat, output, beside),
+            None => output.set_beside(beside),
+        }
         let (hud, declared) = self.hud.layer(now_ns).map_or((None, [Rect::EMPTY; 6]), |(hud, declared)| (Some(hud), declared));
-        let shown = match hud {
-            Some(hud) => output.show(picture, &[overlay, hud])?,
-            None => output.show(picture, &[overlay])?,
-        };
+        let (code, declared) = self.code.as_mut().map_or((None, with_code(declared, Rect::EMPTY)), |code| code.lay(&declared));
+        let (mut layers, mut count) = ([overlay; 3], 1);
+        for layer in [hud, code].into_iter().flatten() {
+            (layers[count], count) = (layer, count + 1);
+        }
+        let shown = output.show(picture, &layers[..count])?;
+        if let Some(code) = &self.code {
+            code.shown(frame, repeat, &shown, screen);
+        }
         let done_ns = shown.done_ns;
         let took_ns = done_ns.saturating_sub(run.chosen_ns).min(MOST_PRESENT_NS);
         run.present_ns = took_ns.max(run.present_ns - run.present_ns / 64);

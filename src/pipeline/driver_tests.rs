@@ -110,6 +110,7 @@ impl Theatre {
             screen: Screen::new(Default::default(), mode),
             signals: crossbeam_channel::bounded(1).1,
             hud: HudFeed::new(hud(wake.clone()), Status { is_on: false, ..Status::default() }),
+            code: None,
             is_armed: false,
             lock: FrameLock::new(0),
             source_fps: 30.0,

@@ -6,6 +6,7 @@
 //!                      ├─ thread "display"   owns compositor, output and state
 //!                      ├─ threads "link…"    own the AI process
 //!                      ├─ threads "record"   own files
+//!                      ├─ thread "loop-through"  reads the pictures' numbers back at a spare input, where one sees the monitor's
 //!                      ├─ thread "watchdog"  hears the others' beats, ends a run whose display has stalled
 //!                      └─ thread "stall"     the bare timer beside the run
 //! ```
@@ -23,6 +24,7 @@ mod hud;
 mod inject;
 mod inputs;
 mod mishaps;
+pub mod loop_through;
 mod notify;
 mod operator;
 mod outcome;

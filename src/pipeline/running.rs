@@ -21,6 +21,7 @@ use crate::pipeline::driver::{DisplayThread, OpenOutput};
 use crate::pipeline::frame_lock::FrameLock;
 use crate::pipeline::hud::{HudFeed, status_of};
 use crate::pipeline::inject::Injecting;
+use crate::pipeline::loop_through::{self, LoopThrough};
 use crate::pipeline::notify::Notify;
 use crate::pipeline::operator::Operator;
 use crate::pipeline::outcome::DisplayOutcome;
@@ -34,7 +35,7 @@ use crate::pipeline::stream::{AnalysisDelays, SceneStream};
 use crate::pipeline::taps::Taps;
 use crate::pipeline::watch::{self, Watch};
 use crate::pipeline::{LINES_DEPTH, RunError, STILLS_DEPTH, Spec, summary};
-use crate::record::{EngineLine, LineWriter, RecordError, Report, StillWriter, VideoRecorder};
+use crate::record::{EngineLine, LineWriter, LoopThroughLine, RecordError, Report, StillWriter, VideoRecorder};
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -79,6 +80,7 @@ pub struct Leftovers {
     /// Whether AI was allowed to run; None: nobody asked, or the run was shorter than the answer.
     pub gate: Option<Gate>,
     pub case: Option<Case>,
+    pub loop_through: Option<LoopThroughLine>,
 }
 
 impl FrameTap for Arc<Worker> {
@@ -123,6 +125,8 @@ impl Prepared {
         let start_ns = clock.now_ns();
 
         let display_faults = spec.inject.as_ref().map(|plan| plan.of_display(start_ns)).unwrap_or_default();
+        let looping = if is_pulled || spec.taps.is_some() { None } else { loop_through::start(&spec.config, &clock, &stop, &words.0)? };
+        let (code, looping) = looping.unzip();
         let display = DisplayThread {
             clock: clock.clone(),
             stop: stop.clone(),
@@ -136,6 +140,7 @@ impl Prepared {
             is_armed: false,
             lock,
             hud: HudFeed::new(hud, status),
+            code,
             source_fps: info.fps,
             sinks,
             states: States::new(start_ns, info.live),
@@ -217,6 +222,7 @@ impl Prepared {
         watching.map_or(Ok(()), |thread| thread.join().map_err(|_| RunError::Lost("watchdog")))?;
         asking.map_or(Ok(()), |thread| thread.join().map_err(|_| RunError::Lost("permission")))?;
         injecting.map_or(Ok(()), |thread| thread.join().map_err(|_| RunError::Lost("inject")))?;
+        let loop_through = looping.map(LoopThrough::finish);
         // Frames that a display which failed has left in its slot.
         while frames.pop().is_some() {
             shown.counters.failed += 1;
@@ -256,6 +262,7 @@ impl Prepared {
             end_ns,
             gate: answer.get().cloned(),
             case,
+            loop_through,
         };
         let report = summary::of(leftovers);
         if let Some(path) = &path {

@@ -26,6 +26,7 @@ pub fn of(left: Leftovers) -> Report {
         end_ns,
         gate,
         case,
+        loop_through,
     } = left;
     if let Some(introduction) = introduction {
         let sandbox = introduction.sandbox;
@@ -124,6 +125,7 @@ pub fn of(left: Leftovers) -> Report {
         gate: gate.as_ref().map(gate_line),
         case: case.map(|case| CaseLine { id: case.id, is_resumed: case.is_resumed }),
         cadence,
+        loop_through,
     }
 }
 

@@ -164,6 +164,38 @@ pub struct Report {
     pub case: Option<CaseLine>,
     /// Null where the output takes pictures as they come.
     pub cadence: Option<CadenceLine>,
+    /// Null: no input sees the monitor's loop-through.
+    pub loop_through: Option<LoopThroughLine>,
+}
+
+/// What a spare input saw of the monitor's loop-through.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LoopThroughLine {
+    pub source: String,
+    /// From what to what `delay_ms` is.
+    pub span: &'static str,
+    pub delay_ms: Summary,
+    /// Capture stamp → the same sight.
+    pub capture_to_input_ms: Summary,
+    /// Numbers that were read.
+    pub read: u64,
+    /// Pictures of the input in which the code stood, and was not read without doubt.
+    pub unreadable: u64,
+    /// Numbers that were shown between two that were read, and never seen.
+    pub missing: u64,
+    /// Pictures of the input with the number of the one before.
+    pub repeated: u64,
+    /// Times at which the delay became another one at once.
+    pub steps: u64,
+    /// Null: the time was too short.
+    pub trend_ms_an_hour: Option<f64>,
+    /// 99.9 %.
+    pub trend_interval_ms_an_hour: Option<[f64; 2]>,
+    /// Hours until the limit; null: it does not rise for sure.
+    pub forecast_h: Option<f64>,
+    pub limit_ms: f64,
+    /// "watched", "creeping", "over the limit", "no room for the code", or why it is not watched.
+    pub state: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -13,6 +13,7 @@ mod gate;
 mod guard;
 mod inputs;
 mod link;
+mod loop_through;
 mod pipeline;
 mod record;
 mod recording;

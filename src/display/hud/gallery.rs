@@ -146,8 +146,17 @@ pub(super) fn states() -> Vec<(&'static str, Status)> {
         ("ai-engines-failed", AiTrouble::EnginesFailed),
         ("ai-live-proof-wrong", AiTrouble::LiveProofWrong),
         ("ai-live-proof-missing", AiTrouble::LiveProofMissing),
+        ("ai-delay-over-limit", AiTrouble::DelayOverLimit),
     ];
     states.extend(blocks.map(|(name, trouble)| (name, with_ai(Ai::Blocked(trouble)))));
+    for (name, text, priority) in [
+        ("delay-creeping", Text::DelayCreeping, Priority::Low),
+        ("delay-stepped", Text::DelayStepped, Priority::Low),
+        ("delay-over-limit", Text::DelayOverLimit, Priority::High),
+        ("delay-not-watched", Text::DelayNotWatched, Priority::Low),
+    ] {
+        states.push((name, state(&|s| s.alarms = vec![Alarm::new(text, priority)])));
+    }
     let eye = vec![Alarm::new(Text::RightEyeStands, Priority::High)];
     states.push(("right-eye-frozen", state(&|s| (s.signal, s.alarms) = (Signal::Frozen, eye.clone()))));
     states

@@ -24,7 +24,7 @@ use crate::display::kms::scanout::{Composed, Flip, Scanout};
 use crate::display::monitor_watch::{MonitorLink, MonitorNote};
 use crate::display::settings::CleanFeed;
 use crate::display::x11_beside::Sides;
-use crate::display::{Beside, DisplayError, Output, OutputInfo, Picture, PresentedView, Refresh, Settings, Shown};
+use crate::display::{Beside, CodeBeside, DisplayError, Output, OutputInfo, Picture, PresentedView, Refresh, Settings, Shown};
 use crate::overlay::Layer;
 use std::sync::Arc;
 
@@ -108,6 +108,14 @@ impl KmsOutput {
         })
     }
 
+    fn resize_beside(&mut self, size: (usize, usize)) {
+        if size != self.beside_size {
+            self.beside_size = size;
+            self.beside.clear();
+            self.beside.resize(4 * size.0 * size.1, 0);
+        }
+    }
+
     /// Takes over what the monitor thread has lit since.
     fn take_scanout(&mut self) {
         if let Some(scanout) = self.handover.take() {
@@ -148,14 +156,19 @@ impl Output for KmsOutput {
             return;
         }
         if let Some(beside) = &beside {
-            let size = (beside.layer.width, beside.layer.height);
-            if size != self.beside_size {
-                self.beside_size = size;
-                self.beside.clear();
-                self.beside.resize(4 * size.0 * size.1, 0);
-            }
+            self.resize_beside((beside.layer.width, beside.layer.height));
         }
         self.sides.take(beside, &mut self.beside);
+    }
+
+    fn set_code(&mut self, code: Option<CodeBeside<'_>>) -> bool {
+        if code.is_none() && self.beside.is_empty() {
+            return false;
+        }
+        let size = self.scanout.plan.offer.size;
+        self.resize_beside(size);
+        self.sides.stamp(code, size, &mut self.beside);
+        code.is_some()
     }
 
     fn monitor_note(&mut self) -> Option<MonitorNote> {

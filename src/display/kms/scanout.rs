@@ -229,7 +229,7 @@ impl Scanout {
     /// What stands beside the picture has changed; after `note`.
     pub fn note_beside(&mut self, sides: &mut Sides) {
         let changed = sides.due(self.plan.offer.size, &self.placement.rect, false);
-        self.buffers.iter_mut().for_each(|buffer| buffer.lacks.beside.note(&changed, false));
+        self.buffers.iter_mut().for_each(|buffer| buffer.lacks.beside.note(changed, false));
     }
 
     /// Writes the picture into the buffer that is not on the screen.
@@ -346,7 +346,7 @@ mod tests {
                 let due = sides.due(target, &placement.rect, false);
                 for lacks in &mut lacks {
                     lacks.picture.note(&changed, is_new);
-                    lacks.beside.note(&due, false);
+                    lacks.beside.note(due, false);
                 }
                 let (memory, lacks) = (&mut memories[turn % 2], &mut lacks[turn % 2]);
                 let composed = Composed { data: &data, size, sides: &sides, beside: &beside };

@@ -5,6 +5,7 @@ use super::code::{self, BITS, CODE_COLUMNS};
 use super::find::Search;
 use super::geometry::{Fit, Geometry};
 use super::layout::{Block, COLUMNS, COPIES, FINDER, FINDERS, PATCH, ROWS};
+use crate::frame::PixelFormat;
 
 /// A block is black or white where it is at most this far from it, with 0 black and 1 white; between is unclear.
 const CLEAR: f32 = 0.28;
@@ -52,6 +53,27 @@ impl<'a> Capture<'a> {
         fits.then(|| Capture { data: &plane[offset..], stride, step, width, height })
     }
 
+    /// The luma of a picture's first plane, or its green. None: of a format whose bytes are no samples of eight bits, or of a plane that
+    /// holds less than it should.
+    pub fn of_plane(format: PixelFormat, plane: &'a [u8], stride: usize, width: usize, height: usize) -> Option<Self> {
+        let (step, offset) = match format {
+            PixelFormat::Nv12 | PixelFormat::I420 => (1, 0),
+            PixelFormat::Yuy2 => (2, 0),
+            // Of ten bits in sixteen, the upper eight.
+            PixelFormat::Uyvy | PixelFormat::P010 => (2, 1),
+            PixelFormat::Rgb => (3, 1),
+            PixelFormat::Bgrx | PixelFormat::Bgra => (4, 1),
+            // Three samples in a word: no byte of it is one.
+            PixelFormat::V210 => return None,
+        };
+        Capture::new(plane, stride, step, offset, width, height)
+    }
+
+    /// Width and height.
+    pub fn size(&self) -> (usize, usize) {
+        (self.width, self.height)
+    }
+
     pub(super) fn row(&self, y: usize) -> &'a [u8] {
         &self.data[y * self.stride..][..(self.width - 1) * self.step + 1]
     }
@@ -61,7 +83,7 @@ impl<'a> Capture<'a> {
     }
 
     /// The pixel there, or the nearest.
-    fn pixel(&self, x: f32, y: f32) -> u8 {
+    pub(super) fn pixel(&self, x: f32, y: f32) -> u8 {
         // Negative becomes 0.
         let (x, y) = ((x as usize).min(self.width - 1), (y as usize).min(self.height - 1));
         self.data[y * self.stride + x * self.step]

@@ -32,17 +32,7 @@ impl Looker {
     pub fn look(&mut self, picture: &Picture<'_>, with_colours: bool) -> Look {
         let layout = &picture.layout;
         let (width, height, plane) = (layout.width, layout.height, &picture.planes[0]);
-        let bytes = |step, offset| Capture::new(plane.data, plane.stride, step, offset, width, height);
-        let as_it_is = match layout.format {
-            PixelFormat::Nv12 | PixelFormat::I420 => bytes(1, 0),
-            PixelFormat::Yuy2 => bytes(2, 0),
-            // Of ten bits in sixteen, the upper eight.
-            PixelFormat::Uyvy | PixelFormat::P010 => bytes(2, 1),
-            PixelFormat::Rgb => bytes(3, 1),
-            PixelFormat::Bgrx | PixelFormat::Bgra => bytes(PIXEL_BYTES, 1),
-            // Three samples in a word: no byte of it is one.
-            PixelFormat::V210 => None,
-        };
+        let as_it_is = Capture::of_plane(layout.format, plane.data, plane.stride, width, height);
         let is_bgrx = matches!(layout.format, PixelFormat::Bgrx | PixelFormat::Bgra);
         if as_it_is.is_none() || (with_colours && !is_bgrx) {
             self.convert(picture);
