@@ -106,7 +106,7 @@ fn the_code_is_read_in_pictures_of_every_format() {
         for (plane, from) in planes.iter_mut().zip(layout.planes()) {
             *plane = PlaneRef { data: &bytes[from.offset..][..from.stride * from.rows], stride: from.stride };
         }
-        let picture = Picture { layout, planes, pts_ns: 0, due_ns: None, arrival_ns: 0, decode_ns: None, skipped: 0 };
+        let picture = Picture { layout, planes, pts_ns: 0, due_ns: None, arrival_ns: 0, decode_ns: None, skipped: 0, is_damaged: false };
         watch.look(&picture, 1_010 * MS);
         assert_eq!((watch.found.read, watch.found.unreadable), (1, 0), "{format:?}");
     }
