@@ -47,7 +47,7 @@ impl Output for Rescued {
     }
 
     fn recover(&mut self, error: &DisplayError) -> Option<String> {
-        let lost = std::mem::replace(&mut self.info.adapter, String::new());
+        let lost = std::mem::take(&mut self.info.adapter);
         // Gone first: two cannot have the window.
         self.output = None;
         match (self.instead)() {
