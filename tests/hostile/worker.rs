@@ -26,7 +26,7 @@ fn main() {
         "refuse" => std::process::exit(worker_main(|_| Err("no engine fits: install one\u{7}".to_owned()))),
         "stuck" => std::process::exit(worker_main(|_| stuck())),
         "load-probe" => std::process::exit(worker_main(|_| Err(network()))),
-        "good" | "crash-after" | "fault" | "own-nonsense" | "silent" | "probe" | "exec" | "proves" | "unproven" | "slow" => {
+        "good" | "crash-after" | "fault" | "own-nonsense" | "silent" | "probe" | "exec" | "proves" | "unproven" | "broken" | "slow" => {
             std::process::exit(worker_main(|_| Ok(Box::new(Fixed { mode, count, done: 0, proofs: 0 }))))
         }
         _ => by_hand(&mode),
@@ -86,7 +86,7 @@ impl Analyst for Fixed {
         self.done += 1;
         match self.mode.as_str() {
             "crash-after" if self.done > self.count => std::process::abort(),
-            "fault" => return Err("the engine broke".to_owned()),
+            "fault" | "broken" => return Err("the engine broke".to_owned()),
             "own-nonsense" if self.done.is_multiple_of(2) => answer.tracks[0].bbox[0] = f32::NAN,
             "silent" => return Ok(None),
             "slow" => std::thread::sleep(Duration::from_millis(self.count.into())),
@@ -101,6 +101,7 @@ impl Analyst for Fixed {
         self.proofs += 1;
         Ok(match self.mode.as_str() {
             "proves" => Some([7; 32]),
+            "broken" => Some([u8::from(self.proofs > 1); 32]),
             "unproven" => Some([u8::from(self.proofs > self.count); 32]),
             _ => None,
         })
@@ -199,6 +200,8 @@ fn by_hand(mode: &str) -> ! {
                 }
             }
             FromParent::Infer(infer) => misbehave(mode, &infer, picture, &introduction, &say),
+            // Nobody orders anything here.
+            FromParent::Order(_) => {}
         }
     }
 }

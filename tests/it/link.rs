@@ -415,6 +415,15 @@ fn a_worker_that_cannot_go_on_says_why() {
 }
 
 #[test]
+fn a_worker_that_cannot_go_on_because_its_memory_is_broken_is_not_started_again() {
+    let mut rig = Rig::start("broken", &settings());
+    rig.until_state(State::Blocked(Block::ProofWrong));
+    assert_eq!(rig.worker.status().restarts, 0);
+    assert!(rig.worker.trouble().is_some_and(|why| why.contains("reference picture")), "{:?}", rig.worker.trouble());
+    rig.finish();
+}
+
+#[test]
 fn an_unfit_or_missing_scene_costs_a_frame_not_the_worker() {
     for mode in ["own-nonsense", "silent"] {
         let mut rig = Rig::start(mode, &settings());
