@@ -1,0 +1,12 @@
+//! This room's work on a GPU: what its kernels are given and how they are launched, as plain data. `maps`, `heads`, `shape` and
+//! `outline` are their references. Nothing is launched here.
+
+mod decode;
+mod detection;
+mod edges;
+mod shape;
+
+pub use decode::{DecodeParams, DecodePlan, HeadOnGpu, MOST_CHANNELS};
+pub use detection::{CandidateOnGpu, DetectionParams, DetectionPlan, FieldOnGpu};
+pub use edges::{EdgeParams, EdgePlan};
+pub use shape::{ExpectedOnGpu, NO_CLASS, RegionShape, ShapeParams, ShapePlan};
