@@ -89,8 +89,7 @@ impl OverlayPlan {
             cells: scale.map(|scale| (looks.reach() / scale).ceil() as i32),
         };
         let grid = [width.div_ceil(BLOCK_SIDE), height.div_ceil(BLOCK_SIDE), 1];
-        let launch =
-            Launch { kernel: MASK_OVERLAY, entry: "mask_overlay", grid, block: [BLOCK_SIDE, BLOCK_SIDE, 1], shared_bytes: 0 };
+        let launch = Launch { kernel: MASK_OVERLAY, entry: "mask_overlay", grid, block: [BLOCK_SIDE, BLOCK_SIDE, 1], shared_bytes: 0 };
         OverlayPlan { params, launch }
     }
 }

@@ -11,7 +11,9 @@ pub enum CudaError {
     #[error("NVRTC '{}' cannot be used: {reason}; run `hw/install.sh cuda` to install version {wanted}", .library.display())]
     BadCompiler { library: PathBuf, reason: String, wanted: &'static str },
     /// Our own mistake, or an architecture that this compiler does not know.
-    #[error("kernel '{kernel}' cannot be compiled for {architecture} by NVRTC {version}: {log}; this binary needs NVRTC {wanted}: run `hw/install.sh cuda`")]
+    #[error(
+        "kernel '{kernel}' cannot be compiled for {architecture} by NVRTC {version}: {log}; this binary needs NVRTC {wanted}: run `hw/install.sh cuda`"
+    )]
     Compile { kernel: &'static str, architecture: String, version: String, log: String, wanted: &'static str },
 }
 

@@ -65,12 +65,7 @@ mod tests {
         listed.sort_unstable();
         assert_eq!(names, listed);
         for kernel in KERNELS {
-            let entries: Vec<&str> = kernel
-                .source
-                .split("__global__ void ")
-                .skip(1)
-                .map(|rest| rest.split('(').next().unwrap())
-                .collect();
+            let entries: Vec<&str> = kernel.source.split("__global__ void ").skip(1).map(|rest| rest.split('(').next().unwrap()).collect();
             assert_eq!(entries, kernel.entries, "{}", kernel.name);
             let head = kernel.source.lines().take_while(|line| line.starts_with("//")).collect::<String>();
             assert!(head.contains(" in ") && head.contains("out "), "{}: no in and out in its head", kernel.name);

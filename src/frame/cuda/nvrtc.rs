@@ -209,7 +209,10 @@ mod tests {
     fn a_device_gets_the_newest_architecture_that_it_runs() {
         let of = Architecture::of_device;
         assert_eq!([of(7, 5), of(8, 0), of(8, 9)], [None, Some(Architecture::Compute80), Some(Architecture::Compute80)]);
-        assert_eq!([of(9, 0), of(10, 0), of(12, 0)], [Some(Architecture::Compute90), Some(Architecture::Compute90), Some(Architecture::Compute120)]);
+        assert_eq!(
+            [of(9, 0), of(10, 0), of(12, 0)],
+            [Some(Architecture::Compute90), Some(Architecture::Compute90), Some(Architecture::Compute120)]
+        );
     }
 
     #[test]
@@ -221,7 +224,9 @@ mod tests {
             return println!("SKIPPED without_the_library_every_place_and_the_remedy_are_named: NVRTC is installed on this machine");
         };
         let text = error.to_string();
-        for part in [LIBRARY_NAME, "home/lib", ".setup/cuda", "/usr/lib/keyhole", "/usr/local/cuda-13.0", "hw/install.sh cuda", "KEYHOLE_NVRTC"] {
+        for part in
+            [LIBRARY_NAME, "home/lib", ".setup/cuda", "/usr/lib/keyhole", "/usr/local/cuda-13.0", "hw/install.sh cuda", "KEYHOLE_NVRTC"]
+        {
             assert!(text.contains(part), "{part} is not in: {text}");
         }
     }

@@ -51,7 +51,11 @@ impl OnCpu {
                 Arg::Value(_) => {}
                 Arg::In(bytes) => assert_eq!(made, *bytes, "{}: argument {index} is read only", launch.entry),
                 Arg::Out(bytes) => {
-                    assert!(!is_ordered || made == backwards.bytes(index), "{}: argument {index} depends on the threads' order", launch.entry);
+                    assert!(
+                        !is_ordered || made == backwards.bytes(index),
+                        "{}: argument {index} depends on the threads' order",
+                        launch.entry
+                    );
                     bytes.copy_from_slice(made);
                 }
             }

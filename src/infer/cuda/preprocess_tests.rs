@@ -26,7 +26,11 @@ fn noise(count: usize, mut seed: u32) -> Vec<u8> {
 
 fn colorimetries() -> impl Strategy<Value = Colorimetry> {
     use {Matrix::*, Range::*, Transfer::*};
-    (prop::sample::select(vec![Bt601, Bt709, Bt2020]), prop::sample::select(vec![Limited, Full]), prop::sample::select(vec![Sdr, Sdr, Hlg, Pq]))
+    (
+        prop::sample::select(vec![Bt601, Bt709, Bt2020]),
+        prop::sample::select(vec![Limited, Full]),
+        prop::sample::select(vec![Sdr, Sdr, Hlg, Pq]),
+    )
         .prop_map(|(matrix, range, transfer)| Colorimetry { matrix, range, transfer })
 }
 
@@ -166,7 +170,8 @@ fn cohort() -> Normalisation {
 fn endoscopic(case: &Case, part: f32) -> Case {
     let mut case = case.clone();
     let (w, h) = (case.layout.width as f32, case.layout.height as f32);
-    case.layout = FrameLayout::new(PixelFormat::Bgrx, Colorimetry::sdr(Matrix::Bt709, Range::Full), case.layout.width, case.layout.height).unwrap();
+    case.layout =
+        FrameLayout::new(PixelFormat::Bgrx, Colorimetry::sdr(Matrix::Bt709, Range::Full), case.layout.width, case.layout.height).unwrap();
     case.data = noise(case.layout.size, case.data.len() as u32);
     let stride = case.layout.planes()[0].stride;
     for (y, row) in case.data.chunks_exact_mut(stride).enumerate() {

@@ -139,27 +139,31 @@ mod tests {
     fn spec(kind: HeadKind, channels: usize, sides: [usize; 2]) -> impl Strategy<Value = OutputSpec> {
         let activations = prop::sample::select(vec![Activation::None, Activation::Sigmoid, Activation::Softmax]);
         let first = if kind == HeadKind::Tissue { 1 } else { 20 };
-        (activations, 0.2f32..0.8, 0.5f32..2.0, any::<[bool; 3]>()).prop_map(move |(activation, threshold, temperature, [is_nchw, is_sure, has_nothing])| {
-            let classes = (0..channels as u8).map(|i| ClassId(if has_nothing && i == 0 { 0 } else { first + i })).collect();
-            OutputSpec {
-                name: "out".to_owned(),
-                kind,
-                activation,
-                threshold,
-                calibration: Calibration { temperature, sure: is_sure.then(|| vec![0.9; channels]) },
-                classes,
-                layout: if is_nchw { TensorLayout::Nchw } else { TensorLayout::Nhwc },
-                width: sides[0],
-                height: sides[1],
-            }
-        })
+        (activations, 0.2f32..0.8, 0.5f32..2.0, any::<[bool; 3]>()).prop_map(
+            move |(activation, threshold, temperature, [is_nchw, is_sure, has_nothing])| {
+                let classes = (0..channels as u8).map(|i| ClassId(if has_nothing && i == 0 { 0 } else { first + i })).collect();
+                OutputSpec {
+                    name: "out".to_owned(),
+                    kind,
+                    activation,
+                    threshold,
+                    calibration: Calibration { temperature, sure: is_sure.then(|| vec![0.9; channels]) },
+                    classes,
+                    layout: if is_nchw { TensorLayout::Nchw } else { TensorLayout::Nhwc },
+                    width: sides[0],
+                    height: sides[1],
+                }
+            },
+        )
     }
 
     fn cases() -> impl Strategy<Value = Case> {
         let sides = (5usize..70, 4usize..30, 1usize..9, 1usize..5);
         sides.prop_flat_map(|(width, height, tissues, instruments)| {
-            let [tissue, instrument] =
-                [spec(HeadKind::Tissue, tissues, [width, height]).boxed(), spec(HeadKind::Instrument, instruments, [width, height]).boxed()];
+            let [tissue, instrument] = [
+                spec(HeadKind::Tissue, tissues, [width, height]).boxed(),
+                spec(HeadKind::Instrument, instruments, [width, height]).boxed(),
+            ];
             let heads = (tissue, instrument, 0..3).prop_map(|(tissue, instrument, which)| match which {
                 0 => (Some(tissue), None),
                 1 => (None, Some(instrument)),
@@ -238,10 +242,14 @@ mod tests {
         }
         let (mut maps, mut made) = (Maps::default(), Made::default());
         for frame in 0..2u32 {
-            let data = |spec: &Option<OutputSpec>, add: u32| spec.as_ref().map_or(Vec::new(), |spec| logits(spec, case.seed + frame * 7 + add, case.is_half));
+            let data = |spec: &Option<OutputSpec>, add: u32| {
+                spec.as_ref().map_or(Vec::new(), |spec| logits(spec, case.seed + frame * 7 + add, case.is_half))
+            };
             let (tissue, instrument) = (data(&case.tissue, 1), data(&case.instrument, 2));
-            let views: Vec<TensorView<'_>> =
-                heads.iter().map(|spec| TensorView { spec, data: if spec.kind == HeadKind::Tissue { &tissue } else { &instrument } }).collect();
+            let views: Vec<TensorView<'_>> = heads
+                .iter()
+                .map(|spec| TensorView { spec, data: if spec.kind == HeadKind::Tissue { &tissue } else { &instrument } })
+                .collect();
             maps.fill_averaged(&views, case.window, &stillness).unwrap();
             // The first frame has nothing to be averaged with.
             let sides = if frame == 0 { [0; 2] } else { share.as_ref().map_or([0; 2], |(sides, _)| *sides) };

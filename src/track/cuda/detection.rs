@@ -169,14 +169,12 @@ mod tests {
         let nobody = CandidateOnGpu::zeroed();
         let mut candidates = vec![nobody; plan.params.proposals as usize];
         let (mut counts, mut found, mut count) = ([0u32; 2], vec![nobody; plan.params.most as usize], [99u32]);
-        let mut args =
-            [value(&plan.params), input(numbers), input(numbers), input(numbers), output(&mut candidates), output(&mut counts)];
+        let mut args = [value(&plan.params), input(numbers), input(numbers), input(numbers), output(&mut candidates), output(&mut counts)];
         runner.run_in_any_order(&plan.candidates, &mut args);
         if counts[1] != 0 {
             return Err(NotFinite);
         }
-        let mut args =
-            [value(&plan.params), output(&mut candidates), input(&counts), output(&mut found), output(&mut count)];
+        let mut args = [value(&plan.params), output(&mut candidates), input(&counts), output(&mut found), output(&mut count)];
         runner.run(&plan.suppress, &mut args);
         found.truncate(count[0] as usize);
         Ok(found)
@@ -191,7 +189,8 @@ mod tests {
         let (Ok(found), Ok(expected)) = (found, expected) else { return };
         // Another exp may bring a score over the threshold, or before one that is as good.
         let is_close = |proposal: usize, other: f32| {
-            let score = expected.iter().find(|candidate| candidate.proposal == proposal).map_or(spec.threshold, |candidate| candidate.score);
+            let score =
+                expected.iter().find(|candidate| candidate.proposal == proposal).map_or(spec.threshold, |candidate| candidate.score);
             (score - other).abs() < 1e-5
         };
         if !runner.is_cpu() && found.iter().any(|a| found.iter().any(|b| a.proposal != b.proposal && (a.score - b.score).abs() < 1e-5)) {
@@ -200,7 +199,10 @@ mod tests {
         }
         assert_eq!(found.len(), expected.len(), "{spec:?}");
         for (found, expected) in found.iter().zip(&expected) {
-            assert_eq!((found.proposal as usize, found.class_id, found.bbox), (expected.proposal, u32::from(expected.class.0), expected.bbox));
+            assert_eq!(
+                (found.proposal as usize, found.class_id, found.bbox),
+                (expected.proposal, u32::from(expected.class.0), expected.bbox)
+            );
             let most = if runner.is_cpu() { 0.0 } else { 1e-5 };
             assert!((found.score - expected.score).abs() <= most, "{} {}", found.score, expected.score);
         }

@@ -86,8 +86,7 @@ mod tests {
             let test = |maps: Maps| {
                 let plan = EdgePlan::new(&maps).unwrap();
                 let mut edges = vec![[9u8; 2]; maps.labels.len()];
-                let mut args =
-                    [value(&plan.params), input(&maps.labels), input(&maps.tissue), input(&maps.instrument), output(&mut edges)];
+                let mut args = [value(&plan.params), input(&maps.labels), input(&maps.tissue), input(&maps.instrument), output(&mut edges)];
                 runner.run(&plan.launch, &mut args);
                 let regions = regions_of(&maps);
                 for (at, found) in edges.iter().enumerate() {

@@ -63,8 +63,7 @@ impl ShapePlan {
         let mut all = [ExpectedOnGpu::zeroed(); MOST_EXPECTED];
         all.iter_mut().zip(expected).for_each(|(to, from)| *to = ExpectedOnGpu { tip: from.tip, axis: from.axis });
         let Mapping { scale, shift, picture } = *mapping;
-        let params =
-            ShapeParams { map: map.map(|side| side as u32), scale, shift, picture, expected_count: count as u32, expected: all };
+        let params = ShapeParams { map: map.map(|side| side as u32), scale, shift, picture, expected_count: count as u32, expected: all };
         ShapePlan { params, launch: Launch::over(REGION_SHAPE, "region_shape", regions.max(1) * THREADS as usize, THREADS) }
     }
 }
@@ -96,8 +95,13 @@ mod tests {
 
     fn bars() -> impl Strategy<Value = Vec<Bar>> {
         let point = || [-10.0f32..106.0, -10.0f32..70.0];
-        let bar = (point(), point(), 1.5f32..6.0, point(), 0.0f32..9.0, 5u8..9)
-            .prop_map(|(a, b, half_width, at, radius, class)| Bar { a, b, half_width, blob: (at, radius), class });
+        let bar = (point(), point(), 1.5f32..6.0, point(), 0.0f32..9.0, 5u8..9).prop_map(|(a, b, half_width, at, radius, class)| Bar {
+            a,
+            b,
+            half_width,
+            blob: (at, radius),
+            class,
+        });
         prop::collection::vec(bar, 1..4)
     }
 
@@ -182,7 +186,8 @@ mod tests {
                 let expected: Vec<Expected> =
                     expected.into_iter().map(|(tip, angle)| Expected { tip, axis: [angle.cos(), angle.sin()] }).collect();
                 let (maps, regions) = maps_of(&bars);
-                let wanted: Vec<u16> = (0..regions.list.len() as u16).filter(|&i| regions.list[usize::from(i)].label == INSTRUMENT).collect();
+                let wanted: Vec<u16> =
+                    (0..regions.list.len() as u16).filter(|&i| regions.list[usize::from(i)].label == INSTRUMENT).collect();
                 if wanted.is_empty() {
                     return Ok(());
                 }
