@@ -4,9 +4,11 @@
 mod decode;
 mod detection;
 mod edges;
+mod regions;
 mod shape;
 
 pub use decode::{DecodeParams, DecodePlan, HeadOnGpu, MOST_CHANNELS};
 pub use detection::{CandidateOnGpu, DetectionParams, DetectionPlan, FieldOnGpu};
 pub use edges::{EdgeParams, EdgePlan};
+pub use regions::{RegionOnGpu, RegionParams, RegionsPlan};
 pub use shape::{ExpectedOnGpu, NO_CLASS, RegionShape, ShapeParams, ShapePlan};
