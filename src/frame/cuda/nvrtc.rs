@@ -5,6 +5,7 @@
 use super::error::CudaError;
 use super::kernel::Kernel;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+use std::error::Error;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
 
@@ -82,13 +83,13 @@ impl Nvrtc {
         // SAFETY: both are NVIDIA's libraries, whose start-up code needs nothing of us; they stay open as long as this lives.
         let (builtins, library) = unsafe {
             let builtins = Library::open(Some(path.with_file_name(BUILTINS_NAME)), RTLD_NOW | RTLD_GLOBAL).ok();
-            (builtins, Library::open(Some(path), RTLD_NOW).map_err(|e| bad(e.to_string()))?)
+            (builtins, Library::open(Some(path), RTLD_NOW).map_err(|e| bad(words(&e)))?)
         };
         let (mut major, mut minor) = (0, 0);
         // SAFETY: nvrtcVersion(int *, int *), in every version.
         let code = unsafe {
             let version = library.get::<unsafe extern "C" fn(*mut c_int, *mut c_int) -> c_int>(b"nvrtcVersion");
-            version.map_err(|e| bad(e.to_string()))?(&mut major, &mut minor)
+            version.map_err(|e| bad(words(&e)))?(&mut major, &mut minor)
         };
         let version = format!("{major}.{minor}");
         if code != 0 || version != WANTED {
@@ -142,7 +143,7 @@ impl Nvrtc {
     /// `T` is the function's type.
     unsafe fn function<T: Copy>(&self, name: &str) -> Result<T, String> {
         // SAFETY: as the caller says.
-        unsafe { self.library.get::<T>(name.as_bytes()) }.map(|function| *function).map_err(|e| e.to_string())
+        unsafe { self.library.get::<T>(name.as_bytes()) }.map(|function| *function).map_err(|e| words(&e))
     }
 
     /// A text that the compiler keeps with a program.
@@ -161,6 +162,11 @@ impl Nvrtc {
         let text = CStr::from_bytes_until_nul(&text).map_err(|e| e.to_string())?;
         Ok(text.to_string_lossy().trim().to_owned())
     }
+}
+
+/// What the loader itself says.
+fn words(error: &libloading::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 fn check(function: &str, code: c_int) -> Result<(), String> {
