@@ -8,8 +8,7 @@
 // GPU's memory model, its own expf and atan2 (last bits), fused operations, limits of registers and shared memory, speed.
 #pragma once
 #include <cmath>
-#include <cstdint>
-#include <cstdio>
+#include <csetjmp>
 #include <cstdlib>
 #include <cstring>
 #include <ucontext.h>
@@ -43,51 +42,84 @@ static unsigned atomicOr(unsigned *at, unsigned v) { unsigned old = *at; *at = o
 static unsigned atomicMin(unsigned *at, unsigned v) { unsigned old = *at; *at = v < old ? v : old; return old; }
 static unsigned atomicMax(unsigned *at, unsigned v) { unsigned old = *at; *at = v > old ? v : old; return old; }
 
-// One fibre a thread; between two barriers each runs alone.
+// One fibre a thread; between two barriers each runs alone. Contexts only start a fibre: changing between running ones by jumps
+// needs no system call.
 static const unsigned MOST_THREADS = 1024;
 static const size_t STACK_BYTES = 64 * 1024;
-struct Fibre { ucontext_t context; bool is_done; };
+struct Fibre {
+    ucontext_t start;
+    jmp_buf place;
+    bool has_started, is_done;
+};
 static Fibre fibres[MOST_THREADS];
-static ucontext_t scheduler;
+static jmp_buf scheduler;
 static unsigned running;
-static char *stacks;
 static void (*thread_body)(void **);
 static void **thread_arguments;
 
-static void __syncthreads() { swapcontext(&fibres[running].context, &scheduler); }
+static void pause_fibre()
+{
+    if (_setjmp(fibres[running].place) == 0)
+        _longjmp(scheduler, 1);
+}
 
+static void __syncthreads() { pause_fibre(); }
+
+// Runs a thread of one block after the other.
 static void fibre_main()
 {
-    thread_body(thread_arguments);
-    fibres[running].is_done = true;
+    while (true) {
+        thread_body(thread_arguments);
+        fibres[running].is_done = true;
+        pause_fibre();
+    }
+}
+
+// Runs the fibre up to its next barrier or its end.
+static __attribute__((noinline)) void resume(Fibre *fibre)
+{
+    if (_setjmp(scheduler) != 0)
+        return;
+    if (fibre->has_started)
+        _longjmp(fibre->place, 1);
+    fibre->has_started = true;
+    setcontext(&fibre->start);
+}
+
+static char *start_fibres(unsigned count)
+{
+    char *stacks = (char *)malloc(count * STACK_BYTES);
+    for (unsigned i = 0; i < count; i++) {
+        fibres[i].has_started = false;
+        getcontext(&fibres[i].start);
+        fibres[i].start.uc_stack.ss_sp = stacks + i * STACK_BYTES;
+        fibres[i].start.uc_stack.ss_size = STACK_BYTES;
+        fibres[i].start.uc_link = nullptr;
+        makecontext(&fibres[i].start, fibre_main, 0);
+    }
+    return stacks;
 }
 
 // 0, or what is wrong: 1 a size that no GPU takes, 2 a barrier that some threads did not reach.
 static int run_block(unsigned count, bool backwards)
 {
-    for (unsigned i = 0; i < count; i++) {
-        Fibre &fibre = fibres[i];
-        getcontext(&fibre.context);
-        fibre.context.uc_stack.ss_sp = stacks + i * STACK_BYTES;
-        fibre.context.uc_stack.ss_size = STACK_BYTES;
-        fibre.context.uc_link = &scheduler;
-        fibre.is_done = false;
-        makecontext(&fibre.context, fibre_main, 0);
-    }
+    for (unsigned i = 0; i < count; i++)
+        fibres[i].is_done = false;
     for (unsigned left = count; left > 0;) {
-        unsigned waiting = 0, done = 0;
+        unsigned waiting = 0;
         for (unsigned k = 0; k < count; k++) {
             running = backwards ? count - 1 - k : k;
             if (fibres[running].is_done)
                 continue;
             threadIdx = {running % blockDim.x, running / blockDim.x % blockDim.y, running / (blockDim.x * blockDim.y)};
-            swapcontext(&scheduler, &fibres[running].context);
-            fibres[running].is_done ? done++ : waiting++;
+            resume(&fibres[running]);
+            if (!fibres[running].is_done)
+                waiting++;
         }
-        left -= done;
         // On a GPU a thread that has ended counts as arrived only by the grace of newer cards: refused here.
-        if (waiting > 0 && left != count)
+        if (waiting > 0 && waiting != count)
             return 2;
+        left = waiting;
     }
     return 0;
 }
@@ -99,11 +131,11 @@ static int run_grid(void (*body)(void **), const unsigned *grid, const unsigned 
         return 1;
     if (grid[0] == 0 || grid[1] == 0 || grid[2] == 0 || grid[1] > 65535 || grid[2] > 65535)
         return 1;
-    stacks = (char *)malloc(count * STACK_BYTES);
     thread_body = body;
     thread_arguments = arguments;
     gridDim = {grid[0], grid[1], grid[2]};
     blockDim = {block[0], block[1], block[2]};
+    char *stacks = start_fibres(count);
     unsigned long blocks = (unsigned long)grid[0] * grid[1] * grid[2];
     int wrong = 0;
     for (unsigned long k = 0; k < blocks && wrong == 0; k++) {

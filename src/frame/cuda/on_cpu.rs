@@ -17,13 +17,15 @@ static LIBRARIES: OnceLock<Mutex<HashMap<&'static str, Library>>> = OnceLock::ne
 const MARGIN: usize = 64;
 const UNTOUCHED: u8 = 0xc3;
 /// As g++ takes them: no fused operations, undefined behaviour ends the process.
-const FLAGS: [&str; 9] = [
+const FLAGS: [&str; 10] = [
     "-std=c++17",
     "-O1",
     "-ffp-contract=off",
     "-fsanitize=undefined",
     "-fsanitize-undefined-trap-on-error",
     "-Wno-unknown-pragmas",
+    // Its longjmp refuses to change stacks.
+    "-U_FORTIFY_SOURCE",
     "-Werror=uninitialized",
     "-shared",
     "-fPIC",
@@ -100,11 +102,11 @@ impl Buffers {
 
 fn compiled(kernel: &Kernel) -> Library {
     let folder = tempfile::tempdir().unwrap();
-    let root = env!("CARGO_MANIFEST_DIR");
     let entries: String = kernel.entries.iter().map(|entry| format!("ON_CPU({entry})\n")).collect();
+    let wrapper = format!("#include \"{}/tests/cuda/on_cpu.h\"\n#include \"kernel.cu\"\n{entries}", env!("CARGO_MANIFEST_DIR"));
     let source = folder.path().join("kernel.cpp");
-    let text = format!("#include \"{root}/tests/cuda/on_cpu.h\"\n#include \"{root}/shaders/{}.cu\"\n{entries}", kernel.name);
-    std::fs::write(&source, text).unwrap();
+    std::fs::write(&source, wrapper).unwrap();
+    std::fs::write(folder.path().join("kernel.cu"), kernel.source).unwrap();
     let library = folder.path().join("kernel.so");
     let output = Command::new("g++").args(FLAGS).arg(&source).arg("-o").arg(&library).output().unwrap();
     assert!(output.status.success(), "{}: {}", kernel.name, String::from_utf8_lossy(&output.stderr));
@@ -136,4 +138,52 @@ fn call(library: &Library, launch: &Launch, buffers: &mut Buffers, args: &[Arg<'
     };
     assert_eq!(wrong, 0, "{}: 1 a size that no GPU takes, 2 a barrier that some threads do not reach", launch.entry);
     buffers.assert_margins(launch);
+}
+
+/// What this way of running kernels finds.
+mod tests {
+    use super::*;
+    use crate::frame::cuda::testing::output;
+
+    fn run(name: &'static str, source: &'static str) -> [u32; 4] {
+        let kernel = Kernel { name, source, entries: &["wrong"] };
+        let launch = Launch { kernel, entry: "wrong", grid: [1; 3], block: [4, 1, 1], shared_bytes: 0 };
+        let mut numbers = [0u32; 4];
+        OnCpu::new().unwrap().run(&launch, &mut [output(&mut numbers)], true);
+        numbers
+    }
+
+    #[test]
+    #[should_panic(expected = "a barrier that some threads do not reach")]
+    fn a_barrier_that_some_threads_miss() {
+        run("missed", "extern \"C\" __global__ void wrong(unsigned *to) { if (threadIdx.x < 2) __syncthreads(); to[0] = 1; }");
+    }
+
+    #[test]
+    #[should_panic(expected = "it writes beyond argument 0")]
+    fn a_write_behind_the_end() {
+        run("beyond", "extern \"C\" __global__ void wrong(unsigned *to) { to[threadIdx.x + 1] = 1; }");
+    }
+
+    const NEIGHBOUR: &str = "extern \"C\" __global__ void wrong(unsigned *to) {
+        __shared__ unsigned room[4];
+        room[threadIdx.x] = threadIdx.x + 1;
+        BARRIER
+        to[threadIdx.x] = room[(threadIdx.x + 1) % 4];
+    }";
+
+    #[test]
+    #[should_panic(expected = "argument 0 depends on the threads' order")]
+    fn a_barrier_that_is_missing() {
+        run("missing", neighbour(";"));
+    }
+
+    #[test]
+    fn with_its_barrier_the_same_kernel_is_right() {
+        assert_eq!(run("right", neighbour("__syncthreads();")), [2, 3, 4, 1]);
+    }
+
+    fn neighbour(barrier: &str) -> &'static str {
+        NEIGHBOUR.replace("BARRIER", barrier).leak()
+    }
 }
