@@ -17,7 +17,7 @@
 #define __global__
 #define __device__ static
 #define __constant__ static const
-#define __shared__ static
+#define __shared__ static __attribute__((section("shared_room")))
 #define __grid_constant__
 #define __restrict__
 #define __forceinline__ inline
@@ -27,9 +27,10 @@ struct dim3 { unsigned x, y, z; };
 static uint3 threadIdx, blockIdx;
 static dim3 blockDim, gridDim;
 
-// Dynamic shared memory: the kernels call it `shared`, of float.
+// All shared memory, dynamic one first. No block may rely on what stands there before it has written.
 static const unsigned SHARED_BYTES = 48 * 1024;
-static float shared_memory[SHARED_BYTES / sizeof(float)];
+__shared__ float shared_memory[SHARED_BYTES / sizeof(float)];
+extern char __start_shared_room[] __attribute__((visibility("hidden"))), __stop_shared_room[] __attribute__((visibility("hidden")));
 #define DYNAMIC_SHARED(name) float *name = shared_memory
 
 static float __uint_as_float(unsigned bits) { float v; memcpy(&v, &bits, 4); return v; }
@@ -141,8 +142,7 @@ static int run_grid(void (*body)(void **), const unsigned *grid, const unsigned 
     for (unsigned long k = 0; k < blocks && wrong == 0; k++) {
         unsigned long at = backwards ? blocks - 1 - k : k;
         blockIdx = {(unsigned)(at % grid[0]), (unsigned)(at / grid[0] % grid[1]), (unsigned)(at / grid[0] / grid[1])};
-        // Shared memory holds nothing that can be relied on.
-        memset(shared_memory, 0xa5, sizeof shared_memory);
+        memset(__start_shared_room, 0xa5, __stop_shared_room - __start_shared_room);
         wrong = run_block(count, backwards);
     }
     free(stacks);
