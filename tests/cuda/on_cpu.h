@@ -29,7 +29,7 @@ static dim3 blockDim, gridDim;
 
 // All shared memory, dynamic one first. No block may rely on what stands there before it has written.
 static const unsigned SHARED_BYTES = 48 * 1024;
-__shared__ float shared_memory[SHARED_BYTES / sizeof(float)];
+__shared__ __attribute__((used)) float shared_memory[SHARED_BYTES / sizeof(float)];
 extern char __start_shared_room[] __attribute__((visibility("hidden"))), __stop_shared_room[] __attribute__((visibility("hidden")));
 #define DYNAMIC_SHARED(name) float *name = shared_memory
 
