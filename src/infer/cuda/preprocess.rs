@@ -11,6 +11,8 @@ use bytemuck::{Pod, Zeroable};
 /// Numbers of `histograms`: brightness, red against green, yellow against blue.
 pub const LIGHT_COUNTS: usize = 3 * 193;
 const THREADS: u32 = 128;
+/// A row of three floats a pixel, and the counts, in the 48 KiB that every device gives a block.
+const MOST_JUDGED_WIDTH: u32 = 3840;
 
 /// What the input's numbers are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,10 +128,14 @@ impl PreprocessPlan {
         PreprocessPlan { params, spans, tone, launch }
     }
 
-    /// The kernel takes the figures from which the next frame's correction is made.
-    pub fn judge(&mut self) {
-        self.params.is_judged = 1;
-        self.launch.shared_bytes = 3 * self.params.sides[0] * size_of::<f32>() as u32;
+    /// The kernel takes the figures from which the next frame's correction is made. False: the input is too wide for that.
+    pub fn judge(&mut self) -> bool {
+        let is_possible = self.params.sides[0] <= MOST_JUDGED_WIDTH;
+        if is_possible {
+            self.params.is_judged = 1;
+            self.launch.shared_bytes = 3 * self.params.sides[0] * size_of::<f32>() as u32;
+        }
+        is_possible
     }
 
     /// From now on frames are changed as `normaliser` changes them now. Returns the kernel's `inside`.
