@@ -52,7 +52,7 @@ missed = f["captured"] - f["displayed"]
 noted = sum(line["ai"] == "degraded" for line in r["states"])
 frame_ns = 1e9 / 60
 late, slow = 0, 0
-gone_ms, back_ms = [], []
+gone_ms, back_ms = [], {"SIGKILL": [], "SIGSTOP": []}
 for at, name in blows:
     after = [l for l in lines if l["present_ns"] > at]
     gone = next((l["present_ns"] for l in after if l["scene_frame"] is None), None)
@@ -60,14 +60,16 @@ for at, name in blows:
         gone_ms.append((gone - at) / 1e6)
         late += gone - at > 3 * frame_ns
         back = next((l["present_ns"] for l in after if l["present_ns"] > gone and l["scene_frame"] is not None), None)
-        if back is not None and name == "SIGKILL":
-            back_ms.append((back - at) / 1e6)
+        if back is not None:
+            back_ms[name].append((back - at) / 1e6)
             slow += back - at > 2e9
 gone_ms.sort()
-back_ms.sort()
 print(f"{len(blows)} blows; frames captured {f['captured']}, displayed {f['displayed']}; restarts {r['worker_restarts']}")
 print(f"in the record: {noted} losses of the AI, {sum(a['code'] == 'AI-DOWN' for a in r['alarms'])} alarms")
-print(f"overlay gone after p50 {gone_ms[len(gone_ms)//2]:.1f} max {gone_ms[-1]:.1f} ms; back after a kill p50 {back_ms[len(back_ms)//2]:.0f} max {back_ms[-1]:.0f} ms")
+print(f"overlay gone after p50 {gone_ms[len(gone_ms)//2]:.1f} max {gone_ms[-1]:.1f} ms")
+for name, ms in back_ms.items():
+    ms.sort()
+    print(f"back after {name} p50 {ms[len(ms)//2]:.0f} max {ms[-1]:.0f} ms, {len(ms)} times")
 stamps = {l["frame"]: l["capture_ns"] for l in lines if not l["repeat"]}
 missing = missed_times(f["captured"], stamps, frame_ns)
 by_machine = explained(r, missing.values(), frame_ns)

@@ -14,6 +14,7 @@ pub mod ids;
 pub mod mode;
 pub mod paths;
 pub mod proportion;
+pub mod random;
 pub mod rate;
 pub mod shutdown;
 pub mod simd;

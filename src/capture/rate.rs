@@ -1,8 +1,10 @@
 //! At what rate do pictures really come? Measured over arrivals, a second at a time. Pure arithmetic, no clock here.
 
-/// A source is said to have another rate when two windows in a row differ by more than this from what was announced, and by less
-/// from each other: at a start, and after a stall, pictures come in a bunch, and a moment at half the rate may lie in both.
+/// A source is said to have another rate when so many windows in a row differ by more than this from what was announced, and by less
+/// each from the one before: at a start, and after a stall, pictures come in a bunch, and a moment at half the rate may
+/// lie in two windows by equal parts.
 const TOLERANCE: f64 = 0.05;
+const ALIKE: u32 = 3;
 const WINDOW_NS: u64 = 1_000_000_000;
 
 /// Compares the arrivals of one source with the rate that it announced.
@@ -11,13 +13,13 @@ pub(super) struct RateWatch {
     announced_fps: f64,
     /// First arrival of the window, and pictures after it.
     window: Option<(u64, u32)>,
-    /// The window before this one, if it differed.
-    differed_fps: Option<f64>,
+    /// The window before this one, if it differed, and how many were like it.
+    differed: Option<(f64, u32)>,
 }
 
 impl RateWatch {
     pub fn new(announced_fps: f64) -> Self {
-        RateWatch { announced_fps, window: None, differed_fps: None }
+        RateWatch { announced_fps, window: None, differed: None }
     }
 
     /// A picture has arrived, and `skipped` before it that nobody saw. Returns the old and the new rate when the old one
@@ -35,19 +37,18 @@ impl RateWatch {
         let fps = f64::from(*count) * 1e9 / span_ns as f64;
         self.window = Some((at_ns, 0));
         let differs = |fps: f64| (fps - self.announced_fps).abs() > TOLERANCE * self.announced_fps;
-        let before = std::mem::replace(&mut self.differed_fps, differs(fps).then_some(fps));
-        let is_lasting = before.is_some_and(|before| differs(fps) && (before - fps).abs() <= TOLERANCE * before);
-        if !is_lasting {
+        let alike = self.differed.filter(|(before, _)| (before - fps).abs() <= TOLERANCE * before).map_or(0, |(_, alike)| alike);
+        self.differed = differs(fps).then_some((fps, alike + 1)).filter(|_| alike + 1 < ALIKE);
+        if !differs(fps) || alike + 1 < ALIKE {
             return None;
         }
-        self.differed_fps = None;
         Some((std::mem::replace(&mut self.announced_fps, fps), fps))
     }
 
     /// Pictures were missing: what was counted says nothing about the rate.
     pub fn interrupted(&mut self) {
         self.window = None;
-        self.differed_fps = None;
+        self.differed = None;
     }
 }
 
@@ -81,6 +82,21 @@ mod tests {
         watch.interrupted();
         at += 3_000_000_000;
         assert_eq!(feed(&mut watch, &mut at, 30.0, 5.0), [], "a loss is no rate");
+    }
+
+    /// Found by a soak: two moments of half a second, 2.3 s apart, had their ends in two windows of 51 pictures each.
+    #[test]
+    fn two_moments_at_half_the_rate_are_no_rate() {
+        for gap in 18..80 {
+            for length in 1..31 {
+                let (mut watch, mut at) = (RateWatch::new(60.0), 0);
+                feed(&mut watch, &mut at, 60.0, 2.0);
+                for _ in 0..4 {
+                    assert_eq!(feed(&mut watch, &mut at, 30.0, f64::from(length) / 30.0), [], "{length} at half the rate, {gap} between");
+                    assert_eq!(feed(&mut watch, &mut at, 60.0, 1.0 + f64::from(gap) / 60.0), [], "{length} at half the rate, {gap} between");
+                }
+            }
+        }
     }
 
     #[test]

@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(said(60.0, steady(20).chain(bunch.clone()).chain(bunch).chain(steady(20))), []);
         assert_eq!(said(60.0, (0..200).map(|n| if n % 5 == 0 { 2.0 * period } else { period })), []);
         assert_eq!(said(60.0, std::iter::repeat_n(1e3 / 59.94, 400)), []);
-        assert_eq!(said(25.0, std::iter::repeat_n(1e3 / 24.0, 400)), [], "two seconds tell these apart");
+        assert_eq!(said(25.0, std::iter::repeat_n(1e3 / 24.0, 400)), [], "three seconds tell these apart");
         let mut watch = TempoWatch::new(16 * MS);
         (1..40u64).for_each(|n| assert_eq!(watch.arrived(n * 32 * MS, 1), None, "what was skipped counts"));
     }

@@ -106,7 +106,7 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
         return history(html.as_deref(), &Config::load(config.as_deref())?);
     }
     if arguments.beside_a_picture {
-        pipeline::leave_real_time_to_others();
+        pipeline::stand_beside_a_picture();
     }
     let config = Config::load(arguments.config.as_deref())?;
     let form = if arguments.quick { Form::Quick } else { Form::Full };

@@ -1,6 +1,7 @@
 //! How far a figure would move with other patients: percentile bootstrap over patients (Efron and Tibshirani 1993, chapter 13).
 //! Pictures of one patient are alike, so patients are drawn, never pictures.
 
+use crate::base::random::Random;
 use serde::Serialize;
 
 /// Fewer patients than this say nothing of others.
@@ -25,27 +26,18 @@ pub fn interval<T>(patients: &[T], counts: impl Fn(&T) -> bool, figure: impl Fn(
     if count < ENOUGH_PATIENTS {
         return Some(Interval { value, low: None, high: None, patients: count });
     }
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let mut random = Random::new(0x9e37_79b9_7f4a_7c15);
     let mut drawn = Vec::with_capacity(count);
     let mut values: Vec<f64> = (0..DRAWS)
         .filter_map(|_| {
             drawn.clear();
-            drawn.extend((0..count).map(|_| all[(next(&mut state) % count as u64) as usize]));
+            drawn.extend((0..count).map(|_| all[random.below(count)]));
             figure(&drawn)
         })
         .collect();
     values.sort_by(f64::total_cmp);
     let at = |part: f64| values.get(((values.len().saturating_sub(1)) as f64 * part).round() as usize).copied();
     Some(Interval { value, low: at(0.025), high: at(0.975), patients: count })
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014).
-fn next(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

@@ -212,6 +212,7 @@ fn v210<T: Copy>(row: &[u8], y: &mut [T], uv: &mut [T], of: impl Fn(u16) -> T) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::random::Random;
     use crate::frame::{Colorimetry, FrameLayout, Matrix, Range, testing};
     use proptest::prelude::*;
 
@@ -260,7 +261,7 @@ mod tests {
         fn vectors_read_what_the_reference_reads(width in 16usize..1100, format in 0usize..6, start in 0usize..80, seed: u64) {
             let format = PixelFormat::ALL.into_iter().filter(|format| !format.is_rgb()).nth(format).unwrap();
             let layout = FrameLayout::new(format, BT709, width, 16).unwrap();
-            let data = testing::noise(layout.size, seed);
+            let data = Random::new(seed).bytes(layout.size);
             let view = FrameView::new(&layout, &data).unwrap();
             let x0 = (start * GROUP_PIXELS).min((width - 1) / GROUP_PIXELS * GROUP_PIXELS);
             let (mut fast, mut reference) = (Row::<u8>::default(), Row::<u8>::default());
@@ -277,7 +278,7 @@ mod tests {
     fn time_of_unpacking_1080p() {
         for format in [PixelFormat::Yuy2, PixelFormat::Uyvy, PixelFormat::V210, PixelFormat::P010] {
             let layout = FrameLayout::new(format, BT709, 1920, 1080).unwrap();
-            let data = testing::noise(layout.size, 3);
+            let data = Random::new(3).bytes(layout.size);
             let view = FrameView::new(&layout, &data).unwrap();
             let (mut eight, mut ten, mut sum) = (Row::<u8>::default(), Row::<u16>::default(), 0u64);
             let mut time = |name: &str, unpack: &mut dyn FnMut(usize, usize) -> u64| {

@@ -2,18 +2,6 @@
 
 use super::{FrameLayout, PixelFormat};
 
-/// SplitMix64's bytes: the same everywhere.
-pub fn noise(bytes: usize, mut seed: u64) -> Vec<u8> {
-    let mut next = || {
-        seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = seed;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    };
-    (0..bytes).map(|_| next() as u8).collect()
-}
-
 /// A picture given by three 10-bit samples a pixel: Y, U, V, or R, G, B for RGB formats; eight bits are their upper ones.
 /// Chroma is that of the first pixel under a sample. Padding is zero, alpha and X are 9.
 pub fn pack(layout: &FrameLayout, samples: impl Fn(usize, usize) -> [u16; 3]) -> Vec<u8> {

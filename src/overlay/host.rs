@@ -72,9 +72,10 @@ pub fn compose_blank(layers: &[&Layer], target: &mut Target<'_>) -> Result<(), O
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::base::random::Random;
     use crate::overlay::blend::{over, premultiplied};
     use crate::overlay::convert::{Path, convert_by};
-    use crate::overlay::testing::{self, ALL_COLORIMETRIES, COLORIMETRIES, FORMATS, Owned, Random};
+    use crate::overlay::testing::{self, ALL_COLORIMETRIES, COLORIMETRIES, FORMATS, Owned};
     use crate::overlay::{Tiles, merge_near};
     use proptest::prelude::*;
 
@@ -82,7 +83,7 @@ pub(crate) mod tests {
     pub(crate) fn noise_layer(width: usize, height: usize, seed: u64) -> Layer {
         let mut random = Random::new(seed);
         let mut layer = Layer::new(width, height);
-        let mut pick = |most: usize| random.next() as usize % (most + 1);
+        let mut pick = |most: usize| random.next_u64() as usize % (most + 1);
         for _ in 0..pick(3) {
             let (x0, y0) = (pick(width - 1), pick(height - 1));
             layer.rects.push(Rect { x0, y0, x1: x0 + 1 + pick(40), y1: y0 + 1 + pick(8) }.clipped(width, height));

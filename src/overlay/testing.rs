@@ -1,6 +1,7 @@
 //! Pictures and measurements for this room's tests.
 
 use crate::base::ids::FrameId;
+use crate::base::random::Random;
 use crate::frame::{Colorimetry, Frame, FrameLayout, FrameRing, FrameView, Matrix, PixelFormat, Range, Stamps, Transfer};
 
 pub const FORMATS: [PixelFormat; 9] = PixelFormat::ALL;
@@ -39,7 +40,7 @@ impl Owned {
     pub fn noise(format: PixelFormat, colorimetry: Colorimetry, width: usize, height: usize, seed: u64) -> Self {
         let layout = FrameLayout::new(format, colorimetry, width, height).unwrap();
         let mut random = Random::new(seed);
-        let data = (0..layout.size).map(|_| random.next() as u8).collect();
+        let data = (0..layout.size).map(|_| random.next_u64() as u8).collect();
         Owned { layout, data }
     }
 
@@ -67,23 +68,6 @@ impl Owned {
         let mut writer = ring.acquire().unwrap();
         writer.data_mut().copy_from_slice(&self.data);
         writer.publish(Stamps { id: FrameId(0), pts_ns: 0, capture_ns: 0 })
-    }
-}
-
-/// SplitMix64: small, and the same everywhere.
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Self {
-        Random(seed)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
     }
 }
 

@@ -22,6 +22,19 @@ use std::time::Duration;
 /// The answer, as soon as there is one.
 pub type Answer = Arc<OnceLock<Gate>>;
 
+/// Why there is no answer.
+enum Undecided {
+    /// The run has ended: nobody waits for it any more.
+    Ended,
+    Unread(String),
+}
+
+impl From<String> for Undecided {
+    fn from(reason: String) -> Self {
+        Undecided::Unread(reason)
+    }
+}
+
 /// A self-test beside the picture takes ten seconds; one that takes so many has failed.
 const SELF_TEST_S: u32 = 60;
 /// Everything else is more urgent.
@@ -44,17 +57,18 @@ impl Asking {
     }
 
     fn ask(self) {
-        // This thread alone.
+        // This thread alone. It outlives the self-test that it starts, whose life hangs on it (PR_SET_PDEATHSIG).
         let _ = rustix::process::setpriority_process(None, NICE);
         let gate = match self.decide() {
             Ok(gate) => gate,
+            Err(Undecided::Ended) => return,
             // Nobody can say whether it was tested.
-            Err(reason) if self.config.mode == Mode::Clinical => {
+            Err(Undecided::Unread(reason)) if self.config.mode == Mode::Clinical => {
                 tracing::error!(reason, "the self-tests cannot be read");
                 eprintln!("keyhole: the self-tests cannot be read: {reason}");
                 Gate::Blocked(Block::NoSelfTest)
             }
-            Err(reason) => {
+            Err(Undecided::Unread(reason)) => {
                 tracing::warn!(reason, "the self-tests cannot be read");
                 Gate::Allowed
             }
@@ -76,7 +90,7 @@ impl Asking {
         }
     }
 
-    fn decide(&self) -> Result<Gate, String> {
+    fn decide(&self) -> Result<Gate, Undecided> {
         let words = |error: &dyn std::fmt::Display| error.to_string();
         let (mode, folder) = (self.config.mode, self.config.guard.folder());
         let limits = Limits::load(None, self.config.guard.site_limits.as_deref(), mode, &self.config.store.trusted_keys);
@@ -94,7 +108,7 @@ impl Asking {
     }
 
     /// The quick form, in memory alone: the monitor shows the operation. Its verdict is in the history.
-    fn test(&self) -> Result<(), String> {
+    fn test(&self) -> Result<(), Undecided> {
         let program = std::env::current_exe().map_err(|error| format!("this program's own file is not found ({error})"))?;
         let mut command = Command::new(program);
         command.args(["selftest", "--quick", "--loop", "internal", "--beside-a-picture"]);
@@ -112,17 +126,17 @@ impl Asking {
         ended
     }
 
-    fn wait(&self, child: &mut Child) -> Result<(), String> {
+    fn wait(&self, child: &mut Child) -> Result<(), Undecided> {
         const LOOK_EVERY_MS: u64 = 50;
         for _ in 0..u64::from(SELF_TEST_S) * 1_000 / LOOK_EVERY_MS {
             match child.try_wait() {
                 // Failed or passed: its report says so.
                 Ok(Some(_)) => return Ok(()),
-                Ok(None) if self.stop.is_requested() => return Err("the run has ended before it".into()),
+                Ok(None) if self.stop.is_requested() => return Err(Undecided::Ended),
                 Ok(None) => std::thread::sleep(Duration::from_millis(LOOK_EVERY_MS)),
-                Err(error) => return Err(format!("the self-test is lost ({error})")),
+                Err(error) => return Err(format!("the self-test is lost ({error})").into()),
             }
         }
-        Err(format!("the self-test did not end within {SELF_TEST_S} s"))
+        Err(format!("the self-test did not end within {SELF_TEST_S} s").into())
     }
 }

@@ -24,8 +24,11 @@ pub fn summary() -> String {
     GRANTED.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).join("; ")
 }
 
-/// No thread of this process asks for real-time priority or a core of its own, from now on.
-pub fn leave_real_time_to_others() {
+/// This process works for one that shows the picture: it ends with the thread there that started it, and none of its threads asks
+/// for real-time priority or a core of its own, from now on.
+pub fn stand_beside_a_picture() {
+    // What fails here fails harmlessly: it ends by itself, some seconds later.
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
     IS_BESIDE.store(true, Ordering::Relaxed);
     note("beside a picture: no real-time priority".into());
 }

@@ -14,6 +14,7 @@ mod echo;
 mod external;
 mod judge;
 mod known_answer;
+mod look;
 mod machine;
 mod pixels;
 mod stood_still;
@@ -26,13 +27,13 @@ pub use pixels::PixelFault;
 
 use crate::base::clock::{Clock, MonotonicClock};
 use crate::base::shutdown::Shutdown;
-use crate::capture::{self, CaptureError, PatternSpec, Picture, Pull};
-use crate::frame::PixelFormat;
-use crate::frame::marker::{COLOURS, COLUMNS, Capture, ECHO_ROWS, Geometry, ROWS, Reader, Reading, Unread, colours};
+use crate::capture::{self, CaptureError, PatternSpec, Pull};
+use crate::frame::marker::{COLOURS, COLUMNS, ECHO_ROWS, Geometry, ROWS};
 use crate::overlay::OverlayMode;
 use crate::pipeline::taps::{Late, PresentStamp, Sight, Taps};
 use crate::pipeline::{DisplayChoice, Limit, RunError, Spec};
 use crate::record::Report;
+use look::{Look, Looker};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -120,7 +121,10 @@ pub fn observe(mut spec: Spec, what: &Loop, pattern: &str, frames: u64) -> Resul
             (spec.display, spec.config.display.fullscreen) = (DisplayChoice::Window, true);
             Some(Witness::of_screen(has_echo))
         }
-        Loop::Cable(source) => Some(Witness::of_input(source.clone())),
+        Loop::Cable(source) => {
+            spec.config.display.fullscreen = true;
+            Some(Witness::of_input(source.clone()))
+        }
     };
     let stop = Shutdown::default();
     let watching = witness.map(|witness| witness.start(stop.clone())).transpose()?;
@@ -201,7 +205,7 @@ impl Witness {
         };
         let uri = self.narrow.map_or_else(|| self.wide.clone(), |narrow| narrow(corners));
         let mut source = self.open(&uri)?;
-        let (mut watched, mut reader) = (Watched::default(), Reader::new());
+        let (mut watched, mut looker) = (Watched::default(), Looker::new());
         if self.narrow.is_some() {
             watched.looked_from = [corners[0], corners[1]];
         }
@@ -209,17 +213,11 @@ impl Witness {
             let Pull::Picture(picture) = source.pull(Duration::from_millis(50)).map_err(|source| self.failed(source))? else { continue };
             // A screen is grabbed after the stamp that its picture bears: when it is here is later, and never too early.
             let at_ns = if self.narrow.is_some() { MonotonicClock.now_ns() } else { picture.arrival_ns };
-            let Some((seen, echo)) = read(&mut reader, &picture) else { continue };
+            let Look { seen, echo, colours } = looker.look(&picture, watched.sights.len().is_multiple_of(COLOURS_EVERY));
             if watched.since_ns == 0 && seen.is_ok() {
                 watched.since_ns = at_ns;
             }
-            if let (Ok(reading), PixelFormat::Bgrx, true) =
-                (&seen, picture.layout.format, watched.sights.len().is_multiple_of(COLOURS_EVERY))
-            {
-                let (plane, layout) = (&picture.planes[0], &picture.layout);
-                let means = colours(plane.data, plane.stride, layout.width, layout.height, &reading.geometry);
-                watched.colours = means.or(watched.colours);
-            }
+            watched.colours = colours.or(watched.colours);
             watched.sights.push(Sight { at_ns, seen, echo, colours: None });
         }
         Ok(watched)
@@ -227,10 +225,10 @@ impl Witness {
 
     /// Where the marker lies; None: it was not seen before the run ended.
     fn find(&self, stop: &Shutdown) -> Result<Option<Corners>, LoopError> {
-        let (mut source, mut reader) = (self.open(&self.wide)?, Reader::new());
+        let (mut source, mut looker) = (self.open(&self.wide)?, Looker::new());
         while !stop.is_requested() {
             let Pull::Picture(picture) = source.pull(Duration::from_millis(50)).map_err(|source| self.failed(source))? else { continue };
-            if let Some((Ok(reading), _)) = read(&mut reader, &picture) {
+            if let Ok(reading) = looker.look(&picture, false).seen {
                 return Ok(Some(corners(&reading.geometry, self.rows, [picture.layout.width, picture.layout.height])));
             }
         }
@@ -244,22 +242,6 @@ impl Witness {
     fn failed(&self, source: CaptureError) -> LoopError {
         LoopError::Witness { what: self.what, source }
     }
-}
-
-/// The marker, and the answer under it. None: of a format in which no luma of eight bits can be looked at.
-fn read(reader: &mut Reader, picture: &Picture<'_>) -> Option<(Result<Reading, Unread>, Result<u32, Unread>)> {
-    let (plane, layout) = (&picture.planes[0], &picture.layout);
-    let (width, height) = (layout.width, layout.height);
-    let capture = match layout.format {
-        PixelFormat::Nv12 | PixelFormat::I420 => Capture::luma(plane.data, plane.stride, width, height),
-        PixelFormat::Bgrx => Capture::bgrx(plane.data, plane.stride, width, height),
-        PixelFormat::Yuy2 => Capture::new(plane.data, plane.stride, 2, 0, width, height),
-        PixelFormat::Uyvy => Capture::new(plane.data, plane.stride, 2, 1, width, height),
-        _ => None,
-    }?;
-    let seen = reader.read(&capture);
-    let echo = seen.as_ref().map_err(|_| Unread::NotFound).and_then(|reading| reader.read_echo(&capture, reading));
-    Some((seen, echo))
 }
 
 /// The rectangle of the marker and of what lies under it, `rows` in all, with a margin, within a picture of `size`.

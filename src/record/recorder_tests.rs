@@ -1,9 +1,10 @@
 //! Recordings are decoded back with GStreamer.
 
 use super::*;
+use crate::base::random::Random;
 use crate::frame::{Colorimetry, FrameLayout, FrameView, Matrix, PixelFormat, Range};
 use crate::record::encoder::copy_planes;
-use crate::record::video::tests::{decode, noise};
+use crate::record::video::tests::decode;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
@@ -201,7 +202,7 @@ fn an_encoder_that_is_behind_costs_pictures_at_a_beat_and_counts_them() {
     let (width, height) = (1280, 720);
     let input = Input::Presented { width, height };
     recorder.open_now(Stream::Overlay, input).unwrap();
-    let picture = noise(1, width * height * 4);
+    let picture = Random::new(1).bytes(width * height * 4);
     for n in 0..90u64 {
         recorder.offer(Stream::Overlay, input, n, n * 16_666_667, |target, _| target.copy_from_slice(&picture));
     }
@@ -249,7 +250,7 @@ fn a_disk_that_hangs_makes_nobody_wait_and_every_picture_is_counted() {
     let input = Input::Presented { width: 320, height: 240 };
     recorder.open_now(Stream::Overlay, input).unwrap();
     let tally = recorder.tally.clone().unwrap();
-    let picture = noise(1, 320 * 240 * 4);
+    let picture = Random::new(1).bytes(320 * 240 * 4);
     let start = Instant::now();
     let (mut offered, mut waited) = (0u64, 0);
     while tally.left_out(Stream::Overlay).get("disk_slow").copied().unwrap_or(0) < 20 {
@@ -314,7 +315,7 @@ fn a_key_starts_and_stops_recordings_with_names_of_their_own_within_the_budget()
     )
     .unwrap();
     let (width, height) = (160, 120);
-    let (input, picture) = (Input::Presented { width, height }, noise(5, width * height * 4));
+    let (input, picture) = (Input::Presented { width, height }, Random::new(5).bytes(width * height * 4));
     let mut frame = 0;
     for _ in 0..2 {
         recorder.toggle();

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::error::ErrorKind;
+use crate::base::random::Random;
 use gstreamer_video::prelude::*;
 use proptest::prelude::*;
 
@@ -25,19 +26,6 @@ pub fn decode(path: &Path) -> Vec<(u64, Vec<u8>)> {
     pictures
 }
 
-/// Every byte different from its neighbours, each picture from the next.
-pub fn noise(seed: u64, bytes: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 24) as u8
-    })
-    .take(bytes)
-    .collect()
-}
-
 fn assert_same_colours(got: &[u8], expected: &[u8]) {
     assert_eq!(got.len(), expected.len());
     for (i, (a, b)) in got.chunks(4).zip(expected.chunks(4)).enumerate() {
@@ -51,7 +39,7 @@ fn lossless_gives_back_every_pixel_of_every_picture() {
     for (width, height) in [(64, 48), (101, 67)] {
         let path = folder.path().join("x.mkv");
         let recorder = VideoRecorder::start(&path, width, height, 50.0).unwrap();
-        let pictures: Vec<_> = (0..20).map(|n| noise(n, width * height * 4)).collect();
+        let pictures: Vec<_> = (0..20).map(|n| Random::new(n).bytes(width * height * 4)).collect();
         for (n, picture) in pictures.iter().enumerate() {
             recorder.push_blocking(5_000_000_000 + n as u64 * 20_000_000, |into| into.copy_from_slice(picture)).unwrap();
         }
@@ -88,7 +76,7 @@ fn a_disk_that_takes_no_more_is_told_and_leaves_nothing_behind() {
     let path = folder.path().join("x.mkv");
     std::os::unix::fs::symlink("/dev/full", part_of(&path)).unwrap();
     let recorder = VideoRecorder::start(&path, 320, 240, 25.0).unwrap();
-    let picture = noise(1, 320 * 240 * 4);
+    let picture = Random::new(1).bytes(320 * 240 * 4);
     let error = (0..50u64).find_map(|n| recorder.push_blocking(n * 40_000_000, |into| into.copy_from_slice(&picture)).err());
     let error = error.or_else(|| recorder.finish().err()).expect("a full disk was not noticed");
     assert!(error.to_string().contains("x.mkv") && error.to_string().contains("disk"), "{error}");

@@ -5,6 +5,7 @@ use crate::testmodel::{Graph, HEIGHT, TestEngine, WIDTH, head};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 const SIM: &str = "sim:?width=640&height=384&fps=30&seconds=2";
 
@@ -132,6 +133,21 @@ fn info_and_verify_tell_heads_shapes_states_and_external_files() {
     assert!(verified.contains("external 'w.bin'") && verified.contains("tissue"), "{verified}");
 }
 
+/// Self-tests beside a picture that were started with this config file.
+fn self_tests_with(config: &str) -> usize {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let lines = processes.filter_map(|process| std::fs::read_to_string(process.path().join("cmdline")).ok());
+    lines.filter(|line| line.contains("--beside-a-picture") && line.contains(config)).count()
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(60), "waited in vain for: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 #[test]
 fn clinical_mode_runs_only_what_a_trusted_key_signed() {
     let engines = folder(&TestEngine::maps());
@@ -179,15 +195,25 @@ fn clinical_mode_runs_only_what_a_trusted_key_signed() {
     assert_eq!(trusted.output.status.code(), Some(0), "{}", trusted.stderr());
     let report = trusted.report();
     assert!(report["mode"] == "clinical" && report["frames"]["inferred"] == 0, "not before the appliance has tested itself");
+    assert!(!trusted.stderr().contains("cannot be read"), "a run that ends first waits for no self-test: {}", trusted.stderr());
+    assert!(report["gate"].is_null(), "nobody has decided: {}", report["gate"]);
 
     // It does that by itself, beside the picture; a full self-test and a proven cable it still misses.
     let report_path = engines.path().join("r.json");
-    let mut child = keyhole()
-        .args(["run", "--source", text(&clip), "--display", "headless", "--seconds", "100", "--engines", text(engines.path())])
-        .args(["--config", text(&config), "--report", text(&report_path)])
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let start = || {
+        keyhole()
+            .args(["run", "--source", text(&clip), "--display", "headless", "--seconds", "100", "--engines", text(engines.path())])
+            .args(["--config", text(&config), "--report", text(&report_path)])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let mut killed = start();
+    wait_until("a self-test beside the picture", || self_tests_with(text(&config)) == 1);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    wait_until("that it ends with the run that it is for", || self_tests_with(text(&config)) == 0);
+    let mut child = start();
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(said.any(|line| line.contains("AI-BLOCKED")), "its state is written to the log");
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();

@@ -2,6 +2,7 @@
 
 use super::{clips, manual, refusal};
 use crate::base::error::ErrorKind;
+use crate::base::random::Random;
 use crate::capture::{CaptureError, Settings, open};
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -26,18 +27,6 @@ fn file(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = folder.join(name);
     std::fs::write(&path, bytes).unwrap();
     path
-}
-
-fn noise(count: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as u8
-    })
-    .take(count)
-    .collect()
 }
 
 #[test]
@@ -71,7 +60,7 @@ fn files_without_permission() {
 #[test]
 fn files_that_are_not_video() {
     let folder = tempfile::tempdir().unwrap();
-    for (name, bytes) in [("noise.mp4", noise(200_000)), ("letter.txt", b"Dear reader, this is a letter.\n".repeat(200))] {
+    for (name, bytes) in [("noise.mp4", Random::new(1).bytes(200_000)), ("letter.txt", b"Dear reader, this is a letter.\n".repeat(200))] {
         let path = file(folder.path(), name, &bytes);
         let error = refused(path.to_str().unwrap(), name, &[]);
         assert!(matches!(error, CaptureError::NotVideo { .. }), "{error}");
@@ -113,7 +102,7 @@ fn corrupt_contents_behind_sound_headers() {
         // The index lies before or after the data; it stays.
         let index: &[u8] = if name == "a.mp4" { b"moov" } else { b"idx1" };
         let end = bytes.windows(4).skip(start).position(|w| w == index).map_or(bytes.len(), |at| start + at - 4);
-        let junk = noise(end - start);
+        let junk = Random::new(2).bytes(end - start);
         bytes[start..end].copy_from_slice(&junk);
         let path = file(folder.path(), &format!("bad-{name}"), &bytes);
         let error = refused(path.to_str().unwrap(), &format!("bad-{name}"), &[]);

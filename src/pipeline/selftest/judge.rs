@@ -151,7 +151,7 @@ fn explain(analysis: &Analysis, seen: &Observed, resolution_ms: f64, report: &mu
 
 fn colours(seen: &Observed, limits: &Limits, report: &mut Report, checks: &mut Vec<Check>) {
     let Some(bars) = &seen.colours else {
-        checks.push(Check::not_run(Test::Colours, "the input gives no R'G'B' pictures"));
+        checks.push(Check::not_run(Test::Colours, "the bars were in no look"));
         return;
     };
     let tolerance = limits.number("colour_error_levels").unwrap_or(0.0) as f32;

@@ -2,6 +2,7 @@
 //! Everything is read from the kernel's own files; what cannot be read is named, never guessed.
 
 use super::{PixelFault, known_answer, pixels};
+use crate::base::random::Random;
 use crate::config::{Config, Mode};
 use crate::guard::{Check, Fingerprint, Form, Limits, Stamp, Test};
 use crate::store::{Engines, LockedEngine, StoreError};
@@ -143,15 +144,7 @@ fn write_rate_mb_s(folder: &Path) -> std::io::Result<f64> {
     let path = folder.join("disk-probe.part");
     let mut file = std::fs::File::create(&path)?;
     // What a disk may compress tells nothing.
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let bytes: Vec<u8> = (0..PROBE_BYTES / 8)
-        .flat_map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state.to_le_bytes()
-        })
-        .collect();
+    let bytes = Random::new(1).bytes(PROBE_BYTES);
     let began = Instant::now();
     let written = file.write_all(&bytes).and_then(|()| file.sync_all());
     let seconds = began.elapsed().as_secs_f64().max(1e-6);

@@ -12,6 +12,7 @@ mod subjects;
 
 use crate::base::clock::MonotonicClock;
 use crate::base::ids::FrameId;
+use crate::base::random::Random;
 use crate::base::shutdown;
 use crate::base::slot::Wake;
 use crate::base::texts::Language;
@@ -27,7 +28,6 @@ use crate::overlay::{Layer, Rect};
 use reference::Planes;
 use std::sync::Arc;
 use std::time::Duration;
-use subjects::Random;
 
 /// Something that is put in on purpose, to see that it is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,7 +183,7 @@ impl Comparison {
     fn new(fault: Option<(PixelFault, u64)>) -> Result<Self, PixelProofError> {
         let (clock, wake) = (Arc::new(MonotonicClock), Arc::new(Wake::default()));
         let (width, height) = SIZES[WITH_HUD.start];
-        let mut random = Random(SEED);
+        let mut random = Random::new(SEED);
         let style = subjects::style(&mut random);
         Ok(Comparison {
             random,

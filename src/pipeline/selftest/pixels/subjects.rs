@@ -5,37 +5,15 @@ use super::reference::Planes;
 use crate::base::classes::{self, ClassKind};
 use crate::base::hud::{Ai, Drawn, Figures, PipCaption, PipMode, Recording, Signal, Source, SourceKind, Status};
 use crate::base::ids::{ClassId, FrameId, TrackId};
+use crate::base::random::Random;
 use crate::base::texts::Language;
 use crate::frame::PixelFormat;
 use crate::overlay::style::Style;
 use crate::overlay::{OverlayMode, Settings};
 use crate::scene::{AnalysisTimes, ClassMask, Departed, Finding, Outline, Scene, Tissue, Track, Trust};
 
-/// SplitMix64: small, and the same everywhere.
-#[derive(Debug, Clone)]
-pub(super) struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
-    }
-
-    /// low..high
-    fn between(&mut self, low: f32, high: f32) -> f32 {
-        low + (high - low) * (self.next() >> 40) as f32 / (1 << 24) as f32
-    }
-
-    fn of<T: Copy>(&mut self, things: &[T]) -> T {
-        things[self.below(things.len())]
-    }
+fn one_of<T: Copy>(things: &[T], random: &mut Random) -> T {
+    things[random.below(things.len())]
 }
 
 /// Another picture in the same planes: every sample value, smooth shades, or one value everywhere; rows as long as sources make them.
@@ -52,7 +30,7 @@ pub(super) fn paint(planes: &mut Planes, format: PixelFormat, (width, height): (
         PixelFormat::V210 => [(width.div_ceil(6) * 16, height), (0, 0), (0, 0)],
     };
     let kind = random.below(8);
-    let (value, slope) = (random.of(&[0, 255, 16, 235, 128]), random.between(0.2, 3.0));
+    let (value, slope) = (one_of(&[0, 255, 16, 235, 128], random), random.between(0.2, 3.0));
     (planes.format, planes.width, planes.height) = (Some(format), width, height);
     for (index, (row_bytes, rows)) in shapes.into_iter().enumerate() {
         // Neither our own alignment nor the same from picture to picture.
@@ -63,11 +41,7 @@ pub(super) fn paint(planes: &mut Planes, format: PixelFormat, (width, height): (
         match kind {
             0 => data.fill(value),
             1 => data.iter_mut().enumerate().for_each(|(at, byte)| *byte = ((at % stride.max(1)) as f32 * slope) as u8),
-            _ => {
-                let (words, rest) = data.as_chunks_mut::<8>();
-                words.iter_mut().for_each(|word| *word = random.next().to_le_bytes());
-                rest.iter_mut().for_each(|byte| *byte = random.next() as u8);
-            }
+            _ => random.fill(data),
         }
     }
 }
@@ -80,7 +54,7 @@ pub(super) fn scene((width, height): (usize, usize), random: &mut Random) -> Sce
     let tissues = (0..random.below(4)).map(|_| {
         let [x, y] = place(random);
         let outlines = vec![ellipse([x, y], random.between(0.03, 0.3) * side, random.between(0.5, 2.0))];
-        Tissue { class: class(ClassKind::Tissue, random), area_px: 1, confidence: 0.8, state: random.of(&trusts), outlines }
+        Tissue { class: class(ClassKind::Tissue, random), area_px: 1, confidence: 0.8, state: one_of(&trusts, random), outlines }
     });
     let tissues = tissues.collect();
     let tracks = (0..random.below(4)).map(|id| {
@@ -92,7 +66,7 @@ pub(super) fn scene((width, height): (usize, usize), random: &mut Random) -> Sce
             id: TrackId(id as u32),
             class: class(ClassKind::Instrument, random),
             confidence: 0.9,
-            state: random.of(&trusts),
+            state: one_of(&trusts, random),
             bbox,
             tip: (random.below(3) > 0).then_some(tip),
             axis: None,
@@ -103,12 +77,12 @@ pub(super) fn scene((width, height): (usize, usize), random: &mut Random) -> Sce
     let tracks = tracks.collect();
     let findings = (0..random.below(3)).map(|id| {
         let ([x, y], size) = (place(random), random.between(0.05, 0.4) * side);
-        let (class, state) = (class(ClassKind::Finding, random), random.of(&trusts));
+        let (class, state) = (class(ClassKind::Finding, random), one_of(&trusts, random));
         Finding { id: TrackId(40 + id as u32), class, confidence: 0.7, state, bbox: [x, y, x + size, y + size] }
     });
     let findings = findings.collect();
     let departed = (0..random.below(3)).map(|id| {
-        let at = [random.of(&[0.0, width as f32]), random.between(0.0, 1.0) * side];
+        let at = [one_of(&[0.0, width as f32], random), random.between(0.0, 1.0) * side];
         Departed { id: TrackId(90 + id as u32), class: class(ClassKind::Instrument, random), at, seen_ns: 0 }
     });
     let departed = departed.collect();
@@ -117,7 +91,7 @@ pub(super) fn scene((width, height): (usize, usize), random: &mut Random) -> Sce
         pts_ns: 0,
         capture_ns: 0,
         picture: [width as u32, height as u32],
-        frame_state: random.of(&[Trust::Sure, Trust::Sure, Trust::Sure, Trust::Sure, Trust::Sure, Trust::Unsure, Trust::Unknown]),
+        frame_state: one_of(&[Trust::Sure, Trust::Sure, Trust::Sure, Trust::Sure, Trust::Sure, Trust::Unsure, Trust::Unknown], random),
         tracks,
         tissues,
         findings,
@@ -152,13 +126,13 @@ fn shaft(from: [f32; 2], tip: [f32; 2], half_width: f32) -> Outline {
 /// One of the looks that an operator can choose.
 pub(super) fn style(random: &mut Random) -> Style {
     let settings = Settings {
-        mode: random.of(&[OverlayMode::Off, OverlayMode::Outline, OverlayMode::Outline, OverlayMode::Outline, OverlayMode::Fill]),
+        mode: one_of(&[OverlayMode::Off, OverlayMode::Outline, OverlayMode::Outline, OverlayMode::Outline, OverlayMode::Fill], random),
         opacity: random.between(0.3, 1.0),
         fill_opacity: random.between(0.05, 0.4),
         line_width_px_at_1080: random.between(1.0, 12.0),
         ..Settings::default()
     };
-    Style { labels: random.below(2) == 1, language: random.of(&Language::ALL), ..Style::of(&settings) }
+    Style { labels: random.below(2) == 1, language: one_of(&Language::ALL, random), ..Style::of(&settings) }
 }
 
 /// What is said beside a picture that is there: little, much, and with a picture in picture.
