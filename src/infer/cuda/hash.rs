@@ -61,6 +61,7 @@ impl HashPlan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::random::Random;
     use crate::frame::cuda::testing::{input, on_every_device, output, value};
     use crate::frame::{Colorimetry, FrameView, Matrix, PixelFormat, Range};
     use crate::infer::input_hash;
@@ -74,9 +75,7 @@ mod tests {
             let config = Config { cases: 40, failure_persistence: None, ..Config::default() };
             let test = |(format, width, height, seed): (PixelFormat, usize, usize, u64)| {
                 let layout = FrameLayout::new(format, Colorimetry::sdr(Matrix::Bt709, Range::Limited), width, height).unwrap();
-                let data: Vec<u8> = (0..layout.size as u64)
-                    .map(|i| ((i + 1).wrapping_mul(seed | 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8)
-                    .collect();
+                let data = Random::new(seed).bytes(layout.size);
                 let plan = HashPlan::new(&layout);
                 let (mut message, mut hash) = (vec![0u8; plan.message_bytes], [0u8; 32]);
                 runner.run(&plan.blocks, &mut [value(&plan.params), input(&data), output(&mut message)]);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::base::random::Random;
 use crate::frame::cuda::testing::{Runner, input, on_every_device, output, value};
 use crate::frame::{Colorimetry, FrameView, Matrix, Range, Transfer};
 use crate::infer::{ColourOrder, Preprocess, Resize, TensorLayout};
@@ -13,15 +14,6 @@ struct Case {
     spec: InputSpec,
     layout: FrameLayout,
     data: Vec<u8>,
-}
-
-fn noise(count: usize, mut seed: u32) -> Vec<u8> {
-    (0..count)
-        .map(|_| {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (seed >> 24) as u8
-        })
-        .collect()
 }
 
 fn colorimetries() -> impl Strategy<Value = Colorimetry> {
@@ -46,10 +38,10 @@ fn cases() -> impl Strategy<Value = Case> {
         mean,
         std,
     });
-    (spec, prop::sample::select(PixelFormat::ALL.to_vec()), colorimetries(), 16usize..260, 16usize..150, any::<u32>()).prop_map(
+    (spec, prop::sample::select(PixelFormat::ALL.to_vec()), colorimetries(), 16usize..260, 16usize..150, any::<u64>()).prop_map(
         |(spec, format, colorimetry, width, height, seed)| {
             let layout = FrameLayout::new(format, colorimetry, width, height).unwrap();
-            let data = noise(layout.size, seed);
+            let data = Random::new(seed).bytes(layout.size);
             Case { spec, layout, data }
         },
     )
@@ -142,7 +134,7 @@ fn very_tall_boxes_are_summed_in_the_references_order() {
                 mean: [0.4; 3],
                 std: [0.3; 3],
             };
-            let case = Case { spec, layout, data: noise(layout.size, 5) };
+            let case = Case { spec, layout, data: Random::new(5).bytes(layout.size) };
             let plan = PreprocessPlan::new(&case.spec, case.layout, Number::F32);
             assert_eq!(first_difference(&made(runner, &plan, &case, &[]).input, &reference(&case)), None, "{format:?}");
         }
@@ -172,7 +164,7 @@ fn endoscopic(case: &Case, part: f32) -> Case {
     let (w, h) = (case.layout.width as f32, case.layout.height as f32);
     case.layout =
         FrameLayout::new(PixelFormat::Bgrx, Colorimetry::sdr(Matrix::Bt709, Range::Full), case.layout.width, case.layout.height).unwrap();
-    case.data = noise(case.layout.size, case.data.len() as u32);
+    case.data = Random::new(case.data.len() as u64).bytes(case.layout.size);
     let stride = case.layout.planes()[0].stride;
     for (y, row) in case.data.chunks_exact_mut(stride).enumerate() {
         for (x, pixel) in row.chunks_exact_mut(4).enumerate() {

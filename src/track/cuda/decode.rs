@@ -109,6 +109,7 @@ fn of(spec: &OutputSpec, is_half: bool) -> Option<HeadOnGpu> {
 mod tests {
     use super::*;
     use crate::base::ids::ClassId;
+    use crate::base::random::Random;
     use crate::frame::cuda::testing::{Runner, input, on_every_device, output, value};
     use crate::infer::{Calibration, ColourOrder, Resize, TensorView};
     use crate::track::maps::{INSTRUMENT, Maps};
@@ -124,16 +125,12 @@ mod tests {
         window: Window,
         share: Option<[usize; 2]>,
         is_half: bool,
-        seed: u32,
+        seed: u64,
     }
 
-    fn numbers(count: usize, mut seed: u32, from: f32, to: f32) -> Vec<f32> {
-        (0..count)
-            .map(|_| {
-                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                from + (to - from) * (seed >> 8) as f32 / (1 << 24) as f32
-            })
-            .collect()
+    fn numbers(count: usize, seed: u64, from: f32, to: f32) -> Vec<f32> {
+        let mut random = Random::new(seed);
+        (0..count).map(|_| random.between(from, to)).collect()
     }
 
     fn spec(kind: HeadKind, channels: usize, sides: [usize; 2]) -> impl Strategy<Value = OutputSpec> {
@@ -171,7 +168,7 @@ mod tests {
             });
             let share = prop::option::of((1usize..6, 1usize..4).prop_map(|(w, h)| [w, h]));
             let corner = (0..width, 0..height);
-            (heads, corner, [0.0f64..1.0, 0.0f64..1.0], share, any::<bool>(), any::<u32>()).prop_map(
+            (heads, corner, [0.0f64..1.0, 0.0f64..1.0], share, any::<bool>(), any::<u64>()).prop_map(
                 move |((tissue, instrument), (x, y), part, share, is_half, seed)| {
                     let side = |most: usize, part: f64| 1 + ((most - 1) as f64 * part) as usize;
                     let window = Window { x, y, width: side(width - x, part[0]), height: side(height - y, part[1]) };
@@ -182,7 +179,7 @@ mod tests {
     }
 
     /// Probabilities or logits, as the head's activation takes them; halves' values where the model has halves.
-    fn logits(spec: &OutputSpec, seed: u32, is_half: bool) -> Vec<f32> {
+    fn logits(spec: &OutputSpec, seed: u64, is_half: bool) -> Vec<f32> {
         let (from, to) = if spec.activation == Activation::None { (-0.1, 1.1) } else { (-6.0, 6.0) };
         let exact = numbers(spec.len(), seed, from, to);
         if is_half { exact.into_iter().map(|v| f16::from_f32(v).to_f32()).collect() } else { exact }
@@ -241,9 +238,9 @@ mod tests {
             stillness.share = numbers.iter().map(|part| part.clamp(0.0, 1.0)).collect();
         }
         let (mut maps, mut made) = (Maps::default(), Made::default());
-        for frame in 0..2u32 {
-            let data = |spec: &Option<OutputSpec>, add: u32| {
-                spec.as_ref().map_or(Vec::new(), |spec| logits(spec, case.seed + frame * 7 + add, case.is_half))
+        for frame in 0..2u64 {
+            let data = |spec: &Option<OutputSpec>, add: u64| {
+                spec.as_ref().map_or(Vec::new(), |spec| logits(spec, case.seed ^ (frame << 8) ^ add, case.is_half))
             };
             let (tissue, instrument) = (data(&case.tissue, 1), data(&case.instrument, 2));
             let views: Vec<TensorView<'_>> = heads

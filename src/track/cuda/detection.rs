@@ -98,6 +98,7 @@ fn field(field: Field) -> FieldOnGpu {
 mod tests {
     use super::*;
     use crate::base::ids::ClassId;
+    use crate::base::random::Random;
     use crate::frame::cuda::testing::{Runner, input, on_every_device, output, value};
     use crate::infer::{Activation, BoxUnits, ColourOrder, DetectionSpec, InputSpec, Resize, TensorLayout};
     use crate::track::maps::NotFinite;
@@ -107,13 +108,6 @@ mod tests {
     fn input_spec() -> InputSpec {
         let (layout, colour, resize) = (TensorLayout::Nchw, ColourOrder::Rgb, Resize::Letterbox);
         InputSpec { name: "image".to_owned(), layout, width: 640, height: 384, colour, resize, mean: [0.0; 3], std: [1.0; 3] }
-    }
-
-    fn random(mut seed: u32) -> impl FnMut() -> f32 {
-        move || {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (seed >> 8) as f32 / (1 << 24) as f32
-        }
     }
 
     /// All attributes of a head in one tensor, by attribute or by proposal.
@@ -144,8 +138,9 @@ mod tests {
     }
 
     /// Boxes of which many overlap, some are inside out; scores of which some are equal.
-    fn tensor(spec: &DetectionSpec, seed: u32) -> Vec<f32> {
-        let mut next = random(seed);
+    fn tensor(spec: &DetectionSpec, seed: u64) -> Vec<f32> {
+        let mut random = Random::new(seed);
+        let mut next = || random.between(0.0, 1.0);
         let attributes = 4 + usize::from(spec.objectness.is_some()) + spec.classes.len();
         let mut numbers = vec![0.0; attributes * spec.proposals];
         let unit = if spec.units == BoxUnits::Fractions { 1.0 } else { 600.0 };
@@ -213,7 +208,7 @@ mod tests {
         on_every_device("the_same_boxes_are_found_in_the_same_order", |runner| {
             let config = Config { cases: 80, failure_persistence: None, max_shrink_iters: 64, ..Config::default() };
             TestRunner::new(config)
-                .run(&(specs(), any::<u32>()), |(spec, seed)| {
+                .run(&(specs(), any::<u64>()), |(spec, seed)| {
                     check(runner, &spec, &tensor(&spec, seed));
                     Ok(())
                 })
@@ -226,7 +221,7 @@ mod tests {
         on_every_device("a_score_or_a_found_box_that_is_no_number_makes_all_of_it_none", |runner| {
             let config = Config { cases: 30, failure_persistence: None, max_shrink_iters: 64, ..Config::default() };
             TestRunner::new(config)
-                .run(&(specs(), any::<u32>(), any::<u32>()), |(spec, seed, at)| {
+                .run(&(specs(), any::<u64>(), any::<u32>()), |(spec, seed, at)| {
                     let mut numbers = tensor(&spec, seed);
                     let at = at as usize % numbers.len();
                     numbers[at] = [f32::NAN, f32::INFINITY][at % 2];
