@@ -19,5 +19,7 @@ mod on_gpu;
 pub(crate) mod testing;
 
 pub use error::CudaError;
-pub use kernel::{DECODE, DETECTION, INPUT_HASH, KERNELS, Kernel, Launch, MASK_EDGES, MASK_OVERLAY, PREPROCESS, REGION_SHAPE, REGIONS};
+pub use kernel::{
+    DECODE, DETECTION, INPUT_HASH, KERNELS, Kernel, Launch, MASK_EDGES, MASK_OVERLAY, PREPROCESS, REGION_SHAPE, REGIONS, STILLNESS,
+};
 pub use nvrtc::{Architecture, Nvrtc, OPTIONS};
