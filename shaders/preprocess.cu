@@ -242,7 +242,8 @@ extern "C" __global__ void preprocess(const __grid_constant__ PreprocessParams p
         to = (unsigned)inside[2 * y + 1];
     }
     for (unsigned x = threadIdx.x; x < p.width; x += blockDim.x) {
-        float values[3], colours[3];
+        // Averaged samples; the input's numbers; R, G, B in 0..1 of them.
+        float values[3], numbers[3], colours[3];
         bool is_picture = x >= p.fit_x && x < p.fit_x + p.fit_width && y >= p.fit_y && y < p.fit_y + p.fit_height;
         if (is_picture) {
             for (unsigned i = 0; i < 3; i++)
@@ -251,31 +252,30 @@ extern "C" __global__ void preprocess(const __grid_constant__ PreprocessParams p
                 map_tone(&p, light, shown, values);
         }
         for (unsigned i = 0; i < 3; i++) {
-            float number = p.offset[i];
+            numbers[i] = p.offset[i];
             if (is_picture)
-                number = clamped(matrix_row(p.matrix[i], values), 0.0f, 1.0f) * p.gain[i] + p.offset[i];
+                numbers[i] = clamped(matrix_row(p.matrix[i], values), 0.0f, 1.0f) * p.gain[i] + p.offset[i];
             // What the reference reads back of the input.
-            colours[i] = number * p.deviation[i] + p.mean[i];
+            colours[i] = numbers[i] * p.deviation[i] + p.mean[i];
             if (p.is_judged)
                 row[i * p.width + x] = colours[i];
-            values[i] = number;
         }
         bool is_inside = x >= from && x < to;
         if (p.is_corrected && from < to) {
             if (is_inside)
                 correct(&p, colours);
             for (unsigned i = 0; i < 3; i++)
-                values[i] = (colours[i] - p.mean[i]) * p.gain[i];
+                numbers[i] = (colours[i] - p.mean[i]) * p.gain[i];
         }
         if (p.has_outside && !is_inside)
             for (unsigned i = 0; i < 3; i++)
-                values[i] = p.offset[i];
+                numbers[i] = p.offset[i];
         for (unsigned i = 0; i < 3; i++) {
             unsigned at = p.is_nchw ? (p.channel[i] * p.height + y) * p.width + x : (y * p.width + x) * 3 + p.channel[i];
             if (p.is_half)
-                ((unsigned short *)input)[at] = half_bits(values[i]);
+                ((unsigned short *)input)[at] = half_bits(numbers[i]);
             else
-                ((float *)input)[at] = values[i];
+                ((float *)input)[at] = numbers[i];
         }
     }
     if (!p.is_judged)

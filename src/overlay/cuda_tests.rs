@@ -147,7 +147,7 @@ fn closed_lines(case: &Case, segments: &[[Side; 2]]) -> Vec<Vec<Point>> {
 fn reference(case: &Case) -> Vec<u32> {
     let [width, height] = case.picture;
     let (mut raster, mut layer, mut touched) = (Raster::new(width, height), Layer::new(width, height), Tiles::new(width, height));
-    let borders: Vec<(Vec<[Side; 2]>, Vec<Vec<Point>>)> = (1..=case.looks.len() as u8)
+    let borders: Vec<_> = (1..=case.looks.len() as u8)
         .map(|look| case.segments(look))
         .map(|segments| {
             let lines = closed_lines(case, &segments);

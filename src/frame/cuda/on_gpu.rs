@@ -48,8 +48,7 @@ impl OnGpu {
         let buffers: Vec<Option<CudaSlice<u8>>> = args
             .iter()
             .map(|arg| match arg {
-                Arg::Value(_) => None,
-                Arg::In(bytes) if bytes.is_empty() => None,
+                Arg::Value(_) | Arg::In([]) => None,
                 Arg::In(bytes) => Some(self.stream.clone_htod(*bytes).unwrap()),
                 Arg::Out(bytes) => Some(self.stream.clone_htod(&**bytes).unwrap()),
             })
