@@ -93,11 +93,7 @@ mod tests {
                 feed(&mut watch, &mut at, 60.0, 2.0);
                 for _ in 0..4 {
                     assert_eq!(feed(&mut watch, &mut at, 30.0, f64::from(length) / 30.0), [], "{length} at half the rate, {gap} between");
-                    assert_eq!(
-                        feed(&mut watch, &mut at, 60.0, 1.0 + f64::from(gap) / 60.0),
-                        [],
-                        "{length} at half the rate, {gap} between"
-                    );
+                    assert_eq!(feed(&mut watch, &mut at, 60.0, 1.0 + f64::from(gap) / 60.0), [], "{length} at half the rate, {gap} between");
                 }
             }
         }
