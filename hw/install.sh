@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what keyhole needs on Debian 12 and is not there yet: `hw/install.sh` for building and running,
-# `hw/install.sh test` for the tests as well. Run as root or with sudo at hand. Safe to run again.
+# `hw/install.sh test` for the tests as well, `hw/install.sh cuda` for the GPU path. Run as root or with sudo at hand. Safe to run again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -50,4 +50,23 @@ if [ ! -f "$library" ]; then
     cp "$fetched"/out/LICENSE "$fetched"/out/ThirdPartyNotices.txt .setup/onnxruntime/
     cp "$fetched/out/libonnxruntime.so.$version" "$library.part"
     mv "$library.part" "$library"
+fi
+
+# The compiler of the GPU's kernels. It needs no GPU: the tests compile every kernel.
+if [ "${1:-}" = test ] || [ "${1:-}" = cuda ]; then
+    compiler=.setup/cuda/libnvrtc.so.13
+    if [ "$(uname -m)" != x86_64 ]; then
+        echo "keyhole: NVRTC is pinned for x86_64 only: kernels are not compiled on $(uname -m)"
+    elif [ ! -f "$compiler" ]; then
+        echo "keyhole: fetching NVRTC $(sed -n 's/^nvidia-cuda-nvrtc==\([0-9.]*\).*/\1/p' hw/nvrtc.txt)"
+        wheel=$(mktemp -d)
+        trap 'rm -rf "${fetched:-}" "$wheel"' EXIT
+        python3 -m pip --disable-pip-version-check download --quiet --no-deps --only-binary=:all: --require-hashes -d "$wheel" -r hw/nvrtc.txt
+        unzip -q -o -j "$wheel"/nvidia_cuda_nvrtc-*.whl 'nvidia/cu13/lib/libnvrtc.so.13' 'nvidia/cu13/lib/libnvrtc-builtins.so.13.0' \
+            '*/licenses/License.txt' -d "$wheel/out"
+        mkdir -p .setup/cuda
+        cp "$wheel/out/License.txt" "$wheel/out/libnvrtc-builtins.so.13.0" .setup/cuda/
+        cp "$wheel/out/libnvrtc.so.13" "$compiler.part"
+        mv "$compiler.part" "$compiler"
+    fi
 fi

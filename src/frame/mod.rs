@@ -1,6 +1,7 @@
 //! Frames: what a captured picture is, where its bytes live, and when it was captured.
 //! No GStreamer, no drawing, no engine here.
 
+pub mod cuda;
 mod format;
 mod layout;
 pub mod marker;

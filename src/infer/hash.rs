@@ -15,15 +15,15 @@
 //! ```
 //! Visible are whole groups: of YUY2 and UYVY pairs of pixels, of v210 six.
 
-use crate::frame::{FrameView, Matrix, PixelFormat, Range, Transfer};
+use crate::frame::{FrameLayout, FrameView, Matrix, PixelFormat, Range, Transfer};
 use sha2::{Digest, Sha256};
 
-const BLOCK_BYTES: usize = 8192;
+pub(super) const BLOCK_BYTES: usize = 8192;
 
 /// SHA-256 as described above; allocates nothing.
 pub fn input_hash(view: FrameView<'_>) -> [u8; 32] {
     let mut whole = Sha256::new();
-    whole.update(header(view));
+    whole.update(header(view.layout));
     let mut block = Sha256::new();
     let mut room = BLOCK_BYTES;
     for (plane, of) in view.layout.planes().iter().enumerate() {
@@ -47,9 +47,12 @@ pub fn input_hash(view: FrameView<'_>) -> [u8; 32] {
     whole.finalize().into()
 }
 
-fn header(view: FrameView<'_>) -> [u8; 32] {
-    let layout = view.layout;
-    let visible: u64 = layout.planes().iter().map(|plane| (plane.row_bytes * plane.rows) as u64).sum();
+pub(super) fn visible_bytes(layout: &FrameLayout) -> usize {
+    layout.planes().iter().map(|plane| plane.row_bytes * plane.rows).sum()
+}
+
+pub(super) fn header(layout: &FrameLayout) -> [u8; 32] {
+    let visible = visible_bytes(layout) as u64;
     let (colours, is_rgb) = (layout.colorimetry, layout.format.is_rgb());
     let mut header = [0; 32];
     header[..8].copy_from_slice(b"KEYHOLE1");
@@ -89,7 +92,7 @@ fn header(view: FrameView<'_>) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{Colorimetry, FrameLayout};
+    use crate::frame::Colorimetry;
 
     /// Byte i of each plane's visible bytes is (7·i + plane) mod 251; padding holds `padding`.
     fn hashed(format: PixelFormat, colorimetry: Colorimetry, width: usize, height: usize, padding: u8) -> String {

@@ -7,6 +7,7 @@
 
 mod boxes;
 mod cpu;
+pub mod cuda;
 mod engine;
 mod error;
 mod faults;

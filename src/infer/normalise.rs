@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 /// A pixel none of whose channels is above this is black: nothing was lit there, or there is no picture. Of 0..1.
 const BLACK: f32 = 0.05;
 /// Rows of the input that are judged; those between are alike.
-const ROWS_JUDGED: usize = 24;
+pub(super) const ROWS_JUDGED: usize = 24;
 /// The correction follows what the frames ask for within about so long, s: an instrument that passes is no change of light.
 const SMOOTHED_S: f32 = 2.0;
 
@@ -49,9 +49,9 @@ pub struct Normaliser {
     cohort: Normalisation,
     spec: InputSpec,
     rows: Rows,
-    area: Area,
-    histograms: Histograms,
-    correction: Correction,
+    pub(super) area: Area,
+    pub(super) histograms: Histograms,
+    pub(super) correction: Correction,
     /// Were the last frames grey, and when was the last one that could be judged; None: nothing was judged yet.
     last: Option<Last>,
 }

@@ -55,22 +55,22 @@ impl Preprocess {
 }
 
 #[derive(Debug)]
-struct Plan {
-    layout: FrameLayout,
-    fit: Fit,
+pub(super) struct Plan {
+    pub(super) layout: FrameLayout,
+    pub(super) fit: Fit,
     /// Width and height of the whole input.
-    sides: [usize; 2],
-    nchw: bool,
+    pub(super) sides: [usize; 2],
+    pub(super) nchw: bool,
     /// For R, G, B: channel of the input, and `value·gain + offset` of a value in 0..1.
-    channel: [usize; 3],
-    gain: [f32; 3],
-    offset: [f32; 3],
+    pub(super) channel: [usize; 3],
+    pub(super) gain: [f32; 3],
+    pub(super) offset: [f32; 3],
     /// R, G, B in 0..1 of one row = m·(Y, U, V) + constant; for RGB pictures, and behind `mapped`, the identity over 255.
-    matrix: [[f32; 4]; 3],
+    pub(super) matrix: [[f32; 4]; 3],
     /// First to codes 0..1023 by this matrix, then to R, G, B as shown.
-    mapped: Option<([[f32; 4]; 3], Tone)>,
-    columns: [Axis; 2],
-    rows: [Axis; 2],
+    pub(super) mapped: Option<([[f32; 4]; 3], Tone)>,
+    pub(super) columns: [Axis; 2],
+    pub(super) rows: [Axis; 2],
     /// One row of samples, summed over its span; of 10-bit formats Y, then U V.
     wide: Vec<f32>,
     /// A piece of a 10-bit row.
@@ -80,7 +80,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(spec: &InputSpec, layout: FrameLayout) -> Self {
+    pub(super) fn new(spec: &InputSpec, layout: FrameLayout) -> Self {
         let (w, h) = (layout.width, layout.height);
         let fit = Fit::new(spec, [w, h]);
         // A chroma sample lies over two luma samples on each axis; with odd sizes the last one only in half.

@@ -16,6 +16,7 @@ pub mod convert;
 mod convert_avx2;
 mod convert_tone;
 pub mod coverage;
+pub mod cuda;
 pub mod draw;
 mod error;
 #[cfg(test)]

@@ -29,7 +29,7 @@ impl Pen {
     }
 
     /// Premultiplied pixels by nearness.
-    fn palette(&self) -> [u32; 256] {
+    pub fn palette(&self) -> [u32; 256] {
         std::array::from_fn(|nearness| {
             let distance = self.reach() * (1.0 - nearness as f32 / 255.0).sqrt();
             let alpha = |radius: f32, opacity: u32| ((radius + 0.5 - distance).clamp(0.0, 1.0) * opacity as f32 + 0.5) as u8;

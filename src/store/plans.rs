@@ -39,6 +39,16 @@ impl PlanKey {
         }
         PlanKey(hash.finalize().into())
     }
+
+    /// Of a GPU's kernel: its source, the architecture it is for, what compiles it with its version, and how.
+    pub fn of_kernel(source: &str, architecture: &str, library: &str, options: &str) -> Self {
+        let mut hash = Sha256::new();
+        for text in ["kernel", source, architecture, library, options] {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text);
+        }
+        PlanKey(hash.finalize().into())
+    }
 }
 
 /// A folder of plans, this user's alone.

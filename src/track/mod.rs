@@ -9,6 +9,7 @@
 mod analyser;
 mod camera;
 mod continuity;
+pub mod cuda;
 mod decode;
 mod findings;
 mod flow;

@@ -138,7 +138,7 @@ impl Tracer {
 }
 
 /// Where between the centre of `inside` (0) and of its neighbour `outside` (1) the border runs.
-fn crossing(maps: &Maps, regions: &Regions, inside: usize, outside: Option<usize>) -> f32 {
+pub(super) fn crossing(maps: &Maps, regions: &Regions, inside: usize, outside: Option<usize>) -> f32 {
     // The edge of the map is the edge of its outermost pixels.
     let Some(outside) = outside else { return 0.5 };
     let label = |at: usize| regions.list[usize::from(regions.map[at])].label;

@@ -11,6 +11,12 @@ const MIN_OTHER: f32 = 0.002;
 /// would cost more than a frame has.
 const PIXELS_A_RUN: usize = 12;
 
+/// So many runs a map of that size may have.
+pub(super) fn most_runs(pixels: usize, height: usize) -> usize {
+    // Every row has one run at least, and a few beside it are always fine: maps may be small.
+    pixels / PIXELS_A_RUN + 8 * height
+}
+
 /// The labels are noise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Noise;
@@ -71,8 +77,7 @@ impl Regions {
     }
 
     fn find_runs(&mut self, labels: &[u8], width: usize, height: usize) -> Result<(), Noise> {
-        // Every row has one run at least, and a few beside it are always fine: maps may be small.
-        let most = labels.len() / PIXELS_A_RUN + 8 * height;
+        let most = most_runs(labels.len(), height);
         self.runs.clear();
         let mut above = 0;
         for (y, row) in labels.chunks_exact(width).take(height).enumerate() {

@@ -4,7 +4,7 @@
 use crate::infer::{InputSpec, TensorLayout};
 
 /// Side of the blocks in which the input is compared, in its pixels.
-const BLOCK: usize = 8;
+pub(super) const BLOCK: usize = 8;
 /// Brightness, red against green and blue against green: what is compared. Colour is noisier and counts for less.
 const KINDS: usize = 3;
 const COLOUR_WEIGHT: f32 = 1.0 / 3.0;
@@ -13,6 +13,11 @@ const STILL_TO: f32 = 0.8;
 const NEW_FROM: f32 = 2.4;
 /// Where it stands still an answer is averaged over about so long, s.
 const AVERAGED_S: f32 = 0.25;
+
+/// Of the newest answer where all stands still, so many seconds after the last.
+pub(super) fn least_share(since_s: f32) -> f32 {
+    1.0 - (-since_s / AVERAGED_S).exp()
+}
 
 /// How much of the newest answer counts in each block of the input, 0..1; nothing in it: all of it everywhere.
 #[derive(Debug, Default)]
@@ -44,7 +49,7 @@ impl Stillness {
             self.share.resize(width * height, 1.0);
             return;
         }
-        let least = 1.0 - (-dt_s / AVERAGED_S).exp();
+        let least = least_share(dt_s);
         self.off.clear();
         let off = |(now, then): (&[f32; KINDS], &[f32; KINDS])| (0..KINDS).map(|kind| (now[kind] - then[kind]).abs()).fold(0.0, f32::max);
         self.off.extend(self.now.iter().zip(&self.reference).map(off));

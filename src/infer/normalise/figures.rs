@@ -84,6 +84,12 @@ impl Histograms {
         }
     }
 
+    /// Brightness, red against green, yellow against blue; the last of each is what does not count.
+    #[cfg(test)]
+    pub fn counts(&self) -> Vec<u32> {
+        [self.brightness, self.red_green, self.yellow_blue].concat()
+    }
+
     /// None: too few of the `judged` pixels that were looked at are lit.
     pub fn figures(&self, judged: usize) -> Option<Figures> {
         let is_enough = |counts: &Counts| counted(counts) >= LEAST_PART * judged as f32;

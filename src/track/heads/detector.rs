@@ -16,7 +16,7 @@ const EXPONENT: u32 = 0x7f80_0000;
 pub struct Detector {
     pub spec: DetectionSpec,
     /// What turns a box into input pixels.
-    unit: [f32; 2],
+    pub unit: [f32; 2],
     /// Of each proposal: the best class' number, and which class that is.
     best: Vec<f32>,
     class: Vec<u16>,
@@ -24,6 +24,9 @@ pub struct Detector {
 }
 
 impl Detector {
+    /// Of the candidates at most so many are found.
+    pub const MOST: usize = MAX_DETECTIONS;
+
     pub fn new(spec: DetectionSpec, input: &InputSpec) -> Self {
         let unit = match spec.units {
             BoxUnits::Pixels => [1.0; 2],
@@ -39,7 +42,7 @@ impl Detector {
         let spec = &self.spec;
         let boxes = tensor(spec.boxes.tensor);
         let objectness = spec.objectness.map(|field| (field, tensor(field.tensor)));
-        let least = least(spec.activation, spec.threshold);
+        let least = self.least();
         for proposal in 0..spec.proposals {
             if self.best[proposal] < least {
                 continue;
@@ -72,6 +75,11 @@ impl Detector {
             None => self.found.truncate(MAX_DETECTIONS),
         }
         Ok(())
+    }
+
+    /// The least of the model's numbers that reaches the threshold.
+    pub fn least(&self) -> f32 {
+        least(self.spec.activation, self.spec.threshold)
     }
 
     /// The best class of each proposal. For softmax `best` is its probability, else the model's own number.
