@@ -7,6 +7,8 @@
 //!   no frame for signal.lost_ms ──► show(Blank) with NO SIGNAL
 //! ```
 
+mod waits;
+
 use crate::base::beat::Beat;
 use crate::base::clock::Clock;
 use crate::base::ids::FrameId;
@@ -572,34 +574,6 @@ impl DisplayThread {
             deadline_ns = deadline_ns.min((held.capture_ns + self.screen.max_age_ns()).saturating_sub(run.present_ns));
         }
         Duration::from_nanos(deadline_ns.saturating_sub(now_ns).max(100_000)).min(IDLE_WAIT)
-    }
-
-    /// Frame-locked: the frame waits for its own scene, as long as one can come and its deadline allows.
-    fn wait_locked(&mut self, run: &mut Run, frame: &Frame) {
-        while self.states.ai() == Ai::Running && self.screen.mode() != OverlayMode::Off && !self.stop.is_requested() {
-            let held = self.screen.held().map(|scene| scene.frame);
-            let Some(patience) = self.lock.patience(frame.id(), frame.stamps().capture_ns, held, self.clock.now_ns()) else { return };
-            self.wake.wait(patience);
-            // A frame whose overlay was just switched off waits no longer.
-            self.take_controls(run);
-            self.take_analysis();
-        }
-    }
-
-    /// In a run that the recorder pulls each frame waits for its own scene, so that the recording is complete.
-    fn wait_for_own_scene(&mut self, frame: &Frame) {
-        if self.screen.mode() == OverlayMode::Off || self.analysis.is_none() {
-            return;
-        }
-        let give_up_ns = self.clock.now_ns() + PULLED_SCENE_WAIT_NS;
-        loop {
-            self.take_analysis();
-            let has_it = self.screen.held().is_some_and(|scene| scene.frame >= frame.id());
-            if has_it || self.states.is_ai_out() || self.stop.is_requested() || self.clock.now_ns() > give_up_ns {
-                return;
-            }
-            self.wake.wait(IDLE_WAIT);
-        }
     }
 }
 
