@@ -18,7 +18,7 @@ use crate::capture::SignalEvent;
 use crate::display::{CleanFeed, DisplayError, Output, OutputInfo, Picture};
 use crate::frame::Frame;
 use crate::guard::{Ai, Code, Freshness, States, Word};
-use crate::overlay::{OverlayMode, Rect};
+use crate::overlay::Rect;
 use crate::pipeline::ai::Analysis;
 use crate::pipeline::cadence::Cadence;
 use crate::pipeline::capture::SignalNote;
