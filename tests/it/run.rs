@@ -50,7 +50,7 @@ fn a_simulated_run_reports_every_frame() {
     for stage in ["decode", "upload", "preprocess", "infer", "track", "compose", "present"] {
         assert!(report["stages_ms"][stage]["count"].is_u64(), "no stage '{stage}'");
     }
-    assert!(report["frames"]["inferred"].as_u64().unwrap() > 0, "{}", report["frames"]);
+    assert!(report["frames"]["inferred"].as_u64().unwrap() > 10, "{}", report["frames"]);
     assert_eq!(report["video_delay_ms"]["count"], report["frames"]["displayed"]);
 
     let timeline = run.lines("t.jsonl");
@@ -70,7 +70,7 @@ fn a_simulated_run_reports_every_frame() {
     let mask = std::fs::read_dir(run.path("masks")).unwrap().next().unwrap().unwrap().path();
     let reader = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(mask).unwrap())).read_info().unwrap();
     assert_eq!((reader.info().width, reader.info().height, reader.info().color_type), (640, 360, png::ColorType::Grayscale));
-    assert!(std::fs::read_dir(run.path("coverage")).unwrap().count() > 0);
+    assert!(std::fs::read_dir(run.path("coverage")).unwrap().count() > 10);
     assert_eq!(run.left(), ["coverage", "last-000030.png", "last-000060.png", "last.png", "masks", "report.json", "s.jsonl", "t.jsonl"]);
 }
 
