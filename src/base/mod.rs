@@ -12,6 +12,7 @@ pub mod files;
 pub mod html;
 pub mod hud;
 pub mod ids;
+pub mod inventory;
 pub mod mode;
 pub mod paths;
 pub mod proportion;

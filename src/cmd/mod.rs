@@ -2,6 +2,7 @@
 //! 0 done and good; 1 done and found a failure; 2 could not run.
 
 mod calibrate;
+mod doctor;
 mod engine;
 mod run;
 mod selftest;
@@ -36,6 +37,8 @@ enum Verb {
     Run(Box<run::Arguments>),
     /// Prove that the appliance shows what comes in, in time and untouched: a verdict and a report to sign.
     Selftest(Box<selftest::Arguments>),
+    /// What this machine has for keyhole and what is missing: inputs, displays, AI, GPU.
+    Doctor(doctor::Arguments),
     /// List the cameras and cards of this machine, with what to write after --source; play one.
     Sources(sources::Arguments),
     /// Write a simulated operation as labelled data.
@@ -63,6 +66,10 @@ pub fn main() -> ExitCode {
     let outcome = match cli.verb {
         Verb::Run(arguments) => run::main(*arguments),
         Verb::Selftest(arguments) => selftest::main(*arguments),
+        Verb::Doctor(arguments) => {
+            shutdown::end_when_nobody_reads();
+            doctor::main(&arguments)
+        }
         Verb::Sources(arguments) => sources::main(&arguments),
         Verb::Sim(arguments) => sim::main(&arguments),
         Verb::Engine(arguments) => {

@@ -12,6 +12,7 @@ mod engine;
 mod error;
 mod faults;
 mod hash;
+mod inventory;
 mod normalise;
 mod onnx;
 mod plan;
@@ -32,6 +33,7 @@ pub use engine::{
 pub use error::InferError;
 pub use faults::{EngineFault, FaultyEngine};
 pub use hash::input_hash;
+pub use inventory::inventory;
 pub use normalise::{Normaliser, Settings};
 pub use onnx::weights;
 pub use plan::{Built, build, processor};

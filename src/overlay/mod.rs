@@ -23,6 +23,7 @@ mod error;
 mod golden;
 pub mod gpu;
 pub mod host;
+mod inventory;
 mod layer;
 pub mod lettering;
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub mod style;
 pub(crate) mod testing;
 
 pub use error::OverlayError;
+pub use inventory::inventory;
 pub use layer::Layer;
 pub use probe::probe_ms;
 pub use rect::{Rect, Tiles, merge_near};

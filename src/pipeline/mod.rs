@@ -52,7 +52,7 @@ pub use analyst::{AnalystError, AnalystSpec, serve as serve_worker};
 pub use capture::Limit;
 pub use inject::{InjectError, Injection};
 pub use inputs::Settings as ControlSettings;
-pub use scheduling::stand_beside_a_picture;
+pub use scheduling::{grants, stand_beside_a_picture};
 pub use sinks::SnapshotPlan;
 pub use taps::{Late, PresentStamp, Sight, Taps};
 

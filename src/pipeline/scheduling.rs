@@ -1,6 +1,7 @@
 //! What the machine grants to the threads that a picture depends on: real-time priority, memory that stays.
 //! Nothing here is required: what was refused is said in the report.
 
+use crate::base::inventory::{Item, State};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +23,24 @@ fn note(text: String) {
 /// Everything that was granted or refused so far, for the report.
 pub fn summary() -> String {
     GRANTED.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).join("; ")
+}
+
+/// What a run would be granted here, tried on a thread that ends at once.
+pub fn grants() -> Vec<Item> {
+    let tried = std::thread::spawn(|| {
+        make_realtime("capture and display");
+        take_display_core();
+        lock_memory();
+    });
+    // It cannot panic; and what it did not get is not in the list.
+    let _ = tried.join();
+    let granted = GRANTED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let state = |text: &str| if text.contains("refused") || text.contains("not locked") { State::Limited } else { State::Ok };
+    let remedy = "; start it by hw/keyhole.service, as root, or with CAP_SYS_NICE and CAP_IPC_LOCK";
+    granted.iter().map(|text| (state(text), text)).map(|(state, text)| match state {
+        State::Ok => Item::new(state, text.as_str()),
+        _ => Item::new(state, format!("{text}{remedy}")),
+    }).collect()
 }
 
 /// This process works for one that shows the picture: it ends with the thread there that started it, and none of its threads asks

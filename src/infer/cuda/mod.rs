@@ -2,9 +2,11 @@
 //! their content. The functions of `preprocess`, `normalise` and `hash` are their references. Nothing is launched here.
 
 mod hash;
+mod inventory;
 mod preprocess;
 mod programs;
 
 pub use hash::{HashParams, HashPlan};
+pub use inventory::inventory;
 pub use preprocess::{LIGHT_COUNTS, Number, PreprocessParams, PreprocessPlan, SpanOnGpu, Tap};
 pub use programs::program;
