@@ -13,6 +13,9 @@ mod rows_avx2;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tone;
+pub mod vulkan;
+#[cfg(test)]
+mod vulkan_tests;
 
 pub use self::png::{map_from_png, map_to_png, picture_from_png};
 pub use format::{Colorimetry, Matrix, PixelFormat, Range, Transfer};

@@ -14,6 +14,8 @@ pub enum OverlayError {
     ReadBack { reason: String },
     #[error("nothing was uploaded to the Vulkan device that could be drawn")]
     NothingUploaded,
+    #[error("a buffer of {got} bytes cannot hold a picture of {needed}")]
+    ShortBuffer { got: u64, needed: usize },
     #[error("{count} layers were given, at most {most} can be laid over a picture")]
     TooManyLayers { count: usize, most: usize },
     #[error("a layer or target of {got_width}×{got_height} does not fit a picture of {width}×{height}")]
@@ -25,7 +27,10 @@ impl OverlayError {
         match self {
             OverlayError::NoVulkan { .. } | OverlayError::Device { .. } | OverlayError::TooLarge { .. } => ErrorKind::Degrade,
             OverlayError::ReadBack { .. } => ErrorKind::Retry,
-            OverlayError::NothingUploaded | OverlayError::TooManyLayers { .. } | OverlayError::Size { .. } => ErrorKind::Bug,
+            OverlayError::NothingUploaded
+            | OverlayError::ShortBuffer { .. }
+            | OverlayError::TooManyLayers { .. }
+            | OverlayError::Size { .. } => ErrorKind::Bug,
         }
     }
 }

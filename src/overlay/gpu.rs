@@ -1,10 +1,11 @@
 //! The wgpu compositor (Vulkan): one fragment pass, `shaders/compose.wgsl`, over the frame's planes in a storage buffer
 //! and the layers in integer textures. Bit-exact with the host compositor by construction: the same integers.
+//! Planes that lie on the device already (`frame::vulkan`) are sampled where they are: nothing is copied.
 //! Windows and surfaces live in `display`; this draws into whatever view it is given, or into a picture of its own.
 
 #[cfg(test)]
 use crate::base::error::ErrorKind;
-use crate::frame::{Colorimetry, FrameLayout, FrameView, PixelFormat, Tone};
+use crate::frame::{self, Colorimetry, FrameLayout, FrameView, PixelFormat, Tone};
 use crate::overlay::convert::Coefficients;
 use crate::overlay::placement::Placement;
 use crate::overlay::{Layer, OverlayError, Rect};
@@ -51,7 +52,10 @@ impl Gpu {
             pollster::block_on(instance.request_adapter(&options)).map_err(|e| OverlayError::NoVulkan { reason: e.to_string() })?;
         let info = adapter.get_info();
         let name = if info.driver.is_empty() { info.name.clone() } else { format!("{} ({})", info.name, info.driver) };
-        let descriptor = wgpu::DeviceDescriptor { label: Some("keyhole"), required_limits: adapter.limits(), ..Default::default() };
+        // Not required: where it is not offered, pictures are copied to the device.
+        let required_features = adapter.features() & frame::vulkan::FEATURE;
+        let required_limits = adapter.limits();
+        let descriptor = wgpu::DeviceDescriptor { label: Some("keyhole"), required_features, required_limits, ..Default::default() };
         let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
             .map_err(|e| OverlayError::Device { adapter: name.clone(), reason: e.to_string() })?;
         let fault = Arc::new(Mutex::new(None));
@@ -90,7 +94,11 @@ struct Resources {
     frame_bytes: usize,
     frame: wgpu::Buffer,
     layers: [LayerTexture; LAYERS],
-    bind_group: wgpu::BindGroup,
+    views: [wgpu::TextureView; LAYERS],
+    /// With our own `frame`.
+    own: wgpu::BindGroup,
+    /// With buffers that others fill, made when each was first seen.
+    others: Vec<(wgpu::Buffer, wgpu::BindGroup)>,
     drawn: Drawn,
 }
 
@@ -99,7 +107,12 @@ struct Resources {
 struct Drawn {
     layout: Option<FrameLayout>,
     layers: usize,
+    /// Which of the others' buffers holds the planes; None: our own.
+    other: Option<usize>,
 }
+
+/// Buffers of others that are remembered: a ring's.
+const MOST_OTHERS: usize = 16;
 
 #[derive(Debug)]
 struct LayerTexture {
@@ -144,6 +157,8 @@ pub enum Source<'a> {
     New(&'a FrameView<'a>),
     /// The planes are on the device already; only layers are uploaded.
     Again(&'a FrameLayout),
+    /// They lie in a storage buffer of this device, as the layout says, and stay until the picture was drawn.
+    OnDevice(&'a FrameLayout, &'a wgpu::Buffer),
     Blank(usize, usize),
 }
 
@@ -151,7 +166,7 @@ impl Source<'_> {
     fn layout(&self) -> Option<&FrameLayout> {
         match self {
             Source::New(view) => Some(view.layout),
-            Source::Again(layout) => Some(layout),
+            Source::Again(layout) | Source::OnDevice(layout, _) => Some(layout),
             Source::Blank(..) => None,
         }
     }
@@ -160,7 +175,7 @@ impl Source<'_> {
         match *self {
             Source::Blank(width, height) => (width, height),
             Source::New(view) => (view.layout.width, view.layout.height),
-            Source::Again(layout) => (layout.width, layout.height),
+            Source::Again(layout) | Source::OnDevice(layout, _) => (layout.width, layout.height),
         }
     }
 }
@@ -247,13 +262,20 @@ impl GpuCompositor {
         for (texture, layer) in resources.layers.iter_mut().zip(layers) {
             texture.upload(&self.gpu.queue, layer);
         }
+        if let Source::New(FrameView { layout, .. }) | Source::OnDevice(layout, _) = source {
+            self.tone.upload(&self.gpu.queue, layout);
+        }
         if let Source::New(view) = source {
-            self.tone.upload(&self.gpu.queue, view.layout);
             for (index, plane) in view.layout.planes().iter().enumerate() {
                 self.gpu.queue.write_buffer(&resources.frame, plane.offset as u64, view.plane(index));
             }
         }
-        resources.drawn = Drawn { layout: source.layout().copied(), layers: layers.len() };
+        let other = match source {
+            Source::OnDevice(_, buffer) => Some(self.bound(&mut resources, buffer)),
+            Source::Again(_) => resources.drawn.other,
+            Source::New(_) | Source::Blank(..) => None,
+        };
+        resources.drawn = Drawn { layout: source.layout().copied(), layers: layers.len(), other };
         self.resources = Some(resources);
         Ok(())
     }
@@ -276,7 +298,8 @@ impl GpuCompositor {
                 ..Default::default()
             });
             pass.set_pipeline(&self.pipeline);
-            pass.set_bind_group(0, &resources.bind_group, &[]);
+            let bind_group = resources.drawn.other.map_or(&resources.own, |index| &resources.others[index].1);
+            pass.set_bind_group(0, bind_group, &[]);
             pass.draw(0..3, 0..1);
         }
         self.gpu.queue.submit([encoder.finish()]);
@@ -330,6 +353,11 @@ impl GpuCompositor {
     /// Hands out the resources for this picture, made anew if its size has changed; `upload` puts them back.
     fn prepare(&mut self, source: &Source<'_>) -> Result<Resources, OverlayError> {
         let (size, frame_bytes) = (source.size(), source.layout().map_or(4, |layout| layout.size));
+        if let Source::OnDevice(_, buffer) = source
+            && buffer.size() < frame_bytes as u64
+        {
+            return Err(OverlayError::ShortBuffer { got: buffer.size(), needed: frame_bytes });
+        }
         // A blank picture is drawn with whatever planes are there.
         let fits = |r: &Resources| r.size == size && (r.frame_bytes == frame_bytes || source.layout().is_none());
         match self.resources.take() {
@@ -368,7 +396,26 @@ impl GpuCompositor {
             let layers: &[LayerTexture; LAYERS] = &layers;
             layers[i].texture.create_view(&Default::default())
         });
-        let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+        let own = self.bind_group(&frame, &views);
+        let drawn = Drawn { layout: None, layers: 0, other: None };
+        Ok(Resources { size, frame_bytes, frame, layers, views, own, others: Vec::with_capacity(MOST_OTHERS), drawn })
+    }
+
+    /// The place of `buffer` among the others.
+    fn bound(&self, resources: &mut Resources, buffer: &wgpu::Buffer) -> usize {
+        if let Some(index) = resources.others.iter().position(|(known, _)| known == buffer) {
+            return index;
+        }
+        if resources.others.len() == MOST_OTHERS {
+            resources.others.clear();
+        }
+        let bind_group = self.bind_group(buffer, &resources.views);
+        resources.others.push((buffer.clone(), bind_group));
+        resources.others.len() - 1
+    }
+
+    fn bind_group(&self, frame: &wgpu::Buffer, views: &[wgpu::TextureView; LAYERS]) -> wgpu::BindGroup {
+        self.gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("compose"),
             layout: &self.bind_layout,
             entries: &[
@@ -379,8 +426,7 @@ impl GpuCompositor {
                 wgpu::BindGroupEntry { binding: 4, resource: self.tone.buffer.as_entire_binding() },
                 wgpu::BindGroupEntry { binding: 5, resource: wgpu::BindingResource::TextureView(&views[2]) },
             ],
-        });
-        Ok(Resources { size, frame_bytes, frame, layers, bind_group, drawn: Drawn { layout: None, layers: 0 } })
+        })
     }
 }
 
@@ -510,83 +556,5 @@ pub(crate) fn test_gpu(test: &str) -> Option<Gpu> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::overlay::host::tests::noise_layer;
-    use crate::overlay::host::{Target, compose_blank, compose_full};
-    use crate::overlay::testing::{ALL_COLORIMETRIES, FORMATS, Owned};
-
-    fn by_host(view: Option<&FrameView<'_>>, (width, height): (usize, usize), layers: &[&Layer]) -> Vec<u8> {
-        let mut data = vec![0; width * height * 4];
-        let mut target = Target { data: &mut data, stride: width * 4, width, height };
-        match view {
-            Some(view) => compose_full(view, layers, &mut target).unwrap(),
-            None => compose_blank(layers, &mut target).unwrap(),
-        }
-        data
-    }
-
-    #[test]
-    fn both_compositors_give_the_same_bytes() {
-        let Some(gpu) = test_gpu("both_compositors_give_the_same_bytes") else { return };
-        let mut compositor = GpuCompositor::new(gpu, OFFSCREEN_FORMAT);
-        let mut got = Vec::new();
-        for (i, format) in FORMATS.into_iter().enumerate() {
-            for colorimetry in ALL_COLORIMETRIES {
-                for (width, height) in [(64, 48), (101, 33)] {
-                    let picture = Owned::noise(format, colorimetry, width, height, i as u64);
-                    let view = picture.view();
-                    // The second round must not show what the first one left.
-                    for seed in 0..3u64 {
-                        let layers = [0, 77, 990].map(|by| noise_layer(width, height, seed + by));
-                        let layers = [&layers[0], &layers[1], &layers[2]];
-                        let source = if seed == 0 { Source::New(&view) } else { Source::Again(view.layout) };
-                        compositor.upload(source, &layers).unwrap();
-                        compositor.draw_offscreen().unwrap();
-                        assert_eq!(compositor.read_back(&mut got).unwrap(), (width, height));
-                        assert!(
-                            got == by_host(Some(&view), (width, height), &layers),
-                            "{format:?} {colorimetry:?} {width}×{height} round {seed}"
-                        );
-                    }
-                    compositor.upload(Source::Blank(width, height), &[]).unwrap();
-                    compositor.draw_offscreen().unwrap();
-                    compositor.read_back(&mut got).unwrap();
-                    assert!(got == by_host(None, (width, height), &[]));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn wrong_layers_are_refused() {
-        let Some(gpu) = test_gpu("wrong_layers_are_refused") else { return };
-        let mut compositor = GpuCompositor::new(gpu, OFFSCREEN_FORMAT);
-        let layer = Layer::new(64, 48);
-        let wrong = compositor.upload(Source::Blank(64, 47), &[&layer]).unwrap_err();
-        assert_eq!(wrong.kind(), ErrorKind::Bug);
-        assert!(matches!(compositor.draw_offscreen(), Err(OverlayError::NothingUploaded)));
-        assert!(matches!(compositor.upload(Source::Blank(64, 48), &[&layer; 4]), Err(OverlayError::TooManyLayers { .. })));
-    }
-
-    #[test]
-    fn a_lost_device_is_an_error_and_no_panic() {
-        let Some(gpu) = test_gpu("a_lost_device_is_an_error_and_no_panic") else { return };
-        let mut compositor = GpuCompositor::new(gpu, OFFSCREEN_FORMAT);
-        compositor.upload(Source::Blank(64, 48), &[]).unwrap();
-        compositor.draw_offscreen().unwrap();
-        compositor.gpu().device.destroy();
-        let error = compositor.upload(Source::Blank(64, 48), &[]).and_then(|()| compositor.draw_offscreen()).unwrap_err();
-        assert!(error.kind() == ErrorKind::Degrade && error.to_string().contains("lost"), "{error}");
-    }
-
-    #[test]
-    fn no_driver_is_an_error_that_names_vulkan() {
-        let none = wgpu::Instance::new(wgpu::InstanceDescriptor {
-            backends: wgpu::Backends::empty(),
-            ..wgpu::InstanceDescriptor::new_without_display_handle()
-        });
-        let error = Gpu::new(&none, None).unwrap_err();
-        assert!(error.to_string().contains("Vulkan") && error.kind() == ErrorKind::Degrade);
-    }
-}
+#[path = "gpu_tests.rs"]
+mod tests;
