@@ -262,7 +262,7 @@ impl GpuCompositor {
         for (texture, layer) in resources.layers.iter_mut().zip(layers) {
             texture.upload(&self.gpu.queue, layer);
         }
-        if let Source::New(FrameView { layout, .. }) | Source::OnDevice(layout, _) = source {
+        if let Some(layout) = source.layout() {
             self.tone.upload(&self.gpu.queue, layout);
         }
         if let Source::New(view) = source {
