@@ -9,6 +9,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use keyhole::base::ids::{ClassId, FrameId};
 use keyhole::capture::sim::{Simulator, Spec};
+use keyhole::capture::{ContentWatch, Picture, PlaneRef};
 use keyhole::frame::{FrameLayout, FrameRing, FrameView, PixelFormat, Stamps};
 use keyhole::infer::{
     Activation, BoxFormat, BoxUnits, DetectionSpec, Engine, Field, Fit, HeadSpec, InputSpec, LockedEngine, Preprocess, TensorView,
@@ -76,6 +77,16 @@ fn frames(criterion: &mut Criterion) {
                 black_box(writer.publish(stamps(0)));
             });
         });
+        // Two pictures in turn: one that never changes is judged frozen.
+        let other = self::picture(&simulator, 1);
+        let (mut watch, mut shown) = (ContentWatch::new(150_000_000, 150_000_000, None), 0u64);
+        group.bench_function("watch over contents", |bencher| {
+            bencher.iter(|| {
+                shown += 1;
+                let bytes = if shown % 2 == 0 { &bytes } else { &other };
+                watch.look(black_box(&decoded(&layout, bytes, shown * FRAME_NS)), shown * FRAME_NS)
+            });
+        });
         let mut target = vec![0u8; layout.width * layout.height * 4];
         group.bench_function("convert NV12 to BGRX", |bencher| {
             bencher.iter(|| convert(black_box(&view), Rect::whole(layout.width, layout.height), &mut target, layout.width * 4));
@@ -92,6 +103,24 @@ fn frames(criterion: &mut Criterion) {
         });
         group.bench_function("input hash", |bencher| bencher.iter(|| keyhole::infer::input_hash(black_box(view))));
         group.finish();
+    }
+}
+
+/// A picture as a source hands it on.
+fn decoded<'a>(layout: &FrameLayout, bytes: &'a [u8], at_ns: u64) -> Picture<'a> {
+    let mut planes = [PlaneRef { data: &[], stride: 0 }; 3];
+    for (plane, lies) in planes.iter_mut().zip(layout.planes()) {
+        *plane = PlaneRef { data: &bytes[lies.offset..], stride: lies.stride };
+    }
+    Picture {
+        layout: *layout,
+        planes,
+        pts_ns: at_ns,
+        due_ns: None,
+        arrival_ns: at_ns,
+        decode_ns: None,
+        skipped: 0,
+        is_damaged: false,
     }
 }
 
