@@ -26,6 +26,7 @@ mod labelled;
 mod mask;
 mod overlap;
 mod page;
+mod parity;
 mod plan;
 mod plots;
 mod prevalence;
@@ -57,6 +58,7 @@ pub use labelled::{DataError, DataSet, FileLine, Labelled, LabelledClip, Visitor
 pub use mask::{IGNORE, Mask, counted_as};
 pub use overlap::{box_iou, mask_iou};
 pub use page::Page;
+pub use parity::{ClassParity, Parity, ParitySummary, Tolerance};
 pub use plan::{EndPoint, Plan, PlanError, Registration, registration_of};
 pub use prevalence::Prevalence;
 pub use raters::{Rater, Staple, Votes, consensus};
