@@ -112,16 +112,7 @@ fn decoded<'a>(layout: &FrameLayout, bytes: &'a [u8], at_ns: u64) -> Picture<'a>
     for (plane, lies) in planes.iter_mut().zip(layout.planes()) {
         *plane = PlaneRef { data: &bytes[lies.offset..], stride: lies.stride };
     }
-    Picture {
-        layout: *layout,
-        planes,
-        pts_ns: at_ns,
-        due_ns: None,
-        arrival_ns: at_ns,
-        decode_ns: None,
-        skipped: 0,
-        is_damaged: false,
-    }
+    Picture { layout: *layout, planes, pts_ns: at_ns, due_ns: None, arrival_ns: at_ns, decode_ns: None, skipped: 0, is_damaged: false }
 }
 
 /// A cohort that the simulator's frames are far from: all is done that normalisation can do.

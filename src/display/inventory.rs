@@ -55,7 +55,8 @@ mod tests {
     fn a_card_is_listed_with_its_driver_and_the_monitors_that_are_plugged_in() {
         let root = tempfile::tempdir().unwrap();
         assert_eq!(cards(root.path())[0].state, State::Absent);
-        for (connector, status) in [("card0-HDMI-A-1", "connected\n"), ("card0-DP-1", "disconnected\n"), ("card10-DP-1", "disconnected\n")] {
+        for (connector, status) in [("card0-HDMI-A-1", "connected\n"), ("card0-DP-1", "disconnected\n"), ("card10-DP-1", "disconnected\n")]
+        {
             std::fs::create_dir(root.path().join(connector)).unwrap();
             std::fs::write(root.path().join(connector).join("status"), status).unwrap();
         }

@@ -64,10 +64,20 @@ impl ParitySummary {
             lines.push("nothing was compared".to_owned());
         }
         if self.least_pixels < tolerance.pixels {
-            lines.push(format!("{} of the pixels of '{}' agree, {} must", percent(self.least_pixels), self.worst, percent(tolerance.pixels)));
+            lines.push(format!(
+                "{} of the pixels of '{}' agree, {} must",
+                percent(self.least_pixels),
+                self.worst,
+                percent(tolerance.pixels)
+            ));
         }
         if let Some(shared) = self.tracks_shared.filter(|&shared| shared < tolerance.tracks) {
-            lines.push(format!("{} of {} tracks are followed by both, {} must be", percent(shared), self.tracks, percent(tolerance.tracks)));
+            lines.push(format!(
+                "{} of {} tracks are followed by both, {} must be",
+                percent(shared),
+                self.tracks,
+                percent(tolerance.tracks)
+            ));
         }
         if let Some(tip) = self.tip_p99_percent.filter(|&tip| tip > tolerance.tip_percent) {
             lines.push(format!("tips lie {tip:.2} % of the width apart (p99), {} % is allowed", tolerance.tip_percent));

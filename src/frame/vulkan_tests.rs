@@ -6,8 +6,7 @@ use wgpu::hal::api::Vulkan;
 /// A device that shares memory; None (and a line that says so) where there is none.
 fn device(test: &str) -> Option<(wgpu::Adapter, wgpu::Device, wgpu::Queue)> {
     let backends = wgpu::Backends::VULKAN;
-    let instance =
-        wgpu::Instance::new(wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() });
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() });
     let adapter = match pollster::block_on(instance.request_adapter(&Default::default())) {
         Ok(adapter) if adapter.features().contains(FEATURE) => adapter,
         Ok(adapter) => {

@@ -57,7 +57,8 @@ fn a_picture_that_lies_on_the_device_is_drawn_from_there() {
     let mut got = Vec::new();
     for format in FORMATS {
         let (width, height) = (101, 34);
-        let pictures: Vec<Owned> = (0..3).map(|seed| Owned::noise(format, ALL_COLORIMETRIES[seed], width, height, 40 + seed as u64)).collect();
+        let pictures: Vec<Owned> =
+            (0..3).map(|seed| Owned::noise(format, ALL_COLORIMETRIES[seed], width, height, 40 + seed as u64)).collect();
         let bytes = pictures[0].view().layout.size;
         let ring: Vec<SharedBuffer> = (0..3).map(|_| SharedBuffer::new(&gpu.device, &gpu.queue, bytes).unwrap()).collect();
         for round in 0..2 {

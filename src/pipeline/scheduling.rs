@@ -37,10 +37,14 @@ pub fn grants() -> Vec<Item> {
     let granted = GRANTED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let state = |text: &str| if text.contains("refused") || text.contains("not locked") { State::Limited } else { State::Ok };
     let remedy = "; start it by hw/keyhole.service, as root, or with CAP_SYS_NICE and CAP_IPC_LOCK";
-    granted.iter().map(|text| (state(text), text)).map(|(state, text)| match state {
-        State::Ok => Item::new(state, text.as_str()),
-        _ => Item::new(state, format!("{text}{remedy}")),
-    }).collect()
+    granted
+        .iter()
+        .map(|text| (state(text), text))
+        .map(|(state, text)| match state {
+            State::Ok => Item::new(state, text.as_str()),
+            _ => Item::new(state, format!("{text}{remedy}")),
+        })
+        .collect()
 }
 
 /// This process works for one that shows the picture: it ends with the thread there that started it, and none of its threads asks
