@@ -15,11 +15,27 @@ use std::time::Duration;
 const PATIENCE: usize = 200;
 
 pub fn follow(analyser: &mut Analyser, clip: &LabelledClip, tracking: &mut Tracking, progress: &mut Progress) -> anyhow::Result<()> {
+    tracking.begin_clip(&clip.name, clip.patient.as_deref());
+    analyser.forget();
+    each_frame(clip, progress, |view, stamps, truth| {
+        let scene = analyser.analyse(view, stamps, &|| true)?.context("a frame was overwritten")?;
+        if let Some(truth) = truth {
+            tracking.push_frame(&truth.things, &scene);
+        }
+        analyser.keep(scene);
+        Ok(())
+    })
+}
+
+/// Hands on each frame up to the last one that is labelled, with its labels.
+pub fn each_frame(
+    clip: &LabelledClip,
+    progress: &mut Progress,
+    mut see: impl FnMut(FrameView<'_>, Stamps, Option<&TruthFrame>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let path = clip.path.to_str().context("its name is not UTF-8")?;
     // Its clock stands still: nothing is ever late, and no picture is left out.
     let mut source = capture::open(path, &capture::Settings::default(), Arc::new(ManualClock::at(1_000_000_000)))?;
-    tracking.begin_clip(&clip.name, clip.patient.as_deref());
-    analyser.forget();
     let labels = Labels::of(&clip.frames);
     let (mut bytes, mut compared, mut empty) = (Vec::new(), 0, 0);
     let mut frame = 0;
@@ -41,13 +57,12 @@ pub fn follow(analyser: &mut Analyser, clip: &LabelledClip, tracking: &mut Track
         picture.copy_into(&mut bytes);
         let view = FrameView::new(&layout, &bytes).context("a frame's bytes are not what its size says")?;
         let stamps = Stamps { id: FrameId(frame), pts_ns, capture_ns: 1_000_000_000 + pts_ns };
-        let scene = analyser.analyse(view, stamps, &|| true)?.context("a frame was overwritten")?;
-        if let Some(truth) = labels.at(frame, pts_ns) {
-            tracking.push_frame(&truth.things, &scene);
+        let truth = labels.at(frame, pts_ns);
+        see(view, stamps, truth)?;
+        if truth.is_some() {
             compared += 1;
             progress.told(compared, clip.frames.len());
         }
-        analyser.keep(scene);
         frame += 1;
     }
     // A clip that ends early is another clip.

@@ -15,7 +15,7 @@ use anyhow::Context;
 use std::path::{Path, PathBuf};
 
 /// A picture in which things are labelled is shown for so many frames: what is followed is not shown at first sight.
-const SHOWN_FRAMES: u64 = 8;
+pub const SHOWN_FRAMES: u64 = 8;
 const FRAME_NS: u64 = 40_000_000;
 /// Between two pictures: nothing is remembered for so long.
 const PAUSE_NS: u64 = 10_000_000_000;
@@ -128,14 +128,18 @@ impl Measuring<'_> {
     }
 }
 
+/// Of picture `index` when it is shown for the `shown`th time.
+pub fn stamps(index: usize, shown: u64) -> Stamps {
+    let capture_ns = PAUSE_NS * (index as u64 + 1) + shown * FRAME_NS;
+    Stamps { id: FrameId(index as u64 * SHOWN_FRAMES + shown), pts_ns: capture_ns, capture_ns }
+}
+
 /// Each picture stands alone: nothing is known of the one before it.
 fn look<'a>(analyser: &mut Analyser, picture: &'a Labelled, index: usize) -> anyhow::Result<Seen<'a>> {
     let (layout, bytes) = pictures::read(&picture.image)?;
     let show = |analyser: &mut Analyser, shown: u64| {
         let view = FrameView::new(&layout, &bytes).context("its bytes are not what its size says")?;
-        let capture_ns = PAUSE_NS * (index as u64 + 1) + shown * FRAME_NS;
-        let stamps = Stamps { id: FrameId(index as u64 * SHOWN_FRAMES + shown), pts_ns: capture_ns, capture_ns };
-        analyser.analyse(view, stamps, &|| true)?.context("it was overwritten")
+        analyser.analyse(view, stamps(index, shown), &|| true)?.context("it was overwritten")
     };
     analyser.forget();
     let first = show(analyser, 0)?;
