@@ -1,6 +1,6 @@
 # keyhole: `make run` shows it, `make test` proves it. Both install what is missing.
 #   make run [SOURCE=clip.mp4] [ARGS="--overlay fill"]     make bench     make long
-.PHONY: run test setup setup-test build bench bench-peers long test-reference
+.PHONY: run test test-gpu setup setup-test build bench bench-peers long test-reference
 
 export CARGO_TERM_COLOR ?= auto
 KEYHOLE := target/release/keyhole
@@ -24,6 +24,15 @@ test: setup-test
 	cargo fmt --check
 	cargo build --release --locked --all-targets
 	cargo test --release --locked
+
+# Everything that can run on a GPU, on this machine's; without one it fails. Fetches about 1.2 GB.
+test-gpu: export RUSTC_WORKSPACE_WRAPPER = clippy-driver
+test-gpu: export CLIPPY_ARGS = -Dwarnings__CLIPPY_HACKERY__
+test-gpu: export KEYHOLE_NEEDS_GPU = 1
+test-gpu: setup-test
+	hw/install.sh cuda
+	cargo test --release --locked --lib -- --nocapture cuda::
+	cargo test --release --locked --test it -- --nocapture cuda::
 
 # Times of single pieces, the whole frame path with its allocations, and the tracker against the simulator's truth.
 bench: setup-test

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what keyhole needs on Debian 12 and is not there yet: `hw/install.sh` for building and running,
-# `hw/install.sh test` for the tests as well, `hw/install.sh cuda` for the GPU path. Run as root or with sudo at hand. Safe to run again.
+# `hw/install.sh test` for the tests as well, `hw/install.sh cuda` for the GPU path (1.2 GB more). Run as root or with sudo at hand. Safe to run again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -69,4 +69,35 @@ if [ "${1:-}" = test ] || [ "${1:-}" = cuda ]; then
         cp "$wheel/out/libnvrtc.so.13" "$compiler.part"
         mv "$compiler.part" "$compiler"
     fi
+fi
+
+# The CUDA provider of ONNX Runtime, in a library that takes the place of the processor's alone, and what the provider opens.
+if [ "${1:-}" = cuda ] && [ ! -f .setup/onnxruntime/libonnxruntime_providers_cuda.so ]; then
+    if [ "$(uname -m)" != x86_64 ]; then
+        echo "keyhole: ONNX Runtime's CUDA provider is pinned for x86_64 only: the backend 'cuda' does not run on $(uname -m)"
+        exit 0
+    fi
+    echo "keyhole: fetching ONNX Runtime $version with its CUDA provider, and NVIDIA's libraries (about 1.2 GB)"
+    (
+        wheels=$(mktemp -d)
+        trap 'rm -rf "$wheels"' EXIT
+        python3 -m pip --disable-pip-version-check download --quiet --no-deps --only-binary=:all: --require-hashes \
+            --implementation cp --python-version 311 --abi cp311 --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 \
+            --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 -d "$wheels" -r hw/onnxruntime-gpu.txt
+        out=$wheels/out
+        unzip -q -o -j "$wheels"/onnxruntime_gpu-*.whl onnxruntime/LICENSE onnxruntime/ThirdPartyNotices.txt \
+            "onnxruntime/capi/libonnxruntime.so.$version" onnxruntime/capi/libonnxruntime_providers_{shared,cuda}.so -d "$out"
+        for wheel in "$wheels"/nvidia_*.whl; do
+            unzip -q -o -j "$wheel" 'nvidia/*/lib/lib*.so.*' '*icense.txt' -d "$out"
+            name=${wheel##*/}
+            mv "$out"/[Ll]icense.txt "$out/LICENSE.${name%%-*}"
+        done
+        # Its last file says that it is whole.
+        mv "$out/libonnxruntime_providers_cuda.so" "$wheels/"
+        mv "$out"/* .setup/onnxruntime/
+        mv "$wheels/libonnxruntime_providers_cuda.so" .setup/onnxruntime/libonnxruntime_providers_cuda.so.part
+        mv .setup/onnxruntime/libonnxruntime_providers_cuda.so{.part,}
+    )
+    # cuDNN compiles some of its kernels by it.
+    cp .setup/cuda/libnvrtc* .setup/onnxruntime/
 fi

@@ -1,6 +1,7 @@
 //! The verbs: one file each. Errors become one line on standard error and the contract's exit codes:
 //! 0 done and good; 1 done and found a failure; 2 could not run.
 
+mod backend;
 mod calibrate;
 mod doctor;
 mod engine;
@@ -51,7 +52,7 @@ enum Verb {
     Validate(validate::Arguments),
     /// The AI process (internal: started by `run`).
     #[command(hide = true)]
-    Worker,
+    Worker(worker::Arguments),
 }
 
 pub fn main() -> ExitCode {
@@ -78,7 +79,7 @@ pub fn main() -> ExitCode {
         }
         Verb::Calibrate(arguments) => calibrate::main(&arguments),
         Verb::Validate(arguments) => validate::main(&arguments),
-        Verb::Worker => return worker::main(),
+        Verb::Worker(arguments) => return worker::main(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,6 +5,7 @@ use crate::base::say::say;
 use crate::base::shutdown;
 use crate::base::texts::Language;
 use crate::capture::sim;
+use crate::cmd::backend::Backend;
 use crate::config::Config;
 use crate::display::MonitorChoice;
 use crate::overlay::OverlayMode;
@@ -31,12 +32,6 @@ enum Switch {
 enum Words {
     En,
     De,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Backend {
-    Auto,
-    Cpu,
 }
 
 #[derive(Debug, Args)]
@@ -72,8 +67,10 @@ pub struct Arguments {
     /// Of the words on the screen [default: en, or as configured].
     #[arg(long, value_enum)]
     language: Option<Words>,
-    #[arg(long, value_enum, default_value = "auto")]
-    backend: Backend,
+    /// What runs the model: cpu, cuda (an NVIDIA GPU), or auto: a GPU that is there and has an engine, else the processor
+    /// [default: auto, or as configured].
+    #[arg(long, value_enum)]
+    backend: Option<Backend>,
     /// Folder that holds the engines' folders.
     #[arg(long, value_name = "DIR")]
     engines: Option<PathBuf>,
@@ -132,6 +129,9 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
             Words::En => Language::En,
             Words::De => Language::De,
         };
+    }
+    if let Some(backend) = arguments.backend {
+        config.infer.backend = backend.wanted();
     }
     let overlay = match arguments.overlay {
         None => config.overlay.mode,

@@ -1,9 +1,21 @@
 //! `keyhole worker`: the AI process. Started by the video process, never by hand.
 
 use crate::pipeline;
+use clap::Args;
 use std::process::ExitCode;
 
-pub fn main() -> ExitCode {
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Only say which GPU would be used, as one line of JSON.
+    #[arg(long)]
+    device: bool,
+}
+
+pub fn main(arguments: &Arguments) -> ExitCode {
+    if arguments.device {
+        pipeline::say_device();
+        return ExitCode::SUCCESS;
+    }
     let is_socket =
         rustix::fs::fstat(rustix::stdio::stdin()).is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_socket());
     if !is_socket {

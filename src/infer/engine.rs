@@ -1,8 +1,12 @@
 //! What every backend offers, and the tensors that it speaks in: whatever a model's own number types are, outside it
 //! there are f32 only.
 
+use super::backend::Backend;
+use super::cuda::Gpu;
 use super::error::InferError;
+use super::onnx_engine::OnnxEngine;
 use crate::base::ids::ClassId;
+use crate::frame::cuda::usable_device;
 use crate::store::{Activation, BoxFormat, BoxUnits, HeadKind, Indication, Input, LockedEngine, TensorLayout};
 
 /// Shape and meaning of the input: as the manifest has it.
@@ -168,8 +172,16 @@ pub trait Engine: Send {
     fn tensor(&self, index: usize) -> &[f32];
 }
 
-/// Opens the engine on its backend (`cpu`: ONNX Runtime), checks that the model fits its manifest, and proves on trial runs that it
+/// Opens the engine on the processor (ONNX Runtime), checks that the model fits its manifest, and proves on trial runs that it
 /// runs: what cannot run is refused here, never at the first frame.
 pub fn open(engine: LockedEngine) -> Result<Box<dyn Engine>, InferError> {
-    Ok(Box::new(super::cpu::CpuEngine::open(engine)?))
+    open_on(engine, Backend::Cpu)
+}
+
+/// As `open`, on this backend.
+pub fn open_on(engine: LockedEngine, backend: Backend) -> Result<Box<dyn Engine>, InferError> {
+    Ok(Box::new(match backend {
+        Backend::Cpu => OnnxEngine::open(engine)?,
+        Backend::Cuda => OnnxEngine::open_on(engine, Gpu::open(&usable_device()?)?)?,
+    }))
 }

@@ -1,4 +1,5 @@
 use crate::base::error::ErrorKind;
+use crate::frame::cuda::CudaError;
 use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
@@ -10,6 +11,17 @@ pub enum InferError {
     NoRuntime { library: &'static str, searched: Vec<PathBuf> },
     #[error("ONNX Runtime cannot be used: {reason}; run `make setup` to install the version that this binary needs")]
     BadRuntime { reason: String },
+    #[error(
+        "ONNX Runtime's CUDA provider is not installed: no {library} in '{}'; run `hw/install.sh cuda`, or use `--backend cpu`", .folder.display()
+    )]
+    NoProvider { library: &'static str, folder: PathBuf },
+    #[error("ONNX Runtime's CUDA provider cannot be used ({reason}); {remedy}")]
+    Provider { reason: String, remedy: String },
+    /// What was asked for cannot be had on this machine.
+    #[error("backend '{backend}' cannot run here: {reason}")]
+    Backend { backend: &'static str, reason: String },
+    #[error(transparent)]
+    Cuda(#[from] CudaError),
     #[error("engine '{engine}': its model cannot be loaded ({reason}); {remedy}")]
     Model { engine: String, reason: String, remedy: &'static str },
     /// It was loaded, and then did not run.
@@ -39,6 +51,7 @@ impl InferError {
 
     pub fn kind(&self) -> ErrorKind {
         match self {
+            InferError::Cuda(error) => error.kind(),
             // A process that is started anew, with its model loaded anew, may do better.
             InferError::Run { .. } | InferError::Impossible { .. } => ErrorKind::Retry,
             _ => ErrorKind::Stop,

@@ -5,8 +5,8 @@
 //!   FrameView ─► Preprocess ─► Engine::input_mut ─► Normaliser ─► Engine::run ─► Engine::tensor ─► track
 //! ```
 
+mod backend;
 mod boxes;
-mod cpu;
 pub mod cuda;
 mod engine;
 mod error;
@@ -15,6 +15,7 @@ mod hash;
 mod inventory;
 mod normalise;
 mod onnx;
+mod onnx_engine;
 mod plan;
 mod plausible;
 mod port;
@@ -26,9 +27,10 @@ pub mod testing;
 #[cfg(test)]
 mod testmodel;
 
-pub use cpu::CpuEngine;
+pub use backend::{Backend, Chosen, Wanted, choose};
 pub use engine::{
     Calibration, DetectionSpec, Engine, Field, FrameClassSpec, HeadSpec, InputSpec, OutputSpec, Prototypes, TensorLine, TensorView, open,
+    open_on,
 };
 pub use error::InferError;
 pub use faults::{EngineFault, FaultyEngine};
@@ -36,11 +38,13 @@ pub use hash::input_hash;
 pub use inventory::inventory;
 pub use normalise::{Normaliser, Settings};
 pub use onnx::weights;
+pub use onnx_engine::OnnxEngine;
 pub use plan::{Built, build, processor};
 pub use plausible::check_outputs;
 pub use preprocess::{Fit, Preprocess};
 
 // What a run takes in and what an output means: whoever uses this room needs no other for its types.
+pub use crate::frame::cuda::DeviceInfo;
 pub use crate::frame::{FrameView, Stamps};
 pub use crate::store::{
     Activation, BoxFormat, BoxUnits, ColourOrder, HeadKind, Indication, LockedEngine, Modality, PIPELINE_VERSION, Resize, TensorLayout,

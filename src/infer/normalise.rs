@@ -14,6 +14,7 @@ mod correction;
 mod figures;
 mod rows;
 
+use super::backend::Wanted;
 use super::engine::InputSpec;
 use crate::store::Normalisation;
 use area::Area;
@@ -35,11 +36,13 @@ const SMOOTHED_S: f32 = 2.0;
 pub struct Settings {
     /// Frames are brought to the light and colours that an engine's manifest states, where it does. Default: true.
     pub normalise: bool,
+    /// What runs the model: `cpu`, `cuda`, or `auto`: a device that is there and has an engine, else the processor. Default: auto.
+    pub backend: Wanted,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { normalise: true }
+        Settings { normalise: true, backend: Wanted::Auto }
     }
 }
 

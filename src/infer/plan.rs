@@ -1,7 +1,7 @@
 //! Plans of the CPU: the graph as ONNX Runtime optimises it for this processor, so that a start need not do it again.
 
-use super::cpu::{self, CpuEngine};
 use super::error::InferError;
+use super::onnx_engine::{self, OnnxEngine};
 use super::runtime;
 use crate::store::{LockedEngine, PlanKey, Plans};
 use std::path::PathBuf;
@@ -33,10 +33,10 @@ pub fn build(engine: &LockedEngine, plans: &Plans) -> Result<Built, InferError> 
     let key = key(engine);
     let unwritable = |source: std::io::Error| InferError::Plan { engine: engine.manifest.name.clone(), reason: source.to_string() };
     let scratch = plans.scratch(&key).map_err(unwritable)?;
-    let made = cpu::optimised(engine, &scratch).map(|()| std::fs::read(&scratch));
+    let made = onnx_engine::optimised(engine, &scratch).map(|()| std::fs::read(&scratch));
     let _ = std::fs::remove_file(&scratch);
     let bytes = made?.map_err(unwritable)?;
-    CpuEngine::from_plan(engine, &bytes)?;
+    OnnxEngine::from_plan(engine, &bytes)?;
     let path = plans.write(&key, &bytes).map_err(unwritable)?;
     Ok(Built { path, bytes: bytes.len() })
 }
@@ -54,17 +54,17 @@ mod tests {
         let engine = locked(&TestModel::default());
         let built = build(&engine, &plans).unwrap();
         assert!(built.bytes > 0 && built.path.is_file());
-        let answers = |mut opened: CpuEngine| {
+        let answers = |mut opened: OnnxEngine| {
             opened.input_mut().iter_mut().enumerate().for_each(|(i, value)| *value = (i % 7) as f32 / 7.0);
             opened.run().unwrap();
             opened.tensor(0).to_vec()
         };
         let plan = plans.read(&key(&engine)).unwrap();
-        let compiled = answers(CpuEngine::from_plan(&engine, &plan).unwrap());
-        let model = answers(CpuEngine::open_with(engine.clone(), &Plans::in_folder(dir.path().join("none"))).unwrap());
+        let compiled = answers(OnnxEngine::from_plan(&engine, &plan).unwrap());
+        let model = answers(OnnxEngine::open_with(engine.clone(), &Plans::in_folder(dir.path().join("none"))).unwrap());
         assert!(compiled.iter().zip(&model).all(|(a, b)| (a - b).abs() < 1e-4));
         plans.write(&key(&engine), b"no model").unwrap();
-        assert!(CpuEngine::open_with(engine.clone(), &plans).is_ok(), "a plan that cannot be loaded is passed over");
+        assert!(OnnxEngine::open_with(engine.clone(), &plans).is_ok(), "a plan that cannot be loaded is passed over");
         let mut other = engine;
         other.model.push(0);
         assert_eq!(plans.read(&key(&other)), None);

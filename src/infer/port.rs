@@ -1,11 +1,13 @@
 //! One tensor at the border of a model: the model's own number type inside, f32 outside.
 
+use crate::frame::cuda::{CudaError, DeviceSpan, Payload, Stream};
 use crate::store::TensorLayout;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use ort::memory::Allocator;
-use ort::session::IoBinding;
-use ort::value::{Tensor, TensorElementType};
+use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
+use ort::session::{IoBinding, Session};
+use ort::value::{PrimitiveTensorElementType, Tensor, TensorElementType};
+use std::fmt::Debug;
 
 /// A tensor of a type that can be converted.
 #[derive(Debug)]
@@ -34,6 +36,64 @@ macro_rules! with_tensor {
     };
 }
 
+impl Raw {
+    /// Of numbers that are not set. None: that type cannot be converted.
+    fn new(allocator: &Allocator, ty: TensorElementType, shape: &[usize]) -> ort::Result<Option<Self>> {
+        Ok(Some(match ty {
+            TensorElementType::Float32 => Raw::F32(Tensor::new(allocator, shape)?),
+            TensorElementType::Float16 => Raw::F16(Tensor::new(allocator, shape)?),
+            TensorElementType::Float64 => Raw::F64(Tensor::new(allocator, shape)?),
+            TensorElementType::Uint8 => Raw::U8(Tensor::new(allocator, shape)?),
+            TensorElementType::Int32 => Raw::I32(Tensor::new(allocator, shape)?),
+            TensorElementType::Int64 => Raw::I64(Tensor::new(allocator, shape)?),
+            TensorElementType::Bool => Raw::Bool(Tensor::new(allocator, shape)?),
+            _ => return Ok(None),
+        }))
+    }
+
+    /// Where its memory starts, and how long it is.
+    fn memory(&mut self) -> (*mut u8, usize) {
+        fn of<T: PrimitiveTensorElementType + Debug>(tensor: &mut Tensor<T>) -> (*mut u8, usize) {
+            let numbers: i64 = tensor.shape().iter().product();
+            (tensor.data_ptr_mut().cast(), numbers as usize * size_of::<T>())
+        }
+        with_tensor!(self, tensor => of(tensor))
+    }
+
+    /// Of a tensor that was made on a device.
+    fn span(&mut self) -> DeviceSpan<'_> {
+        let (start, bytes) = self.memory();
+        // SAFETY: the tensor's own memory, which stays until the tensor goes; whoever begins something with it waits for the stream
+        // before that (`Port`).
+        unsafe { DeviceSpan::of(start as u64, bytes) }
+    }
+}
+
+/// What makes a model's tensors: where the processor reads them, and where the model does if that is elsewhere.
+#[derive(Debug)]
+pub struct Room {
+    host: Allocator,
+    device: Option<Allocator>,
+}
+
+impl Room {
+    pub fn of_processor() -> Self {
+        Room { host: Allocator::default(), device: None }
+    }
+
+    #[cfg(test)]
+    pub fn rehearsal() -> Self {
+        Room { host: Allocator::default(), device: Some(Allocator::default()) }
+    }
+
+    /// Memory of the device's, and memory here that it copies from and to by itself.
+    pub fn on_device(session: &Session, ordinal: usize) -> ort::Result<Self> {
+        let pinned = MemoryInfo::new(AllocationDevice::CUDA_PINNED, 0, AllocatorType::Device, MemoryType::CPUOutput)?;
+        let device = MemoryInfo::new(AllocationDevice::CUDA, ordinal as i32, AllocatorType::Device, MemoryType::Default)?;
+        Ok(Room { host: Allocator::new(session, pinned)?, device: Some(Allocator::new(session, device)?) })
+    }
+}
+
 /// What the numbers become outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -51,6 +111,9 @@ pub struct Port {
     pub shape: Vec<usize>,
     pub form: Form,
     raw: Raw,
+    /// The one that is bound, where it is not `raw`. Copies between the two are begun by `send`, `receive`, `clear` and `copy_from`;
+    /// `raw` is not looked at before their stream was waited for, which the engine does at the end of each run.
+    on_device: Option<Raw>,
     /// Empty where the tensor's own numbers are given out.
     plain: Vec<f32>,
 }
@@ -79,18 +142,12 @@ pub fn type_name(ty: TensorElementType) -> String {
 }
 
 impl Port {
-    /// Zeros. None: that type cannot be converted.
-    pub fn new(name: &str, ty: TensorElementType, shape: &[usize], form: Form) -> ort::Result<Option<Self>> {
-        let allocator = &Allocator::default();
-        let raw = match ty {
-            TensorElementType::Float32 => Raw::F32(Tensor::new(allocator, shape)?),
-            TensorElementType::Float16 => Raw::F16(Tensor::new(allocator, shape)?),
-            TensorElementType::Float64 => Raw::F64(Tensor::new(allocator, shape)?),
-            TensorElementType::Uint8 => Raw::U8(Tensor::new(allocator, shape)?),
-            TensorElementType::Int32 => Raw::I32(Tensor::new(allocator, shape)?),
-            TensorElementType::Int64 => Raw::I64(Tensor::new(allocator, shape)?),
-            TensorElementType::Bool => Raw::Bool(Tensor::new(allocator, shape)?),
-            _ => return Ok(None),
+    /// Zeros here; on a device what `clear` or `send` puts there. None: that type cannot be converted.
+    pub fn new(name: &str, ty: TensorElementType, shape: &[usize], form: Form, room: &Room) -> ort::Result<Option<Self>> {
+        let Some(raw) = Raw::new(&room.host, ty, shape)? else { return Ok(None) };
+        let on_device = match &room.device {
+            Some(device) => Raw::new(device, ty, shape)?,
+            None => None,
         };
         let numbers: usize = shape.iter().product();
         let plain = match (form, &raw) {
@@ -98,17 +155,17 @@ impl Port {
             (Form::Same, _) => vec![0.0; numbers],
             (Form::OneHot { classes }, _) => vec![0.0; classes * numbers],
         };
-        let mut port = Port { name: name.to_owned(), shape: shape.to_vec(), form, raw, plain };
-        port.clear();
+        let mut port = Port { name: name.to_owned(), shape: shape.to_vec(), form, raw, on_device, plain };
+        port.zero();
         Ok(Some(port))
     }
 
     pub fn bind_as_input(&self, binding: &mut IoBinding) -> ort::Result<()> {
-        with_tensor!(&self.raw, tensor => binding.bind_input(self.name.as_str(), tensor))
+        with_tensor!(self.on_device.as_ref().unwrap_or(&self.raw), tensor => binding.bind_input(self.name.as_str(), tensor))
     }
 
     pub fn bind_as_output(&mut self, binding: &mut IoBinding) -> ort::Result<()> {
-        with_tensor!(&mut self.raw, tensor => binding.bind_output(self.name.as_str(), tensor))
+        with_tensor!(self.on_device.as_mut().unwrap_or(&mut self.raw), tensor => binding.bind_output(self.name.as_str(), tensor))
     }
 
     pub fn values(&self) -> &[f32] {
@@ -190,14 +247,41 @@ impl Port {
         }
     }
 
-    /// Zeros inside and outside.
-    pub fn clear(&mut self) {
+    /// Begins to bring what `store` left to the device, if the model reads it there.
+    pub fn send(&mut self, stream: &Stream) -> Result<(), CudaError> {
+        let Some(there) = &mut self.on_device else { return Ok(()) };
+        let (start, bytes) = self.raw.memory();
+        // SAFETY: the tensor's own memory, all of it set; it stays, and is let be until the stream was waited for (see `on_device`).
+        unsafe { stream.upload_from(std::slice::from_raw_parts(start, bytes), there.span(), Payload::Pixels) }
+    }
+
+    /// Begins to bring what the model gave from the device, for `fetch`.
+    pub fn receive(&mut self, stream: &Stream) -> Result<(), CudaError> {
+        let Some(there) = &mut self.on_device else { return Ok(()) };
+        let (start, bytes) = self.raw.memory();
+        // SAFETY: as in `send`.
+        unsafe { stream.read_back_to(there.span(), std::slice::from_raw_parts_mut(start, bytes), Payload::Pixels) }
+    }
+
+    /// Zeros wherever the numbers are.
+    pub fn clear(&mut self, stream: Option<&Stream>) -> Result<(), CudaError> {
+        self.zero();
+        match (stream, &mut self.on_device) {
+            (Some(stream), Some(there)) => stream.clear(there.span()),
+            _ => Ok(()),
+        }
+    }
+
+    fn zero(&mut self) {
         with_tensor!(&mut self.raw, tensor => tensor.extract_tensor_mut().1.fill(Default::default()));
         self.plain.fill(0.0);
     }
 
-    /// Takes over the numbers of a tensor of the same type and shape.
-    pub fn copy_from(&mut self, other: &Port) {
+    /// Takes over the numbers of a tensor of the same type and shape, where the model reads them.
+    pub fn copy_from(&mut self, other: &mut Port, stream: Option<&Stream>) -> Result<(), CudaError> {
+        if let (Some(stream), Some(there), Some(from)) = (stream, &mut self.on_device, &mut other.on_device) {
+            return stream.copy(from.span(), there.span());
+        }
         match (&mut self.raw, &other.raw) {
             (Raw::F32(to), Raw::F32(from)) => to.extract_tensor_mut().1.copy_from_slice(from.extract_tensor().1),
             (Raw::F16(to), Raw::F16(from)) => to.extract_tensor_mut().1.copy_from_slice(from.extract_tensor().1),
@@ -208,6 +292,7 @@ impl Port {
             (Raw::Bool(to), Raw::Bool(from)) => to.extract_tensor_mut().1.copy_from_slice(from.extract_tensor().1),
             _ => debug_assert!(false, "states of two types are refused at load"),
         }
+        Ok(())
     }
 
     /// The first number that is none, of those that the model itself gave.

@@ -13,14 +13,18 @@ const LIBRARY_NAMES: [&str; 2] = ["libonnxruntime.so.1.31.1", "libonnxruntime.so
 /// The process's one environment; once made it stays, for ONNX Runtime allows no second one.
 static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
 
+/// ONNX Runtime's library, the one that is opened.
+pub fn library() -> Result<PathBuf, InferError> {
+    Places::of_this_process().find()
+}
+
 /// ONNX Runtime, opened on the first call.
 pub fn environment() -> Result<Environment, InferError> {
     let mut made = ENVIRONMENT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     if let Some(environment) = made.as_ref() {
         return Ok(environment.clone());
     }
-    let library = Places::of_this_process().find()?;
-    let environment = open(&library)?;
+    let environment = open(&library()?)?;
     Ok(made.insert(environment).clone())
 }
 

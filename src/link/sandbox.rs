@@ -32,12 +32,13 @@ pub fn deny_network() -> Result<(), LinkError> {
 }
 
 /// Confines this process, all its threads, for good. Landlock as far as the system has it; without seccomp it is an error.
-pub fn enter() -> Result<Granted, LinkError> {
+/// `needs_device`: it goes on talking to a GPU's driver, over what it has open.
+pub fn enter(needs_device: bool) -> Result<Granted, LinkError> {
     let refused = |what: &'static str| move |error: rustix::io::Errno| LinkError::Sandbox(format!("{what}: {error}"));
     rustix::thread::set_no_new_privs(true).map_err(refused("no-new-privileges"))?;
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).map_err(refused("dumpable"))?;
     let landlock_abi = restrict_paths_and_ports()?;
-    restrict_system_calls()?;
+    restrict_system_calls(needs_device)?;
     Ok(Granted { landlock_abi, seccomp: true })
 }
 
@@ -59,10 +60,10 @@ fn restrict_paths_and_ports() -> Result<u32, LinkError> {
     })
 }
 
-fn restrict_system_calls() -> Result<(), LinkError> {
+fn restrict_system_calls(needs_device: bool) -> Result<(), LinkError> {
     // The kernel takes the strictest verdict of all filters: what kills here is not made harmless by the list below.
     install(Ok(deadly_calls()), SeccompAction::Allow, SeccompAction::KillProcess)?;
-    install(allowed_calls(), SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow)
+    install(allowed_calls(needs_device), SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow)
 }
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
@@ -83,7 +84,7 @@ fn deadly_calls() -> Rules {
 }
 
 /// What a loaded engine on one thread, the allocator, the standard library and `serve` ask for.
-fn allowed_calls() -> Result<Rules, BackendError> {
+fn allowed_calls(needs_device: bool) -> Result<Rules, BackendError> {
     let free = [
         // Memory that it has or gets.
         libc::SYS_brk,
@@ -120,7 +121,9 @@ fn allowed_calls() -> Result<Rules, BackendError> {
         #[cfg(target_arch = "x86_64")]
         libc::SYS_poll,
     ];
-    let mut rules: Rules = free.into_iter().map(|call| (call, Vec::new())).collect();
+    // What a driver asks of device files that were opened before, and of the events that it waits for.
+    let of_device = [libc::SYS_ioctl, libc::SYS_read, libc::SYS_eventfd2].into_iter().filter(|_| needs_device);
+    let mut rules: Rules = free.into_iter().chain(of_device).map(|call| (call, Vec::new())).collect();
     let one = |argument, operator, value: u64| -> Result<Vec<SeccompRule>, BackendError> {
         Ok(vec![SeccompRule::new(vec![SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)?])?])
     };

@@ -36,6 +36,11 @@ pub trait Analyst {
     /// An error ends this worker; another is started.
     fn analyse(&mut self, view: FrameView<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, String>;
 
+    /// Does it go on talking to a GPU's driver? A worker that does is confined a little less.
+    fn needs_device(&self) -> bool {
+        false
+    }
+
     /// A scene that was sent: its memory may serve the next one.
     fn keep(&mut self, scene: Scene) {
         drop(scene);
@@ -83,7 +88,7 @@ pub fn worker_main(load: impl FnOnce(&Hello) -> Result<Box<dyn Analyst>, String>
 pub fn serve(
     socket: Socket,
     load: impl FnOnce(&Hello) -> Result<Box<dyn Analyst>, String>,
-    confine: impl FnOnce() -> Result<sandbox::Granted, crate::link::LinkError>,
+    confine: impl FnOnce(bool) -> Result<sandbox::Granted, crate::link::LinkError>,
 ) -> i32 {
     let mut desk = Desk { socket, buffer: vec![0; MAX_PACKET_BYTES], ring: None, next: None, order: None, hello: None };
     let hello = loop {
@@ -106,7 +111,7 @@ pub fn serve(
         Ok(proof) => proof,
         Err(text) => return desk.leave(Kind::Failed, &text, FAILED),
     };
-    let sandbox = match confine() {
+    let sandbox = match confine(analyst.needs_device()) {
         Ok(granted) => granted,
         Err(error) => return desk.leave(Kind::Failed, &error.to_string(), FAILED),
     };

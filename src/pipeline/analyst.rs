@@ -4,7 +4,7 @@ use crate::base::error::ErrorKind;
 use crate::capture::Stereo;
 use crate::frame::{FrameView, Stamps};
 use crate::guard::{Fate, answer};
-use crate::infer::{self, InferError};
+use crate::infer::{self, Backend, InferError};
 use crate::link::{Analyst, Hello};
 use crate::pipeline::scheduling;
 use crate::pipeline::stereo::Eyes;
@@ -24,6 +24,9 @@ pub struct AnalystSpec {
     /// The source shows two eyes: this one is analysed.
     pub stereo: Option<Stereo>,
     pub infer: infer::Settings,
+    /// As it was decided for this run.
+    #[serde(default)]
+    pub backend: Backend,
     /// This site's thresholds.
     #[serde(default)]
     pub operating_point: Option<PathBuf>,
@@ -72,8 +75,12 @@ impl AnalystError {
 const FINDING: &str = "finding: ";
 
 /// The engine, and its site's thresholds.
-fn find(spec: &AnalystSpec) -> Result<(LockedEngine, Option<OperatingPoint>), StoreError> {
-    let engine = Engines::find(spec.engines.as_deref())?.load_for("cpu")?;
+fn find(spec: &AnalystSpec) -> Result<(LockedEngine, Option<OperatingPoint>), AnalystError> {
+    if spec.trusted.is_some() && spec.backend != Backend::Cpu {
+        let reason = "in clinical mode a model runs where the self-test has proved it, on the processor; use `--backend cpu`".to_owned();
+        return Err(InferError::Backend { backend: spec.backend.name(), reason }.into());
+    }
+    let engine = Engines::find(spec.engines.as_deref())?.load_for_any(spec.backend.endings())?;
     if let Some(trusted) = &spec.trusted {
         engine.seal.check_clinical(&engine.manifest.name, trusted)?;
         engine.check_golden()?;
@@ -87,7 +94,7 @@ fn find(spec: &AnalystSpec) -> Result<(LockedEngine, Option<OperatingPoint>), St
     Ok((engine, Some(point)))
 }
 
-/// Finds the engine for the CPU and checks that its files are the ones that its manifest locks.
+/// Finds the engine for the backend and checks that its files are the ones that its manifest locks.
 pub fn check_engine(spec: &AnalystSpec) -> Result<EngineLine, AnalystError> {
     let (engine, _) = find(spec)?;
     Ok(EngineLine {
@@ -101,7 +108,8 @@ pub fn check_engine(spec: &AnalystSpec) -> Result<EngineLine, AnalystError> {
     })
 }
 
-struct CpuAnalyst {
+struct EngineAnalyst {
+    backend: Backend,
     analyser: Analyser,
     eyes: Option<Eyes>,
     line: EngineLine,
@@ -116,19 +124,19 @@ pub fn serve() -> i32 {
     })
 }
 
-fn load(hello: &Hello) -> Result<CpuAnalyst, AnalystError> {
+fn load(hello: &Hello) -> Result<EngineAnalyst, AnalystError> {
     let spec: AnalystSpec = serde_json::from_value(hello.analyst.clone()).map_err(|e| AnalystError::Refused {
         text: format!("what the video process asks for is not understood ({e})"),
         is_finding: false,
     })?;
     let (engine, point) = find(&spec)?;
     let line = check_engine(&spec)?;
-    let mut analyser = Analyser::load_with(engine, &spec.infer)?;
+    let mut analyser = Analyser::load_with(engine, spec.backend, &spec.infer)?;
     point.iter().flat_map(|point| &point.heads).for_each(|site| analyser.decide_from(&site.output, site.threshold));
-    Ok(CpuAnalyst { analyser, eyes: spec.stereo.map(Eyes::new), line })
+    Ok(EngineAnalyst { backend: spec.backend, analyser, eyes: spec.stereo.map(Eyes::new), line })
 }
 
-impl CpuAnalyst {
+impl EngineAnalyst {
     fn scene(&mut self, view: FrameView<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, AnalystError> {
         let Some(eyes) = &mut self.eyes else { return Ok(self.analyser.analyse(view, stamps, is_current)?) };
         let refused = |text| AnalystError::Refused { text, is_finding: false };
@@ -137,9 +145,13 @@ impl CpuAnalyst {
     }
 }
 
-impl Analyst for CpuAnalyst {
+impl Analyst for EngineAnalyst {
     fn ready(&self) -> serde_json::Value {
         serde_json::to_value(&self.line).unwrap_or_default()
+    }
+
+    fn needs_device(&self) -> bool {
+        self.backend != Backend::Cpu
     }
 
     fn analyse(&mut self, view: FrameView<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, String> {

@@ -13,6 +13,7 @@
 
 mod ai;
 mod analyst;
+mod backend;
 mod cadence;
 mod capture;
 pub mod case;
@@ -49,6 +50,7 @@ mod watch;
 mod window;
 
 pub use analyst::{AnalystError, AnalystSpec, serve as serve_worker};
+pub use backend::say_device;
 pub use capture::Limit;
 pub use inject::{InjectError, Injection};
 pub use inputs::Settings as ControlSettings;
@@ -219,7 +221,8 @@ fn run_with(spec: Spec, needs_ai: bool) -> Result<(Report, Option<AnalystError>)
     }
     let trusted = is_clinical.then(|| spec.config.store.trusted_keys.clone());
     let (operating_point, infer) = (spec.config.store.operating_point.clone(), spec.config.infer.clone());
-    let analyst = AnalystSpec { engines: spec.engines.clone(), stereo, infer, operating_point, trusted };
+    let backend = backend::of_run(infer.backend, is_clinical, spec.engines.as_deref(), &spec.worker)?;
+    let analyst = AnalystSpec { engines: spec.engines.clone(), stereo, infer, backend, operating_point, trusted };
     // In the theatre the picture comes first: a refused engine blocks the AI, never the video.
     let (engine, mut refused) = match analyst::check_engine(&analyst) {
         Ok(engine) => (Some(engine), None),
@@ -272,6 +275,7 @@ fn run_with(spec: Spec, needs_ai: bool) -> Result<(Report, Option<AnalystError>)
         wake,
         worker,
         engine,
+        backend,
         source,
         stereo,
         is_pulled,

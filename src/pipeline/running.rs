@@ -12,6 +12,7 @@ use crate::display::hud::Hud;
 use crate::display::{CleanFeed, OpenFeed};
 use crate::frame::Frame;
 use crate::guard::{Freshness, Gate, Part, States, Watchdog, Word};
+use crate::infer::Backend;
 use crate::link::wire::Introduction;
 use crate::link::{Counts, State, Worker};
 use crate::pipeline::ai::WorkerAnalysis;
@@ -51,6 +52,7 @@ pub struct Prepared {
     pub worker: Arc<Worker>,
     /// None: it was refused.
     pub engine: Option<EngineLine>,
+    pub backend: Backend,
     pub source: Box<dyn Source>,
     pub stereo: Option<Stereo>,
     /// The recorder pulls the run instead of the clock.
@@ -64,6 +66,7 @@ pub struct Leftovers {
     pub spec: Spec,
     pub info: SourceInfo,
     pub engine: Option<EngineLine>,
+    pub backend: Backend,
     pub counters: Arc<CaptureCounters>,
     pub captured: CaptureOutcome,
     pub shown: DisplayOutcome,
@@ -92,7 +95,7 @@ impl FrameTap for Arc<Worker> {
 impl Prepared {
     /// Runs to the end. `open` is called on the display thread, `open_feed` on the clean feed's.
     pub fn go(self, open: OpenOutput, operator: Operator, open_feed: Option<OpenFeed>) -> Result<Report, RunError> {
-        let Prepared { spec, case, clock, wake, worker, engine, source, stereo, is_pulled, words } = self;
+        let Prepared { spec, case, clock, wake, worker, engine, backend, source, stereo, is_pulled, words } = self;
         let info = source.info().clone();
         if is_pulled {
             say(format_args!("lossless recording: the recorder pulls the run, nothing is shown at the source's pace"));
@@ -248,6 +251,7 @@ impl Prepared {
             spec,
             info,
             engine,
+            backend,
             counters,
             captured,
             shown,

@@ -158,11 +158,22 @@ impl Engines {
 
     /// The first engine whose name ends with the backend's (`surgical-cpu` for `cpu`).
     pub fn load_for(&self, backend: &str) -> Result<LockedEngine, StoreError> {
-        let found = self.names();
-        match found.iter().find(|name| name.strip_suffix(backend).is_some_and(|rest| rest.ends_with('-'))) {
+        self.load_for_any(&[backend])
+    }
+
+    /// The first engine whose name ends with one of these, the first of them that any name ends with.
+    pub fn load_for_any(&self, endings: &[&str]) -> Result<LockedEngine, StoreError> {
+        match self.names_for(endings).first() {
             Some(name) => load(&self.dir.join(name)),
-            None => Err(StoreError::NoBackend { dir: self.dir.clone(), backend: backend.to_owned(), found }),
+            None => Err(StoreError::NoBackend { dir: self.dir.clone(), backend: endings.join("' or '"), found: self.names() }),
         }
+    }
+
+    /// Names that end with one of these (`surgical-gpu` with `gpu`), in the order of the endings.
+    pub fn names_for(&self, endings: &[&str]) -> Vec<String> {
+        let names = self.names();
+        let ends = |name: &str, ending: &str| name.strip_suffix(ending).is_some_and(|rest| rest.ends_with('-'));
+        endings.iter().flat_map(|ending| names.iter().filter(|name| ends(name, ending)).cloned()).collect()
     }
 }
 

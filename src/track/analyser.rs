@@ -13,7 +13,7 @@ use super::sure::SureFrom;
 use super::tracker::Tracker;
 use crate::base::ids::ClassId;
 use crate::infer::{
-    self, Engine, EngineFault, FaultyEngine, FrameView, InferError, InputSpec, LockedEngine, Normaliser, Preprocess, Stamps,
+    self, Backend, Engine, EngineFault, FaultyEngine, FrameView, InferError, InputSpec, LockedEngine, Normaliser, Preprocess, Stamps,
 };
 use crate::scene::{AnalysisTimes, Reset, Scene, Trust, Verdict};
 use sha2::{Digest, Sha256};
@@ -43,15 +43,15 @@ pub struct Analyser {
 const MAX_GAP_MS: u64 = 250;
 
 impl Analyser {
-    /// Opens the engine on its backend, and looks whether its golden outputs still come out; errors as `infer::open`.
+    /// Opens the engine on the processor, and looks whether its golden outputs still come out; errors as `infer::open`.
     pub fn load(engine: LockedEngine) -> Result<Self, InferError> {
-        Self::load_with(engine, &infer::Settings::default())
+        Self::load_with(engine, Backend::Cpu, &infer::Settings::default())
     }
 
     /// The golden outputs are those of the engine as it was locked, whatever is switched off afterwards.
-    pub fn load_with(engine: LockedEngine, settings: &infer::Settings) -> Result<Self, InferError> {
+    pub fn load_with(engine: LockedEngine, backend: Backend, settings: &infer::Settings) -> Result<Self, InferError> {
         let (name, golden) = (engine.manifest.name.clone(), engine.golden.clone());
-        let mut analyser = Self::open(engine)?;
+        let mut analyser = Self::open(engine, backend)?;
         if let Some(golden) = golden {
             golden::check(&mut analyser, &name, &golden)?;
             analyser.reference = analyser.engine.input_mut().to_vec();
@@ -62,9 +62,9 @@ impl Analyser {
         Ok(analyser)
     }
 
-    fn open(engine: LockedEngine) -> Result<Self, InferError> {
+    fn open(engine: LockedEngine, backend: Backend) -> Result<Self, InferError> {
         let cohort = engine.manifest.normalisation;
-        let mut engine = FaultyEngine::new(infer::open(engine)?);
+        let mut engine = FaultyEngine::new(infer::open_on(engine, backend)?);
         let input = engine.input().clone();
         let (preprocess, heads) = (Preprocess::new(input.clone()), Heads::new(engine.heads(), &input));
         let normaliser = cohort.map(|cohort| (Normaliser::new(cohort, input.clone()), Continuity::new(MAX_GAP_MS, input.clone())));

@@ -113,8 +113,8 @@ grey_brightness = { mean = -1.0, std = 0.1 }
     let data = vec![64; layout.size];
     let view = FrameView::new(&layout, &data).unwrap();
     let shown = |normalise| {
-        let settings = infer::Settings { normalise };
-        let mut analyser = Analyser::load_with(loaded(&engine), &settings).unwrap();
+        let settings = infer::Settings { normalise, ..Default::default() };
+        let mut analyser = Analyser::load_with(loaded(&engine), Backend::Cpu, &settings).unwrap();
         analyser.analyse(view, stamps(0), &|| true).unwrap();
         analyser.engine.input_mut()[0]
     };

@@ -4,6 +4,7 @@ mod allocations;
 mod annotation;
 mod bad_input;
 mod calibrate;
+mod cuda;
 mod doctor;
 mod engines;
 mod external;

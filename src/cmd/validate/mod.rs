@@ -12,7 +12,9 @@ mod work;
 use crate::base::classes::{self, ClassKind};
 use crate::base::error::Finding;
 use crate::base::ids::ClassId;
+use crate::cmd::backend::Backend;
 use crate::eval::{DataSet, Plan, Prevalence, Visitor, judge};
+use crate::frame::cuda::usable_device;
 use crate::infer;
 use crate::record::{check_writable, make_folder, utc};
 use crate::store::{Engines, LockedEngine};
@@ -56,6 +58,9 @@ pub struct Arguments {
     /// Bring frames to the light and colours that the engine's manifest states (where it does), or show them as they are.
     #[arg(long, value_name = "on|off", default_value = "on", value_parser = ["on", "off"])]
     normalise: String,
+    /// What runs the model: cpu, cuda (an NVIDIA GPU), or auto: a GPU that is there and has an engine, else the processor.
+    #[arg(long, value_enum, default_value = "auto")]
+    backend: Backend,
     /// Backends to compare, as cpu,cuda. There is only cpu.
     #[arg(long, value_name = "BACKENDS", value_delimiter = ',')]
     compare: Vec<String>,
@@ -90,11 +95,16 @@ Exit code 1: an end point is not met, or the plan was changed after it was regis
 
 pub fn main(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(other) = arguments.compare.iter().find(|backend| *backend != "cpu") {
-        anyhow::bail!("--compare {other}: this build has the backend cpu only; leave --compare out");
+        anyhow::bail!(
+            "--compare {other}: backends are not compared here; run `validate` once with each --backend, and leave --compare out"
+        );
     }
     // First of all: nothing that is seen later can change what was asked.
     let plan = arguments.plan.as_deref().map(open_plan).transpose()?;
-    let engine = Engines::find(arguments.engines.as_deref())?.load_for("cpu")?;
+    let engines = Engines::find(arguments.engines.as_deref())?;
+    let chosen = infer::choose(arguments.backend.wanted(), &engines, || usable_device().map_err(|error| error.to_string()))?;
+    tracing::info!(backend = chosen.backend.name(), why = chosen.why, "backend");
+    let engine = engines.load_for_any(chosen.backend.endings())?;
     for path in arguments.report.iter().chain(&arguments.html) {
         check_writable(path)?;
     }
@@ -104,15 +114,15 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some((wanted, is)) = plan.as_ref().and_then(|(plan, _)| Some((plan.data.as_ref()?, &data.name))).filter(|(a, b)| a != b) {
         anyhow::bail!("the plan is for the data set '{wanted}', this is '{is}': give --data that one");
     }
-    let settings = infer::Settings { normalise: arguments.normalise == "on" };
-    let found = work::run((&engine, &settings), regions_of(&engine), &data, prevalence, arguments.masks.as_deref())?;
+    let settings = infer::Settings { normalise: arguments.normalise == "on", ..Default::default() };
+    let found = work::run((&engine, chosen.backend, &settings), regions_of(&engine), &data, prevalence, arguments.masks.as_deref())?;
     let (verdicts, missing) = match &plan {
         Some((plan, _)) => judge(plan, &found.summary, found.tracking.as_ref()),
         None => (Vec::new(), Vec::new()),
     };
     let outcome = Outcome { found: &found, verdicts: &verdicts, missing: &missing };
     let is_normalised = engine.manifest.normalisation.is_some() && settings.normalise;
-    let bound = Bound { engine: &engine, is_normalised, data: &data, plan: plan.as_ref() };
+    let bound = Bound { engine: &engine, backend: chosen.backend, is_normalised, data: &data, plan: plan.as_ref() };
     report::print(&bound, &outcome);
     report::write(&bound, &outcome, arguments.report.as_deref(), arguments.html.as_deref())?;
     let not_met = verdicts.iter().filter(|verdict| !verdict.met).count() + missing.len();

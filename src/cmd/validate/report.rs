@@ -2,6 +2,7 @@
 
 use super::work::Found;
 use crate::eval::{ClassAgreement, DataSet, FileLine, Interval, Page, Plan, Registration, Summary, TrackingSummary, Verdict};
+use crate::infer::Backend;
 use crate::record::write_whole;
 use crate::store::{LockedEngine, PIPELINE_VERSION};
 use serde::Serialize;
@@ -16,6 +17,7 @@ found in a picture: on 0.2 % of its labelled pixels or more; labels of 255 count
 /// What the figures are of.
 pub struct Bound<'a> {
     pub engine: &'a LockedEngine,
+    pub backend: Backend,
     pub is_normalised: bool,
     pub data: &'a DataSet,
     pub plan: Option<&'a (Plan, Registration)>,
@@ -33,6 +35,7 @@ struct Report<'a> {
     version: &'static str,
     commit: &'static str,
     pipeline_version: u32,
+    backend: &'static str,
     engine: EngineLine<'a>,
     data: DataLine<'a>,
     plan: Option<PlanLine<'a>>,
@@ -74,7 +77,7 @@ struct PlanLine<'a> {
 }
 
 pub fn write(bound: &Bound<'_>, outcome: &Outcome<'_>, json: Option<&Path>, html: Option<&Path>) -> anyhow::Result<()> {
-    let Bound { engine, is_normalised, data, plan } = bound;
+    let Bound { engine, backend, is_normalised, data, plan } = bound;
     let manifest = &engine.manifest;
     let signature = engine.seal.to_string();
     let report = Report {
@@ -82,6 +85,7 @@ pub fn write(bound: &Bound<'_>, outcome: &Outcome<'_>, json: Option<&Path>, html
         version: env!("CARGO_PKG_VERSION"),
         commit: env!("KEYHOLE_COMMIT"),
         pipeline_version: PIPELINE_VERSION,
+        backend: backend.name(),
         engine: EngineLine {
             name: &manifest.name,
             version: &manifest.version,

@@ -6,7 +6,7 @@ use crate::eval::{
     Agreement, ClassAgreement, DataSet, Gallery, Labelled, Mask, Prevalence, Shot, Soft, Summary, Tracking, TrackingSummary, Validation,
 };
 use crate::frame::{FrameLayout, FrameView, Stamps};
-use crate::infer;
+use crate::infer::{self, Backend};
 use crate::record::{save_grey, upsample_mask};
 use crate::scene::{Scene, Trust};
 use crate::store::LockedEngine;
@@ -51,13 +51,13 @@ struct Measuring<'a> {
 }
 
 pub fn run(
-    (engine, settings): (&LockedEngine, &infer::Settings),
+    (engine, backend, settings): (&LockedEngine, Backend, &infer::Settings),
     classes: Vec<ClassId>,
     data: &DataSet,
     prevalence: Option<Prevalence>,
     masks: Option<&Path>,
 ) -> anyhow::Result<Found> {
-    let mut analyser = Analyser::load_with(engine.clone(), settings)?;
+    let mut analyser = Analyser::load_with(engine.clone(), backend, settings)?;
     let labelled = data.labelled(&classes);
     let mut measuring = Measuring {
         data,

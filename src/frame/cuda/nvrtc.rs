@@ -28,6 +28,8 @@ pub enum Architecture {
 
 impl Architecture {
     pub const ALL: [Architecture; 3] = [Architecture::Compute80, Architecture::Compute90, Architecture::Compute120];
+    /// The oldest compute capability that any of them runs on: major, minor.
+    pub const LEAST: [u32; 2] = [8, 0];
 
     /// The newest that a device of this compute capability runs; None: the device is too old.
     pub fn of_device(major: u32, minor: u32) -> Option<Self> {

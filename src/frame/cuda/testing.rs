@@ -2,8 +2,14 @@
 
 use super::on_cpu::OnCpu;
 use super::on_gpu::OnGpu;
-use super::{KERNELS, Launch};
+use super::{Architecture, KERNELS, Launch, Nvrtc, ptx};
 use bytemuck::{Pod, bytes_of, cast_slice, cast_slice_mut};
+use std::collections::HashMap;
+use std::process::Command;
+use std::sync::{Mutex, OnceLock};
+
+#[path = "../../../tests/cuda/test_driver.rs"]
+mod test_driver;
 
 /// One argument of a kernel.
 pub enum Arg<'a> {
@@ -40,7 +46,7 @@ impl Runner {
 
     /// Runs one launch and waits for it. On the CPU twice, with the threads in two orders, which must not matter.
     pub fn run(&self, launch: &Launch, args: &mut [Arg<'_>]) {
-        self.checked(launch);
+        self.checked(launch, args);
         match self {
             Runner::Cpu(cpu) => cpu.run(launch, args, true),
             Runner::Gpu(gpu) => gpu.run(launch, args),
@@ -49,16 +55,33 @@ impl Runner {
 
     /// As `run`, where the order of what comes out is open.
     pub fn run_in_any_order(&self, launch: &Launch, args: &mut [Arg<'_>]) {
-        self.checked(launch);
+        self.checked(launch, args);
         match self {
             Runner::Cpu(cpu) => cpu.run(launch, args, false),
             Runner::Gpu(gpu) => gpu.run(launch, args),
         }
     }
 
-    fn checked(&self, launch: &Launch) {
+    fn checked(&self, launch: &Launch, args: &[Arg<'_>]) {
         assert!(KERNELS.contains(&launch.kernel) && launch.kernel.entries.contains(&launch.entry), "{launch:?}");
+        if let Some(takes) = taken_by(launch) {
+            let given = args.iter().map(|arg| if let Arg::Value(bytes) = arg { bytes.len() } else { 8 });
+            ptx::check(launch.entry, &takes, given).unwrap();
+        }
     }
+}
+
+/// What the kernel takes once it is compiled for a GPU: what is passed to it here is what it would be passed there. None: no compiler.
+fn taken_by(launch: &Launch) -> Option<ptx::Arguments> {
+    static COMPILER: OnceLock<Option<Nvrtc>> = OnceLock::new();
+    static KNOWN: OnceLock<Mutex<HashMap<&'static str, ptx::Arguments>>> = OnceLock::new();
+    let compiler = COMPILER.get_or_init(|| Nvrtc::open().ok()).as_ref()?;
+    let mut known = KNOWN.get_or_init(Mutex::default).lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if !known.contains_key(launch.entry) {
+        let compiled = compiler.compile(&launch.kernel, Architecture::Compute90).unwrap();
+        known.extend(ptx::arguments_of(&launch.kernel, &compiled).unwrap());
+    }
+    known.get(launch.entry).cloned()
 }
 
 /// Calls `test` with each runner of this machine; says which it does not have.
@@ -69,6 +92,43 @@ pub fn on_every_device(test: &str, run: impl Fn(&Runner)) {
     }
     match OnGpu::new() {
         Ok(gpu) => run(&Runner::Gpu(gpu)),
-        Err(reason) => println!("SKIPPED {test} on a GPU: {reason}"),
+        Err(reason) => skipped_without_gpu(test, &reason),
+    }
+}
+
+/// Says that the half of `test` that needs a GPU was not done. Where one was promised (`make test-gpu`) that is a failure.
+pub fn skipped_without_gpu(test: &str, reason: &str) {
+    assert!(std::env::var_os("KEYHOLE_NEEDS_GPU").is_none(), "{test} needs a GPU: {reason}");
+    println!("SKIPPED {test} on a GPU: {reason}");
+}
+
+/// A CUDA driver for processes that have none: tests/cuda/driver.cpp.
+pub struct TestDriver(tempfile::TempDir);
+
+impl TestDriver {
+    /// None: `test` is skipped, which is said.
+    pub fn new(test: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        match test_driver::build(folder.path()) {
+            Ok(()) => Some(TestDriver(folder)),
+            Err(reason) => {
+                println!("SKIPPED {test}: {reason}");
+                None
+            }
+        }
+    }
+
+    /// Runs the test with this path, which is ignored otherwise, in a process with this driver, that reads `settings`. What it says.
+    pub fn run(&self, test: &str, settings: &[(&str, &str)]) -> String {
+        let others = std::env::var("LD_LIBRARY_PATH").unwrap_or_default();
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--ignored", "--nocapture"])
+            .env("LD_LIBRARY_PATH", format!("{}:{others}", self.0.path().display()))
+            .envs(settings.iter().copied())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && text.contains("1 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        text
     }
 }

@@ -1,11 +1,14 @@
-//! This room's work on a GPU: what its kernels are given and how they are launched, as plain data, and compiled programs kept by
-//! their content. The functions of `preprocess`, `normalise` and `hash` are their references. Nothing is launched here.
+//! This room's work on a GPU: what an engine there has beside its model; what the room's kernels are given and how they are launched,
+//! as plain data, and compiled programs kept by their content. The functions of `preprocess`, `normalise` and `hash` are their
+//! references.
 
+mod gpu;
 mod hash;
 mod inventory;
 mod preprocess;
 mod programs;
 
+pub use gpu::{Gpu, provider};
 pub use hash::{HashParams, HashPlan};
 pub use inventory::inventory;
 pub use preprocess::{LIGHT_COUNTS, Number, PreprocessParams, PreprocessPlan, SpanOnGpu, Tap};

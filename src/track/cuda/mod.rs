@@ -4,6 +4,8 @@
 mod decode;
 mod detection;
 mod edges;
+#[cfg(test)]
+mod engine_tests;
 mod regions;
 mod shape;
 mod stillness;

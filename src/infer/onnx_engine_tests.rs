@@ -1,12 +1,12 @@
 use super::*;
 use crate::infer::testing::{Graph, HEIGHT, TestEngine, TestModel, WIDTH, head, loaded, locked};
 
-fn open(engine: &TestEngine) -> CpuEngine {
-    CpuEngine::open(loaded(engine)).unwrap()
+fn open(engine: &TestEngine) -> OnnxEngine {
+    OnnxEngine::open(loaded(engine)).unwrap()
 }
 
 /// Red, green, blue of the whole picture.
-fn paint(engine: &mut CpuEngine, colour: [f32; 3]) {
+fn paint(engine: &mut OnnxEngine, colour: [f32; 3]) {
     let area = WIDTH * HEIGHT;
     for (plane, value) in engine.input_mut().chunks_exact_mut(area).zip(colour) {
         plane.fill(value);
@@ -15,7 +15,7 @@ fn paint(engine: &mut CpuEngine, colour: [f32; 3]) {
 
 #[test]
 fn a_model_that_fits_runs_bound_and_gives_known_answers() {
-    let mut engine = CpuEngine::open(locked(&TestModel::default())).unwrap();
+    let mut engine = OnnxEngine::open(locked(&TestModel::default())).unwrap();
     let (w, h) = (engine.input().width as usize, engine.input().height as usize);
     for round in 0..3 {
         // Normalised red rises with x and with the round; tissue channel 2 is 20·(red − 0.5) in the test model.
@@ -124,7 +124,7 @@ fn a_clip_is_the_last_frames_and_starts_with_its_first() {
 
 #[track_caller]
 fn refused(engine: &TestEngine, parts: &[&str]) {
-    let Err(error) = CpuEngine::open(loaded(engine)) else { panic!("a model that does not fit was accepted") };
+    let Err(error) = OnnxEngine::open(loaded(engine)) else { panic!("a model that does not fit was accepted") };
     let text = error.to_string();
     assert!(error.is_finding(), "{text}");
     for part in parts.iter().chain(&["test-cpu"]) {
@@ -172,7 +172,7 @@ fn what_onnx_runtime_cannot_load_is_refused_with_its_reason() {
     refused(&engine, &["opset", "export the model for an opset"]);
     let mut engine = loaded(&TestEngine::maps());
     engine.model.truncate(engine.model.len() / 2);
-    let Err(error) = CpuEngine::open(engine) else { panic!("half a model was accepted") };
+    let Err(error) = OnnxEngine::open(engine) else { panic!("half a model was accepted") };
     assert!(matches!(error, InferError::Model { .. }), "{error}");
     assert!(error.to_string().contains("test-cpu") && error.to_string().contains("restore"), "{error}");
 }
@@ -246,15 +246,15 @@ fn a_model_reads_no_file_that_is_not_locked() {
     let folder = dir.path().join("engine");
     std::fs::create_dir(&folder).unwrap();
     engine.write(&folder).unwrap();
-    let Err(error) = CpuEngine::open(crate::store::load(&folder).unwrap()) else { panic!("a path out of the folder was accepted") };
+    let Err(error) = OnnxEngine::open(crate::store::load(&folder).unwrap()) else { panic!("a path out of the folder was accepted") };
     assert!(error.to_string().contains("'../secret.data'"), "{error}");
     // What is locked but not there, or not read.
     let mut engine = loaded(&TestEngine::maps().with_external("w.bin"));
     engine.external[0].1 = engine.external[0].1[..8].into();
-    assert!(CpuEngine::open(engine).is_err());
+    assert!(OnnxEngine::open(engine).is_err());
     let mut engine = loaded(&TestEngine::maps());
     engine.external.push(("spare.bin".to_owned(), [0u8; 4].into()));
-    let Err(error) = CpuEngine::open(engine) else { panic!("a file that no model reads was accepted") };
+    let Err(error) = OnnxEngine::open(engine) else { panic!("a file that no model reads was accepted") };
     assert!(error.to_string().contains("'spare.bin'"), "{error}");
 }
 

@@ -1,13 +1,15 @@
-//! Backend `cpu`: ONNX Runtime on one thread, its input and outputs allocated and bound once.
+//! Backends `cpu` and `cuda`: ONNX Runtime on one thread of the processor, or with the work on a GPU's stream; its input and outputs
+//! are allocated and bound once.
 //!
 //! ```text
 //!   manifest ─► session (its free sides fixed) ─► trial run: shapes ─► bound ─► trial runs: finite, same shapes ─► ready
 //! ```
 
+use super::cuda::Gpu;
 use super::engine::{Engine, HeadSpec, InputSpec, TensorLine};
 use super::error::InferError;
 use super::onnx;
-use super::port::{self, ClipRing, Form, Port, input_shape, type_name};
+use super::port::{self, ClipRing, Form, Port, Room, input_shape, type_name};
 use super::shapes::{Check, Found, cohort_part, outputs_of, part, shape_text};
 use super::{plan, runtime};
 use crate::store::{ClipOrder, Indication, LockedEngine, Manifest, Plans};
@@ -19,7 +21,7 @@ use ort::session::{
 use ort::value::{Outlet, TensorElementType, ValueType};
 use std::path::Path;
 
-pub struct CpuEngine {
+pub struct OnnxEngine {
     name: String,
     input: InputSpec,
     heads: Vec<HeadSpec>,
@@ -33,6 +35,10 @@ pub struct CpuEngine {
     states: Vec<State>,
     outputs: Vec<Port>,
     session: Session,
+    /// Where the model runs; None: on the processor.
+    gpu: Option<Gpu>,
+    /// States hold what an earlier frame left, which is not to be known any more.
+    has_stale_states: bool,
 }
 
 /// What output `output` holds after a run, `input` holds before the next.
@@ -41,7 +47,7 @@ struct State {
     output: usize,
 }
 
-impl CpuEngine {
+impl OnnxEngine {
     /// Takes the plan that `keyhole engine build` made, where there is one for just these files and this machine.
     pub fn open(engine: LockedEngine) -> Result<Self, InferError> {
         Self::open_with(engine, &Plans::of_this_user())
@@ -55,8 +61,19 @@ impl CpuEngine {
                 Err(error) => tracing::warn!("its plan is passed over: {error}"),
             }
         }
-        let (session, inputs) = whole_session(&engine, None)?;
-        Self::with(&engine, session, inputs)
+        let (session, inputs) = whole_session(&engine, None, None)?;
+        Self::with(&engine, None, session, inputs)
+    }
+
+    /// On a GPU. (Graphs that were optimised for a processor are no use there.)
+    pub fn open_on(engine: LockedEngine, gpu: Gpu) -> Result<Self, InferError> {
+        let (session, inputs) = whole_session(&engine, Some(&gpu), None)?;
+        Self::with(&engine, Some(gpu), session, inputs)
+    }
+
+    /// Where it runs; None: on the processor.
+    pub fn gpu(&self) -> Option<&Gpu> {
+        self.gpu.as_ref()
     }
 
     pub(super) fn from_plan(engine: &LockedEngine, plan: &[u8]) -> Result<Self, InferError> {
@@ -67,26 +84,34 @@ impl CpuEngine {
         })?;
         let session = loaded.map_err(|e| unloadable(&manifest.name, &e))?;
         let inputs = Inputs::of(manifest, check, &session)?;
-        Self::with(engine, session, inputs)
+        Self::with(engine, None, session, inputs)
     }
 
-    fn with(engine: &LockedEngine, mut session: Session, inputs: Inputs) -> Result<Self, InferError> {
+    /// (Where this ends early, the session goes before its GPU.)
+    fn with(engine: &LockedEngine, gpu: Option<Gpu>, mut session: Session, inputs: Inputs) -> Result<Self, InferError> {
         let manifest = &engine.manifest;
         let check = Check { engine: &manifest.name, input: &manifest.input };
 
         let failed =
             |what: &str, e: ort::Error| InferError::Trial { engine: manifest.name.clone(), what: what.to_owned(), reason: e.to_string() };
         let mut binding = session.create_binding().map_err(|e| failed("being bound", e))?;
+        let room = match &gpu {
+            Some(gpu) => gpu.room(&session),
+            None => Ok(Room::of_processor()),
+        }
+        .map_err(|e| failed("being given memory", e))?;
+        let stream = gpu.as_ref().map(Gpu::stream);
         let mut ports = Vec::with_capacity(inputs.list.len());
         for Input { name, ty, shape } in &inputs.list {
-            let made = Port::new(name, *ty, shape, Form::Same).map_err(|e| failed("being bound", e))?;
-            let port = made.ok_or_else(|| check.mismatch(format!("input '{name}'"), "a type that can be fed", type_name(*ty)))?;
+            let made = Port::new(name, *ty, shape, Form::Same, &room).map_err(|e| failed("being bound", e))?;
+            let mut port = made.ok_or_else(|| check.mismatch(format!("input '{name}'"), "a type that can be fed", type_name(*ty)))?;
+            port.clear(stream)?;
             port.bind_as_input(&mut binding).map_err(|e| failed("being bound", e))?;
             ports.push(port);
         }
 
         let wanted = wanted_outputs(manifest, check, &session)?;
-        let mut outputs = learn(&mut session, &mut binding, &wanted, check)?;
+        let mut outputs = learn(&mut session, &mut binding, &wanted, check, &room)?;
         let found = |name: &str| outputs.iter().position(|p| p.name == name).map(|tensor| Found { tensor, shape: &outputs[tensor].shape });
         let heads = manifest.heads.iter().map(|head| check.head(head, &found)).collect::<Result<Vec<_>, _>>()?;
         check.same_sides(&heads)?;
@@ -120,7 +145,7 @@ impl CpuEngine {
             ClipRing::new(clip.frames, clip.order == ClipOrder::TimeFirst, numbers)
         });
         let remembers = clip.is_some() || !states.is_empty();
-        let mut opened = CpuEngine {
+        let mut opened = OnnxEngine {
             name: manifest.name.clone(),
             lines: lines(manifest, &inputs, &wanted, &outputs),
             input: manifest.input.clone(),
@@ -133,6 +158,8 @@ impl CpuEngine {
             states,
             outputs,
             session,
+            gpu,
+            has_stale_states: true,
         };
         opened.prove(manifest)?;
         Ok(opened)
@@ -164,13 +191,33 @@ impl CpuEngine {
             }
         }
         self.input_mut().fill(0.0);
-        self.outputs.iter_mut().for_each(Port::clear);
+        let stream = self.gpu.as_ref().map(Gpu::stream);
+        self.outputs.iter_mut().try_for_each(|output| output.clear(stream))?;
         self.forget();
         Ok(())
     }
+
+    /// The model's work, and what it takes to have its input before it and its outputs behind it.
+    fn run_bound(&mut self) -> Result<(), InferError> {
+        let failed = |e: ort::Error| InferError::Run { engine: self.name.clone(), reason: e.to_string() };
+        let Some(gpu) = &self.gpu else { return self.session.run_binding(&self.binding).map(drop).map_err(failed) };
+        self.source.send(gpu.stream())?;
+        self.session.run_binding_with_options(&self.binding, gpu.queued()).map_err(failed)?;
+        for output in &mut self.outputs {
+            output.receive(gpu.stream())?;
+        }
+        Ok(gpu.stream().synchronize()?)
+    }
 }
 
-impl Engine for CpuEngine {
+impl Drop for OnnxEngine {
+    fn drop(&mut self) {
+        // What is still queued uses the tensors; an error says that there is nothing left to wait for.
+        let _ = self.gpu.as_ref().map(|gpu| gpu.stream().synchronize());
+    }
+}
+
+impl Engine for OnnxEngine {
     fn input(&self) -> &InputSpec {
         &self.input
     }
@@ -203,18 +250,21 @@ impl Engine for CpuEngine {
             clip.push(self.source.values_mut());
         }
         self.source.store();
-        if let Err(e) = self.session.run_binding(&self.binding) {
-            return Err(InferError::Run { engine: self.name.clone(), reason: e.to_string() });
+        if std::mem::take(&mut self.has_stale_states) {
+            let stream = self.gpu.as_ref().map(Gpu::stream);
+            self.states.iter_mut().try_for_each(|state| state.input.clear(stream))?;
         }
+        self.run_bound()?;
         self.outputs.iter_mut().for_each(Port::fetch);
+        let stream = self.gpu.as_ref().map(Gpu::stream);
         for state in &mut self.states {
-            state.input.copy_from(&self.outputs[state.output]);
+            state.input.copy_from(&mut self.outputs[state.output], stream)?;
         }
         Ok(())
     }
 
     fn forget(&mut self) {
-        self.states.iter_mut().for_each(|state| state.input.clear());
+        self.has_stale_states = true;
         if let Some(clip) = &mut self.clip {
             clip.forget();
         }
@@ -250,12 +300,19 @@ fn check_external(engine: &LockedEngine, check: Check<'_>) -> Result<(), InferEr
 }
 
 /// The model's session with no side left open, and its inputs. `keep`: the graph as it was optimised is written there.
-fn whole_session(engine: &LockedEngine, keep: Option<&Path>) -> Result<(Session, Inputs), InferError> {
+fn whole_session(engine: &LockedEngine, gpu: Option<&Gpu>, keep: Option<&Path>) -> Result<(Session, Inputs), InferError> {
     let environment = runtime::environment()?;
     let manifest = &engine.manifest;
     let check = Check { engine: &manifest.name, input: &manifest.input };
     check_external(engine, check)?;
-    let commit = |free: &[(String, i64)]| session(&environment, engine, free, keep).map_err(|e| unloadable(&manifest.name, &e));
+    let commit = |free: &[(String, i64)]| {
+        let builder = builder(&environment, GraphOptimizationLevel::All).map_err(|e| unloadable(&manifest.name, &e))?;
+        let builder = match gpu {
+            Some(gpu) => gpu.take_on(builder)?,
+            None => builder,
+        };
+        session(builder, engine, free, keep).map_err(|e| unloadable(&manifest.name, &e))
+    };
     let session = commit(&[])?;
     let inputs = Inputs::of(manifest, check, &session)?;
     if inputs.free.is_empty() {
@@ -268,7 +325,7 @@ fn whole_session(engine: &LockedEngine, keep: Option<&Path>) -> Result<(Session,
 
 /// Writes the model's graph, optimised for this processor, to `path`.
 pub(super) fn optimised(engine: &LockedEngine, path: &Path) -> Result<(), InferError> {
-    whole_session(engine, Some(path)).map(drop)
+    whole_session(engine, None, Some(path)).map(drop)
 }
 
 /// One thread that never spins.
@@ -292,13 +349,7 @@ fn has_exact_8_bit_products() -> bool {
     true
 }
 
-fn session(
-    environment: &ort::environment::Environment,
-    engine: &LockedEngine,
-    free: &[(String, i64)],
-    keep: Option<&Path>,
-) -> ort::Result<Session> {
-    let mut builder = builder(environment, GraphOptimizationLevel::All)?;
+fn session(mut builder: SessionBuilder, engine: &LockedEngine, free: &[(String, i64)], keep: Option<&Path>) -> ort::Result<Session> {
     if let Some(path) = keep {
         builder = builder.with_optimized_model_path(path)?;
     }
@@ -452,7 +503,13 @@ fn wanted_outputs(manifest: &Manifest, check: Check<'_>, session: &Session) -> R
 }
 
 /// Runs the model once, on zeros, to learn what shapes come out of it.
-fn learn(session: &mut Session, binding: &mut IoBinding, wanted: &[Wanted], check: Check<'_>) -> Result<Vec<Port>, InferError> {
+fn learn(
+    session: &mut Session,
+    binding: &mut IoBinding,
+    wanted: &[Wanted],
+    check: Check<'_>,
+    room: &Room,
+) -> Result<Vec<Port>, InferError> {
     let failed = |e: ort::Error| InferError::Trial {
         engine: check.engine.to_owned(),
         what: "a trial run on zeros".to_owned(),
@@ -473,7 +530,7 @@ fn learn(session: &mut Session, binding: &mut IoBinding, wanted: &[Wanted], chec
             let expected = "a shape that does not depend on the picture (export the model without the suppression inside it)";
             return Err(check.mismatch(output.part.clone(), expected, format!("{} on zeros", shape_text(&shape))));
         }
-        match Port::new(&output.name, output.ty, &shape, output.form).map_err(failed)? {
+        match Port::new(&output.name, output.ty, &shape, output.form, room).map_err(failed)? {
             Some(port) => ports.push(port),
             None => return Err(check.mismatch(output.part.clone(), "a tensor of numbers", type_name(output.ty))),
         }
@@ -508,5 +565,5 @@ fn shape_of(declared: &[i64]) -> String {
 }
 
 #[cfg(test)]
-#[path = "cpu_tests.rs"]
+#[path = "onnx_engine_tests.rs"]
 mod tests;

@@ -1,0 +1,171 @@
+//! One device at work. Everything that costs time or memory (kernels, buffers, streams) is asked for before frames come.
+//!
+//! ```text
+//!   host ring slot ─► PinnedBuffer ─upload─► DeviceBuffer ─launch…─► DeviceBuffer ─read_back─► PinnedBuffer ─► results
+//! ```
+
+use super::counts::{Counts, Traffic};
+use super::driver::{DeviceInfo, words};
+use super::memory::{DeviceBuffer, DeviceSpan, PinnedBuffer};
+use super::ptx::{self, Arguments, MOST_ARGUMENTS};
+use super::stream::{Event, Priority, Stream};
+use super::{Architecture, CudaError, Kernel, Launch};
+use cudarc::driver::{CudaContext, CudaFunction, DriverError, sys};
+use cudarc::nvrtc::Ptx;
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::sync::Arc;
+
+/// What all that belongs to a device needs of it.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub context: Arc<CudaContext>,
+    pub name: String,
+    pub counts: Counts,
+}
+
+impl Shared {
+    /// To be called before each call that does not do it itself: a context belongs to a thread.
+    pub fn bind(&self) -> Result<(), CudaError> {
+        self.context.bind_to_thread().map_err(|error| self.failed("its context", error))
+    }
+
+    pub fn failed(&self, what: &'static str, error: DriverError) -> CudaError {
+        CudaError::Failed { device: self.name.clone(), what, reason: words(error) }
+    }
+
+    /// What it means where memory was asked for.
+    pub fn no_memory(&self, bytes: usize, error: DriverError) -> CudaError {
+        match error.0 {
+            sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => CudaError::NoMemory { device: self.name.clone(), bytes, reason: words(error) },
+            _ => self.failed("taking memory", error),
+        }
+    }
+}
+
+/// One argument of a launch.
+#[derive(Debug, Clone, Copy)]
+pub enum Param<'a> {
+    /// As its bytes are.
+    Value(&'a [u8]),
+    Memory(DeviceSpan<'a>),
+    /// A null pointer.
+    Nothing,
+}
+
+impl Param<'_> {
+    fn bytes(&self) -> usize {
+        match self {
+            Param::Value(bytes) => bytes.len(),
+            Param::Memory(_) | Param::Nothing => size_of::<sys::CUdeviceptr>(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    function: CudaFunction,
+    takes: Arguments,
+}
+
+#[derive(Debug)]
+pub struct Device {
+    shared: Arc<Shared>,
+    info: DeviceInfo,
+    architecture: Architecture,
+    entries: HashMap<&'static str, Entry>,
+}
+
+impl Device {
+    pub fn open(info: &DeviceInfo) -> Result<Self, CudaError> {
+        let architecture = info.architecture()?;
+        let failed = |error| CudaError::Failed { device: info.name.clone(), what: "opening it", reason: words(error) };
+        let context = CudaContext::new(info.ordinal).map_err(failed)?;
+        // Who waits for it sleeps: the processor's cores belong to the picture.
+        context.set_blocking_synchronize().map_err(failed)?;
+        let shared = Arc::new(Shared { context, name: info.name.clone(), counts: Counts::default() });
+        Ok(Device { shared, info: info.clone(), architecture, entries: HashMap::new() })
+    }
+
+    pub fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    /// What its kernels are to be compiled to.
+    pub fn architecture(&self) -> Architecture {
+        self.architecture
+    }
+
+    pub fn stream(&self, priority: Priority) -> Result<Stream, CudaError> {
+        Stream::new(&self.shared, priority)
+    }
+
+    pub fn event(&self) -> Result<Event, CudaError> {
+        Event::new(&self.shared)
+    }
+
+    pub fn buffer(&self, bytes: usize) -> Result<DeviceBuffer, CudaError> {
+        DeviceBuffer::new(&self.shared, bytes)
+    }
+
+    pub fn pinned(&self, bytes: usize) -> Result<PinnedBuffer, CudaError> {
+        PinnedBuffer::new(&self.shared, bytes)
+    }
+
+    /// Of all its streams and buffers, since it was opened.
+    pub fn traffic(&self) -> Traffic {
+        self.shared.counts.traffic()
+    }
+
+    /// Of its memory, whoever else has some of it.
+    pub fn free_bytes(&self) -> Result<usize, CudaError> {
+        let (free, _) = self.shared.context.mem_get_info().map_err(|error| self.shared.failed("asking for its memory", error))?;
+        Ok(free)
+    }
+
+    /// Makes the entries of `kernel` ready to be launched, from PTX for this device's architecture or an older one.
+    pub fn load(&mut self, kernel: &Kernel, ptx: &str) -> Result<(), CudaError> {
+        let mut takes = ptx::arguments_of(kernel, ptx)?;
+        let failed = |error| self.shared.failed(kernel.name, error);
+        let module = self.shared.context.load_module(Ptx::from_src(ptx)).map_err(failed)?;
+        for entry in kernel.entries {
+            let function = module.load_function(entry).map_err(failed)?;
+            self.entries.insert(entry, Entry { function, takes: takes.remove(entry).unwrap_or_default() });
+        }
+        Ok(())
+    }
+
+    /// Begins a launch on `stream`, with the arguments that its entry takes. What lies behind a pointer is the plan's matter: the room
+    /// that made `launch` says how large each buffer must be.
+    pub fn launch(&self, stream: &Stream, launch: &Launch, arguments: &[Param<'_>]) -> Result<(), CudaError> {
+        let Some(entry) = self.entries.get(launch.entry) else {
+            let expected = format!("kernel '{}' to be loaded", launch.kernel.name);
+            return Err(CudaError::Arguments { entry: launch.entry, expected, found: "none".to_owned() });
+        };
+        ptx::check(launch.entry, &entry.takes, arguments.iter().map(Param::bytes))?;
+        let mut pointers = [0; MOST_ARGUMENTS];
+        let mut places = [std::ptr::null_mut::<c_void>(); MOST_ARGUMENTS];
+        for ((argument, pointer), place) in arguments.iter().zip(&mut pointers).zip(&mut places) {
+            *place = match argument {
+                Param::Value(bytes) => bytes.as_ptr().cast_mut().cast(),
+                Param::Memory(span) => {
+                    *pointer = span.pointer;
+                    std::ptr::from_mut(pointer).cast()
+                }
+                Param::Nothing => std::ptr::from_mut(pointer).cast(),
+            };
+        }
+        if let Some(recorded) = &mut *stream.recorded.borrow_mut() {
+            let owners =
+                arguments.iter().filter_map(|argument| if let Param::Memory(span) = argument { span.owner.cloned() } else { None });
+            recorded.extend(owners);
+        }
+        // SAFETY: there are as many as the entry takes, each of its size, and they live in this frame; the function's module lives in
+        // `entry`.
+        unsafe { stream.begin(entry.function.cu_function(), launch, &mut places[..arguments.len()]) }
+    }
+}
+
+#[cfg(test)]
+#[path = "device_tests.rs"]
+mod tests;

@@ -1,0 +1,196 @@
+//! What a device is told to do, in order: copies, launches, recorded sequences. Nothing here waits but `synchronize`.
+
+use super::CudaError;
+use super::device::Shared;
+use super::memory::{DeviceSpan, Memory, Payload, PinnedBuffer};
+use cudarc::driver::{CudaEvent, CudaGraph, CudaStream, result, sys};
+use std::cell::RefCell;
+use std::ffi::c_void;
+use std::sync::Arc;
+
+/// Who goes first where two streams have something to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    /// Analysis: whatever brings a picture to the screen goes before it.
+    Low,
+    High,
+}
+
+/// One queue of a device's work.
+#[derive(Debug)]
+pub struct Stream {
+    pub(super) stream: Arc<CudaStream>,
+    shared: Arc<Shared>,
+    /// While a graph is recorded: the memory that it will use.
+    pub(super) recorded: RefCell<Option<Vec<Arc<Memory>>>>,
+}
+
+/// A point in a stream.
+#[derive(Debug)]
+pub struct Event {
+    event: CudaEvent,
+    shared: Arc<Shared>,
+}
+
+/// Launches that were recorded, begun again as one.
+pub struct Graph {
+    graph: CudaGraph,
+    _memory: Vec<Arc<Memory>>,
+}
+
+// SAFETY: a graph may be used on any thread, by one at a time; what launches it needs it mutably.
+unsafe impl Send for Graph {}
+
+impl Stream {
+    pub(super) fn new(shared: &Arc<Shared>, priority: Priority) -> Result<Self, CudaError> {
+        shared.bind()?;
+        let failed = |error| shared.failed("making a stream", error);
+        let (least, greatest) = result::stream::get_priority_range().map_err(failed)?;
+        let stream = shared.context.new_stream_with_priority(if priority == Priority::Low { least } else { greatest }).map_err(failed)?;
+        Ok(Stream { stream, shared: shared.clone(), recorded: RefCell::new(None) })
+    }
+
+    /// For libraries that queue their work here themselves; it is valid as long as this lives.
+    pub fn handle(&self) -> *mut () {
+        self.stream.cu_stream().cast()
+    }
+
+    /// The first `bytes` of `from` go to the start of `to`.
+    pub fn upload(&self, from: &mut PinnedBuffer, bytes: usize, to: DeviceSpan<'_>, payload: Payload) -> Result<(), CudaError> {
+        let start = from.start(bytes)?;
+        // SAFETY: so many bytes lie there, and nobody gets at them before `used`, which is recorded behind the copy.
+        unsafe { self.upload_from(std::slice::from_raw_parts(start, bytes), to, payload)? };
+        self.used(from)
+    }
+
+    /// All of `from` goes to the start of `to`.
+    pub fn read_back(&self, from: DeviceSpan<'_>, to: &mut PinnedBuffer, payload: Payload) -> Result<(), CudaError> {
+        let start = to.start(from.bytes)?;
+        // SAFETY: as in `upload`.
+        unsafe { self.read_back_to(from, std::slice::from_raw_parts_mut(start, from.bytes), payload)? };
+        self.used(to)
+    }
+
+    /// As `upload`, of host memory that somebody else keeps.
+    ///
+    /// # Safety
+    /// Until this stream has been waited for, `from` stays where it is and nobody writes it.
+    pub unsafe fn upload_from(&self, from: &[u8], to: DeviceSpan<'_>, payload: Payload) -> Result<(), CudaError> {
+        self.before_copy("device memory of a copy", from.len(), to.bytes)?;
+        // SAFETY: `to` has room for it, and the caller keeps `from`.
+        let copied = unsafe { result::memcpy_htod_async(to.pointer, from, self.stream.cu_stream()) };
+        copied.map_err(|error| self.shared.failed("copying to it", error))?;
+        self.shared.counts.to_device(payload, from.len());
+        Ok(())
+    }
+
+    /// As `read_back`, to host memory that somebody else keeps.
+    ///
+    /// # Safety
+    /// Until this stream has been waited for, `to` stays where it is and nobody reads or writes it.
+    pub unsafe fn read_back_to(&self, from: DeviceSpan<'_>, to: &mut [u8], payload: Payload) -> Result<(), CudaError> {
+        self.before_copy("host memory of a copy", from.bytes, to.len())?;
+        // SAFETY: `from` holds as much, and the caller keeps `to`.
+        let copied = unsafe { result::memcpy_dtoh_async(&mut to[..from.bytes], from.pointer, self.stream.cu_stream()) };
+        copied.map_err(|error| self.shared.failed("copying from it", error))?;
+        self.shared.counts.to_host(payload, from.bytes);
+        Ok(())
+    }
+
+    /// Within the device: all of `from` to the start of `to`.
+    pub fn copy(&self, from: DeviceSpan<'_>, to: DeviceSpan<'_>) -> Result<(), CudaError> {
+        self.before_copy("device memory of a copy", from.bytes, to.bytes)?;
+        // SAFETY: both are memory of this device, with so many bytes at least.
+        let copied = unsafe { result::memcpy_dtod_async(to.pointer, from.pointer, from.bytes, self.stream.cu_stream()) };
+        copied.map_err(|error| self.shared.failed("copying within it", error))
+    }
+
+    /// Zeros.
+    pub fn clear(&self, span: DeviceSpan<'_>) -> Result<(), CudaError> {
+        self.before_copy("device memory to be cleared", span.bytes, span.bytes)?;
+        // SAFETY: it is memory of this device, with so many bytes.
+        let cleared = unsafe { result::memset_d8_async(span.pointer, 0, span.bytes, self.stream.cu_stream()) };
+        cleared.map_err(|error| self.shared.failed("clearing its memory", error))
+    }
+
+    fn before_copy(&self, what: &'static str, asked: usize, bytes: usize) -> Result<(), CudaError> {
+        if asked > bytes {
+            return Err(CudaError::Outside { what, asked, bytes });
+        }
+        // Its memory on the host could be gone when the sequence is begun again.
+        if self.recorded.borrow().is_some() {
+            return Err(CudaError::Recording { what });
+        }
+        self.shared.bind()
+    }
+
+    fn used(&self, buffer: &PinnedBuffer) -> Result<(), CudaError> {
+        buffer.used.record(&self.stream).map_err(|error| self.shared.failed("marking a copy's end", error))
+    }
+
+    /// `event` is now behind all that this stream was told.
+    pub fn mark(&self, event: &Event) -> Result<(), CudaError> {
+        event.event.record(&self.stream).map_err(|error| self.shared.failed("marking a point", error))
+    }
+
+    /// What comes next here waits for `event`; the caller does not.
+    pub fn wait_for(&self, event: &Event) -> Result<(), CudaError> {
+        self.stream.wait(&event.event).map_err(|error| self.shared.failed("waiting for another stream", error))
+    }
+
+    /// Waits until all is done that this stream was told.
+    pub fn synchronize(&self) -> Result<(), CudaError> {
+        self.stream.synchronize().map_err(|error| self.shared.failed("what it was told", error))
+    }
+
+    /// Begins again what was recorded.
+    pub fn replay(&self, graph: &mut Graph) -> Result<(), CudaError> {
+        self.shared.bind()?;
+        // SAFETY: the graph was made on this device and its memory is kept with it.
+        let begun = unsafe { result::graph::launch(graph.graph.cu_graph_exec(), self.stream.cu_stream()) };
+        begun.map_err(|error| self.shared.failed("a recorded sequence", error))
+    }
+
+    /// Records the launches that `launches` makes on this stream, instead of beginning them. Nothing else may be asked of it meanwhile.
+    pub fn record(&self, launches: impl FnOnce() -> Result<(), CudaError>) -> Result<Graph, CudaError> {
+        let failed = |error| self.shared.failed("recording a sequence", error);
+        self.stream.begin_capture(sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).map_err(failed)?;
+        *self.recorded.borrow_mut() = Some(Vec::new());
+        let made = launches();
+        let memory = self.recorded.borrow_mut().take().unwrap_or_default();
+        let graph = self.stream.end_capture(sys::CUgraphInstantiate_flags(0));
+        made?;
+        match graph.map_err(failed)? {
+            Some(graph) => Ok(Graph { graph, _memory: memory }),
+            None => Err(CudaError::Recording { what: "a sequence that is empty" }),
+        }
+    }
+
+    /// # Safety
+    /// `arguments` are pointers to the function's arguments, of the sizes that it takes, and valid until this returns.
+    pub(super) unsafe fn begin(
+        &self,
+        function: sys::CUfunction,
+        launch: &super::Launch,
+        arguments: &mut [*mut c_void],
+    ) -> Result<(), CudaError> {
+        self.shared.bind()?;
+        let stream = self.stream.cu_stream();
+        // SAFETY: as the caller says; the driver copies the arguments before it returns.
+        let begun =
+            unsafe { result::launch_kernel(function, launch.grid.into(), launch.block.into(), launch.shared_bytes, stream, arguments) };
+        begun.map_err(|error| self.shared.failed(launch.entry, error))
+    }
+}
+
+impl Event {
+    pub(super) fn new(shared: &Arc<Shared>) -> Result<Self, CudaError> {
+        let event = shared.context.new_event(None).map_err(|error| shared.failed("making an event", error))?;
+        Ok(Event { event, shared: shared.clone() })
+    }
+
+    /// Is all done that came before it?
+    pub fn is_past(&self) -> Result<bool, CudaError> {
+        self.event.try_is_complete().map_err(|error| self.shared.failed("what it was told", error))
+    }
+}

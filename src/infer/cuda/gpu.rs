@@ -1,0 +1,141 @@
+//! What an engine on a GPU has beside its model: the device, a stream that all of its work is queued on, and ONNX Runtime's CUDA
+//! provider with the NVIDIA libraries that it needs, opened at run time.
+
+use super::super::error::InferError;
+use super::super::port::Room;
+use super::super::runtime;
+use crate::frame::cuda::{Device, DeviceInfo, Priority, Stream, Traffic};
+use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+use ort::ep::{ArenaExtendStrategy, CUDA, cuda::ConvAlgorithmSearch};
+use ort::session::{NoSelectedOutputs, RunOptions, Session, builder::SessionBuilder};
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+/// Lies beside ONNX Runtime's own library, which opens it.
+const PROVIDER: &str = "libonnxruntime_providers_cuda.so";
+/// What the provider needs, in the order of their own needs. The set-up puts them beside it; those that are not there are looked for
+/// where this system looks for libraries.
+const LIBRARIES: [&str; 6] =
+    ["libcudart.so.13", "libcublasLt.so.13", "libcublas.so.13", "libcurand.so.10", "libnvrtc.so.13", "libcudnn.so.9"];
+
+pub struct Gpu {
+    stream: Stream,
+    queued: RunOptions<NoSelectedOutputs>,
+    device: Device,
+    /// The tests' driver has a stream and copies, and the processor plays the model.
+    #[cfg(test)]
+    is_rehearsal: bool,
+}
+
+/// The provider's file; an error where it is not installed.
+pub fn provider() -> Result<PathBuf, InferError> {
+    let folder = runtime::library()?.parent().map(Path::to_owned).unwrap_or_default();
+    let file = folder.join(PROVIDER);
+    if file.is_file() { Ok(file) } else { Err(InferError::NoProvider { library: PROVIDER, folder }) }
+}
+
+impl Gpu {
+    pub fn open(info: &DeviceInfo) -> Result<Self, InferError> {
+        open_libraries(&provider()?);
+        Self::of(info)
+    }
+
+    fn of(info: &DeviceInfo) -> Result<Self, InferError> {
+        runtime::environment()?;
+        let device = Device::open(info)?;
+        let stream = device.stream(Priority::Low)?;
+        let unusable = |e: ort::Error| unusable(&e.to_string());
+        let mut queued = RunOptions::new().map_err(unusable)?;
+        // A run comes back when its work is queued; who wants its outputs waits for the stream.
+        queued.disable_device_sync().map_err(unusable)?;
+        Ok(Gpu {
+            stream,
+            queued,
+            device,
+            #[cfg(test)]
+            is_rehearsal: false,
+        })
+    }
+
+    fn ordinal(&self) -> usize {
+        self.device.info().ordinal
+    }
+
+    /// Where the tensors of a session on this device lie.
+    pub(in crate::infer) fn room(&self, session: &Session) -> ort::Result<Room> {
+        #[cfg(test)]
+        if self.is_rehearsal {
+            return Ok(Room::rehearsal());
+        }
+        Room::on_device(session, self.ordinal())
+    }
+
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// What went over the bus since it was opened.
+    pub fn traffic(&self) -> Traffic {
+        self.device.traffic()
+    }
+
+    /// Of the device's memory, whoever else has some of it.
+    pub fn free_bytes(&self) -> Result<usize, InferError> {
+        Ok(self.device.free_bytes()?)
+    }
+
+    /// For runs that only queue their work.
+    pub(in crate::infer) fn queued(&self) -> &RunOptions<NoSelectedOutputs> {
+        &self.queued
+    }
+
+    /// Puts the work of the session that is built on this stream.
+    pub(in crate::infer) fn take_on(&self, builder: SessionBuilder) -> Result<SessionBuilder, InferError> {
+        #[cfg(test)]
+        if self.is_rehearsal {
+            return Ok(builder);
+        }
+        let provider = CUDA::default()
+            .with_device_id(self.ordinal() as i32)
+            // The same numbers at each start: no algorithm is chosen by how long it took, none rounds to fewer bits.
+            .with_conv_algorithm_search(ConvAlgorithmSearch::Heuristic)
+            .with_tf32(false)
+            .with_arena_extend_strategy(ArenaExtendStrategy::SameAsRequested);
+        // SAFETY: an engine's session goes before its `Gpu`, and the stream with that.
+        let provider = unsafe { provider.with_compute_stream(self.stream.handle()) };
+        let take = || -> ort::Result<SessionBuilder> {
+            // Where it cannot be had that is an error, and nothing goes on the processor instead.
+            Ok(builder.with_deterministic_compute(true)?.with_execution_providers([provider.build().error_on_failure()])?)
+        };
+        take().map_err(|e| unusable(&e.to_string()))
+    }
+}
+
+/// Once a process: libraries that are open stay so.
+fn open_libraries(provider: &Path) {
+    static OPENED: Once = Once::new();
+    OPENED.call_once(|| {
+        for path in LIBRARIES.map(|name| provider.with_file_name(name)).into_iter().filter(|path| path.is_file()) {
+            // SAFETY: NVIDIA's libraries, as the set-up has put them there: their start-up code needs nothing of us.
+            match unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) } {
+                // It is found by its name from now on, and must not go again.
+                Ok(library) => std::mem::forget(library),
+                Err(error) => tracing::warn!("'{}' cannot be opened: {error}", path.display()),
+            }
+        }
+    });
+}
+
+/// What ONNX Runtime says where its provider does not come up.
+fn unusable(reason: &str) -> InferError {
+    let missing = reason.split_whitespace().map(|word| word.trim_end_matches(':')).find(|word| word.contains(".so") && !word.contains('/'));
+    let remedy = match missing.filter(|name| LIBRARIES.contains(name)) {
+        Some(name) => format!("'{name}' is missing: run `hw/install.sh cuda`, or install CUDA 13 and cuDNN 9"),
+        None => "run `hw/install.sh cuda` to install the version that this binary needs".to_owned(),
+    };
+    InferError::Provider { reason: reason.trim().to_owned(), remedy }
+}
+
+#[cfg(test)]
+#[path = "gpu_tests.rs"]
+mod tests;

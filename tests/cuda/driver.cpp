@@ -1,0 +1,200 @@
+// A CUDA driver without a device, for tests of what is built on one: memory is the host's, and work is done as late as can be: when
+// somebody waits for it. What it is to say of itself stands in the environment. Its one kernel, `add`, adds a number to each of
+// `count` bytes. Built by frame/cuda/testing.rs; holds nothing of NVIDIA's but the names of the functions.
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <set>
+#include <vector>
+
+using Result = int;
+using Pointer = unsigned long long;
+enum { OK = 0, BAD_VALUE = 1, NO_MEMORY = 2, NO_DEVICE = 100, NOT_FOUND = 500, NOT_READY = 600, LOST = 719 };
+
+static long setting(const char *name, long otherwise) {
+    const char *text = getenv(name);
+    return text ? atol(text) : otherwise;
+}
+
+struct Stream {
+    bool recording = false;
+    std::vector<std::function<void()>> recorded;
+    std::deque<std::function<void()>> waiting;
+    uint64_t queued = 0, done = 0;
+
+    void work(uint64_t until) {
+        while (done < until) {
+            auto step = waiting.front();
+            waiting.pop_front();
+            done++;
+            step();
+        }
+    }
+};
+struct Event {
+    Stream *stream = nullptr;
+    uint64_t at = 0;
+
+    void wait() {
+        if (stream) stream->work(at);
+    }
+};
+struct Graph {
+    std::vector<std::function<void()>> steps;
+};
+
+static int the_context, the_module;
+static std::set<Stream *> streams;
+static thread_local void *current = nullptr;
+static long taken = 0;
+
+#define API extern "C" __attribute__((visibility("default"))) Result
+
+API cuDriverGetVersion(int *version) { *version = setting("TEST_CUDA_VERSION", 13000); return OK; }
+API cuInit(unsigned) { return setting("TEST_CUDA_DEVICES", 1) < 0 ? NO_DEVICE : OK; }
+API cuDeviceGetCount(int *count) { *count = setting("TEST_CUDA_DEVICES", 1); return OK; }
+API cuDeviceGet(int *device, int ordinal) { *device = ordinal; return OK; }
+API cuDeviceGetName(char *name, int length, int device) { snprintf(name, length, "Test card %d", device); return OK; }
+API cuDeviceGetUuid_v2(unsigned char *uuid, int device) { memset(uuid, 0x11 + device, 16); return OK; }
+API cuDeviceTotalMem_v2(size_t *bytes, int) { *bytes = setting("TEST_CUDA_MEMORY", 1 << 30); return OK; }
+API cuDeviceGetAttribute(int *value, int which, int) {
+    long capability = setting("TEST_CUDA_CAPABILITY", 90);
+    *value = which == 75 ? capability / 10 : which == 76 ? capability % 10 : 0;
+    return OK;
+}
+
+API cuDevicePrimaryCtxRetain(void **context, int) { *context = &the_context; return OK; }
+API cuDevicePrimaryCtxRelease_v2(int) { return OK; }
+API cuCtxGetCurrent(void **context) { *context = current; return OK; }
+API cuCtxSetCurrent(void *context) { current = context; return OK; }
+API cuCtxSetFlags(unsigned) { return OK; }
+API cuCtxSynchronize() {
+    for (auto stream : streams) stream->work(stream->queued);
+    return OK;
+}
+API cuCtxGetStreamPriorityRange(int *least, int *greatest) { *least = 0; *greatest = -5; return OK; }
+
+API cuMemAlloc_v2(Pointer *pointer, size_t bytes) {
+    if (!current || taken + (long)bytes > setting("TEST_CUDA_MEMORY", 1 << 30)) return NO_MEMORY;
+    taken += bytes;
+    *pointer = (Pointer)malloc(bytes);
+    memset((void *)*pointer, 0xc3, bytes);
+    return OK;
+}
+API cuMemGetInfo_v2(size_t *free, size_t *total) {
+    *total = setting("TEST_CUDA_MEMORY", 1 << 30);
+    *free = *total - taken;
+    return OK;
+}
+API cuMemFree_v2(Pointer pointer) { free((void *)pointer); return OK; }
+// Flags: what is read back must not be write-combined (4).
+API cuMemHostAlloc(void **pointer, size_t bytes, unsigned flags) {
+    if (flags) return BAD_VALUE;
+    *pointer = malloc(bytes);
+    return OK;
+}
+API cuMemFreeHost(void *pointer) { free(pointer); return OK; }
+API cuMemsetD8_v2(Pointer to, unsigned char value, size_t bytes) { memset((void *)to, value, bytes); return OK; }
+
+static Result queue(Stream *stream, std::function<void()> step) {
+    if (!current) return BAD_VALUE;
+    if (stream->recording) {
+        stream->recorded.push_back(step);
+    } else if (setting("TEST_CUDA_AT_ONCE", 0)) {
+        step();
+    } else {
+        stream->waiting.push_back(step);
+        stream->queued++;
+    }
+    return OK;
+}
+
+API cuMemcpyHtoDAsync_v2(Pointer to, const void *from, size_t bytes, Stream *stream) {
+    return queue(stream, [=] { memcpy((void *)to, from, bytes); });
+}
+API cuMemcpyDtoHAsync_v2(void *to, Pointer from, size_t bytes, Stream *stream) {
+    return queue(stream, [=] { memcpy(to, (void *)from, bytes); });
+}
+API cuMemcpyDtoDAsync_v2(Pointer to, Pointer from, size_t bytes, Stream *stream) {
+    return queue(stream, [=] { memmove((void *)to, (void *)from, bytes); });
+}
+API cuMemsetD8Async(Pointer to, unsigned char value, size_t bytes, Stream *stream) {
+    return queue(stream, [=] { memset((void *)to, value, bytes); });
+}
+
+// The worker's streams have the lowest priority, 0.
+API cuStreamCreateWithPriority(Stream **stream, unsigned, int priority) {
+    if (priority > 0 || priority < -5) return BAD_VALUE;
+    streams.insert(*stream = new Stream);
+    return OK;
+}
+API cuStreamDestroy_v2(Stream *stream) {
+    stream->work(stream->queued);
+    streams.erase(stream);
+    delete stream;
+    return OK;
+}
+API cuStreamSynchronize(Stream *stream) {
+    stream->work(stream->queued);
+    return setting("TEST_CUDA_LOST", 0) ? LOST : OK;
+}
+API cuStreamWaitEvent(Stream *stream, Event *event, unsigned) {
+    return queue(stream, [point = *event]() mutable { point.wait(); });
+}
+API cuStreamBeginCapture_v2(Stream *stream, int) {
+    stream->recording = true;
+    stream->recorded.clear();
+    return OK;
+}
+API cuStreamEndCapture(Stream *stream, Graph **graph) {
+    if (!stream->recording) return BAD_VALUE;
+    stream->recording = false;
+    *graph = stream->recorded.empty() ? nullptr : new Graph{stream->recorded};
+    return OK;
+}
+API cuGraphInstantiateWithFlags(Graph **exec, Graph *graph, unsigned long long) {
+    *exec = new Graph(*graph);
+    return OK;
+}
+API cuGraphLaunch(Graph *exec, Stream *stream) {
+    return queue(stream, [steps = exec->steps] {
+        for (auto &step : steps) step();
+    });
+}
+API cuGraphExecDestroy(Graph *exec) { delete exec; return OK; }
+API cuGraphDestroy(Graph *graph) { delete graph; return OK; }
+
+API cuEventCreate(Event **event, unsigned) { *event = new Event; return OK; }
+API cuEventRecord(Event *event, Stream *stream) { *event = Event{stream, stream->queued}; return OK; }
+API cuEventQuery(Event *event) { return event->stream && event->stream->done < event->at ? NOT_READY : OK; }
+API cuEventSynchronize(Event *event) { event->wait(); return OK; }
+API cuEventDestroy_v2(Event *event) { delete event; return OK; }
+
+API cuModuleLoadData(void **module, const char *ptx) {
+    *module = &the_module;
+    return strstr(ptx, ".entry add(") ? OK : BAD_VALUE;
+}
+API cuModuleUnload(void *) { return OK; }
+API cuModuleGetFunction(void **function, void *, const char *name) {
+    *function = (void *)"add";
+    return strcmp(name, "add") ? NOT_FOUND : OK;
+}
+// add(Params { unsigned count; unsigned number; }, unsigned char *bytes)
+API cuLaunchKernel(void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, Stream *stream, void **arguments, void **) {
+    unsigned count = ((unsigned *)arguments[0])[0], number = ((unsigned *)arguments[0])[1];
+    auto bytes = *(unsigned char **)arguments[1];
+    return queue(stream, [=] { for (unsigned i = 0; i < count; i++) bytes[i] += number; });
+}
+
+API cuGetErrorName(int error, const char **name) {
+    *name = error == NO_MEMORY ? "CUDA_ERROR_OUT_OF_MEMORY" : error == NO_DEVICE ? "CUDA_ERROR_NO_DEVICE" : "CUDA_ERROR_OF_THE_TEST";
+    return OK;
+}
+API cuGetErrorString(int error, const char **text) {
+    *text = error == NO_MEMORY ? "out of memory" : error == NO_DEVICE ? "no CUDA-capable device is detected" : "as the test asked for";
+    return OK;
+}
