@@ -73,16 +73,10 @@ fn choose_with(
         Wanted::Cuda => device().and_then(|device| has_engine().and_then(|()| provider()).map(|()| device)),
     };
     match (found, wanted) {
-        (Ok(device), _) => Ok(Chosen { backend: Backend::Cuda, why: words(&device) }),
+        (Ok(device), _) => Ok(Chosen { backend: Backend::Cuda, why: device.to_string() }),
         (Err(why), Wanted::Auto) => Ok(Chosen { backend: Backend::Cpu, why }),
         (Err(reason), _) => Err(InferError::Backend { backend: Backend::Cuda.name(), reason }),
     }
-}
-
-fn words(device: &DeviceInfo) -> String {
-    let DeviceInfo { name, uuid, driver, capability: [major, minor], .. } = device;
-    let memory_gib = device.memory_bytes as f64 / (1u64 << 30) as f64;
-    format!("{name} ({uuid}, {memory_gib:.1} GiB, compute capability {major}.{minor}), its driver knows CUDA {driver}")
 }
 
 #[cfg(test)]

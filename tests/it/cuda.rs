@@ -121,4 +121,5 @@ fn a_run_on_a_gpu_analyses_its_frames_with_the_process_confined() {
     assert_eq!(report["engines"][0]["name"], "surgical-gpu");
     assert_eq!(report["worker_restarts"], 0, "{}", run.stderr());
     assert!(report["frames"]["inferred"].as_u64().unwrap() > 300, "{}", report["frames"]);
+    println!("RAN {test} on a GPU");
 }

@@ -75,7 +75,7 @@ fn the_report_tells_calibration_tracks_and_tips_and_what_it_is_bound_to() {
     let folder = tempfile::tempdir().unwrap();
     let data = simulated(folder.path());
     let (report, html) = (folder.path().join("r.json"), folder.path().join("r.html"));
-    let files = ["--report", text(&report), "--html", text(&html), "--prevalence", "0.3", "--compare", "cpu"];
+    let files = ["--report", text(&report), "--html", text(&html), "--prevalence", "0.3"];
     let (code, said) = validate(&[&["--data", text(&data)][..], &files].concat());
     assert_eq!(code, Some(0), "{said}");
     let json = json(&report);
@@ -97,8 +97,6 @@ fn the_report_tells_calibration_tracks_and_tips_and_what_it_is_bound_to() {
     for part in ["ROC", "Reliability", "Worst cases", "data:image/png;base64,", "FROC", "Tracking", "bound to"] {
         assert!(page.contains(part), "{part} is not on the page");
     }
-    let (code, said) = validate(&["--data", text(&data), "--compare", "cpu,cuda"]);
-    assert!(code == Some(2) && said.contains("cpu only"), "{said}");
 }
 
 #[test]
@@ -152,4 +150,24 @@ fn patients_make_intervals_and_raters_a_consensus() {
     assert!(told["plan"]["met"] == true && told["tracking"].is_null());
     let agreed = told["agreement"].as_array().unwrap().iter().find(|class| class["class"] == "liver").unwrap();
     assert_eq!((agreed["dice"].as_f64(), &agreed["raters"]), (Some(1.0), &serde_json::json!(["anna", "ben", "cleo"])));
+}
+
+#[test]
+fn one_engine_on_two_backends_is_compared_frame_by_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, report) = (simulated(folder.path()), folder.path().join("parity.json"));
+    let (code, said) = validate(&["--data", text(&data), "--compare", "cpu,cpu", "--report", text(&report)]);
+    assert!(code == Some(0) && said.contains("pixels of the class mask that agree   100.000 %"), "{said}");
+    let found = json(&report);
+    // Five pictures, and the same five frames as a clip.
+    assert_eq!((found["schema"].as_str(), found["found"]["frames"].as_u64()), (Some("keyhole.parity/1"), Some(10)), "{found:#}");
+    assert_eq!(found["found"]["least_pixels"].as_f64(), Some(1.0));
+    assert!(found["found"]["tracks"].as_u64().unwrap() > 0, "nothing was followed: {found:#}");
+    assert_eq!((found["found"]["tracks_shared"].as_f64(), found["outside"].as_array().map(Vec::len)), (Some(1.0), Some(0)));
+    if !Path::new("/dev/nvidiactl").exists() {
+        let (code, said) = validate(&["--data", text(&data), "--compare", "cpu,cuda"]);
+        assert!(code == Some(2) && said.contains("backend 'cuda' cannot run here"), "{said}");
+    }
+    let (code, said) = validate(&["--data", text(&data), "--compare", "cpu,cpu,cpu"]);
+    assert!(code == Some(2) && said.contains("two backends"), "{said}");
 }

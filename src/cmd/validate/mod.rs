@@ -5,6 +5,7 @@
 //! ```
 
 mod clips;
+mod compare;
 mod pictures;
 mod report;
 mod work;
@@ -61,9 +62,9 @@ pub struct Arguments {
     /// What runs the model: cpu, cuda (an NVIDIA GPU), or auto: a GPU that is there and has an engine, else the processor.
     #[arg(long, value_enum, default_value = "auto")]
     backend: Backend,
-    /// Backends to compare, as cpu,cuda. There is only cpu.
-    #[arg(long, value_name = "BACKENDS", value_delimiter = ',')]
-    compare: Vec<String>,
+    /// Compare two backends instead, as cpu,cuda: do they say the same of each picture and frame? With the last one's engine.
+    #[arg(long, value_name = "BACKENDS", value_delimiter = ',', value_enum, conflicts_with_all = ["plan", "html", "masks", "backend", "prevalence"])]
+    compare: Vec<Backend>,
 }
 
 const FORMAT: &str = "\
@@ -94,10 +95,11 @@ The plan:
 Exit code 1: an end point is not met, or the plan was changed after it was registered.";
 
 pub fn main(arguments: &Arguments) -> anyhow::Result<()> {
-    if let Some(other) = arguments.compare.iter().find(|backend| *backend != "cpu") {
-        anyhow::bail!(
-            "--compare {other}: backends are not compared here; run `validate` once with each --backend, and leave --compare out"
-        );
+    if !arguments.compare.is_empty() {
+        let &[one, other] = &arguments.compare[..] else {
+            anyhow::bail!("--compare: {} backends are named, two backends are compared; write it as cpu,cuda", arguments.compare.len());
+        };
+        return compare::main([one, other], arguments);
     }
     // First of all: nothing that is seen later can change what was asked.
     let plan = arguments.plan.as_deref().map(open_plan).transpose()?;

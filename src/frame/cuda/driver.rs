@@ -28,6 +28,14 @@ pub struct DeviceInfo {
     pub driver: String,
 }
 
+impl std::fmt::Display for DeviceInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let DeviceInfo { name, uuid, driver, capability: [major, minor], .. } = self;
+        let memory_gib = self.memory_bytes as f64 / (1u64 << 30) as f64;
+        write!(f, "{name} ({uuid}, {memory_gib:.1} GiB, compute capability {major}.{minor}), its driver knows CUDA {driver}")
+    }
+}
+
 impl DeviceInfo {
     /// What kernels are compiled to for it.
     pub fn architecture(&self) -> Result<Architecture, CudaError> {

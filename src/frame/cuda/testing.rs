@@ -91,7 +91,10 @@ pub fn on_every_device(test: &str, run: impl Fn(&Runner)) {
         Err(reason) => println!("SKIPPED {test} on the CPU: {reason}"),
     }
     match OnGpu::new() {
-        Ok(gpu) => run(&Runner::Gpu(gpu)),
+        Ok(gpu) => {
+            run(&Runner::Gpu(gpu));
+            println!("RAN {test} on a GPU");
+        }
         Err(reason) => skipped_without_gpu(test, &reason),
     }
 }

@@ -21,7 +21,9 @@ fn a_library_that_the_provider_misses_is_named_with_the_remedy() {
 /// None: there is none, which was said.
 fn gpu(test: &str) -> Option<Gpu> {
     let found = provider().and_then(|_| Ok(usable_device()?));
-    found.map_err(|error| skipped_without_gpu(test, &error.to_string())).ok().map(|info| Gpu::open(&info).unwrap())
+    let info = found.map_err(|error| skipped_without_gpu(test, &error.to_string())).ok()?;
+    println!("RAN {test} on a GPU");
+    Some(Gpu::open(&info).unwrap())
 }
 
 fn rehearsal() -> Gpu {

@@ -1,9 +1,16 @@
-//! What of the GPU path is on this machine.
+//! What of the GPU path is on this machine. Asks the driver: not for the process that shows the picture.
 
+use super::provider;
 use crate::base::inventory::{Item, State};
-use crate::frame::cuda::Nvrtc;
+use crate::frame::cuda::{Nvrtc, devices};
 
 pub fn inventory() -> Vec<Item> {
+    let mut items: Vec<Item> = match devices() {
+        Ok(devices) => devices.iter().map(|device| Item::of(device.architecture().map(|_| device.to_string()), State::Limited)).collect(),
+        Err(error) => vec![Item::new(State::Absent, error.to_string())],
+    };
     let compiler = Nvrtc::open().map(|compiler| format!("NVRTC {}, the compiler of the kernels", compiler.version()));
-    vec![Item::of(compiler, State::Absent)]
+    items.push(Item::of(compiler, State::Absent));
+    items.push(Item::of(provider().map(|path| format!("ONNX Runtime's CUDA provider, {}", path.display())), State::Absent));
+    items
 }

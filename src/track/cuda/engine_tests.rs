@@ -9,9 +9,9 @@ use std::path::Path;
 
 #[test]
 fn the_shipped_engine_gives_its_golden_mask_on_a_gpu_and_the_same_numbers_at_each_start() {
+    let test = "the_shipped_engine_gives_its_golden_mask_on_a_gpu_and_the_same_numbers_at_each_start";
     let found = cuda::provider().and_then(|_| Ok(usable_device()?));
     if let Err(error) = found {
-        let test = "the_shipped_engine_gives_its_golden_mask_on_a_gpu_and_the_same_numbers_at_each_start";
         return skipped_without_gpu(test, &error.to_string());
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("engines");
@@ -21,4 +21,5 @@ fn the_shipped_engine_gives_its_golden_mask_on_a_gpu_and_the_same_numbers_at_eac
         Analyser::load_with(engine, Backend::Cuda, &Settings::default()).unwrap().prove().unwrap()
     };
     assert_eq!(proof(), proof());
+    println!("RAN {test} on a GPU");
 }
