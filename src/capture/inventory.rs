@@ -20,8 +20,8 @@ pub fn inventory() -> Vec<Item> {
         return vec![Item::new(State::Missing, error.to_string())];
     }
     let mut items = vec![Item::new(State::Ok, gst::version_string().to_string())];
-    items.push(elements("frame path", &PATH, State::Missing));
-    items.push(elements("recordings", &FILES, State::Limited));
+    items.push(elements("frame path:", &PATH, State::Missing));
+    items.push(elements("recordings:", &FILES, State::Limited));
     items.extend(INPUTS.map(|uri| {
         let scheme = uri.split_once(':').map_or(uri, |(scheme, _)| scheme);
         match input::parse(uri) {

@@ -5,5 +5,6 @@ use crate::base::inventory::{Item, State};
 
 /// ONNX Runtime, which the AI does not run without.
 pub fn inventory() -> Vec<Item> {
-    vec![Item::of(runtime::environment().map(|_| ort::info().to_owned()), State::Missing)]
+    let opened = runtime::environment().and_then(|_| runtime::library());
+    vec![Item::of(opened.map(|library| format!("ONNX Runtime, {}", library.display())), State::Missing)]
 }
