@@ -1,11 +1,12 @@
 use crate::base::error::ErrorKind;
+use crate::base::library::listed;
 use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
 pub enum InferError {
     #[error(
         "ONNX Runtime is not installed: no {library} in {}; run `make setup`, or set ORT_DYLIB_PATH to the library",
-        .searched.iter().map(|path| format!("'{}'", path.display())).collect::<Vec<_>>().join(", ")
+        listed(.searched)
     )]
     NoRuntime { library: &'static str, searched: Vec<PathBuf> },
     #[error("ONNX Runtime cannot be used: {reason}; run `make setup` to install the version that this binary needs")]
