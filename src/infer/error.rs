@@ -1,3 +1,4 @@
+use super::tensorrt::TensorRtError;
 use crate::base::error::ErrorKind;
 use crate::base::library::listed;
 use std::path::PathBuf;
@@ -28,6 +29,8 @@ pub enum InferError {
     Plan { engine: String, reason: String },
     #[error("engine '{engine}' failed while running: {reason}")]
     Run { engine: String, reason: String },
+    #[error(transparent)]
+    TensorRt(#[from] TensorRtError),
     #[error("the engine gave what cannot be: {part} has {found}; nothing of it is used")]
     Impossible { part: String, found: String },
 }
