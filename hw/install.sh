@@ -31,6 +31,9 @@ if [ ${#missing[@]} -gt 0 ]; then
     rm -f "${XDG_CACHE_HOME:-$HOME/.cache}"/gstreamer-1.0/registry.*.bin
 fi
 
+fetched=$(mktemp -d)
+trap 'rm -rf "$fetched"' EXIT
+
 version=$(sed -n 's/^onnxruntime==\([0-9.]*\).*/\1/p' hw/onnxruntime.txt)
 library=.setup/onnxruntime/libonnxruntime.so.$version
 if [ ! -f "$library" ]; then
@@ -40,8 +43,6 @@ if [ ! -f "$library" ]; then
         *) echo "keyhole: no ONNX Runtime package for $(uname -m); needs x86_64 or aarch64" >&2; exit 2 ;;
     esac
     echo "keyhole: fetching ONNX Runtime $version"
-    fetched=$(mktemp -d)
-    trap 'rm -rf "$fetched"' EXIT
     python3 -m pip --disable-pip-version-check download --quiet --no-deps --only-binary=:all: --require-hashes \
         --implementation cp --python-version 311 --abi cp311 --platform "$platform" -d "$fetched" -r hw/onnxruntime.txt
     mkdir -p .setup/onnxruntime
@@ -52,6 +53,31 @@ if [ ! -f "$library" ]; then
     mv "$library.part" "$library"
 fi
 
+# The headers of both kinds of TensorRT (Apache-2.0), which the build compiles against, come in a package of bindings. Without them
+# keyhole is built too, but makes no plans.
+headers=.setup/tensorrt/include
+if [ ! -f $headers/standard/NvInfer.h ]; then
+    echo "keyhole: fetching TensorRT's headers"
+    # Outside of this folder: the package is none of keyhole's.
+    (cd "$fetched" && cargo info --quiet trtx-sys@0.9.1 >/dev/null) || true
+    package=$(find "${CARGO_HOME:-$HOME/.cargo}"/registry/cache -name 'trtx-sys-0.9.1*.crate' 2>/dev/null | head -n 1)
+    if [ -n "$package" ]; then
+        echo "5480ee056292951daa1bc74532162d6cb75190f091e45d7d97c0c356916ae171  $package" | sha256sum --check --quiet ||
+            { echo "keyhole: '$package' is not the package that is pinned here; remove it and run this again" >&2; exit 2; }
+        tar -xzf "$package" -C "$fetched"
+        rm -rf $headers.part $headers
+        mkdir -p $headers.part
+        mv "$fetched"/trtx-sys-*/TensorRT-Headers/TRT-RTX-1.7 $headers.part/rtx
+        mv "$fetched"/trtx-sys-*/TensorRT-Headers/TRT-Enterprise-11.4 $headers.part/standard
+        mv $headers.part $headers
+    elif [ -n "${1:-}" ]; then
+        echo "keyhole: cargo fetched no trtx-sys 0.9.1; see what 'cargo info trtx-sys@0.9.1' says" >&2
+        exit 2
+    else
+        echo "keyhole: cargo fetched no trtx-sys 0.9.1: keyhole is built without TensorRT"
+    fi
+fi
+
 # The compiler of the GPU's kernels. It needs no GPU: the tests compile every kernel.
 if [ "${1:-}" = test ] || [ "${1:-}" = cuda ]; then
     compiler=.setup/cuda/libnvrtc.so.13
@@ -59,15 +85,28 @@ if [ "${1:-}" = test ] || [ "${1:-}" = cuda ]; then
         echo "keyhole: NVRTC is pinned for x86_64 only: kernels are not compiled on $(uname -m)"
     elif [ ! -f "$compiler" ]; then
         echo "keyhole: fetching NVRTC $(sed -n 's/^nvidia-cuda-nvrtc==\([0-9.]*\).*/\1/p' hw/nvrtc.txt)"
-        wheel=$(mktemp -d)
-        trap 'rm -rf "${fetched:-}" "$wheel"' EXIT
-        python3 -m pip --disable-pip-version-check download --quiet --no-deps --only-binary=:all: --require-hashes -d "$wheel" -r hw/nvrtc.txt
-        unzip -q -o -j "$wheel"/nvidia_cuda_nvrtc-*.whl 'nvidia/cu13/lib/libnvrtc.so.13' 'nvidia/cu13/lib/libnvrtc-builtins.so.13.0' \
-            '*/licenses/License.txt' -d "$wheel/out"
+        python3 -m pip --disable-pip-version-check download --quiet --no-deps --only-binary=:all: --require-hashes -d "$fetched" -r hw/nvrtc.txt
+        unzip -q -o -j "$fetched"/nvidia_cuda_nvrtc-*.whl 'nvidia/cu13/lib/libnvrtc.so.13' 'nvidia/cu13/lib/libnvrtc-builtins.so.13.0' \
+            '*/licenses/License.txt' -d "$fetched/nvrtc"
         mkdir -p .setup/cuda
-        cp "$wheel/out/License.txt" "$wheel/out/libnvrtc-builtins.so.13.0" .setup/cuda/
-        cp "$wheel/out/libnvrtc.so.13" "$compiler.part"
+        cp "$fetched/nvrtc/License.txt" "$fetched/nvrtc/libnvrtc-builtins.so.13.0" .setup/cuda/
+        cp "$fetched/nvrtc/libnvrtc.so.13" "$compiler.part"
         mv "$compiler.part" "$compiler"
+    fi
+
+    # TensorRT-RTX needs no GPU either: the tests make plans.
+    folder=.setup/tensorrt
+    if [ "$(uname -m)" != x86_64 ]; then
+        echo "keyhole: TensorRT-RTX is pinned for x86_64 only: no plans are made on $(uname -m)"
+    elif [ ! -f $folder/libtensorrt_rtx.so.1 ]; then
+        echo "keyhole: fetching TensorRT-RTX $(sed -n 's/^tensorrt-rtx-cu13-libs==\([0-9.]*\).*/\1/p' hw/tensorrt.txt)"
+        python3 -m pip --disable-pip-version-check download --quiet --no-deps --only-binary=:all: --require-hashes -d "$fetched" -r hw/tensorrt.txt
+        unzip -q -o -j "$fetched"/tensorrt_rtx_cu13_libs-*.whl '*/libtensorrt_rtx.so.1' '*/libtensorrt_onnxparser_rtx.so.1' \
+            '*/licenses/LICENSE.txt' -d "$fetched/tensorrt"
+        mkdir -p $folder
+        cp "$fetched/tensorrt/LICENSE.txt" "$fetched/tensorrt/libtensorrt_onnxparser_rtx.so.1" $folder/
+        cp "$fetched/tensorrt/libtensorrt_rtx.so.1" $folder/libtensorrt_rtx.so.1.part
+        mv $folder/libtensorrt_rtx.so.1.part $folder/libtensorrt_rtx.so.1
     fi
 fi
 

@@ -1,4 +1,4 @@
-//! What every room may use: error kinds, the clock, ids, classes, statistics, slots, shutdown, and the screen's words and state.
+//! What every room may use: error kinds, the clock, ids, classes, statistics, slots, shutdown, where libraries lie, and the screen's words and state.
 //! Nothing here knows what a frame, an engine or a window is.
 
 pub mod assign;
@@ -13,6 +13,7 @@ pub mod html;
 pub mod hud;
 pub mod ids;
 pub mod inventory;
+pub mod library;
 pub mod mode;
 pub mod paths;
 pub mod proportion;

@@ -2,15 +2,20 @@
 
 use crate::base::classes;
 use crate::base::error::Finding;
+use crate::base::shutdown;
 use crate::eval::card;
+use crate::frame::cuda::usable_device;
 use crate::guard;
+use crate::infer::tensorrt::{self, Kind, TensorRt};
 use crate::infer::{self, InferError, TensorLine};
 use crate::record::write_whole;
 use crate::store::{self, Engines, GoldenOutputs, LockedEngine, Plans, SecretKey, StoreError};
 use crate::track::{Analyser, golden_mask};
 use anyhow::Context;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 #[derive(Debug, Args)]
@@ -66,10 +71,17 @@ enum Verb {
         #[arg(long)]
         name: String,
     },
-    /// Compile an engine for this machine and keep the plan in the cache, so that it starts at once. Without DIR: all that are found.
+    /// Compile an engine and keep the plan in the cache, so that it starts at once. Without DIR: all that are found (TensorRT: those
+    /// named -gpu).
     Build {
         /// An engine's folder.
         dir: Option<PathBuf>,
+        /// What will run the plan.
+        #[arg(long, value_enum, default_value = "cpu")]
+        backend: Backend,
+        /// With TensorRT: products of 32-bit numbers may be computed from their 19 leading bits, faster and less exact.
+        #[arg(long)]
+        tf32: bool,
     },
     /// What an engine is for, what goes in and what comes out; its model is run once to see.
     Info {
@@ -87,6 +99,16 @@ enum Verb {
     },
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Backend {
+    /// ONNX Runtime, on this processor.
+    Cpu,
+    /// TensorRT-RTX where it is installed, else TensorRT.
+    Tensorrt,
+    /// TensorRT-RTX: needs no GPU to build, its plan runs on those of several kinds.
+    TensorrtRtx,
+}
+
 pub fn main(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.verb {
         Verb::List { engines } => list(Engines::find(engines.as_deref())?),
@@ -97,7 +119,7 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<()> {
             print_operating_point(path, &point, &engine);
             Ok(())
         }
-        Verb::Build { dir } => build(dir.as_ref()),
+        Verb::Build { dir, backend, tf32 } => build(dir.as_ref(), *backend, *tf32),
         Verb::Lock { dir, key, golden, .. } => lock(dir, &SecretKey::read(key)?, golden.as_deref()),
         Verb::Sign { file, key, limits } => {
             let key = SecretKey::read(key)?;
@@ -198,10 +220,22 @@ fn folders(dir: Option<&PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
     Ok(engines.names().iter().map(|name| engines.dir().join(name)).collect())
 }
 
-fn build(dir: Option<&PathBuf>) -> anyhow::Result<()> {
-    let dirs = folders(dir)?;
+fn build(dir: Option<&PathBuf>, backend: Backend, tf32: bool) -> anyhow::Result<()> {
+    shutdown::catch_signals();
+    let library = match backend {
+        Backend::Cpu => None,
+        Backend::Tensorrt => Some(TensorRt::open_any(usable_device().ok().as_ref())?),
+        Backend::TensorrtRtx => Some(TensorRt::open(Kind::Rtx)?),
+    };
+    anyhow::ensure!(!tf32 || library.is_some(), "--tf32 is an option of TensorRT: leave it out, or add --backend tensorrt");
+    let mut dirs = folders(dir)?;
+    if dir.is_none() && library.is_some() {
+        dirs.retain(|dir| dir.to_string_lossy().ends_with("-gpu"));
+        anyhow::ensure!(!dirs.is_empty(), "no engine that is named -gpu is found: name an engine's folder");
+    }
     let (total, plans, mut spent) = (dirs.len(), Plans::of_this_user(), Duration::ZERO);
     for (index, dir) in dirs.into_iter().enumerate() {
+        anyhow::ensure!(!shutdown::signalled(), "stopped by a signal; what was built before is kept, build the others again");
         let engine = load(dir)?;
         let name = engine.manifest.name.clone();
         let left = match index {
@@ -210,12 +244,69 @@ fn build(dir: Option<&PathBuf>) -> anyhow::Result<()> {
         };
         eprintln!("{name}: building, {} of {total}{left}", index + 1);
         let start = Instant::now();
-        let built = infer::build(&engine, &plans).map_err(finding)?;
-        Analyser::load(engine).map_err(finding)?;
+        let built = match &library {
+            None => {
+                let built = infer::build(&engine, &plans).map_err(finding)?;
+                Analyser::load(engine).map_err(finding)?;
+                built
+            }
+            Some(library) => {
+                let line = ProgressLine::new(&name);
+                let progress = |phase: &str, done: f64| {
+                    line.show(phase, done);
+                    !shutdown::signalled()
+                };
+                tensorrt::build(&engine, library, tensorrt::Options { tf32 }, &plans, &progress).map_err(finding)?
+            }
+        };
         spent += start.elapsed();
-        println!("{name}: {} bytes in {:.1} s, {}", built.bytes, start.elapsed().as_secs_f64(), built.path.display());
+        let how = if built.was_there { "built before".to_owned() } else { format!("in {:.1} s", start.elapsed().as_secs_f64()) };
+        println!("{name}: {} bytes {how}, {}", built.bytes, built.path.display());
+        if let Some(library) = &library {
+            println!("  by {library} for {}", built.made_for);
+            built.here.iter().for_each(|here| println!("  {here}"));
+        }
     }
     Ok(())
+}
+
+/// How far a build is, on standard error: one line that is written over in a terminal, else a line each tenth.
+struct ProgressLine<'a> {
+    name: &'a str,
+    start: Instant,
+    is_terminal: bool,
+    shown: Mutex<Option<u32>>,
+}
+
+impl<'a> ProgressLine<'a> {
+    fn new(name: &'a str) -> Self {
+        ProgressLine { name, start: Instant::now(), is_terminal: std::io::stderr().is_terminal(), shown: Mutex::default() }
+    }
+
+    fn show(&self, phase: &str, done: f64) {
+        let percent = (100.0 * done) as u32;
+        let step = if self.is_terminal { percent } else { percent / 10 };
+        let mut shown = self.shown.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if *shown == Some(step) || done <= 0.0 {
+            return;
+        }
+        *shown = Some(step);
+        // From the first steps nothing can be told.
+        let left = match percent {
+            0..5 => String::new(),
+            _ => format!(", about {:.0} s left", self.start.elapsed().as_secs_f64() * (1.0 - done) / done),
+        };
+        let line = format!("{}: {percent} %{left}   {phase}", self.name);
+        let _ = if self.is_terminal { write!(std::io::stderr(), "\r{line}\x1b[K") } else { writeln!(std::io::stderr(), "{line}") };
+    }
+}
+
+impl Drop for ProgressLine<'_> {
+    fn drop(&mut self) {
+        if self.is_terminal {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+    }
 }
 
 fn finding(error: InferError) -> anyhow::Error {

@@ -1,4 +1,6 @@
+use super::tensorrt::TensorRtError;
 use crate::base::error::ErrorKind;
+use crate::base::library::listed;
 use crate::frame::cuda::CudaError;
 use std::path::PathBuf;
 
@@ -6,7 +8,7 @@ use std::path::PathBuf;
 pub enum InferError {
     #[error(
         "ONNX Runtime is not installed: no {library} in {}; run `make setup`, or set ORT_DYLIB_PATH to the library",
-        .searched.iter().map(|path| format!("'{}'", path.display())).collect::<Vec<_>>().join(", ")
+        listed(.searched)
     )]
     NoRuntime { library: &'static str, searched: Vec<PathBuf> },
     #[error("ONNX Runtime cannot be used: {reason}; run `make setup` to install the version that this binary needs")]
@@ -39,6 +41,8 @@ pub enum InferError {
     Plan { engine: String, reason: String },
     #[error("engine '{engine}' failed while running: {reason}")]
     Run { engine: String, reason: String },
+    #[error(transparent)]
+    TensorRt(#[from] TensorRtError),
     #[error("the engine gave what cannot be: {part} has {found}; nothing of it is used")]
     Impossible { part: String, found: String },
 }

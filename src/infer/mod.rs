@@ -22,6 +22,7 @@ mod port;
 mod preprocess;
 mod runtime;
 mod shapes;
+pub mod tensorrt;
 #[cfg(test)]
 pub mod testing;
 #[cfg(test)]

@@ -280,7 +280,7 @@ impl Engine for OnnxEngine {
 }
 
 /// The model may read no file but those that the manifest locks, and they are handed to it as the bytes that were hashed.
-fn check_external(engine: &LockedEngine, check: Check<'_>) -> Result<(), InferError> {
+pub(super) fn check_external(engine: &LockedEngine, check: Check<'_>) -> Result<(), InferError> {
     let named = onnx::external_files(&engine.model).map_err(|_| InferError::Model {
         engine: engine.manifest.name.clone(),
         reason: "it is not an ONNX model".to_owned(),

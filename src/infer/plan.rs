@@ -16,6 +16,12 @@ pub(super) fn key(engine: &LockedEngine) -> PlanKey {
 pub struct Built {
     pub path: PathBuf,
     pub bytes: usize,
+    /// The device.
+    pub made_for: String,
+    /// Found, not made anew.
+    pub was_there: bool,
+    /// What this machine's GPU makes of it, if there is one to ask.
+    pub here: Option<String>,
 }
 
 /// The device that plans are made for here.
@@ -38,7 +44,7 @@ pub fn build(engine: &LockedEngine, plans: &Plans) -> Result<Built, InferError> 
     let bytes = made?.map_err(unwritable)?;
     OnnxEngine::from_plan(engine, &bytes)?;
     let path = plans.write(&key, &bytes).map_err(unwritable)?;
-    Ok(Built { path, bytes: bytes.len() })
+    Ok(Built { path, bytes: bytes.len(), made_for: processor(), was_there: false, here: None })
 }
 
 #[cfg(test)]

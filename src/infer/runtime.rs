@@ -2,20 +2,22 @@
 //! without it still shows clean video and says what is missing.
 
 use super::error::InferError;
+use crate::base::library::Sought;
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 /// The pinned library of the set-up; a newer one is taken under its plain name.
-const LIBRARY_NAMES: [&str; 2] = ["libonnxruntime.so.1.31.1", "libonnxruntime.so"];
+const LIBRARY: Sought =
+    Sought { names: &["libonnxruntime.so.1.31.1", "libonnxruntime.so"], set_up: "onnxruntime", variable: "ORT_DYLIB_PATH", system: &[] };
 
 /// The process's one environment; once made it stays, for ONNX Runtime allows no second one.
 static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
 
 /// ONNX Runtime's library, the one that is opened.
 pub fn library() -> Result<PathBuf, InferError> {
-    Places::of_this_process().find()
+    LIBRARY.find().map_err(missing)
 }
 
 /// ONNX Runtime, opened on the first call.
@@ -28,6 +30,10 @@ pub fn environment() -> Result<Environment, InferError> {
     Ok(made.insert(environment).clone())
 }
 
+fn missing(searched: Vec<PathBuf>) -> InferError {
+    InferError::NoRuntime { library: LIBRARY.names[0], searched }
+}
+
 fn open(library: &Path) -> Result<Environment, InferError> {
     let bad = |reason: String| InferError::BadRuntime { reason };
     let builder = ort::init_from(library).map_err(|e| bad(e.to_string()))?;
@@ -37,50 +43,10 @@ fn open(library: &Path) -> Result<Environment, InferError> {
     Ok(environment)
 }
 
-/// Where the library may lie.
-#[derive(Debug, Default)]
-struct Places {
-    /// `$ORT_DYLIB_PATH`: if given, nothing else is looked at.
-    given: Option<PathBuf>,
-    home: Option<PathBuf>,
-    executable: Option<PathBuf>,
-}
-
-impl Places {
-    fn of_this_process() -> Self {
-        let path = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        Places { given: path("ORT_DYLIB_PATH"), home: path("KEYHOLE_HOME"), executable: std::env::current_exe().ok() }
-    }
-
-    /// The library's file, or an error that says where it was looked for.
-    fn find(&self) -> Result<PathBuf, InferError> {
-        if let Some(given) = &self.given {
-            let inside = LIBRARY_NAMES.iter().map(|name| given.join(name));
-            return match std::iter::once(given.clone()).chain(inside).find(|path| path.is_file()) {
-                Some(path) => Ok(path),
-                None => Err(InferError::NoRuntime { library: LIBRARY_NAMES[0], searched: vec![given.clone()] }),
-            };
-        }
-        let searched = self.folders();
-        let files = searched.iter().flat_map(|dir| LIBRARY_NAMES.map(|name| dir.join(name)));
-        let mut files = files.filter(|path| path.is_file());
-        files.next().ok_or(InferError::NoRuntime { library: LIBRARY_NAMES[0], searched: searched.clone() })
-    }
-
-    fn folders(&self) -> Vec<PathBuf> {
-        let set_up = Path::new(".setup").join("onnxruntime");
-        // Beside the executable's tree: target/release/keyhole finds the repository's .setup. Where none exists, the place
-        // that `make setup` would fill is named.
-        let above = || self.executable.iter().flat_map(|exe| exe.ancestors().skip(1)).map(|dir| dir.join(&set_up));
-        let beside = above().find(|dir| dir.is_dir()).or_else(|| above().nth(2));
-        let installed = ["/usr/lib/keyhole", "/usr/share/keyhole/lib"].map(PathBuf::from);
-        self.home.iter().map(|home| home.join("lib")).chain(beside).chain(installed).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::library::Places;
 
     #[test]
     fn without_the_library_every_place_and_the_remedy_are_named() {
@@ -91,25 +57,10 @@ mod tests {
             println!("SKIPPED without_the_library_every_place_and_the_remedy_are_named: keyhole is installed on this machine");
             return;
         }
-        let text = places.find().unwrap_err().to_string();
+        let text = missing(LIBRARY.find_in(&places).unwrap_err()).to_string();
         for part in ["home/lib", ".setup/onnxruntime", "/usr/lib/keyhole", "/usr/share/keyhole/lib", "make setup", "ORT_DYLIB_PATH"] {
             assert!(text.contains(part), "{part} is not in: {text}");
         }
-    }
-
-    #[test]
-    fn a_given_path_is_the_only_one_looked_at() {
-        let tree = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(tree.path().join("home/lib")).unwrap();
-        let library = tree.path().join("home/lib/libonnxruntime.so");
-        std::fs::write(&library, b"").unwrap();
-        let home = Some(tree.path().join("home"));
-        assert_eq!(Places { home: home.clone(), ..Default::default() }.find().unwrap(), library);
-        let given = Some(tree.path().join("elsewhere.so"));
-        let text = Places { given, home, executable: None }.find().unwrap_err().to_string();
-        assert!(text.contains("elsewhere.so") && !text.contains("home/lib"), "{text}");
-        let folder = Places { given: Some(tree.path().join("home/lib")), ..Default::default() };
-        assert_eq!(folder.find().unwrap(), library);
     }
 
     /// Run by the test below in a process of its own: what is open in one process cannot be opened again.
@@ -133,15 +84,5 @@ mod tests {
             text.contains("ONNX Runtime cannot be used") && text.contains("libonnxruntime.so") && text.contains("make setup"),
             "{text}"
         );
-    }
-
-    #[test]
-    fn set_up_beside_the_tree_is_found() {
-        let tree = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(tree.path().join(".setup/onnxruntime")).unwrap();
-        let library = tree.path().join(".setup/onnxruntime/libonnxruntime.so.1.31.1");
-        std::fs::write(&library, b"").unwrap();
-        let executable = Some(tree.path().join("target/release/deps/keyhole-0123"));
-        assert_eq!(Places { executable, ..Default::default() }.find().unwrap(), library);
     }
 }

@@ -40,10 +40,19 @@ impl PlanKey {
         PlanKey(hash.finalize().into())
     }
 
+    /// Of what a library measured on a device while it built plans there.
+    pub fn of_timings(adapter: &str, library: &str) -> Self {
+        Self::of_texts(&["timings", adapter, library])
+    }
+
     /// Of a GPU's kernel: its source, the architecture it is for, what compiles it with its version, and how.
     pub fn of_kernel(source: &str, architecture: &str, library: &str, options: &str) -> Self {
+        Self::of_texts(&["kernel", source, architecture, library, options])
+    }
+
+    fn of_texts(texts: &[&str]) -> Self {
         let mut hash = Sha256::new();
-        for text in ["kernel", source, architecture, library, options] {
+        for text in texts {
             hash.update((text.len() as u64).to_le_bytes());
             hash.update(text);
         }
@@ -107,7 +116,8 @@ impl Plans {
         Ok(self.path(key).with_extension(format!("{}.part", std::process::id())))
     }
 
-    fn path(&self, key: &PlanKey) -> PathBuf {
+    /// Where it is kept, if it is.
+    pub fn path(&self, key: &PlanKey) -> PathBuf {
         self.dir.join(hex(&key.0)).with_extension("plan")
     }
 }
@@ -141,6 +151,8 @@ mod tests {
             of(&locked, "a", "b", "fp16"),
         ];
         assert!(others.iter().all(|other| *other != key));
+        let timings = [("a", "b"), ("a2", "b"), ("a", "b2"), ("ab", "")].map(|(adapter, library)| PlanKey::of_timings(adapter, library));
+        assert!(timings.iter().enumerate().all(|(at, one)| !timings[..at].contains(one)));
 
         let plans = Plans::in_folder(parent.path().join("plans"));
         assert_eq!(plans.read(&key), None);

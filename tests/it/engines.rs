@@ -133,6 +133,62 @@ fn info_and_verify_tell_heads_shapes_states_and_external_files() {
     assert!(verified.contains("external 'w.bin'") && verified.contains("tissue"), "{verified}");
 }
 
+/// `keyhole engine build` with these arguments and these folders as cache and as both kinds' own: exit code, standard output, error.
+fn built(arguments: &[&str], cache: &Path, libraries: Option<&Path>) -> (Option<i32>, String, String) {
+    let mut command = keyhole();
+    command.args(["engine", "build"]).args(arguments).env("XDG_CACHE_HOME", cache);
+    for variable in ["KEYHOLE_TENSORRT_RTX", "KEYHOLE_TENSORRT"] {
+        match libraries {
+            Some(folder) => command.env(variable, folder),
+            None => command.env_remove(variable),
+        };
+    }
+    let output = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn a_plan_for_tensorrt_is_built_with_its_progress_and_is_there_the_next_time() {
+    let (engines, cache) = (folder(&TestEngine::maps()), tempfile::tempdir().unwrap());
+    let dir = engines.path().join("test-cpu");
+    let build = || built(&[text(&dir), "--backend", "tensorrt-rtx"], cache.path(), None);
+    let (code, said, told) = build();
+    if ["is not installed", "without the headers"].iter().any(|reason| told.contains(reason)) {
+        return println!("SKIPPED a_plan_for_tensorrt_is_built_with_its_progress_and_is_there_the_next_time: {told}");
+    }
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("test-cpu: 100 %, about 0 s left"), "{told}");
+    for part in ["test-cpu: ", " bytes in ", "/keyhole/plans/", "by TensorRT-RTX 1.7", "for compute capability 8.0, 8.6, 8.9, 12.0, 12.1"] {
+        assert!(said.contains(part), "{part} is not in: {said}");
+    }
+    let (code, said, told) = build();
+    assert!(code == Some(0) && said.contains("built before") && !told.contains('%'), "{said}{told}");
+    let kept: Vec<_> = std::fs::read_dir(cache.path().join("keyhole/plans")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(kept.len() == 1 && kept[0].extension().is_some_and(|ending| ending == "plan"), "{kept:?}");
+
+    // Its parser knows no biases of 32-bit integers.
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/engines/surgical-cpu");
+    let (code, said, told) = built(&[shipped, "--backend", "tensorrt-rtx"], cache.path(), None);
+    assert!(code == Some(1) && said.is_empty() && told.contains("DequantizeLinear") && told.contains("--backend cpu"), "{said}{told}");
+}
+
+#[test]
+fn a_build_for_tensorrt_says_what_is_missing() {
+    let (engines, cache) = (folder(&TestEngine::maps()), tempfile::tempdir().unwrap());
+    let dir = engines.path().join("test-cpu");
+    for backend in ["tensorrt", "tensorrt-rtx"] {
+        let (code, said, told) = built(&[text(&dir), "--backend", backend], cache.path(), Some(engines.path()));
+        assert!(code == Some(2) && said.is_empty(), "{said}{told}");
+        for part in ["TensorRT-RTX is not installed", "libtensorrt_rtx.so.1", text(engines.path()), "hw/install.sh cuda"] {
+            assert!(told.contains(part), "{part} is not in: {told}");
+        }
+    }
+    let (code, _, told) = built(&[text(&dir), "--tf32"], cache.path(), None);
+    assert!(code == Some(2) && told.contains("--backend tensorrt"), "{told}");
+    assert!(!cache.path().join("keyhole").exists(), "nothing is left");
+}
+
 /// Self-tests beside a picture that were started with this config file.
 fn self_tests_with(config: &str) -> usize {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();

@@ -1,4 +1,5 @@
 use crate::base::error::ErrorKind;
+use crate::base::library::listed;
 use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +32,7 @@ pub enum CudaError {
     Recording { what: &'static str },
     #[error(
         "NVRTC, the compiler of the GPU's kernels, is not installed: no {library} in {}; run `hw/install.sh cuda`, or set KEYHOLE_NVRTC to the library",
-        .searched.iter().map(|path| format!("'{}'", path.display())).collect::<Vec<_>>().join(", ")
+        listed(.searched)
     )]
     NoCompiler { library: &'static str, searched: Vec<PathBuf> },
     #[error("NVRTC '{}' cannot be used: {reason}; run `hw/install.sh cuda` to install version {wanted}", .library.display())]

@@ -4,14 +4,15 @@
 
 use super::error::CudaError;
 use super::kernel::Kernel;
+use crate::base::library::{Sought, words};
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
-use std::error::Error;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
 
 /// CUDA 13.0: what driver 580 knows.
 const WANTED: &str = "13.0";
-const LIBRARY_NAME: &str = "libnvrtc.so.13";
+const LIBRARY: Sought =
+    Sought { names: &["libnvrtc.so.13"], set_up: "cuda", variable: "KEYHOLE_NVRTC", system: &["/usr/local/cuda-13.0/lib64"] };
 /// Opened by the compiler itself, by this name.
 const BUILTINS_NAME: &str = "libnvrtc-builtins.so.13.0";
 
@@ -77,7 +78,7 @@ type OfProgram<T> = unsafe extern "C" fn(Program, T) -> c_int;
 impl Nvrtc {
     /// Where the set-up puts it, or a CUDA 13.0 of the machine's.
     pub fn open() -> Result<Self, CudaError> {
-        Self::open_at(&Places::of_this_process().find()?)
+        Self::open_at(&LIBRARY.find().map_err(missing)?)
     }
 
     fn open_at(path: &Path) -> Result<Self, CudaError> {
@@ -166,52 +167,18 @@ impl Nvrtc {
     }
 }
 
-/// What the loader itself says.
-fn words(error: &libloading::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), ToString::to_string)
+fn missing(searched: Vec<PathBuf>) -> CudaError {
+    CudaError::NoCompiler { library: LIBRARY.names[0], searched }
 }
 
 fn check(function: &str, code: c_int) -> Result<(), String> {
     if code == 0 { Ok(()) } else { Err(format!("{function} failed with error {code}")) }
 }
 
-/// Where the library may lie.
-#[derive(Debug, Default)]
-struct Places {
-    /// `$KEYHOLE_NVRTC`, the library or its folder: if given, nothing else is looked at.
-    given: Option<PathBuf>,
-    home: Option<PathBuf>,
-    executable: Option<PathBuf>,
-}
-
-impl Places {
-    fn of_this_process() -> Self {
-        let path = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        Places { given: path("KEYHOLE_NVRTC"), home: path("KEYHOLE_HOME"), executable: std::env::current_exe().ok() }
-    }
-
-    fn find(&self) -> Result<PathBuf, CudaError> {
-        let searched = match &self.given {
-            Some(given) if given.is_file() => return Ok(given.clone()),
-            Some(given) => vec![given.clone()],
-            None => self.folders(),
-        };
-        let mut files = searched.iter().map(|folder| folder.join(LIBRARY_NAME)).filter(|path| path.is_file());
-        files.next().ok_or_else(|| CudaError::NoCompiler { library: LIBRARY_NAME, searched: searched.clone() })
-    }
-
-    fn folders(&self) -> Vec<PathBuf> {
-        // Beside the executable's tree, as ONNX Runtime; where none exists, the place that the set-up would fill is named.
-        let above = || self.executable.iter().flat_map(|exe| exe.ancestors().skip(1)).map(|folder| folder.join(".setup/cuda"));
-        let beside = above().find(|folder| folder.is_dir()).or_else(|| above().nth(2));
-        let installed = ["/usr/lib/keyhole", "/usr/share/keyhole/lib", "/usr/local/cuda-13.0/lib64"].map(PathBuf::from);
-        self.home.iter().map(|home| home.join("lib")).chain(beside).chain(installed).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::library::Places;
 
     #[test]
     fn a_device_gets_the_newest_architecture_that_it_runs() {
@@ -228,41 +195,24 @@ mod tests {
         let tree = tempfile::tempdir().unwrap();
         let executable = Some(tree.path().join("target/release/keyhole"));
         let places = Places { given: None, home: Some(tree.path().join("home")), executable };
-        let Err(error) = places.find() else {
+        let Err(searched) = LIBRARY.find_in(&places) else {
             return println!("SKIPPED without_the_library_every_place_and_the_remedy_are_named: NVRTC is installed on this machine");
         };
-        let text = error.to_string();
+        let text = missing(searched).to_string();
         for part in
-            [LIBRARY_NAME, "home/lib", ".setup/cuda", "/usr/lib/keyhole", "/usr/local/cuda-13.0", "hw/install.sh cuda", "KEYHOLE_NVRTC"]
+            [LIBRARY.names[0], "home/lib", ".setup/cuda", "/usr/lib/keyhole", "/usr/local/cuda-13.0", "hw/install.sh cuda", "KEYHOLE_NVRTC"]
         {
             assert!(text.contains(part), "{part} is not in: {text}");
         }
     }
 
     #[test]
-    fn a_given_path_is_the_only_one_looked_at_and_set_up_beside_the_tree_is_found() {
-        let tree = tempfile::tempdir().unwrap();
-        let folder = tree.path().join(".setup/cuda");
-        std::fs::create_dir_all(&folder).unwrap();
-        let library = folder.join(LIBRARY_NAME);
-        std::fs::write(&library, b"").unwrap();
-        let executable = Some(tree.path().join("target/release/deps/keyhole-0123"));
-        assert_eq!(Places { executable: executable.clone(), ..Default::default() }.find().unwrap(), library);
-        for given in [&folder, &library] {
-            assert_eq!(Places { given: Some(given.clone()), ..Default::default() }.find().unwrap(), library);
-        }
-        let elsewhere = Places { given: Some(tree.path().join("elsewhere")), executable, ..Default::default() };
-        let text = elsewhere.find().unwrap_err().to_string();
-        assert!(text.contains("elsewhere") && !text.contains(".setup"), "{text}");
-    }
-
-    #[test]
     fn a_file_that_is_no_compiler_is_an_error_that_names_it() {
         let tree = tempfile::tempdir().unwrap();
-        let path = tree.path().join(LIBRARY_NAME);
+        let path = tree.path().join(LIBRARY.names[0]);
         std::fs::write(&path, b"not a library").unwrap();
         let text = Nvrtc::open_at(&path).unwrap_err().to_string();
-        assert!(text.contains(LIBRARY_NAME) && text.contains(WANTED) && text.contains("hw/install.sh cuda"), "{text}");
+        assert!(text.contains(LIBRARY.names[0]) && text.contains(WANTED) && text.contains("hw/install.sh cuda"), "{text}");
         // A library, but another one: this process's own libc.
         let other = std::fs::read_to_string("/proc/self/maps").unwrap();
         let libc = other.lines().filter_map(|line| line.split_whitespace().last()).find(|path| path.contains("/libc.so")).unwrap();

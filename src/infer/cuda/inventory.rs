@@ -3,6 +3,7 @@
 use super::provider;
 use crate::base::inventory::{Item, State};
 use crate::frame::cuda::{Nvrtc, devices};
+use crate::infer::tensorrt::{Kind, TensorRt};
 
 pub fn inventory() -> Vec<Item> {
     let mut items: Vec<Item> = match devices() {
@@ -12,5 +13,6 @@ pub fn inventory() -> Vec<Item> {
     let compiler = Nvrtc::open().map(|compiler| format!("NVRTC {}, the compiler of the kernels", compiler.version()));
     items.push(Item::of(compiler, State::Absent));
     items.push(Item::of(provider().map(|path| format!("ONNX Runtime's CUDA provider, {}", path.display())), State::Absent));
+    items.extend([Kind::Rtx, Kind::Standard].map(|kind| Item::of(TensorRt::open(kind).map(|library| library.to_string()), State::Absent)));
     items
 }
