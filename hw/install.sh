@@ -64,7 +64,8 @@ if [ ! -f $headers/standard/NvInfer.h ]; then
     if [ -n "$package" ]; then
         echo "5480ee056292951daa1bc74532162d6cb75190f091e45d7d97c0c356916ae171  $package" | sha256sum --check --quiet ||
             { echo "keyhole: '$package' is not the package that is pinned here; remove it and run this again" >&2; exit 2; }
-        tar -xzf "$package" -C "$fetched"
+        # With the time of now: cargo builds anew what is newer than its last build.
+        tar -xzmf "$package" -C "$fetched"
         rm -rf $headers.part $headers
         mkdir -p $headers.part
         mv "$fetched"/trtx-sys-*/TensorRT-Headers/TRT-RTX-1.7 $headers.part/rtx
