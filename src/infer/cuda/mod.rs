@@ -7,7 +7,7 @@ mod hash;
 mod preprocess;
 mod programs;
 
-pub use gpu::{Gpu, provider};
+pub use gpu::{Gpu, provider, usable_device};
 pub use hash::{HashParams, HashPlan};
 pub use preprocess::{LIGHT_COUNTS, Number, PreprocessParams, PreprocessPlan, SpanOnGpu, Tap};
 pub use programs::program;
