@@ -2,11 +2,10 @@
 //! there are f32 only.
 
 use super::backend::Backend;
-use super::cuda::Gpu;
+use super::cuda::{Gpu, usable_device};
 use super::error::InferError;
 use super::onnx_engine::OnnxEngine;
 use crate::base::ids::ClassId;
-use crate::frame::cuda::usable_device;
 use crate::store::{Activation, BoxFormat, BoxUnits, HeadKind, Indication, Input, LockedEngine, TensorLayout};
 
 /// Shape and meaning of the input: as the manifest has it.

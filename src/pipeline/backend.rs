@@ -1,7 +1,6 @@
 //! Which backend a run gets. The driver is asked in a process of its own, before any picture: one that crashes or hangs takes no
 //! picture with it, and nothing of it stays in the process that shows them.
 
-use crate::frame::cuda;
 use crate::infer::{self, Backend, DeviceInfo, Wanted};
 use crate::link::Spawn;
 use crate::pipeline::AnalystError;
@@ -31,7 +30,7 @@ pub fn of_run(wanted: Wanted, is_clinical: bool, engines: Option<&Path>, worker:
 
 /// The other side of `ask`.
 pub fn say_device() {
-    let found = cuda::usable_device().map_err(|error| error.to_string());
+    let found = infer::cuda::usable_device().map_err(|error| error.to_string());
     // Whoever asked may be gone.
     let _ = writeln!(std::io::stdout(), "{}", serde_json::to_string(&found).unwrap_or_default());
 }

@@ -85,6 +85,33 @@ fn a_device_without_onnx_runtimes_provider_is_an_error_that_says_so() {
     assert!(code == Some(2) && text.contains("CUDA 12.4") && !text.contains("providers_cuda"), "{code:?} {text}");
 }
 
+/// The provider is there, what it needs is not.
+#[test]
+fn a_provider_that_cannot_come_up_is_an_error_where_it_was_asked_for_and_else_the_processor() {
+    let test = "a_provider_that_cannot_come_up_is_an_error_where_it_was_asked_for_and_else_the_processor";
+    if device().is_ok() || has_provider() {
+        return println!("SKIPPED {test}: this machine has what a GPU needs");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    if let Err(reason) = test_driver::build(folder.path()) {
+        return println!("SKIPPED {test}: {reason}");
+    }
+    let library = "libonnxruntime.so.1.31.1";
+    std::os::unix::fs::symlink(root().join(".setup/onnxruntime").join(library), folder.path().join(library)).unwrap();
+    std::fs::write(folder.path().join("libonnxruntime_providers_cuda.so"), b"").unwrap();
+    let run = |backend: &str| {
+        let mut command = keyhole();
+        command.env("LD_LIBRARY_PATH", folder.path()).env("ORT_DYLIB_PATH", folder.path().join(library));
+        said(command.args(["-v", "run", "--display", "headless", "--source", SMALL_SIM, "--frames", "30", "--backend", backend]))
+    };
+    let (code, text) = run("cuda");
+    for part in ["backend 'cuda' cannot run here", "'libcudart.so.13' is missing", "hw/install.sh cuda"] {
+        assert!(code == Some(2) && text.contains(part), "{part} is not in: {code:?} {text}");
+    }
+    let (code, text) = run("auto");
+    assert!(code == Some(0) && text.contains("backend=\"cpu\"") && text.contains("'libcudart.so.13' is missing"), "{code:?} {text}");
+}
+
 #[test]
 fn clinical_mode_runs_no_model_where_the_self_test_has_not_proved_it() {
     let folder = tempfile::tempdir().unwrap();

@@ -15,7 +15,6 @@ use crate::base::error::Finding;
 use crate::base::ids::ClassId;
 use crate::cmd::backend::Backend;
 use crate::eval::{DataSet, Plan, Prevalence, Visitor, judge};
-use crate::frame::cuda::usable_device;
 use crate::infer;
 use crate::record::{check_writable, make_folder, utc};
 use crate::store::{Engines, LockedEngine};
@@ -104,7 +103,7 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<()> {
     // First of all: nothing that is seen later can change what was asked.
     let plan = arguments.plan.as_deref().map(open_plan).transpose()?;
     let engines = Engines::find(arguments.engines.as_deref())?;
-    let chosen = infer::choose(arguments.backend.wanted(), &engines, || usable_device().map_err(|error| error.to_string()))?;
+    let chosen = infer::choose(arguments.backend.wanted(), &engines, || infer::cuda::usable_device().map_err(|error| error.to_string()))?;
     tracing::info!(backend = chosen.backend.name(), why = chosen.why, "backend");
     let engine = engines.load_for_any(chosen.backend.endings())?;
     for path in arguments.report.iter().chain(&arguments.html) {

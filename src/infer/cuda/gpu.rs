@@ -4,12 +4,13 @@
 use super::super::error::InferError;
 use super::super::port::Room;
 use super::super::runtime;
-use crate::frame::cuda::{Device, DeviceInfo, Priority, Stream, Traffic};
+use crate::frame::cuda::{self, Device, DeviceInfo, Priority, Stream, Traffic};
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use ort::ep::{ArenaExtendStrategy, CUDA, cuda::ConvAlgorithmSearch};
 use ort::session::{NoSelectedOutputs, RunOptions, Session, builder::SessionBuilder};
+use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::sync::Once;
+use std::sync::OnceLock;
 
 /// Lies beside ONNX Runtime's own library, which opens it.
 const PROVIDER: &str = "libonnxruntime_providers_cuda.so";
@@ -36,7 +37,7 @@ pub fn provider() -> Result<PathBuf, InferError> {
 
 impl Gpu {
     pub fn open(info: &DeviceInfo) -> Result<Self, InferError> {
-        open_libraries(&provider()?);
+        open_libraries(&provider()?)?;
         Self::of(info)
     }
 
@@ -111,29 +112,47 @@ impl Gpu {
     }
 }
 
-/// Once a process: libraries that are open stay so.
-fn open_libraries(provider: &Path) {
-    static OPENED: Once = Once::new();
-    OPENED.call_once(|| {
-        for path in LIBRARIES.map(|name| provider.with_file_name(name)).into_iter().filter(|path| path.is_file()) {
-            // SAFETY: NVIDIA's libraries, as the set-up has put them there: their start-up code needs nothing of us.
-            match unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) } {
-                // It is found by its name from now on, and must not go again.
-                Ok(library) => std::mem::forget(library),
-                Err(error) => tracing::warn!("'{}' cannot be opened: {error}", path.display()),
-            }
-        }
-    });
+/// The device that `Gpu::open` would run an engine on. Where the provider is installed, what it needs can be opened.
+pub fn usable_device() -> Result<DeviceInfo, InferError> {
+    let info = cuda::usable_device()?;
+    match provider() {
+        Ok(provider) => open_libraries(&provider).map(|()| info),
+        Err(_) => Ok(info),
+    }
 }
 
-/// What ONNX Runtime says where its provider does not come up.
+/// Once a process: libraries that are open stay so.
+fn open_libraries(provider: &Path) -> Result<(), InferError> {
+    static OPENED: OnceLock<Result<(), String>> = OnceLock::new();
+    let opened = OPENED.get_or_init(|| {
+        LIBRARIES.into_iter().try_for_each(|name| {
+            let beside = provider.with_file_name(name);
+            let path = if beside.is_file() { beside } else { PathBuf::from(name) };
+            // SAFETY: NVIDIA's libraries, the set-up's or the system's: their start-up code needs nothing of us.
+            let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) }.map_err(|error| words(&error))?;
+            // It is found by its name from now on, and must not go again.
+            std::mem::forget(library);
+            Ok(())
+        })
+    });
+    opened.as_ref().map_err(|reason| unusable(reason)).copied()
+}
+
+/// What the loader itself says.
+fn words(error: &libloading::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+/// What ONNX Runtime or the loader says where the provider does not come up.
 fn unusable(reason: &str) -> InferError {
-    let missing = reason.split_whitespace().map(|word| word.trim_end_matches(':')).find(|word| word.contains(".so") && !word.contains('/'));
-    let remedy = match missing.filter(|name| LIBRARIES.contains(name)) {
+    // Before it, ONNX Runtime names a place in its own source.
+    let reason = reason.rsplit_once("FAIL : ").map_or(reason, |(_, reason)| reason).trim();
+    let missing = reason.split_whitespace().map(|word| word.trim_end_matches(':')).find(|word| LIBRARIES.contains(word));
+    let remedy = match missing {
         Some(name) => format!("'{name}' is missing: run `hw/install.sh cuda`, or install CUDA 13 and cuDNN 9"),
         None => "run `hw/install.sh cuda` to install the version that this binary needs".to_owned(),
     };
-    InferError::Provider { reason: reason.trim().to_owned(), remedy }
+    InferError::Provider { reason: reason.to_owned(), remedy }
 }
 
 #[cfg(test)]

@@ -2,17 +2,20 @@
 
 use super::*;
 use crate::frame::cuda::testing::{TestDriver, skipped_without_gpu};
-use crate::frame::cuda::usable_device;
 use crate::infer::testing::{TestEngine, loaded};
 use crate::infer::{Engine, OnnxEngine};
 
 /// As ONNX Runtime 1.31.1 says it on a machine without NVIDIA's libraries.
 #[test]
 fn a_library_that_the_provider_misses_is_named_with_the_remedy() {
-    let said = "Failed to load library /opt/keyhole/libonnxruntime_providers_cuda.so with error: libcublasLt.so.13: cannot open shared \
-                object file: No such file or directory";
+    let said = "/onnxruntime_src/onnxruntime/core/session/provider_bridge_ort.cc:2043 onnxruntime::Provider& \
+                onnxruntime::ProviderLibrary::Get() [ONNXRuntimeError] : 1 : FAIL : Failed to load library \
+                /opt/keyhole/libonnxruntime_providers_cuda.so with error: libcublasLt.so.13: cannot open shared object file: No such file \
+                or directory";
     let text = unusable(said).to_string();
-    for part in ["CUDA provider", "'libcublasLt.so.13' is missing", "hw/install.sh cuda", "cannot open shared object file"] {
+    for part in
+        ["CUDA provider", "(Failed to load", "'libcublasLt.so.13' is missing", "hw/install.sh cuda", "cannot open shared object file"]
+    {
         assert!(text.contains(part), "{part} is not in: {text}");
     }
     assert!(unusable("CUDA failure 35").to_string().contains("the version that this binary needs"));
@@ -20,14 +23,14 @@ fn a_library_that_the_provider_misses_is_named_with_the_remedy() {
 
 /// None: there is none, which was said.
 fn gpu(test: &str) -> Option<Gpu> {
-    let found = provider().and_then(|_| Ok(usable_device()?));
+    let found = provider().and_then(|_| usable_device());
     let info = found.map_err(|error| skipped_without_gpu(test, &error.to_string())).ok()?;
     println!("RAN {test} on a GPU");
     Some(Gpu::open(&info).unwrap())
 }
 
 fn rehearsal() -> Gpu {
-    Gpu { is_rehearsal: true, ..Gpu::of(&usable_device().unwrap()).unwrap() }
+    Gpu { is_rehearsal: true, ..Gpu::of(&cuda::usable_device().unwrap()).unwrap() }
 }
 
 fn paint(engine: &mut OnnxEngine, frame: usize) {

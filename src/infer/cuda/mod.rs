@@ -8,7 +8,7 @@ mod inventory;
 mod preprocess;
 mod programs;
 
-pub use gpu::{Gpu, provider};
+pub use gpu::{Gpu, provider, usable_device};
 pub use hash::{HashParams, HashPlan};
 pub use inventory::inventory;
 pub use preprocess::{LIGHT_COUNTS, Number, PreprocessParams, PreprocessPlan, SpanOnGpu, Tap};

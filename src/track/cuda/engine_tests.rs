@@ -1,7 +1,6 @@
 //! Needs a GPU: the shipped engine for GPUs, through the whole chain.
 
 use crate::frame::cuda::testing::skipped_without_gpu;
-use crate::frame::cuda::usable_device;
 use crate::infer::{Backend, Settings, cuda};
 use crate::store::Engines;
 use crate::track::Analyser;
@@ -10,7 +9,7 @@ use std::path::Path;
 #[test]
 fn the_shipped_engine_gives_its_golden_mask_on_a_gpu_and_the_same_numbers_at_each_start() {
     let test = "the_shipped_engine_gives_its_golden_mask_on_a_gpu_and_the_same_numbers_at_each_start";
-    let found = cuda::provider().and_then(|_| Ok(usable_device()?));
+    let found = cuda::provider().and_then(|_| cuda::usable_device());
     if let Err(error) = found {
         return skipped_without_gpu(test, &error.to_string());
     }
