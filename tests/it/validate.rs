@@ -98,7 +98,7 @@ fn the_report_tells_calibration_tracks_and_tips_and_what_it_is_bound_to() {
         assert!(page.contains(part), "{part} is not on the page");
     }
     let (code, said) = validate(&["--data", text(&data), "--compare", "cpu,cuda"]);
-    assert!(code == Some(2) && said.contains("cpu only"), "{said}");
+    assert!(code == Some(2) && said.contains("--compare cuda") && said.contains("once with each --backend"), "{said}");
 }
 
 #[test]
