@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what keyhole needs on Debian 12 and is not there yet: `hw/install.sh` for building and running,
-# `hw/install.sh test` for the tests as well, `hw/install.sh cuda` for the GPU path (1.2 GB more). Run as root or with sudo at hand. Safe to run again.
+# `hw/install.sh test` for the tests as well, `hw/install.sh cuda` for the GPU path (1.2 GB more). Run as root or with sudo
+# at hand. Safe to run again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -6,7 +6,6 @@ use crate::base::shutdown;
 use crate::capture::PatternSpec;
 use crate::config::{Config, Mode};
 use crate::guard::{self, Form, Grade, History, Limits, Report};
-use crate::infer::{self, Wanted};
 use crate::overlay::OverlayMode;
 use crate::pipeline::selftest::{self, Loop, LoopError, Machine, PixelFault};
 use crate::pipeline::{self, DisplayChoice, Limit, SnapshotPlan, Spec};
@@ -298,8 +297,7 @@ fn spec_of(config: &Config, what: &Loop, engines: Option<PathBuf>) -> anyhow::Re
         taps: None,
         case: None,
         inject: None,
-        // Its verdict is on the processor's engine.
-        config: Config { preferences: false, infer: infer::Settings { backend: Wanted::Cpu, ..config.infer.clone() }, ..config.clone() },
+        config: Config { preferences: false, ..config.clone() },
     })
 }
 

@@ -23,7 +23,9 @@ pub fn of_run(wanted: Wanted, is_clinical: bool, engines: Option<&Path>, worker:
         (Wanted::Cuda, true) => return Ok(Backend::Cuda),
         _ => {}
     }
-    let chosen = infer::choose(wanted, &Engines::find(engines)?, || ask(worker))?;
+    // That there are no engines at all is said where one is looked for.
+    let Ok(engines) = Engines::find(engines) else { return Ok(Backend::Cpu) };
+    let chosen = infer::choose(wanted, &engines, || ask(worker))?;
     tracing::info!(backend = chosen.backend.name(), why = chosen.why, "backend");
     Ok(chosen.backend)
 }
@@ -90,5 +92,12 @@ mod tests {
         let nobody = Spawn { program: "/nowhere/keyhole".into(), args: Vec::new() };
         let of = |wanted| of_run(wanted, true, None, &nobody).unwrap();
         assert_eq!([Wanted::Auto, Wanted::Cpu, Wanted::Cuda].map(of), [Backend::Cpu, Backend::Cpu, Backend::Cuda]);
+    }
+
+    #[test]
+    fn without_any_engine_nobody_is_asked() {
+        let (nobody, empty) = (Spawn { program: "/nowhere/keyhole".into(), args: Vec::new() }, tempfile::tempdir().unwrap());
+        let of = |wanted| of_run(wanted, false, Some(empty.path()), &nobody).unwrap();
+        assert_eq!([Wanted::Auto, Wanted::Cuda].map(of), [Backend::Cpu, Backend::Cpu]);
     }
 }

@@ -29,6 +29,7 @@ use crate::base::clock::{Clock, MonotonicClock};
 use crate::base::shutdown::Shutdown;
 use crate::capture::{self, CaptureError, PatternSpec, Pull};
 use crate::frame::marker::{COLOURS, COLUMNS, ECHO_ROWS, Geometry, ROWS};
+use crate::infer::Wanted;
 use crate::overlay::OverlayMode;
 use crate::pipeline::taps::{Late, PresentStamp, Sight, Taps};
 use crate::pipeline::{DisplayChoice, Limit, RunError, Spec};
@@ -113,6 +114,8 @@ pub fn observe(mut spec: Spec, what: &Loop, pattern: &str, frames: u64) -> Resul
     spec.source = pattern.to_owned();
     spec.limit = Limit { frames: Some(total), seconds: None };
     (spec.overlay, spec.is_overlay_asked, spec.hud, spec.is_hud_asked) = (OverlayMode::Off, true, false, true);
+    // The verdict is on the processor's engine.
+    spec.config.infer.backend = Wanted::Cpu;
     spec.taps = Some(taps);
     let witness = match what {
         Loop::Internal => None,
