@@ -156,22 +156,27 @@ fn the_way_to_the_worker_and_back_is_short() {
     let mut rig = Rig::start("good", &settings());
     rig.until_scene();
     let mut ms = Vec::new();
-    for _ in 0..200 {
+    'frames: for _ in 0..200 {
         rig.until("an idle worker", |rig| rig.worker.counts().offered == rig.worker.counts().inferred + rig.worker.counts().skipped());
         while rig.worker.take_scene().is_some() {}
-        let start = Instant::now();
+        let (start, skipped) = (Instant::now(), rig.worker.counts().skipped());
         rig.frame();
         while rig.scene.take_if(|scene| scene.frame.0 + 1 == rig.next_id).is_none() {
+            // Who offers waits for nobody: a frame that finds the outbox locked by a thread that was interrupted is given up.
+            if rig.worker.counts().skipped() > skipped {
+                continue 'frames;
+            }
             assert!(start.elapsed() < PATIENCE);
             rig.wake.wait(Duration::from_millis(100));
             rig.scene = rig.worker.take_scene();
         }
         ms.push(start.elapsed().as_secs_f64() * 1e3);
     }
+    assert!(ms.len() > 180, "only {} of 200 frames were answered", ms.len());
     ms.sort_by(f64::total_cmp);
-    println!("offer → scene taken: p50 {:.3} ms, p99 {:.3} ms of {}", ms[100], ms[198], ms.len());
+    println!("offer → scene taken: p50 {:.3} ms, p99 {:.3} ms of {}", ms[ms.len() / 2], ms[ms.len() * 99 / 100], ms.len());
     // A frame period at 60 Hz is 16.7 ms; the link itself must be small beside it.
-    assert!(ms[100] < 5.0);
+    assert!(ms[ms.len() / 2] < 5.0);
     rig.finish();
 }
 

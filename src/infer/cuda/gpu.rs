@@ -4,11 +4,11 @@
 use super::super::error::InferError;
 use super::super::port::Room;
 use super::super::runtime;
+use crate::base::library::words;
 use crate::frame::cuda::{self, Device, DeviceInfo, Priority, Stream, Traffic};
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use ort::ep::{ArenaExtendStrategy, CUDA, cuda::ConvAlgorithmSearch};
 use ort::session::{NoSelectedOutputs, RunOptions, Session, builder::SessionBuilder};
-use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -136,11 +136,6 @@ fn open_libraries(provider: &Path) -> Result<(), InferError> {
         })
     });
     opened.as_ref().map_err(|reason| unusable(reason)).copied()
-}
-
-/// What the loader itself says.
-fn words(error: &libloading::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// What ONNX Runtime or the loader says where the provider does not come up.
