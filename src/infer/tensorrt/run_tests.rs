@@ -25,7 +25,7 @@ fn a_plan_is_judged_by_the_device_and_one_that_is_damaged_is_refused() {
         Err(reason) => return println!("SKIPPED a_plan_is_judged_by_the_device_and_one_that_is_damaged_is_refused on a GPU: {reason}"),
     };
     let judged = library.judge(&plan).unwrap();
-    println!("{device}: {judged:?}");
+    println!("RAN a_plan_is_judged_by_the_device_and_one_that_is_damaged_is_refused on a GPU: {device}: {judged:?}");
     if library.kind() == Kind::Rtx {
         let is_made_for = RTX_CAPABILITIES.contains(&device.capability);
         assert_eq!(matches!(judged, Some(Judgement::Runs | Judgement::RunsSlowly)), is_made_for, "{judged:?}");
@@ -76,5 +76,5 @@ fn a_plan_answers_as_the_model_does() {
         let worst = answer.iter().zip(reference.tensor(index)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(answer.len() == reference.tensor(index).len() && worst < 1e-3, "{}: {worst}", tensor.name);
     }
-    println!("{library} on {device}: {} bytes of device memory", run.device_bytes());
+    println!("RAN a_plan_answers_as_the_model_does on a GPU: {library}, {device}, {} bytes of its memory", run.device_bytes());
 }
