@@ -37,6 +37,8 @@ mod sequence;
 mod soft;
 mod spread;
 mod steadiness;
+#[cfg(test)]
+mod testing;
 mod things;
 mod tracking;
 mod validation;

@@ -90,7 +90,7 @@ impl ParitySummary {
 }
 
 /// What two backends said, frame by frame.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Parity {
     tolerance: Tolerance,
     frames: usize,
@@ -106,18 +106,7 @@ pub struct Parity {
 
 impl Parity {
     pub fn new(tolerance: Tolerance) -> Self {
-        Parity {
-            tolerance,
-            frames: 0,
-            pixels: 0,
-            agreeing: 0,
-            least: None,
-            classes: Vec::new(),
-            tracks: 0,
-            shared: 0,
-            tips_percent: Vec::new(),
-            other_trust: 0,
-        }
+        Parity { tolerance, ..Default::default() }
     }
 
     /// Both of the same frame.
@@ -188,45 +177,19 @@ impl Parity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::{FrameId, TrackId};
-    use crate::scene::{AnalysisTimes, ClassMask, Track, Trust};
+    use crate::eval::testing::{scene_of, track_at};
+    use crate::scene::{ClassMask, Track, Trust};
 
     const LIVER: u8 = 2;
 
     fn track(x: f32) -> Track {
-        Track {
-            id: TrackId(1),
-            class: ClassId(13),
-            confidence: 0.9,
-            state: Trust::Sure,
-            bbox: [x, 0.0, x + 20.0, 20.0],
-            tip: Some([x + 20.0, 20.0]),
-            axis: None,
-            velocity_px_s: [0.0; 2],
-            outlines: Vec::new(),
-        }
+        track_at(1, x)
     }
 
     /// The left `liver` of 100 columns are liver.
     fn scene(tracks: Vec<Track>, liver: usize) -> Scene {
         let ids = (0..100 * 10).map(|i| if i % 100 < liver { LIVER } else { 0 }).collect();
-        Scene {
-            frame: FrameId(0),
-            pts_ns: 0,
-            capture_ns: 0,
-            picture: [200, 20],
-            frame_state: Trust::Sure,
-            tracks,
-            tissues: Vec::new(),
-            findings: Vec::new(),
-            frame_classes: Vec::new(),
-            departed: Vec::new(),
-            reset: None,
-            gate: None,
-            unknown_px: 0,
-            mask: ClassMask { width: 100, height: 10, ids },
-            times: AnalysisTimes::default(),
-        }
+        Scene { mask: ClassMask { width: 100, height: 10, ids }, ..scene_of(tracks) }
     }
 
     fn of(pairs: &[(Scene, Scene)]) -> ParitySummary {

@@ -264,42 +264,7 @@ fn likeness(thing: &Thing, track: &Track, width: u32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::{FrameId, TrackId};
-    use crate::scene::{AnalysisTimes, ClassMask, Trust};
-
-    fn track(id: u32, x: f32) -> Track {
-        Track {
-            id: TrackId(id),
-            class: ClassId(13),
-            confidence: 0.9,
-            state: Trust::Sure,
-            bbox: [x, 0.0, x + 20.0, 20.0],
-            tip: Some([x + 20.0, 20.0]),
-            axis: None,
-            velocity_px_s: [0.0; 2],
-            outlines: Vec::new(),
-        }
-    }
-
-    fn scene(tracks: Vec<Track>) -> Scene {
-        Scene {
-            frame: FrameId(0),
-            pts_ns: 0,
-            capture_ns: 0,
-            picture: [200, 100],
-            frame_state: Trust::Sure,
-            tracks,
-            tissues: Vec::new(),
-            findings: Vec::new(),
-            frame_classes: Vec::new(),
-            departed: Vec::new(),
-            reset: None,
-            gate: None,
-            unknown_px: 0,
-            mask: ClassMask { width: 1, height: 1, ids: vec![0] },
-            times: AnalysisTimes::default(),
-        }
-    }
+    use crate::eval::testing::{scene_of, track_at};
 
     fn thing(id: u32, x: f32) -> Thing {
         Thing { id: Some(id), class: "grasper".into(), bbox: Some([x, 0.0, x + 20.0, 20.0]), tip: Some([x + 20.0, 20.0]), clear: None }
@@ -314,7 +279,7 @@ mod tests {
                 let x = frame as f32;
                 // What the engine cannot find counts nowhere.
                 let liver = Thing { class: "liver".into(), ..thing(9, 100.0) };
-                tracking.push_frame(&[thing(1, x), liver], &scene(vec![track(4, x + offset)]));
+                tracking.push_frame(&[thing(1, x), liver], &scene_of(vec![track_at(4, x + offset)]));
             }
         }
         let summary = tracking.summary();
@@ -334,7 +299,7 @@ mod tests {
         let tip = |id, x: f32| Thing { bbox: None, ..thing(id, x) };
         tracking.begin_clip("joints.avi", None);
         // 4 px of a width of 200: alike to 0.8. 15 px: to 0.25, found but not followed.
-        tracking.push_frame(&[tip(1, 50.0), tip(2, 100.0)], &scene(vec![track(7, 54.0), track(8, 115.0)]));
+        tracking.push_frame(&[tip(1, 50.0), tip(2, 100.0)], &scene_of(vec![track_at(7, 54.0), track_at(8, 115.0)]));
         let summary = tracking.summary();
         assert_eq!((summary.combined.clear.missed, summary.combined.clear.invented), (1, 1));
         assert!((summary.combined.identity.recall - 0.5).abs() < 1e-6);
@@ -344,8 +309,8 @@ mod tests {
     #[test]
     fn single_pictures_have_boxes_and_no_tracks() {
         let mut tracking = Tracking::new(vec![ClassId(13)]);
-        tracking.push_picture("a.png", None, &[thing(1, 10.0)], &scene(vec![track(1, 10.0), track(2, 120.0)]));
-        tracking.push_picture("b.png", None, &[], &scene(vec![]));
+        tracking.push_picture("a.png", None, &[thing(1, 10.0)], &scene_of(vec![track_at(1, 10.0), track_at(2, 120.0)]));
+        tracking.push_picture("b.png", None, &[], &scene_of(vec![]));
         let summary = tracking.summary();
         assert!(summary.clips.is_empty() && summary.hota.is_none());
         assert_eq!((summary.boxes_labelled, summary.average_precision["instrument"].map), (1, 1.0));
