@@ -93,6 +93,11 @@ impl<'a> FrameView<'a> {
         (data.len() >= layout.size).then_some(FrameView { layout, data })
     }
 
+    /// All of it: `layout.size` bytes, planes as the layout says.
+    pub fn bytes(&self) -> &'a [u8] {
+        &self.data[..self.layout.size]
+    }
+
     /// Visible bytes of one row of one plane.
     pub fn row(&self, plane: usize, row: usize) -> &'a [u8] {
         let p = &self.layout.planes()[plane];

@@ -2,10 +2,11 @@
 //! there are f32 only.
 
 use super::backend::Backend;
-use super::cuda::{Gpu, usable_device};
+use super::cuda::{Gpu, Number};
 use super::error::InferError;
 use super::onnx_engine::OnnxEngine;
 use crate::base::ids::ClassId;
+use crate::frame::cuda::DeviceSpan;
 use crate::store::{Activation, BoxFormat, BoxUnits, HeadKind, Indication, Input, LockedEngine, TensorLayout};
 
 /// Shape and meaning of the input: as the manifest has it.
@@ -140,6 +141,14 @@ pub struct TensorLine {
     pub role: String,
 }
 
+/// The newest frame's place in an engine's input, where the model reads it on a device: `3·height·width` numbers as `input_mut` has
+/// them, which the room's kernels can fill.
+pub struct DeviceInput<'a> {
+    pub gpu: &'a mut Gpu,
+    pub numbers: DeviceSpan<'a>,
+    pub number: Number,
+}
+
 /// A model on a device, its input and outputs bound once. Heads stand in the order of the manifest's.
 pub trait Engine: Send {
     fn input(&self) -> &InputSpec;
@@ -161,6 +170,21 @@ pub trait Engine: Send {
     /// Runs the model on what the input holds.
     fn run(&mut self) -> Result<(), InferError>;
 
+    /// None: only `input_mut` can be filled.
+    fn device_input(&mut self) -> Option<DeviceInput<'_>> {
+        None
+    }
+
+    /// Waits for what the device was told, and makes `input_mut` hold what the device's input does.
+    fn fetch_input(&mut self) -> Result<(), InferError> {
+        Ok(())
+    }
+
+    /// As `run`, on what the device's input holds.
+    fn run_filled(&mut self) -> Result<(), InferError> {
+        self.run()
+    }
+
     /// Forgets all frames before the next: states are zeros again, a clip will hold nothing but its first frame.
     fn forget(&mut self);
 
@@ -181,6 +205,6 @@ pub fn open(engine: LockedEngine) -> Result<Box<dyn Engine>, InferError> {
 pub fn open_on(engine: LockedEngine, backend: Backend) -> Result<Box<dyn Engine>, InferError> {
     Ok(Box::new(match backend {
         Backend::Cpu => OnnxEngine::open(engine)?,
-        Backend::Cuda => OnnxEngine::open_on(engine, Gpu::open(&usable_device()?)?)?,
+        Backend::Cuda => OnnxEngine::open_on(engine, Gpu::of_this_machine()?)?,
     }))
 }

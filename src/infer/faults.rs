@@ -1,7 +1,7 @@
 //! Faults of an engine on demand (`--inject`), put in where an engine's own would be: between its model and whoever reads its
 //! outputs. Without one this hands everything through.
 
-use super::engine::{Engine, HeadSpec, InputSpec, TensorLine};
+use super::engine::{DeviceInput, Engine, HeadSpec, InputSpec, TensorLine};
 use super::error::InferError;
 use crate::store::Indication;
 use serde::{Deserialize, Serialize};
@@ -50,12 +50,12 @@ impl FaultyEngine {
         self.inner.run()
     }
 
-    fn run_for(&mut self, at_least: Duration) -> Result<(), InferError> {
+    fn run_for(&mut self, at_least: Duration, run: Run) -> Result<(), InferError> {
         let begun = Instant::now();
-        self.inner.run()?;
+        run(&mut *self.inner)?;
         let mut is_once = true;
         while begun.elapsed() < at_least {
-            self.inner.run()?;
+            run(&mut *self.inner)?;
             is_once = false;
         }
         // One that remembers frames has seen this one more than once.
@@ -64,7 +64,31 @@ impl FaultyEngine {
         }
         Ok(())
     }
+
+    fn run_as(&mut self, run: Run) -> Result<(), InferError> {
+        let odd = match self.fault {
+            None => return run(&mut *self.inner),
+            Some(EngineFault::Slow { ms }) => return self.run_for(Duration::from_millis(ms.into()), run),
+            Some(EngineFault::Fails) => {
+                return Err(InferError::Run { engine: "on demand".into(), reason: "the device is lost, put in on purpose".into() });
+            }
+            Some(EngineFault::NotANumber) => Some(f32::NAN),
+            Some(EngineFault::OutOfRange) => Some(-3e9),
+            Some(EngineFault::Shape) => None,
+        };
+        run(&mut *self.inner)?;
+        let first = self.inner.tensor(0);
+        self.wrong.clear();
+        self.wrong.extend_from_slice(if odd.is_some() { first } else { &first[..first.len() / 2] });
+        if let (Some(number), Some(place)) = (odd, self.wrong.first_mut()) {
+            *place = number;
+        }
+        Ok(())
+    }
 }
+
+/// `Engine::run` or `Engine::run_filled`.
+type Run = fn(&mut dyn Engine) -> Result<(), InferError>;
 
 impl Engine for FaultyEngine {
     fn input(&self) -> &InputSpec {
@@ -92,24 +116,19 @@ impl Engine for FaultyEngine {
     }
 
     fn run(&mut self) -> Result<(), InferError> {
-        let odd = match self.fault {
-            None => return self.inner.run(),
-            Some(EngineFault::Slow { ms }) => return self.run_for(Duration::from_millis(ms.into())),
-            Some(EngineFault::Fails) => {
-                return Err(InferError::Run { engine: "on demand".into(), reason: "the device is lost, put in on purpose".into() });
-            }
-            Some(EngineFault::NotANumber) => Some(f32::NAN),
-            Some(EngineFault::OutOfRange) => Some(-3e9),
-            Some(EngineFault::Shape) => None,
-        };
-        self.inner.run()?;
-        let first = self.inner.tensor(0);
-        self.wrong.clear();
-        self.wrong.extend_from_slice(if odd.is_some() { first } else { &first[..first.len() / 2] });
-        if let (Some(number), Some(place)) = (odd, self.wrong.first_mut()) {
-            *place = number;
-        }
-        Ok(())
+        self.run_as(|engine| engine.run())
+    }
+
+    fn device_input(&mut self) -> Option<DeviceInput<'_>> {
+        self.inner.device_input()
+    }
+
+    fn fetch_input(&mut self) -> Result<(), InferError> {
+        self.inner.fetch_input()
+    }
+
+    fn run_filled(&mut self) -> Result<(), InferError> {
+        self.run_as(|engine| engine.run_filled())
     }
 
     fn forget(&mut self) {

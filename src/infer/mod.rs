@@ -2,7 +2,7 @@
 //! What outputs mean (instances, outlines, tracks) is `track`'s.
 //!
 //! ```text
-//!   FrameView ─► Preprocess ─► Engine::input_mut ─► Normaliser ─► Engine::run ─► Engine::tensor ─► track
+//!   FrameView ─► Feed (Preprocess, Normaliser) ─► Engine::input_mut ─► Engine::run ─► Engine::tensor ─► track
 //! ```
 
 mod backend;
@@ -11,6 +11,7 @@ pub mod cuda;
 mod engine;
 mod error;
 mod faults;
+mod feed;
 mod hash;
 mod inventory;
 mod normalise;
@@ -30,11 +31,12 @@ mod testmodel;
 
 pub use backend::{Backend, Chosen, Wanted, choose};
 pub use engine::{
-    Calibration, DetectionSpec, Engine, Field, FrameClassSpec, HeadSpec, InputSpec, OutputSpec, Prototypes, TensorLine, TensorView, open,
-    open_on,
+    Calibration, DetectionSpec, DeviceInput, Engine, Field, FrameClassSpec, HeadSpec, InputSpec, OutputSpec, Prototypes, TensorLine,
+    TensorView, open, open_on,
 };
 pub use error::InferError;
 pub use faults::{EngineFault, FaultyEngine};
+pub use feed::Feed;
 pub use hash::input_hash;
 pub use inventory::inventory;
 pub use normalise::{Normaliser, Settings};
@@ -48,5 +50,6 @@ pub use preprocess::{Fit, Preprocess};
 pub use crate::frame::cuda::DeviceInfo;
 pub use crate::frame::{FrameView, Stamps};
 pub use crate::store::{
-    Activation, BoxFormat, BoxUnits, ColourOrder, HeadKind, Indication, LockedEngine, Modality, PIPELINE_VERSION, Resize, TensorLayout,
+    Activation, BoxFormat, BoxUnits, ColourOrder, HeadKind, Indication, LockedEngine, Modality, Normalisation, PIPELINE_VERSION, Resize,
+    TensorLayout,
 };

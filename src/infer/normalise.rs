@@ -91,13 +91,13 @@ impl Normaliser {
         self.last = None;
     }
 
-    /// Normalises what preprocessing made of the frame captured at `capture_ns`. Allocates nothing.
-    pub fn run(&mut self, input: &mut [f32], capture_ns: u64) {
+    /// Normalises what preprocessing made of the frame captured at `capture_ns`; false: it stays as it is. Allocates nothing.
+    pub fn run(&mut self, input: &mut [f32], capture_ns: u64) -> bool {
         self.judge(input, capture_ns);
         let has_outside = self.area.has_outside();
         let is_corrected = !self.correction.is_none();
         if !has_outside && !is_corrected {
-            return;
+            return false;
         }
         for y in 0..self.spec.height as usize {
             let inside = self.area.span(y);
@@ -110,6 +110,7 @@ impl Normaliser {
                 self.rows.blacken(input, y, inside);
             }
         }
+        true
     }
 
     /// What is done to the frames now.

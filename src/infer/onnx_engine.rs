@@ -6,7 +6,7 @@
 //! ```
 
 use super::cuda::Gpu;
-use super::engine::{Engine, HeadSpec, InputSpec, TensorLine};
+use super::engine::{DeviceInput, Engine, HeadSpec, InputSpec, TensorLine};
 use super::error::InferError;
 use super::onnx;
 use super::port::{self, ClipRing, Form, Port, Room, input_shape, type_name};
@@ -197,11 +197,24 @@ impl OnnxEngine {
         Ok(())
     }
 
-    /// The model's work, and what it takes to have its input before it and its outputs behind it.
+    /// The model's work on its bound tensors, with states before it and behind it.
     fn run_bound(&mut self) -> Result<(), InferError> {
+        if std::mem::take(&mut self.has_stale_states) {
+            let stream = self.gpu.as_ref().map(Gpu::stream);
+            self.states.iter_mut().try_for_each(|state| state.input.clear(stream))?;
+        }
+        self.run_session()?;
+        self.outputs.iter_mut().for_each(Port::fetch);
+        let stream = self.gpu.as_ref().map(Gpu::stream);
+        for state in &mut self.states {
+            state.input.copy_from(&mut self.outputs[state.output], stream)?;
+        }
+        Ok(())
+    }
+
+    fn run_session(&mut self) -> Result<(), InferError> {
         let failed = |e: ort::Error| InferError::Run { engine: self.name.clone(), reason: e.to_string() };
         let Some(gpu) = &self.gpu else { return self.session.run_binding(&self.binding).map(drop).map_err(failed) };
-        self.source.send(gpu.stream())?;
         self.session.run_binding_with_options(&self.binding, gpu.queued()).map_err(failed)?;
         for output in &mut self.outputs {
             output.receive(gpu.stream())?;
@@ -250,17 +263,28 @@ impl Engine for OnnxEngine {
             clip.push(self.source.values_mut());
         }
         self.source.store();
-        if std::mem::take(&mut self.has_stale_states) {
-            let stream = self.gpu.as_ref().map(Gpu::stream);
-            self.states.iter_mut().try_for_each(|state| state.input.clear(stream))?;
+        if let Some(gpu) = &self.gpu {
+            self.source.send(gpu.stream())?;
         }
-        self.run_bound()?;
-        self.outputs.iter_mut().for_each(Port::fetch);
-        let stream = self.gpu.as_ref().map(Gpu::stream);
-        for state in &mut self.states {
-            state.input.copy_from(&mut self.outputs[state.output], stream)?;
-        }
+        self.run_bound()
+    }
+
+    /// (The frames of a clip are kept here.)
+    fn device_input(&mut self) -> Option<DeviceInput<'_>> {
+        let number = self.source.number_on_device().filter(|_| self.clip.is_none())?;
+        Some(DeviceInput { gpu: self.gpu.as_mut()?, numbers: self.source.span()?, number })
+    }
+
+    fn fetch_input(&mut self) -> Result<(), InferError> {
+        let Some(gpu) = &self.gpu else { return Ok(()) };
+        self.source.receive(gpu.stream())?;
+        gpu.stream().synchronize()?;
+        self.source.fetch();
         Ok(())
+    }
+
+    fn run_filled(&mut self) -> Result<(), InferError> {
+        self.run_bound()
     }
 
     fn forget(&mut self) {

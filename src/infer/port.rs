@@ -1,5 +1,6 @@
 //! One tensor at the border of a model: the model's own number type inside, f32 outside.
 
+use super::cuda::Number;
 use crate::frame::cuda::{CudaError, DeviceSpan, Payload, Stream};
 use crate::store::TensorLayout;
 use half::f16;
@@ -180,6 +181,20 @@ impl Port {
             Raw::F32(tensor) if self.plain.is_empty() => tensor.extract_tensor_mut().1,
             _ => &mut self.plain,
         }
+    }
+
+    /// What the kernels call the tensor's numbers; None: another type, or the model reads it here.
+    pub fn number_on_device(&self) -> Option<Number> {
+        match self.on_device {
+            Some(Raw::F32(_)) => Some(Number::F32),
+            Some(Raw::F16(_)) => Some(Number::F16),
+            _ => None,
+        }
+    }
+
+    /// Where the model reads it; None: here.
+    pub fn span(&mut self) -> Option<DeviceSpan<'_>> {
+        self.on_device.as_mut().map(Raw::span)
     }
 
     /// `values` → the model's tensor; rounded and held in range where it is of whole numbers.

@@ -13,7 +13,8 @@ use super::sure::SureFrom;
 use super::tracker::Tracker;
 use crate::base::ids::ClassId;
 use crate::infer::{
-    self, Backend, Engine, EngineFault, FaultyEngine, FrameView, InferError, InputSpec, LockedEngine, Normaliser, Preprocess, Stamps,
+    self, Backend, Engine, EngineFault, FaultyEngine, Feed, FrameView, InferError, InputSpec, LockedEngine, Normalisation, Normaliser,
+    Stamps,
 };
 use crate::scene::{AnalysisTimes, Reset, Scene, Trust, Verdict};
 use sha2::{Digest, Sha256};
@@ -23,7 +24,7 @@ use std::time::Instant;
 pub struct Analyser {
     engine: FaultyEngine,
     input: InputSpec,
-    preprocess: Preprocess,
+    feed: Feed,
     /// Where the engine states its cohort; and what tells it that a frame does not follow on the last one.
     normaliser: Option<(Normaliser, Continuity)>,
     heads: Heads,
@@ -64,9 +65,14 @@ impl Analyser {
 
     fn open(engine: LockedEngine, backend: Backend) -> Result<Self, InferError> {
         let cohort = engine.manifest.normalisation;
-        let mut engine = FaultyEngine::new(infer::open_on(engine, backend)?);
+        Self::of(infer::open_on(engine, backend)?, cohort)
+    }
+
+    /// `cohort`: of what light and colours the engine knows; None: it takes all as they are.
+    fn of(engine: Box<dyn Engine>, cohort: Option<Normalisation>) -> Result<Self, InferError> {
+        let mut engine = FaultyEngine::new(engine);
         let input = engine.input().clone();
-        let (preprocess, heads) = (Preprocess::new(input.clone()), Heads::new(engine.heads(), &input));
+        let (feed, heads) = (Feed::new(&mut engine)?, Heads::new(engine.heads(), &input));
         let normaliser = cohort.map(|cohort| (Normaliser::new(cohort, input.clone()), Continuity::new(MAX_GAP_MS, input.clone())));
         let max_gap_ms = engine.max_gap_ms().or(heads.has_memory().then_some(MAX_GAP_MS));
         let continuity = max_gap_ms.map(|ms| Continuity::new(ms, input.clone()));
@@ -76,7 +82,7 @@ impl Analyser {
         let gate = IndicationGate::of(&engine);
         // Golden ratio, from -1 to 1: no two rows are alike.
         let reference = (0..engine.input_mut().len()).map(|i| (i as f64 * 0.618_033_988_75).fract() as f32 * 2.0 - 1.0).collect();
-        Ok(Analyser { engine, input, preprocess, normaliser, heads, continuity, findings, tracker, looks, shrunk, camera, gate, reference })
+        Ok(Analyser { engine, input, feed, normaliser, heads, continuity, findings, tracker, looks, shrunk, camera, gate, reference })
     }
 
     /// The head with this output decides at another threshold from now on.
@@ -144,7 +150,7 @@ impl Analyser {
     /// been read, said that it was overwritten meanwhile, and nothing of it was used. An error: nothing of what the engine gave is.
     pub fn analyse(&mut self, view: FrameView<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, InferError> {
         let start = Instant::now();
-        let fit = self.preprocess.run(view, self.engine.input_mut());
+        let fit = self.feed.show(view, &mut self.engine)?;
         if !is_current() {
             return Ok(None);
         }
@@ -160,11 +166,11 @@ impl Analyser {
                 Some(Reset::Gap | Reset::Cut) => normaliser.cut(),
                 None => {}
             }
-            normaliser.run(self.engine.input_mut(), stamps.capture_ns);
+            self.feed.normalise(normaliser, stamps.capture_ns, &mut self.engine)?;
         }
         let preprocessed = Instant::now();
         self.heads.watch(self.engine.input_mut(), stamps.capture_ns);
-        self.engine.run()?;
+        self.feed.run(&mut self.engine)?;
         infer::check_outputs(&self.engine)?;
         let inferred = Instant::now();
 

@@ -1,14 +1,19 @@
 // A CUDA driver without a device, for tests of what is built on one: memory is the host's, and work is done as late as can be: when
-// somebody waits for it. What it is to say of itself stands in the environment. Its one kernel, `add`, adds a number to each of
-// `count` bytes. Built by frame/cuda/testing.rs; holds nothing of NVIDIA's but the names of the functions.
+// somebody waits for it. What it is to say of itself stands in the environment. A kernel `add` it has itself, which adds a number to
+// each of `count` bytes; others are run as they were compiled for the processor (on_cpu.h): TEST_CUDA_KERNELS is the folder of those
+// libraries. Built by frame/cuda/testing.rs; holds nothing of NVIDIA's but the names of the functions.
 
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <dlfcn.h>
+#include <filesystem>
 #include <functional>
+#include <map>
 #include <set>
+#include <string>
 #include <vector>
 
 using Result = int;
@@ -47,7 +52,7 @@ struct Graph {
     std::vector<std::function<void()>> steps;
 };
 
-static int the_context, the_module;
+static int the_context;
 static std::set<Stream *> streams;
 static thread_local void *current = nullptr;
 static long taken = 0;
@@ -174,20 +179,67 @@ API cuEventQuery(Event *event) { return event->stream && event->stream->done < e
 API cuEventSynchronize(Event *event) { event->wait(); return OK; }
 API cuEventDestroy_v2(Event *event) { delete event; return OK; }
 
-API cuModuleLoadData(void **module, const char *ptx) {
-    *module = &the_module;
-    return strstr(ptx, ".entry add(") ? OK : BAD_VALUE;
+// Bytes of each argument of an entry, as its PTX has them: `.param .u64 name`, or `.param .align 4 .b8 name[388]`.
+static std::vector<size_t> arguments_of(const std::string &ptx, size_t at) {
+    std::vector<size_t> sizes;
+    size_t end = ptx.find(')', at);
+    for (at = ptx.find(".param", at); at < end; at = ptx.find(".param", at + 1)) {
+        std::string one = ptx.substr(at, ptx.find_first_of(",)", at) - at);
+        size_t type = one.rfind(" .") + 2, array = one.find('[');
+        sizes.push_back(array == std::string::npos ? atol(&one[type + 1]) / 8 : atol(&one[array + 1]));
+    }
+    return sizes;
 }
-API cuModuleUnload(void *) { return OK; }
-API cuModuleGetFunction(void **function, void *, const char *name) {
-    *function = (void *)"add";
-    return strcmp(name, "add") ? NOT_FOUND : OK;
-}
+
+using Entry = int (*)(const unsigned *, const unsigned *, unsigned, void **, int);
+struct Function {
+    std::vector<size_t> sizes;
+    Entry entry;
+};
+using Module = std::string;
+
 // add(Params { unsigned count; unsigned number; }, unsigned char *bytes)
-API cuLaunchKernel(void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, Stream *stream, void **arguments, void **) {
+static int add(const unsigned *, const unsigned *, unsigned, void **arguments, int) {
     unsigned count = ((unsigned *)arguments[0])[0], number = ((unsigned *)arguments[0])[1];
-    auto bytes = *(unsigned char **)arguments[1];
-    return queue(stream, [=] { for (unsigned i = 0; i < count; i++) bytes[i] += number; });
+    for (unsigned i = 0; i < count; i++) (*(unsigned char **)arguments[1])[i] += number;
+    return 0;
+}
+
+static Entry entry_of(const std::string &name) {
+    const char *folder = getenv("TEST_CUDA_KERNELS");
+    if (name == "add") return add;
+    if (!folder) return nullptr;
+    for (auto &file : std::filesystem::directory_iterator(folder)) {
+        void *library = dlopen(file.path().c_str(), RTLD_NOW);
+        if (void *found = library ? dlsym(library, (name + "_on_cpu").c_str()) : nullptr) return (Entry)found;
+    }
+    return nullptr;
+}
+
+API cuModuleLoadData(void **module, const char *ptx) {
+    *module = new Module(ptx);
+    return strstr(ptx, ".entry ") ? OK : BAD_VALUE;
+}
+API cuModuleUnload(Module *module) { delete module; return OK; }
+API cuModuleGetFunction(Function **function, Module *module, const char *name) {
+    static std::map<std::string, Function> functions;
+    size_t at = module->find(".entry " + std::string(name) + "(");
+    Entry entry = entry_of(name);
+    if (at == std::string::npos || !entry) return NOT_FOUND;
+    *function = &(functions[name] = Function{arguments_of(*module, at), entry});
+    return OK;
+}
+API cuLaunchKernel(Function *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared,
+                   Stream *stream, void **arguments, void **) {
+    std::vector<std::vector<char>> values;
+    for (size_t i = 0; i < function->sizes.size(); i++)
+        values.emplace_back((char *)arguments[i], (char *)arguments[i] + function->sizes[i]);
+    return queue(stream, [=]() mutable {
+        unsigned grid[] = {gx, gy, gz}, block[] = {bx, by, bz};
+        std::vector<void *> places;
+        for (auto &value : values) places.push_back(value.data());
+        if (function->entry(grid, block, shared, places.data(), 0) != 0) abort();
+    });
 }
 
 API cuGetErrorName(int error, const char **name) {

@@ -5,6 +5,7 @@ use super::{Kernel, Launch};
 use libloading::Library;
 use std::collections::HashMap;
 use std::ffi::{c_int, c_uint, c_void};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 
@@ -102,16 +103,22 @@ impl Buffers {
 
 fn compiled(kernel: &Kernel) -> Library {
     let folder = tempfile::tempdir().unwrap();
+    // SAFETY: the library was made just now from our own source; it has no code that runs when it is opened.
+    unsafe { Library::new(compile(kernel, folder.path())) }.unwrap()
+}
+
+/// The library is made in `folder`, named as the kernel is.
+pub fn compile(kernel: &Kernel, folder: &Path) -> PathBuf {
     let entries: String = kernel.entries.iter().map(|entry| format!("ON_CPU({entry})\n")).collect();
     let wrapper = format!("#include \"{}/tests/cuda/on_cpu.h\"\n#include \"kernel.cu\"\n{entries}", env!("CARGO_MANIFEST_DIR"));
-    let source = folder.path().join("kernel.cpp");
+    let sources = tempfile::tempdir().unwrap();
+    let source = sources.path().join("kernel.cpp");
     std::fs::write(&source, wrapper).unwrap();
-    std::fs::write(folder.path().join("kernel.cu"), kernel.source).unwrap();
-    let library = folder.path().join("kernel.so");
+    std::fs::write(sources.path().join("kernel.cu"), kernel.source).unwrap();
+    let library = folder.join(kernel.name).with_extension("so");
     let output = Command::new("g++").args(FLAGS).arg(&source).arg("-o").arg(&library).output().unwrap();
     assert!(output.status.success(), "{}: {}", kernel.name, String::from_utf8_lossy(&output.stderr));
-    // SAFETY: the library was made just now from our own source; it has no code that runs when it is opened.
-    unsafe { Library::new(&library) }.unwrap()
+    library
 }
 
 fn call(library: &Library, launch: &Launch, buffers: &mut Buffers, args: &[Arg<'_>], is_backwards: bool) {

@@ -1,8 +1,8 @@
 //! Runs kernels in tests: on the CPU always, on a GPU where there is one.
 
-use super::on_cpu::OnCpu;
+use super::on_cpu::{OnCpu, compile};
 use super::on_gpu::OnGpu;
-use super::{Architecture, KERNELS, Launch, Nvrtc, ptx};
+use super::{Architecture, KERNELS, Kernel, Launch, Nvrtc, ptx};
 use bytemuck::{Pod, bytes_of, cast_slice, cast_slice_mut};
 use std::collections::HashMap;
 use std::process::Command;
@@ -106,14 +106,17 @@ pub fn skipped_without_gpu(test: &str, reason: &str) {
 }
 
 /// A CUDA driver for processes that have none: tests/cuda/driver.cpp.
-pub struct TestDriver(tempfile::TempDir);
+pub struct TestDriver {
+    folder: tempfile::TempDir,
+    kernels: tempfile::TempDir,
+}
 
 impl TestDriver {
     /// None: `test` is skipped, which is said.
     pub fn new(test: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
+        let [folder, kernels] = [(); 2].map(|()| tempfile::tempdir().unwrap());
         match test_driver::build(folder.path()) {
-            Ok(()) => Some(TestDriver(folder)),
+            Ok(()) => Some(TestDriver { folder, kernels }),
             Err(reason) => {
                 println!("SKIPPED {test}: {reason}");
                 None
@@ -121,12 +124,23 @@ impl TestDriver {
         }
     }
 
+    /// The driver will run these kernels, too. None: `test` is skipped, as there is no compiler of them to PTX, which is said.
+    pub fn with_kernels(self, test: &str, kernels: &[Kernel]) -> Option<Self> {
+        if let Err(error) = Nvrtc::open() {
+            println!("SKIPPED {test}: {error}");
+            return None;
+        }
+        kernels.iter().for_each(|kernel| drop(compile(kernel, self.kernels.path())));
+        Some(self)
+    }
+
     /// Runs the test with this path, which is ignored otherwise, in a process with this driver, that reads `settings`. What it says.
     pub fn run(&self, test: &str, settings: &[(&str, &str)]) -> String {
         let others = std::env::var("LD_LIBRARY_PATH").unwrap_or_default();
         let output = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", test, "--ignored", "--nocapture"])
-            .env("LD_LIBRARY_PATH", format!("{}:{others}", self.0.path().display()))
+            .env("LD_LIBRARY_PATH", format!("{}:{others}", self.folder.path().display()))
+            .env("TEST_CUDA_KERNELS", self.kernels.path())
             .envs(settings.iter().copied())
             .output()
             .unwrap();

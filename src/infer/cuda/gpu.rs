@@ -4,8 +4,10 @@
 use super::super::error::InferError;
 use super::super::port::Room;
 use super::super::runtime;
+use super::programs::program;
 use crate::base::library::words;
-use crate::frame::cuda::{self, Device, DeviceInfo, Priority, Stream, Traffic};
+use crate::frame::cuda::{self, Device, DeviceInfo, Kernel, Nvrtc, Priority, Stream, Traffic};
+use crate::store::Plans;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use ort::ep::{ArenaExtendStrategy, CUDA, cuda::ConvAlgorithmSearch};
 use ort::session::{NoSelectedOutputs, RunOptions, Session, builder::SessionBuilder};
@@ -41,6 +43,18 @@ impl Gpu {
         Self::of(info)
     }
 
+    /// On the first device that can be used; an error: why none can, or what is not installed.
+    pub fn of_this_machine() -> Result<Self, InferError> {
+        provider()?;
+        Self::open(&usable_device()?)
+    }
+
+    /// For a process with the tests' driver.
+    #[cfg(test)]
+    pub(in crate::infer) fn rehearsal() -> Self {
+        Gpu { is_rehearsal: true, ..Self::of(&cuda::usable_device().unwrap()).unwrap() }
+    }
+
     fn of(info: &DeviceInfo) -> Result<Self, InferError> {
         runtime::environment()?;
         let device = Device::open(info)?;
@@ -71,8 +85,18 @@ impl Gpu {
         Room::on_device(session, self.ordinal())
     }
 
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     pub fn stream(&self) -> &Stream {
         &self.stream
+    }
+
+    /// Makes the entries of `kernel` ready to be launched: compiled now, or taken as they were kept.
+    pub fn load(&mut self, kernel: &Kernel) -> Result<(), InferError> {
+        let ptx = program(kernel, self.device.architecture(), &Nvrtc::open()?, &Plans::of_this_user())?;
+        Ok(self.device.load(kernel, &ptx)?)
     }
 
     /// What went over the bus since it was opened.

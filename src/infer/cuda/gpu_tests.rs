@@ -23,14 +23,9 @@ fn a_library_that_the_provider_misses_is_named_with_the_remedy() {
 
 /// None: there is none, which was said.
 fn gpu(test: &str) -> Option<Gpu> {
-    let found = provider().and_then(|_| usable_device());
-    let info = found.map_err(|error| skipped_without_gpu(test, &error.to_string())).ok()?;
+    let gpu = Gpu::of_this_machine().map_err(|error| skipped_without_gpu(test, &error.to_string())).ok()?;
     println!("RAN {test} on a GPU");
-    Some(Gpu::open(&info).unwrap())
-}
-
-fn rehearsal() -> Gpu {
-    Gpu { is_rehearsal: true, ..Gpu::of(&cuda::usable_device().unwrap()).unwrap() }
+    Some(gpu)
 }
 
 fn paint(engine: &mut OnnxEngine, frame: usize) {
@@ -99,8 +94,8 @@ fn count(gpu: Gpu) {
 #[test]
 #[ignore = "the other half of what_an_engine_on_a_gpu_queues_and_copies_is_right_where_the_processor_plays_the_model"]
 fn rehearse_in_this_process() {
-    compare(&rehearsal);
-    count(rehearsal());
+    compare(&Gpu::rehearsal);
+    count(Gpu::rehearsal());
 }
 
 /// All but the model: tensors on both sides, states from one run to the next, forgetting, counting.

@@ -2,12 +2,14 @@
 //! as plain data, and compiled programs kept by their content. The functions of `preprocess`, `normalise` and `hash` are their
 //! references.
 
+mod feed;
 mod gpu;
 mod hash;
 mod inventory;
 mod preprocess;
 mod programs;
 
+pub use feed::DeviceFeed;
 pub use gpu::{Gpu, provider, usable_device};
 pub use hash::{HashParams, HashPlan};
 pub use inventory::inventory;

@@ -5,7 +5,7 @@ use crate::frame::{FrameLayout, PixelFormat, Tone};
 use crate::infer::boxes::Span;
 use crate::infer::engine::InputSpec;
 use crate::infer::normalise::{Normaliser, ROWS_JUDGED};
-use crate::infer::preprocess::Plan;
+use crate::infer::preprocess::{Fit, Plan};
 use bytemuck::{Pod, Zeroable};
 
 /// Numbers of `histograms`: brightness, red against green, yellow against blue.
@@ -81,6 +81,8 @@ pub struct PreprocessParams {
 #[derive(Debug, Clone)]
 pub struct PreprocessPlan {
     pub params: PreprocessParams,
+    /// Where in the input the picture lies.
+    pub fit: Fit,
     pub spans: Vec<SpanOnGpu>,
     /// Its tables are the kernel's `light` and `shown`; None: null pointers.
     pub tone: Option<Tone>,
@@ -125,7 +127,7 @@ impl PreprocessPlan {
         let spans = axes.into_iter().flat_map(|axis| axis.spans.iter().map(span)).collect();
         let launch =
             Launch { kernel: PREPROCESS, entry: "preprocess", grid: [height as u32, 1, 1], block: [THREADS, 1, 1], shared_bytes: 0 };
-        PreprocessPlan { params, spans, tone, launch }
+        PreprocessPlan { params, fit: plan.fit, spans, tone, launch }
     }
 
     /// The kernel takes the figures from which the next frame's correction is made. False: the input is too wide for that.
@@ -138,16 +140,23 @@ impl PreprocessPlan {
         is_possible
     }
 
-    /// From now on frames are changed as `normaliser` changes them now. Returns the kernel's `inside`.
-    pub fn correct_as(&mut self, normaliser: &Normaliser) -> Vec<[i32; 2]> {
+    /// From now on frames stay as they were captured.
+    pub fn leave_as_captured(&mut self) {
+        (self.params.is_corrected, self.params.has_outside) = (0, 0);
+    }
+
+    /// From now on frames are changed as `normaliser` changes them now. Fills the kernel's `inside`, which has a place for each row.
+    pub fn correct_as(&mut self, normaliser: &Normaliser, inside: &mut [[i32; 2]]) {
         let correction = &normaliser.correction;
         self.params.is_corrected = u32::from(!correction.is_none());
         self.params.has_outside = u32::from(normaliser.area.has_outside());
         self.params.gamma = correction.gamma.exp2();
         self.params.vivid = (correction.gamma + correction.saturation).exp2();
         self.params.shift = correction.shift;
-        let rows = 0..self.params.sides[1] as usize;
-        rows.map(|y| normaliser.area.span(y)).map(|span| [span.start as i32, span.end as i32]).collect()
+        for (y, columns) in inside.iter_mut().enumerate() {
+            let span = normaliser.area.span(y);
+            *columns = [span.start as i32, span.end as i32];
+        }
     }
 }
 

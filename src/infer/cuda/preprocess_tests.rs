@@ -171,7 +171,7 @@ fn endoscopic(case: &Case, part: f32) -> Case {
             let off = [(x as f32 + 0.5) / w - 0.5, (y as f32 + 0.5) / h - 0.5];
             let is_lit = off[0] * off[0] + off[1] * off[1] < 0.25 * part * part;
             // Red most, blue least: something like tissue.
-            pixel.iter_mut().zip([5, 4, 2, 1]).for_each(|(byte, less)| *byte = if is_lit { *byte / less + 20 } else { 2 });
+            pixel.iter_mut().zip([5, 4, 2, 1]).for_each(|(byte, less)| *byte = if is_lit { (*byte / less).saturating_add(20) } else { 2 });
         }
     }
     case
@@ -195,7 +195,8 @@ fn light_is_judged_and_corrected_as_the_reference_does_it() {
             assert_eq!(judged.counts, normaliser.histograms.counts(), "{:?}", case.spec);
             assert_eq!(judged.lit, lit_rows(&case.spec, &raw), "{:?}", case.spec);
 
-            let inside = plan.correct_as(&normaliser);
+            let mut inside = vec![[0; 2]; case.spec.height as usize];
+            plan.correct_as(&normaliser, &mut inside);
             let corrected = made(runner, &plan, case, &inside);
             assert_eq!(first_difference(&corrected.input, &expected), None, "{:?} {:?}", case.spec, plan.params);
             assert_eq!(corrected.counts, judged.counts, "the frame is judged as it came");

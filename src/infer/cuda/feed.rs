@@ -1,0 +1,112 @@
+//! A frame's way on the device: its bytes go there as they were captured, and one pass makes the model's input of them.
+
+use super::super::engine::{DeviceInput, InputSpec};
+use super::super::error::InferError;
+use super::super::normalise::Normaliser;
+use super::super::preprocess::Fit;
+use super::preprocess::{Number, PreprocessPlan};
+use crate::frame::cuda::{Device, DeviceBuffer, PREPROCESS, Param, Payload, PinnedBuffer, Stream};
+use crate::frame::{FrameLayout, FrameView};
+use bytemuck::{bytes_of, cast_slice, cast_slice_mut};
+
+/// What a device is told of the frames of one stream; memory is taken once for each picture format.
+#[derive(Debug)]
+pub struct DeviceFeed {
+    spec: InputSpec,
+    number: Number,
+    format: Option<Format>,
+}
+
+/// What one picture format needs there.
+#[derive(Debug)]
+struct Format {
+    layout: FrameLayout,
+    plan: PreprocessPlan,
+    frame: DeviceBuffer,
+    spans: DeviceBuffer,
+    /// The two tables of `plan.tone`.
+    tone: Option<[DeviceBuffer; 2]>,
+    /// Two columns a row of the input, here and there.
+    columns: PinnedBuffer,
+    inside: DeviceBuffer,
+}
+
+impl DeviceFeed {
+    /// Compiles its kernel, or takes it as it was kept.
+    pub fn new(spec: InputSpec, to: DeviceInput<'_>) -> Result<Self, InferError> {
+        to.gpu.load(&PREPROCESS)?;
+        Ok(DeviceFeed { spec, number: to.number, format: None })
+    }
+
+    /// Has the device fill the input. Returns where in it the picture lies.
+    ///
+    /// # Safety
+    /// Until the engine's stream has been waited for, the frame's bytes stay where they are. (What another process writes there
+    /// meanwhile is read: who lends such a frame asks afterwards whether it was overwritten.)
+    pub unsafe fn show(&mut self, view: FrameView<'_>, to: &DeviceInput<'_>) -> Result<Fit, InferError> {
+        let (device, stream) = (to.gpu.device(), to.gpu.stream());
+        if self.format.as_ref().is_none_or(|format| format.layout != *view.layout) {
+            // What the last one has goes first.
+            self.format = None;
+            self.format = Some(Format::new(&self.spec, *view.layout, self.number, device, stream)?);
+        }
+        let Some(format) = &mut self.format else { return Ok(Fit::new(&self.spec, [view.layout.width, view.layout.height])) };
+        // SAFETY: the caller keeps the bytes.
+        unsafe { stream.upload_from(view.bytes(), format.frame.span(), Payload::Pixels)? };
+        format.plan.leave_as_captured();
+        format.launch(to)?;
+        Ok(format.plan.fit)
+    }
+
+    /// Has the device fill the input once more with the last frame, changed as `normaliser` changes it now.
+    pub fn correct(&mut self, normaliser: &Normaliser, to: &DeviceInput<'_>) -> Result<(), InferError> {
+        let Some(format) = &mut self.format else { return Ok(()) };
+        format.plan.correct_as(normaliser, cast_slice_mut(format.columns.bytes_mut()?));
+        let bytes = format.inside.span().bytes();
+        to.gpu.stream().upload(&mut format.columns, bytes, format.inside.span(), Payload::Numbers)?;
+        format.launch(to)
+    }
+}
+
+impl Format {
+    fn new(spec: &InputSpec, layout: FrameLayout, number: Number, device: &Device, stream: &Stream) -> Result<Self, InferError> {
+        let plan = PreprocessPlan::new(spec, layout, number);
+        let filled = |bytes: &[u8]| -> Result<DeviceBuffer, InferError> {
+            let (mut pinned, memory) = (device.pinned(bytes.len())?, device.buffer(bytes.len())?);
+            pinned.bytes_mut()?[..bytes.len()].copy_from_slice(bytes);
+            stream.upload(&mut pinned, bytes.len(), memory.span(), Payload::Numbers)?;
+            Ok(memory)
+        };
+        let tone = match &plan.tone {
+            Some(tone) => Some([filled(cast_slice(tone.to_linear))?, filled(tone.to_display)?]),
+            None => None,
+        };
+        let inside_bytes = size_of::<[i32; 2]>() * spec.height as usize;
+        Ok(Format {
+            frame: device.buffer(layout.size)?,
+            spans: filled(cast_slice(&plan.spans))?,
+            columns: device.pinned(inside_bytes)?,
+            inside: device.buffer(inside_bytes)?,
+            layout,
+            plan,
+            tone,
+        })
+    }
+
+    fn launch(&self, to: &DeviceInput<'_>) -> Result<(), InferError> {
+        let table = |index: usize| self.tone.as_ref().map_or(Param::Nothing, |tables| Param::Memory(tables[index].span()));
+        let arguments = [
+            Param::Value(bytes_of(&self.plan.params)),
+            Param::Memory(self.frame.span()),
+            Param::Memory(self.spans.span()),
+            table(0),
+            table(1),
+            Param::Memory(self.inside.span()),
+            Param::Memory(to.numbers),
+            // What is judged is judged on the copy that comes back.
+            Param::Nothing,
+            Param::Nothing,
+        ];
+        Ok(to.gpu.device().launch(to.gpu.stream(), &self.plan.launch, &arguments)?)
+    }
+}

@@ -1,0 +1,172 @@
+//! The same frames by both ways, of every format; where there is no GPU its kernel is run by the tests' driver, and the processor plays
+//! the model.
+
+use super::*;
+use crate::base::random::Random;
+use crate::frame::cuda::testing::{TestDriver, skipped_without_gpu};
+use crate::frame::cuda::{PREPROCESS, Traffic};
+use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range, Transfer};
+use crate::infer::cuda::Gpu;
+use crate::infer::testing::{TestEngine, loaded};
+use crate::infer::{InputSpec, OnnxEngine};
+use crate::store::{Normalisation, Spread};
+
+/// Brighter than any frame here.
+fn cohort() -> Normalisation {
+    let spread = |mean, std| Spread { mean, std };
+    Normalisation {
+        dead_band: 0.0,
+        strength: 1.0,
+        max_exposure: 1.5,
+        max_balance: 0.4,
+        max_stretch: 0.6,
+        brightness: spread(-1.0, 0.1),
+        contrast: spread(0.8, 0.5),
+        red_green: spread(0.77, 0.28),
+        yellow_blue: spread(0.44, 0.21),
+        saturation: spread(0.38, 0.53),
+        grey_brightness: Some(spread(-1.0, 0.1)),
+    }
+}
+
+fn worst(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+/// An engine with its feed and the light that it knows.
+struct Side {
+    engine: OnnxEngine,
+    feed: Feed,
+    normaliser: Normaliser,
+}
+
+impl Side {
+    fn new(mut engine: OnnxEngine) -> Self {
+        let spec: InputSpec = engine.input().clone();
+        Side { feed: Feed::new(&mut engine).unwrap(), normaliser: Normaliser::new(cohort(), spec), engine }
+    }
+
+    /// What the model is shown, and what it says of it.
+    fn analyse(&mut self, view: FrameView<'_>, capture_ns: u64) -> (Fit, Vec<f32>, Vec<f32>, Vec<f32>) {
+        let fit = self.feed.show(view, &mut self.engine).unwrap();
+        let captured = self.engine.input_mut().to_vec();
+        self.feed.normalise(&mut self.normaliser, capture_ns, &mut self.engine).unwrap();
+        self.feed.run(&mut self.engine).unwrap();
+        let outputs = (0..self.engine.outputs()).flat_map(|tensor| self.engine.tensor(tensor).to_vec()).collect();
+        let shown = self.engine.input_mut().to_vec();
+        // What lies there is what was shown, but for what a half cannot hold.
+        self.engine.fetch_input().unwrap();
+        assert!(worst(self.engine.input_mut(), &shown) <= 0.001);
+        (fit, captured, shown, outputs)
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.engine.gpu().unwrap().traffic()
+    }
+}
+
+/// Noise in a lit circle on black: there is an outside, and something to correct.
+fn frame(layout: &FrameLayout, seed: u64) -> Vec<u8> {
+    let mut data = Random::new(seed).bytes(layout.size);
+    if layout.format == PixelFormat::Rgb {
+        let plane = layout.planes()[0];
+        for (y, row) in data.chunks_exact_mut(plane.stride).enumerate() {
+            for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
+                let off = [(x as f32 / layout.width as f32) - 0.5, (y as f32 / layout.height as f32) - 0.5];
+                let is_lit = off[0] * off[0] + off[1] * off[1] < 0.2;
+                pixel.iter_mut().for_each(|byte| *byte = if is_lit { *byte / 4 + 20 } else { 0 });
+            }
+        }
+    }
+    data
+}
+
+fn layouts() -> Vec<FrameLayout> {
+    let of = |format: PixelFormat, transfer| {
+        let range = if format.is_rgb() { Range::Full } else { Range::Limited };
+        FrameLayout::new(format, Colorimetry { matrix: Matrix::Bt709, range, transfer }, 162, 90).unwrap()
+    };
+    let plain = PixelFormat::ALL.into_iter().map(|format| of(format, Transfer::Sdr));
+    plain.chain([of(PixelFormat::P010, Transfer::Pq), of(PixelFormat::V210, Transfer::Hlg)]).collect()
+}
+
+fn compare(gpu: &dyn Fn() -> Gpu) {
+    for (name, engine, most) in [("maps", TestEngine::maps(), 1e-3), ("half", TestEngine::maps().in_half_precision(), 0.04)] {
+        let mut here = Side::new(OnnxEngine::open(loaded(&engine)).unwrap());
+        let mut there = Side::new(OnnxEngine::open_on(loaded(&engine), gpu()).unwrap());
+        assert!(here.feed.device.is_none() && there.feed.device.is_some());
+        let is_half = name == "half";
+        let mut corrected = 0;
+        for (index, layout) in layouts().into_iter().enumerate() {
+            for side in [&mut here, &mut there] {
+                side.normaliser.forget();
+            }
+            for seed in 0..2 {
+                let data = frame(&layout, seed);
+                let view = FrameView::new(&layout, &data).unwrap();
+                let capture_ns = (2 * index as u64 + seed) * 16_666_667;
+                let (fit, captured, shown, said) = here.analyse(view, capture_ns);
+                let (its_fit, its_captured, its_shown, its_said) = there.analyse(view, capture_ns);
+                assert_eq!(fit, its_fit, "{name} {layout:?}");
+                // To the last bit; halves are judged as they are rounded, so that what is made of them may be a rounding off, too.
+                let off = [worst(&captured, &its_captured), worst(&shown, &its_shown), worst(&said, &its_said)];
+                let may = if is_half { [0.001, 0.01, 0.2] } else { [0.0, 0.0, most] };
+                assert!(off.iter().zip(may).all(|(off, may)| *off <= may), "{name} {layout:?}: {off:?}");
+                corrected += usize::from(captured != shown);
+            }
+        }
+        assert!(corrected > 4, "hardly any frame was corrected: {corrected}");
+    }
+}
+
+/// What 20 frames move: each its own bytes, the input that comes back, the outputs; and no memory is taken.
+fn count(gpu: Gpu) {
+    let mut side = Side::new(OnnxEngine::open_on(loaded(&TestEngine::maps()), gpu).unwrap());
+    let layout = layouts()[0];
+    let data = frame(&layout, 7);
+    let show = |side: &mut Side| {
+        side.feed.show(FrameView::new(&layout, &data).unwrap(), &mut side.engine).unwrap();
+        side.feed.run(&mut side.engine).unwrap();
+    };
+    show(&mut side);
+    let before = side.traffic();
+    (0..20).for_each(|_| show(&mut side));
+    let moved = side.traffic().since(&before);
+    let outputs: usize = (0..side.engine.outputs()).map(|tensor| 4 * side.engine.tensor(tensor).len()).sum();
+    let input = 4 * side.engine.input_mut().len();
+    assert_eq!((moved.to_device.pixels, moved.to_device.numbers), (20 * layout.size as u64, 0));
+    assert_eq!((moved.to_host.pixels, moved.to_host.numbers), (20 * (input + outputs) as u64, 0));
+    assert_eq!(moved.allocations, 0);
+}
+
+#[test]
+#[ignore = "the other half of a_frame_that_is_prepared_on_a_device_is_what_it_is_here"]
+fn rehearse_in_this_process() {
+    compare(&Gpu::rehearsal);
+    count(Gpu::rehearsal());
+}
+
+#[test]
+fn a_frame_that_is_prepared_on_a_device_is_what_it_is_here() {
+    let test = "a_frame_that_is_prepared_on_a_device_is_what_it_is_here";
+    if let Some(driver) = TestDriver::new(test).and_then(|driver| driver.with_kernels(test, &[PREPROCESS])) {
+        driver.run("infer::feed::tests::rehearse_in_this_process", &[("TEST_CUDA_AT_ONCE", "1")]);
+    }
+}
+
+mod cuda {
+    use super::*;
+
+    #[test]
+    fn a_frame_that_is_prepared_on_a_gpu_is_what_it_is_here() {
+        let test = "a_frame_that_is_prepared_on_a_gpu_is_what_it_is_here";
+        match Gpu::of_this_machine() {
+            Ok(_) => {
+                compare(&|| Gpu::of_this_machine().unwrap());
+                count(Gpu::of_this_machine().unwrap());
+                println!("RAN {test} on a GPU");
+            }
+            Err(error) => skipped_without_gpu(test, &error.to_string()),
+        }
+    }
+}
