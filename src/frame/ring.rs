@@ -303,6 +303,11 @@ impl RingReader {
         &self.mapping.geometry.layout
     }
 
+    /// Start and length of the whole mapping, which lives as long as this.
+    pub fn memory(&self) -> (NonNull<u8>, usize) {
+        (self.mapping.start, self.mapping.geometry.total_bytes())
+    }
+
     /// The slot's bytes, whatever they are by now: use the result only if `is_current` still says so AFTER reading.
     pub fn view(&self, slot: usize) -> Option<FrameView<'_>> {
         (slot < SLOT_COUNT).then(|| self.mapping.view(slot))

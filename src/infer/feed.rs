@@ -10,9 +10,11 @@
 use super::cuda::DeviceFeed;
 use super::engine::Engine;
 use super::error::InferError;
+use super::hash::input_hash;
 use super::normalise::Normaliser;
 use super::preprocess::{Fit, Preprocess};
-use crate::frame::FrameView;
+use crate::frame::{FrameView, RingReader};
+use std::sync::Arc;
 
 /// Of one engine and one stream of frames.
 #[derive(Debug)]
@@ -29,6 +31,13 @@ impl Feed {
             None => None,
         };
         Ok(Feed { preprocess: Preprocess::new(spec), device })
+    }
+
+    /// Frames come from this ring from now on.
+    pub fn meet(&mut self, ring: &Arc<RingReader>, engine: &mut dyn Engine) {
+        if let (Some(device), Some(to)) = (&mut self.device, engine.device_input()) {
+            device.meet(ring, &to);
+        }
     }
 
     /// Fills the input. Returns where in it the picture lies.
@@ -54,6 +63,16 @@ impl Feed {
     /// Runs the model on what was shown.
     pub fn run(&self, engine: &mut dyn Engine) -> Result<(), InferError> {
         if self.device.is_some() { engine.run_filled() } else { engine.run() }
+    }
+
+    /// `input_hash` of the frame that was shown last, where that lies; `view`: that frame.
+    pub fn input_hash(&mut self, view: FrameView<'_>, engine: &mut dyn Engine) -> [u8; 32] {
+        let there = match (&mut self.device, engine.device_input()) {
+            (Some(device), Some(to)) => device.input_hash(view.layout, &to),
+            _ => Ok(None),
+        };
+        // A device that fails says so at the next frame.
+        there.ok().flatten().unwrap_or_else(|| input_hash(view))
     }
 }
 

@@ -2,10 +2,11 @@
 //! the model.
 
 use super::*;
+use crate::base::ids::FrameId;
 use crate::base::random::Random;
 use crate::frame::cuda::testing::{TestDriver, skipped_without_gpu};
-use crate::frame::cuda::{PREPROCESS, Traffic};
-use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range, Transfer};
+use crate::frame::cuda::{INPUT_HASH, PREPROCESS, Traffic};
+use crate::frame::{Colorimetry, FrameLayout, FrameRing, Matrix, PixelFormat, Range, Stamps, Transfer};
 use crate::infer::cuda::Gpu;
 use crate::infer::testing::{TestEngine, loaded};
 use crate::infer::{InputSpec, OnnxEngine};
@@ -108,6 +109,7 @@ fn compare(gpu: &dyn Fn() -> Gpu) {
                 let (fit, captured, shown, said) = here.analyse(view, capture_ns);
                 let (its_fit, its_captured, its_shown, its_said) = there.analyse(view, capture_ns);
                 assert_eq!(fit, its_fit, "{name} {layout:?}");
+                assert_eq!(there.feed.input_hash(view, &mut there.engine), input_hash(view), "{name} {layout:?}");
                 // To the last bit; halves are judged as they are rounded, so that what is made of them may be a rounding off, too.
                 let off = [worst(&captured, &its_captured), worst(&shown, &its_shown), worst(&said, &its_said)];
                 let may = if is_half { [0.001, 0.01, 0.2] } else { [0.0, 0.0, most] };
@@ -116,6 +118,28 @@ fn compare(gpu: &dyn Fn() -> Gpu) {
             }
         }
         assert!(corrected > 4, "hardly any frame was corrected: {corrected}");
+    }
+}
+
+/// Frames of the shared ring, and of the one that follows it.
+/// Whether the device is expected to read them by itself.
+fn from_rings(gpu: Gpu, by_itself: bool) {
+    let mut side = Side::new(OnnxEngine::open_on(loaded(&TestEngine::maps()), gpu).unwrap());
+    let mut here = Side::new(OnnxEngine::open(loaded(&TestEngine::maps())).unwrap());
+    for (index, layout) in layouts().into_iter().take(3).enumerate() {
+        let ring = FrameRing::new(layout).unwrap();
+        let reader = Arc::new(RingReader::map(ring.fd(), ring.geometry()).unwrap());
+        side.feed.meet(&reader, &mut side.engine);
+        assert_eq!(side.feed.device.as_ref().unwrap().reads_the_ring_itself(), by_itself);
+        for seed in 0..3 {
+            let mut writer = ring.acquire().unwrap();
+            writer.data_mut().copy_from_slice(&frame(&layout, seed));
+            let stamps = Stamps { id: FrameId(seed), pts_ns: 0, capture_ns: (3 * index as u64 + seed) * 16_666_667 };
+            let (slot, generation) = writer.publish(stamps).address();
+            let view = reader.view(slot).unwrap();
+            assert_eq!(side.analyse(view, stamps.capture_ns).2, here.analyse(view, stamps.capture_ns).2, "{layout:?}");
+            assert!(reader.is_current(slot, generation));
+        }
     }
 }
 
@@ -147,10 +171,20 @@ fn rehearse_in_this_process() {
 }
 
 #[test]
+#[ignore = "the other half of a_frame_that_is_prepared_on_a_device_is_what_it_is_here"]
+fn rehearse_rings_in_this_process() {
+    from_rings(Gpu::rehearsal(), std::env::var("TEST_CUDA_REGISTERS").unwrap() == "1");
+}
+
+#[test]
 fn a_frame_that_is_prepared_on_a_device_is_what_it_is_here() {
     let test = "a_frame_that_is_prepared_on_a_device_is_what_it_is_here";
-    if let Some(driver) = TestDriver::new(test).and_then(|driver| driver.with_kernels(test, &[PREPROCESS])) {
+    if let Some(driver) = TestDriver::new(test).and_then(|driver| driver.with_kernels(test, &[PREPROCESS, INPUT_HASH])) {
         driver.run("infer::feed::tests::rehearse_in_this_process", &[("TEST_CUDA_AT_ONCE", "1")]);
+        for registers in ["1", "0"] {
+            let settings = [("TEST_CUDA_AT_ONCE", "1"), ("TEST_CUDA_REGISTERS", registers)];
+            driver.run("infer::feed::tests::rehearse_rings_in_this_process", &settings);
+        }
     }
 }
 
@@ -164,6 +198,7 @@ mod cuda {
             Ok(_) => {
                 compare(&|| Gpu::of_this_machine().unwrap());
                 count(Gpu::of_this_machine().unwrap());
+                from_rings(Gpu::of_this_machine().unwrap(), true);
                 println!("RAN {test} on a GPU");
             }
             Err(error) => skipped_without_gpu(test, &error.to_string()),

@@ -48,7 +48,7 @@ pub use preprocess::{Fit, Preprocess};
 
 // What a run takes in and what an output means: whoever uses this room needs no other for its types.
 pub use crate::frame::cuda::DeviceInfo;
-pub use crate::frame::{FrameView, Stamps};
+pub use crate::frame::{FrameView, RingReader, Stamps};
 pub use crate::store::{
     Activation, BoxFormat, BoxUnits, ColourOrder, HeadKind, Indication, LockedEngine, Modality, Normalisation, PIPELINE_VERSION, Resize,
     TensorLayout,

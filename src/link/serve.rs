@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What the parent tells its worker first.
@@ -36,6 +37,11 @@ pub trait Analyst {
     /// An error ends this worker; another is started.
     fn analyse(&mut self, view: FrameView<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, String>;
 
+    /// Frames come from this ring from now on; said before the first of them. Whoever keeps it keeps its memory mapped.
+    fn meet(&mut self, ring: &Arc<RingReader>) {
+        let _ = ring;
+    }
+
     /// Does it go on talking to a GPU's driver? A worker that does is confined a little less.
     fn needs_device(&self) -> bool {
         false
@@ -58,7 +64,7 @@ pub trait Analyst {
         Err(format!("no order is understood here: {order}"))
     }
 
-    /// `input_hash` of a frame (design: pixels).
+    /// `input_hash` of the frame that was analysed last, which `view` is (design: pixels).
     fn input_hash(&mut self, view: FrameView<'_>) -> [u8; 32];
 }
 
@@ -90,7 +96,7 @@ pub fn serve(
     load: impl FnOnce(&Hello) -> Result<Box<dyn Analyst>, String>,
     confine: impl FnOnce(bool) -> Result<sandbox::Granted, crate::link::LinkError>,
 ) -> i32 {
-    let mut desk = Desk { socket, buffer: vec![0; MAX_PACKET_BYTES], ring: None, next: None, order: None, hello: None };
+    let mut desk = Desk { socket, buffer: vec![0; MAX_PACKET_BYTES], ring: None, is_ring_new: false, next: None, order: None, hello: None };
     let hello = loop {
         match desk.listen(None) {
             Ok(()) => {}
@@ -141,7 +147,9 @@ impl From<Errno> for Leave {
 struct Desk {
     socket: Socket,
     buffer: Vec<u8>,
-    ring: Option<(u32, RingReader)>,
+    ring: Option<(u32, Arc<RingReader>)>,
+    /// The analyst does not know it yet.
+    is_ring_new: bool,
     next: Option<Infer>,
     order: Option<serde_json::Value>,
     hello: Option<Hello>,
@@ -158,6 +166,9 @@ impl Desk {
             self.listen(Some(&heartbeat))?;
             if let Some(order) = self.order.take() {
                 analyst.order(&order).map_err(Leave::Fault)?;
+            }
+            if let (true, Some((_, ring))) = (std::mem::take(&mut self.is_ring_new), &self.ring) {
+                analyst.meet(ring);
             }
             match self.next.take() {
                 None => self.send(&wire::packet(Kind::Heartbeat, &[]))?,
@@ -205,7 +216,7 @@ impl Desk {
     fn take_ring(&mut self, introduction: &RingIntroduction, fd: Option<OwnedFd>) -> Result<(), Leave> {
         let fd = fd.ok_or_else(|| Leave::Fault("a frame ring came without its memory".to_owned()))?;
         let reader = RingReader::map(fd.as_fd(), introduction.geometry).map_err(|error| Leave::Fault(error.to_string()))?;
-        self.ring = Some((introduction.ring, reader));
+        (self.ring, self.is_ring_new) = (Some((introduction.ring, Arc::new(reader))), true);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use crate::base::error::ErrorKind;
 use crate::capture::Stereo;
-use crate::frame::{FrameView, Stamps};
+use crate::frame::{FrameView, RingReader, Stamps};
 use crate::guard::{Fate, answer};
 use crate::infer::{self, Backend, InferError};
 use crate::link::{Analyst, Hello};
@@ -14,6 +14,7 @@ use crate::store::{Engines, LockedEngine, OperatingPoint, PublicKey, StoreError}
 use crate::track::Analyser;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// What the video process tells the worker to load.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -176,7 +177,15 @@ impl Analyst for EngineAnalyst {
         self.analyser.prove().map(Some).map_err(|e| e.to_string())
     }
 
+    fn meet(&mut self, ring: &Arc<RingReader>) {
+        self.analyser.meet(ring);
+    }
+
     fn input_hash(&mut self, view: FrameView<'_>) -> [u8; 32] {
-        infer::input_hash(view)
+        match &self.eyes {
+            // What was analysed is a part of it.
+            Some(_) => infer::input_hash(view),
+            None => self.analyser.input_hash(view),
+        }
     }
 }

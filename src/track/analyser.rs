@@ -14,10 +14,11 @@ use super::tracker::Tracker;
 use crate::base::ids::ClassId;
 use crate::infer::{
     self, Backend, Engine, EngineFault, FaultyEngine, Feed, FrameView, InferError, InputSpec, LockedEngine, Normalisation, Normaliser,
-    Stamps,
+    RingReader, Stamps,
 };
 use crate::scene::{AnalysisTimes, Reset, Scene, Trust, Verdict};
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// An engine at work on one stream of frames.
@@ -103,6 +104,16 @@ impl Analyser {
         self.gate.iter_mut().for_each(IndicationGate::forget);
         self.tracker = Tracker::believing(SureFrom::of(self.engine.heads()));
         self.shrunk = Shrunk::default();
+    }
+
+    /// Frames come from this ring from now on.
+    pub fn meet(&mut self, ring: &Arc<RingReader>) {
+        self.feed.meet(ring, &mut self.engine);
+    }
+
+    /// `input_hash` of the frame that was analysed last, which `view` is.
+    pub fn input_hash(&mut self, view: FrameView<'_>) -> [u8; 32] {
+        self.feed.input_hash(view, &mut self.engine)
     }
 
     /// A scene that nobody needs any more: its memory serves the next one.

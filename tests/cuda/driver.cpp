@@ -18,7 +18,7 @@
 
 using Result = int;
 using Pointer = unsigned long long;
-enum { OK = 0, BAD_VALUE = 1, NO_MEMORY = 2, NO_DEVICE = 100, NOT_FOUND = 500, NOT_READY = 600, LOST = 719 };
+enum { OK = 0, BAD_VALUE = 1, NO_MEMORY = 2, NO_DEVICE = 100, NOT_FOUND = 500, NOT_READY = 600, LOST = 719, NOT_SUPPORTED = 801 };
 
 static long setting(const char *name, long otherwise) {
     const char *text = getenv(name);
@@ -103,6 +103,18 @@ API cuMemHostAlloc(void **pointer, size_t bytes, unsigned flags) {
     return OK;
 }
 API cuMemFreeHost(void *pointer) { free(pointer); return OK; }
+// Of memory that is mapped for reading only, in whole pages, and that is still there when it is undone.
+static std::map<void *, size_t> registered;
+API cuMemHostRegister_v2(void *start, size_t bytes, unsigned flags) {
+    if (setting("TEST_CUDA_REGISTERS", 1) == 0) return NOT_SUPPORTED;
+    if (flags != 8 || (size_t)start % 4096 || bytes % 4096 || !registered.insert({start, bytes}).second) return BAD_VALUE;
+    return OK;
+}
+API cuMemHostUnregister(void *start) {
+    volatile char still_there = *(char *)start;
+    (void)still_there;
+    return registered.erase(start) ? OK : BAD_VALUE;
+}
 API cuMemsetD8_v2(Pointer to, unsigned char value, size_t bytes) { memset((void *)to, value, bytes); return OK; }
 
 static Result queue(Stream *stream, std::function<void()> step) {

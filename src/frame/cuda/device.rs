@@ -6,10 +6,11 @@
 
 use super::counts::{Counts, Traffic};
 use super::driver::{DeviceInfo, words};
-use super::memory::{DeviceBuffer, DeviceSpan, PinnedBuffer};
+use super::memory::{DeviceBuffer, DeviceSpan, PinnedBuffer, RegisteredRing};
 use super::ptx::{self, Arguments, MOST_ARGUMENTS};
 use super::stream::{Event, Priority, Stream};
 use super::{Architecture, CudaError, Kernel, Launch};
+use crate::frame::RingReader;
 use cudarc::driver::{CudaContext, CudaFunction, DriverError, sys};
 use cudarc::nvrtc::Ptx;
 use std::collections::HashMap;
@@ -110,6 +111,11 @@ impl Device {
 
     pub fn pinned(&self, bytes: usize) -> Result<PinnedBuffer, CudaError> {
         PinnedBuffer::new(&self.shared, bytes)
+    }
+
+    /// From now on the device reads the frames of `ring` by itself, where the system lets it.
+    pub fn register(&self, ring: Arc<RingReader>) -> Result<RegisteredRing, CudaError> {
+        RegisteredRing::new(&self.shared, ring)
     }
 
     /// Of all its streams and buffers, since it was opened.

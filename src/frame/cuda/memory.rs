@@ -3,6 +3,7 @@
 
 use super::CudaError;
 use super::device::Shared;
+use crate::frame::RingReader;
 use cudarc::driver::{CudaEvent, result, sys};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
@@ -145,5 +146,33 @@ impl Drop for PinnedBuffer {
         let _ = self.used.synchronize();
         // SAFETY: made by `malloc_host`, freed here alone, and no copy uses it any more.
         let _ = unsafe { result::free_host(self.pointer.as_ptr().cast()) };
+    }
+}
+
+/// The frame ring, whose pages stay where they are, so that copies from it need no other memory in between. It is mapped for reading
+/// only, and so it is registered.
+#[derive(Debug)]
+pub struct RegisteredRing {
+    ring: Arc<RingReader>,
+    shared: Arc<Shared>,
+}
+
+impl RegisteredRing {
+    pub(super) fn new(shared: &Arc<Shared>, ring: Arc<RingReader>) -> Result<Self, CudaError> {
+        shared.bind()?;
+        let (start, bytes) = ring.memory();
+        // SAFETY: a mapping of so many bytes, which lives as long as `ring`, and that is kept until it is unregistered.
+        let registered = unsafe { sys::cuMemHostRegister_v2(start.as_ptr().cast(), bytes, sys::CU_MEMHOSTREGISTER_READ_ONLY) };
+        registered.result().map_err(|error| shared.failed("registering the frames' memory", error))?;
+        Ok(RegisteredRing { ring, shared: shared.clone() })
+    }
+}
+
+impl Drop for RegisteredRing {
+    fn drop(&mut self) {
+        // What still copies from it is waited for. An error says that the context is gone, and the registration with it.
+        let _ = self.shared.bind().map(|()| result::ctx::synchronize());
+        // SAFETY: registered by `new`, and here alone it is undone; the mapping goes after this.
+        let _ = unsafe { sys::cuMemHostUnregister(self.ring.memory().0.as_ptr().cast()) };
     }
 }

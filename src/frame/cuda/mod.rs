@@ -32,6 +32,6 @@ pub use error::CudaError;
 pub use kernel::{
     DECODE, DETECTION, INPUT_HASH, KERNELS, Kernel, Launch, MASK_EDGES, MASK_OVERLAY, PREPROCESS, REGION_SHAPE, REGIONS, STILLNESS,
 };
-pub use memory::{DeviceBuffer, DeviceSpan, Payload, PinnedBuffer};
+pub use memory::{DeviceBuffer, DeviceSpan, Payload, PinnedBuffer, RegisteredRing};
 pub use nvrtc::{Architecture, Nvrtc, OPTIONS};
 pub use stream::{Event, Graph, Priority, Stream};

@@ -1,19 +1,24 @@
-//! A frame's way on the device: its bytes go there as they were captured, and one pass makes the model's input of them.
+//! A frame's way on the device: its bytes go there as they were captured, and one pass makes the model's input of them. What lies
+//! there is hashed there.
 
 use super::super::engine::{DeviceInput, InputSpec};
 use super::super::error::InferError;
 use super::super::normalise::Normaliser;
 use super::super::preprocess::Fit;
+use super::hash::{DIGEST_BYTES, HashPlan};
 use super::preprocess::{Number, PreprocessPlan};
-use crate::frame::cuda::{Device, DeviceBuffer, PREPROCESS, Param, Payload, PinnedBuffer, Stream};
-use crate::frame::{FrameLayout, FrameView};
+use crate::frame::cuda::{Device, DeviceBuffer, INPUT_HASH, PREPROCESS, Param, Payload, PinnedBuffer, RegisteredRing, Stream};
+use crate::frame::{FrameLayout, FrameView, RingReader};
 use bytemuck::{bytes_of, cast_slice, cast_slice_mut};
+use std::sync::Arc;
 
 /// What a device is told of the frames of one stream; memory is taken once for each picture format.
 #[derive(Debug)]
 pub struct DeviceFeed {
     spec: InputSpec,
     number: Number,
+    /// Where the frames come from: memory that the device reads by itself. None: it is copied to the driver's own first.
+    ring: Option<RegisteredRing>,
     format: Option<Format>,
 }
 
@@ -29,13 +34,39 @@ struct Format {
     /// Two columns a row of the input, here and there.
     columns: PinnedBuffer,
     inside: DeviceBuffer,
+    hash: Hash,
+}
+
+/// What hashing the frame needs there.
+#[derive(Debug)]
+struct Hash {
+    plan: HashPlan,
+    message: DeviceBuffer,
+    digest: DeviceBuffer,
+    digest_here: PinnedBuffer,
 }
 
 impl DeviceFeed {
-    /// Compiles its kernel, or takes it as it was kept.
+    /// Compiles its kernels, or takes them as they were kept.
     pub fn new(spec: InputSpec, to: DeviceInput<'_>) -> Result<Self, InferError> {
         to.gpu.load(&PREPROCESS)?;
-        Ok(DeviceFeed { spec, number: to.number, format: None })
+        to.gpu.load(&INPUT_HASH)?;
+        Ok(DeviceFeed { spec, number: to.number, ring: None, format: None })
+    }
+
+    /// Frames come from this ring from now on. Where its memory cannot be read by the device itself, frames cost a copy more.
+    pub fn meet(&mut self, ring: &Arc<RingReader>, to: &DeviceInput<'_>) {
+        // One at a time.
+        self.ring = None;
+        match to.gpu.device().register(ring.clone()) {
+            Ok(ring) => self.ring = Some(ring),
+            Err(error) => tracing::info!("frames are copied once more on their way to the device: {error}"),
+        }
+    }
+
+    #[cfg(test)]
+    pub fn reads_the_ring_itself(&self) -> bool {
+        self.ring.is_some()
     }
 
     /// Has the device fill the input. Returns where in it the picture lies.
@@ -66,6 +97,19 @@ impl DeviceFeed {
         to.gpu.stream().upload(&mut format.columns, bytes, format.inside.span(), Payload::Numbers)?;
         format.launch(to)
     }
+
+    /// `input_hash` of the last frame, as it lies there. None: none of this layout does.
+    pub fn input_hash(&mut self, layout: &FrameLayout, to: &DeviceInput<'_>) -> Result<Option<[u8; 32]>, InferError> {
+        let Some(format) = self.format.as_mut().filter(|format| format.layout == *layout) else { return Ok(None) };
+        let (device, stream) = (to.gpu.device(), to.gpu.stream());
+        let Hash { plan, message, digest, digest_here } = &mut format.hash;
+        let [params, message] = [Param::Value(bytes_of(&plan.params)), Param::Memory(message.span())];
+        device.launch(stream, &plan.blocks, &[params, Param::Memory(format.frame.span()), message])?;
+        device.launch(stream, &plan.root, &[params, message, Param::Memory(digest.span())])?;
+        stream.read_back(digest.span(), digest_here, Payload::Numbers)?;
+        // Waits for it.
+        Ok(digest_here.bytes()?.first_chunk().copied())
+    }
 }
 
 impl Format {
@@ -81,6 +125,13 @@ impl Format {
             Some(tone) => Some([filled(cast_slice(tone.to_linear))?, filled(tone.to_display)?]),
             None => None,
         };
+        let plan_of_hash = HashPlan::new(&layout);
+        let hash = Hash {
+            message: device.buffer(plan_of_hash.message_bytes)?,
+            digest: device.buffer(DIGEST_BYTES)?,
+            digest_here: device.pinned(DIGEST_BYTES)?,
+            plan: plan_of_hash,
+        };
         let inside_bytes = size_of::<[i32; 2]>() * spec.height as usize;
         Ok(Format {
             frame: device.buffer(layout.size)?,
@@ -90,6 +141,7 @@ impl Format {
             layout,
             plan,
             tone,
+            hash,
         })
     }
 

@@ -5,7 +5,7 @@ use crate::frame::cuda::{INPUT_HASH, Launch};
 use crate::infer::hash::{BLOCK_BYTES, header, visible_bytes};
 use bytemuck::{Pod, Zeroable};
 
-const DIGEST_BYTES: usize = 32;
+pub const DIGEST_BYTES: usize = 32;
 const HEADER_BYTES: usize = 32;
 /// Few threads, and each long at it: spread over as many processors as there are.
 const THREADS: u32 = 32;
