@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   here     FrameView ─► Preprocess ─► input_mut ─► Normaliser ───────────────────────► run
-//!   device   FrameView ─► upload ─► preprocess.cu ─► device_input ─► preprocess.cu, corrected ─► run_filled
+//!   device   Captured ──► upload ─► preprocess.cu ─► device_input ─► preprocess.cu, corrected ─► run_filled
 //!                                        └► fetch_input ─► input_mut ─► Normaliser ─┘
 //! ```
 //! On both ways `input_mut` holds what the model is shown: everything else that looks at the frame looks there.
@@ -13,8 +13,32 @@ use super::error::InferError;
 use super::hash::input_hash;
 use super::normalise::Normaliser;
 use super::preprocess::{Fit, Preprocess};
-use crate::frame::{FrameView, RingReader};
+use crate::frame::cuda::{CudaError, DeviceSpan};
+use crate::frame::{FrameLayout, FrameView, RingReader};
 use std::sync::Arc;
+
+/// A frame where it was captured to.
+#[derive(Debug, Clone, Copy)]
+pub enum Captured<'a> {
+    Here(FrameView<'a>),
+    /// In memory of the device that the model runs on: the layout's bytes, and perhaps some behind them.
+    There(&'a FrameLayout, DeviceSpan<'a>),
+}
+
+impl<'a> Captured<'a> {
+    pub fn layout(&self) -> &'a FrameLayout {
+        match self {
+            Captured::Here(view) => view.layout,
+            Captured::There(layout, _) => layout,
+        }
+    }
+}
+
+impl<'a> From<FrameView<'a>> for Captured<'a> {
+    fn from(view: FrameView<'a>) -> Self {
+        Captured::Here(view)
+    }
+}
 
 /// Of one engine and one stream of frames.
 #[derive(Debug)]
@@ -41,12 +65,15 @@ impl Feed {
     }
 
     /// Fills the input. Returns where in it the picture lies.
-    pub fn show(&mut self, view: FrameView<'_>, engine: &mut dyn Engine) -> Result<Fit, InferError> {
+    pub fn show(&mut self, frame: Captured<'_>, engine: &mut dyn Engine) -> Result<Fit, InferError> {
         let (Some(device), Some(to)) = (&mut self.device, engine.device_input()) else {
-            return Ok(self.preprocess.run(view, engine.input_mut()));
+            return match frame {
+                Captured::Here(view) => Ok(self.preprocess.run(view, engine.input_mut())),
+                Captured::There(..) => Err(CudaError::Elsewhere.into()),
+            };
         };
         // SAFETY: `fetch_input` waits for the stream, whatever became of this.
-        let shown = unsafe { device.show(view, &to) };
+        let shown = unsafe { device.show(frame, &to) };
         engine.fetch_input()?;
         shown
     }

@@ -49,7 +49,7 @@ impl Side {
 
     /// What the model is shown, and what it says of it.
     fn analyse(&mut self, view: FrameView<'_>, capture_ns: u64) -> (Fit, Vec<f32>, Vec<f32>, Vec<f32>) {
-        let fit = self.feed.show(view, &mut self.engine).unwrap();
+        let fit = self.feed.show(view.into(), &mut self.engine).unwrap();
         let captured = self.engine.input_mut().to_vec();
         self.feed.normalise(&mut self.normaliser, capture_ns, &mut self.engine).unwrap();
         self.feed.run(&mut self.engine).unwrap();
@@ -149,7 +149,7 @@ fn count(gpu: Gpu) {
     let layout = layouts()[0];
     let data = frame(&layout, 7);
     let show = |side: &mut Side| {
-        side.feed.show(FrameView::new(&layout, &data).unwrap(), &mut side.engine).unwrap();
+        side.feed.show(FrameView::new(&layout, &data).unwrap().into(), &mut side.engine).unwrap();
         side.feed.run(&mut side.engine).unwrap();
     };
     show(&mut side);

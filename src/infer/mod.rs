@@ -36,7 +36,7 @@ pub use engine::{
 };
 pub use error::InferError;
 pub use faults::{EngineFault, FaultyEngine};
-pub use feed::Feed;
+pub use feed::{Captured, Feed};
 pub use hash::input_hash;
 pub use inventory::inventory;
 pub use normalise::{Normaliser, Settings};
@@ -47,7 +47,7 @@ pub use plausible::check_outputs;
 pub use preprocess::{Fit, Preprocess};
 
 // What a run takes in and what an output means: whoever uses this room needs no other for its types.
-pub use crate::frame::cuda::DeviceInfo;
+pub use crate::frame::cuda::{DeviceInfo, Traffic};
 pub use crate::frame::{FrameView, RingReader, Stamps};
 pub use crate::store::{
     Activation, BoxFormat, BoxUnits, ColourOrder, HeadKind, Indication, LockedEngine, Modality, Normalisation, PIPELINE_VERSION, Resize,

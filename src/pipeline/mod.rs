@@ -27,6 +27,8 @@ mod inputs;
 pub mod loop_through;
 mod mishaps;
 mod notify;
+#[cfg(test)]
+mod on_device_tests;
 mod operator;
 mod outcome;
 mod permission;

@@ -13,8 +13,8 @@ use super::sure::SureFrom;
 use super::tracker::Tracker;
 use crate::base::ids::ClassId;
 use crate::infer::{
-    self, Backend, Engine, EngineFault, FaultyEngine, Feed, FrameView, InferError, InputSpec, LockedEngine, Normalisation, Normaliser,
-    RingReader, Stamps,
+    self, Backend, Captured, Engine, EngineFault, FaultyEngine, Feed, FrameView, InferError, InputSpec, LockedEngine, Normalisation,
+    Normaliser, RingReader, Stamps, Traffic,
 };
 use crate::scene::{AnalysisTimes, Reset, Scene, Trust, Verdict};
 use sha2::{Digest, Sha256};
@@ -70,7 +70,7 @@ impl Analyser {
     }
 
     /// `cohort`: of what light and colours the engine knows; None: it takes all as they are.
-    fn of(engine: Box<dyn Engine>, cohort: Option<Normalisation>) -> Result<Self, InferError> {
+    pub(crate) fn of(engine: Box<dyn Engine>, cohort: Option<Normalisation>) -> Result<Self, InferError> {
         let mut engine = FaultyEngine::new(engine);
         let input = engine.input().clone();
         let (feed, heads) = (Feed::new(&mut engine)?, Heads::new(engine.heads(), &input));
@@ -109,6 +109,11 @@ impl Analyser {
     /// Frames come from this ring from now on.
     pub fn meet(&mut self, ring: &Arc<RingReader>) {
         self.feed.meet(ring, &mut self.engine);
+    }
+
+    /// What went over the bus since the engine was opened; None: it runs here.
+    pub fn device_traffic(&mut self) -> Option<Traffic> {
+        self.engine.device_input().map(|to| to.gpu.traffic())
     }
 
     /// `input_hash` of the frame that was analysed last, which `view` is.
@@ -159,20 +164,26 @@ impl Analyser {
 
     /// Analyses one frame; frames come in the order of their capture. None: `is_current`, asked once the picture has
     /// been read, said that it was overwritten meanwhile, and nothing of it was used. An error: nothing of what the engine gave is.
-    pub fn analyse(&mut self, view: FrameView<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, InferError> {
-        let start = Instant::now();
-        let fit = self.feed.show(view, &mut self.engine)?;
+    pub fn analyse<'a>(
+        &mut self,
+        frame: impl Into<Captured<'a>>,
+        stamps: Stamps,
+        is_current: &dyn Fn() -> bool,
+    ) -> Result<Option<Scene>, InferError> {
+        let (start, frame) = (Instant::now(), frame.into());
+        let layout = frame.layout();
+        let fit = self.feed.show(frame, &mut self.engine)?;
         if !is_current() {
             return Ok(None);
         }
         let engine = &mut self.engine;
         self.gate.iter_mut().for_each(|gate| gate.look(engine.input_mut(), &self.input, fit));
-        let reset = self.continuity.as_mut().and_then(|continuity| continuity.judge(stamps, view.layout, engine.input_mut()));
+        let reset = self.continuity.as_mut().and_then(|continuity| continuity.judge(stamps, layout, engine.input_mut()));
         if reset.is_some() {
             self.forget_frames();
         }
         if let Some((normaliser, continuity)) = &mut self.normaliser {
-            match continuity.judge(stamps, view.layout, self.engine.input_mut()) {
+            match continuity.judge(stamps, layout, self.engine.input_mut()) {
                 Some(Reset::Start | Reset::Format) => normaliser.forget(),
                 Some(Reset::Gap | Reset::Cut) => normaliser.cut(),
                 None => {}
@@ -185,7 +196,7 @@ impl Analyser {
         infer::check_outputs(&self.engine)?;
         let inferred = Instant::now();
 
-        let picture = [view.layout.width, view.layout.height];
+        let picture = [layout.width, layout.height];
         self.heads.expect(self.tracker.expected(stamps.capture_ns));
         let mut seen = self.heads.decode(&self.engine, fit, picture);
         let gate = self.gate.as_mut().map(|gate| gate.judge(&self.engine, stamps.capture_ns));

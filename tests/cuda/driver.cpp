@@ -14,6 +14,8 @@
 #include <map>
 #include <set>
 #include <string>
+#include <sys/mman.h>
+#include <unistd.h>
 #include <vector>
 
 using Result = int;
@@ -64,7 +66,13 @@ API cuInit(unsigned) { return setting("TEST_CUDA_DEVICES", 1) < 0 ? NO_DEVICE : 
 API cuDeviceGetCount(int *count) { *count = setting("TEST_CUDA_DEVICES", 1); return OK; }
 API cuDeviceGet(int *device, int ordinal) { *device = ordinal; return OK; }
 API cuDeviceGetName(char *name, int length, int device) { snprintf(name, length, "Test card %d", device); return OK; }
-API cuDeviceGetUuid_v2(unsigned char *uuid, int device) { memset(uuid, 0x11 + device, 16); return OK; }
+// TEST_CUDA_UUID: 32 hexadecimal digits, of the first device.
+API cuDeviceGetUuid_v2(unsigned char *uuid, int device) {
+    const char *text = getenv("TEST_CUDA_UUID");
+    memset(uuid, 0x11 + device, 16);
+    for (int i = 0; text && device == 0 && i < 16; i++) sscanf(text + 2 * i, "%2hhx", uuid + i);
+    return OK;
+}
 API cuDeviceTotalMem_v2(size_t *bytes, int) { *bytes = setting("TEST_CUDA_MEMORY", 1 << 30); return OK; }
 API cuDeviceGetAttribute(int *value, int which, int) {
     long capability = setting("TEST_CUDA_CAPABILITY", 90);
@@ -95,7 +103,49 @@ API cuMemGetInfo_v2(size_t *free, size_t *total) {
     *free = *total - taken;
     return OK;
 }
-API cuMemFree_v2(Pointer pointer) { free((void *)pointer); return OK; }
+
+// Memory of Mesa's software device: its descriptor is a file that starts with two numbers, its size and where the memory begins.
+struct External {
+    char *file;
+    size_t header[2];
+};
+struct ExternalDescription {
+    int type;
+    union {
+        int fd;
+        void *names[2];
+    } handle;
+    unsigned long long size;
+    unsigned flags, reserved[16];
+};
+static std::set<Pointer> mapped;
+API cuImportExternalMemory(External **memory, const ExternalDescription *wanted) {
+    External found;
+    int fd = wanted->handle.fd;
+    if (!current || wanted->type != 1 || wanted->flags != 1 || pread(fd, found.header, sizeof found.header, 0) != sizeof found.header)
+        return BAD_VALUE;
+    if (found.header[0] < found.header[1] + wanted->size) return BAD_VALUE;
+    found.file = (char *)mmap(nullptr, found.header[0], PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (found.file == MAP_FAILED) return BAD_VALUE;
+    close(fd);
+    *memory = new External(found);
+    return OK;
+}
+API cuExternalMemoryGetMappedBuffer(Pointer *pointer, External *memory, const unsigned long long *wanted) {
+    auto [offset, size] = std::pair(wanted[0], wanted[1]);
+    if (memory->header[1] + offset + size > memory->header[0]) return BAD_VALUE;
+    mapped.insert(*pointer = (Pointer)memory->file + memory->header[1] + offset);
+    return OK;
+}
+API cuDestroyExternalMemory(External *memory) {
+    munmap(memory->file, memory->header[0]);
+    delete memory;
+    return OK;
+}
+API cuMemFree_v2(Pointer pointer) {
+    if (!mapped.erase(pointer)) free((void *)pointer);
+    return OK;
+}
 // Flags: what is read back must not be write-combined (4).
 API cuMemHostAlloc(void **pointer, size_t bytes, unsigned flags) {
     if (flags) return BAD_VALUE;

@@ -6,11 +6,13 @@
 
 use super::counts::{Counts, Traffic};
 use super::driver::{DeviceInfo, words};
+use super::import::ImportedBuffer;
 use super::memory::{DeviceBuffer, DeviceSpan, PinnedBuffer, RegisteredRing};
 use super::ptx::{self, Arguments, MOST_ARGUMENTS};
 use super::stream::{Event, Priority, Stream};
 use super::{Architecture, CudaError, Kernel, Launch};
 use crate::frame::RingReader;
+use crate::frame::vulkan::SharedBuffer;
 use cudarc::driver::{CudaContext, CudaFunction, DriverError, sys};
 use cudarc::nvrtc::Ptx;
 use std::collections::HashMap;
@@ -116,6 +118,11 @@ impl Device {
     /// From now on the device reads the frames of `ring` by itself, where the system lets it.
     pub fn register(&self, ring: Arc<RingReader>) -> Result<RegisteredRing, CudaError> {
         RegisteredRing::new(&self.shared, ring)
+    }
+
+    /// Memory of the same device (`frame::vulkan::device_uuid` is its `DeviceInfo::uuid`), as this side sees it.
+    pub fn import(&self, buffer: &SharedBuffer) -> Result<ImportedBuffer, CudaError> {
+        ImportedBuffer::new(&self.shared, buffer)
     }
 
     /// Of all its streams and buffers, since it was opened.

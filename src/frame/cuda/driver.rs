@@ -74,6 +74,14 @@ pub fn usable_device() -> Result<DeviceInfo, CudaError> {
     first_usable(devices()?)
 }
 
+/// The device that Vulkan knows by `uuid` (`frame::vulkan::device_uuid`): what is drawn there needs no copy.
+pub fn device_of(uuid: &[u8; 16]) -> Result<DeviceInfo, CudaError> {
+    let wanted = uuid_text(uuid);
+    let found = devices()?.into_iter().find(|device| device.uuid == wanted);
+    let found = found.ok_or_else(|| CudaError::NoDevice { reason: format!("none is {wanted}, which draws the picture") })?;
+    found.architecture().map(|_| found)
+}
+
 /// An error: why the first one cannot be used.
 fn first_usable(devices: Vec<DeviceInfo>) -> Result<DeviceInfo, CudaError> {
     let mut reason = None;

@@ -28,6 +28,9 @@ pub enum CudaError {
     #[error("{what}: {asked} bytes do not lie in {bytes}")]
     Outside { what: &'static str, asked: usize, bytes: usize },
     /// Our own mistake.
+    #[error("a frame that lies on a GPU can be analysed there only, and the model runs elsewhere")]
+    Elsewhere,
+    /// Our own mistake.
     #[error("{what} cannot be part of a recorded sequence of launches")]
     Recording { what: &'static str },
     #[error(
@@ -47,9 +50,11 @@ pub enum CudaError {
 impl CudaError {
     pub fn kind(&self) -> ErrorKind {
         match self {
-            CudaError::Compile { .. } | CudaError::Arguments { .. } | CudaError::Outside { .. } | CudaError::Recording { .. } => {
-                ErrorKind::Bug
-            }
+            CudaError::Compile { .. }
+            | CudaError::Arguments { .. }
+            | CudaError::Outside { .. }
+            | CudaError::Elsewhere
+            | CudaError::Recording { .. } => ErrorKind::Bug,
             // A process that is started anew has a context of its own.
             CudaError::Failed { .. } => ErrorKind::Retry,
             _ => ErrorKind::Stop,

@@ -47,7 +47,7 @@ impl DeviceBuffer {
     }
 
     pub fn span(&self) -> DeviceSpan<'_> {
-        DeviceSpan { pointer: self.memory.pointer, bytes: self.memory.bytes, owner: Some(&self.memory), _lent: PhantomData }
+        DeviceSpan { pointer: self.memory.pointer, bytes: self.memory.bytes, owner: Some(&self.memory), lent: PhantomData }
     }
 }
 
@@ -67,7 +67,7 @@ pub struct DeviceSpan<'a> {
     pub(super) bytes: usize,
     /// None: it is somebody else's.
     pub(super) owner: Option<&'a Arc<Memory>>,
-    _lent: PhantomData<&'a ()>,
+    pub(super) lent: PhantomData<&'a ()>,
 }
 
 impl DeviceSpan<'_> {
@@ -76,11 +76,19 @@ impl DeviceSpan<'_> {
     /// # Safety
     /// `pointer` is the start of `bytes` bytes of this device's memory, and they stay as long as anything that was begun with it runs.
     pub unsafe fn of(pointer: u64, bytes: usize) -> Self {
-        DeviceSpan { pointer, bytes, owner: None, _lent: PhantomData }
+        DeviceSpan { pointer, bytes, owner: None, lent: PhantomData }
     }
 
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Its first `bytes`.
+    pub fn first(self, bytes: usize) -> Result<Self, CudaError> {
+        if bytes > self.bytes {
+            return Err(CudaError::Outside { what: "the start of device memory", asked: bytes, bytes: self.bytes });
+        }
+        Ok(DeviceSpan { bytes, ..self })
     }
 }
 

@@ -13,6 +13,7 @@ mod counts;
 mod device;
 mod driver;
 mod error;
+mod import;
 mod kernel;
 mod memory;
 mod nvrtc;
@@ -27,8 +28,9 @@ pub(crate) mod testing;
 
 pub use counts::{Moved, Traffic};
 pub use device::{Device, Param};
-pub use driver::{DeviceInfo, devices, usable_device};
+pub use driver::{DeviceInfo, device_of, devices, usable_device};
 pub use error::CudaError;
+pub use import::ImportedBuffer;
 pub use kernel::{
     DECODE, DETECTION, INPUT_HASH, KERNELS, Kernel, Launch, MASK_EDGES, MASK_OVERLAY, PREPROCESS, REGION_SHAPE, REGIONS, STILLNESS,
 };

@@ -3,12 +3,13 @@
 
 use super::super::engine::{DeviceInput, InputSpec};
 use super::super::error::InferError;
+use super::super::feed::Captured;
 use super::super::normalise::Normaliser;
 use super::super::preprocess::Fit;
 use super::hash::{DIGEST_BYTES, HashPlan};
 use super::preprocess::{Number, PreprocessPlan};
 use crate::frame::cuda::{Device, DeviceBuffer, INPUT_HASH, PREPROCESS, Param, Payload, PinnedBuffer, RegisteredRing, Stream};
-use crate::frame::{FrameLayout, FrameView, RingReader};
+use crate::frame::{FrameLayout, RingReader};
 use bytemuck::{bytes_of, cast_slice, cast_slice_mut};
 use std::sync::Arc;
 
@@ -74,19 +75,28 @@ impl DeviceFeed {
     /// # Safety
     /// Until the engine's stream has been waited for, the frame's bytes stay where they are. (What another process writes there
     /// meanwhile is read: who lends such a frame asks afterwards whether it was overwritten.)
-    pub unsafe fn show(&mut self, view: FrameView<'_>, to: &DeviceInput<'_>) -> Result<Fit, InferError> {
+    pub unsafe fn show(&mut self, frame: Captured<'_>, to: &DeviceInput<'_>) -> Result<Fit, InferError> {
         let (device, stream) = (to.gpu.device(), to.gpu.stream());
-        if self.format.as_ref().is_none_or(|format| format.layout != *view.layout) {
-            // What the last one has goes first.
-            self.format = None;
-            self.format = Some(Format::new(&self.spec, *view.layout, self.number, device, stream)?);
+        let mut format = match self.format.take() {
+            Some(format) if format.layout == *frame.layout() => format,
+            // What it has goes first.
+            other => {
+                drop(other);
+                Format::new(&self.spec, *frame.layout(), self.number, device, stream)?
+            }
+        };
+        let kept = format.frame.span();
+        match frame {
+            // SAFETY: the caller keeps the bytes.
+            Captured::Here(view) => unsafe { stream.upload_from(view.bytes(), kept, Payload::Pixels)? },
+            // The slot is free again as soon as the stream has been waited for.
+            Captured::There(layout, frame) => stream.copy(frame.first(layout.size)?, kept)?,
         }
-        let Some(format) = &mut self.format else { return Ok(Fit::new(&self.spec, [view.layout.width, view.layout.height])) };
-        // SAFETY: the caller keeps the bytes.
-        unsafe { stream.upload_from(view.bytes(), format.frame.span(), Payload::Pixels)? };
         format.plan.leave_as_captured();
         format.launch(to)?;
-        Ok(format.plan.fit)
+        let fit = format.plan.fit;
+        self.format = Some(format);
+        Ok(fit)
     }
 
     /// Has the device fill the input once more with the last frame, changed as `normaliser` changes it now.
