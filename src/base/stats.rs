@@ -43,6 +43,14 @@ impl Delays {
         self.max_ns = self.max_ns.max(ns);
     }
 
+    /// What others recorded, too.
+    pub fn add(&mut self, other: &Delays) {
+        // Both have the same bounds.
+        let _ = self.histogram.add(&other.histogram);
+        self.min_ns = self.min_ns.min(other.min_ns);
+        self.max_ns = self.max_ns.max(other.max_ns);
+    }
+
     pub fn count(&self) -> u64 {
         self.histogram.len()
     }
@@ -108,6 +116,10 @@ mod tests {
                 prop_assert!((got - truth).abs() <= truth * 0.0015 + 0.001, "{got} against {truth}");
             }
             prop_assert_eq!(summary.max, super::ms(*ns.last().unwrap()));
+            let [mut some, mut others] = [Delays::default(), Delays::default()];
+            ns.iter().enumerate().for_each(|(i, &v)| if i % 3 == 0 { &mut some } else { &mut others }.record_ns(v));
+            some.add(&others);
+            prop_assert_eq!(some.summary(), summary);
         }
     }
 }
