@@ -11,7 +11,7 @@
 //         mask         a byte a pixel: the class id; 255 where a calibrated head abstains
 //         confidence   one plane: probability of what the label says; where it says nothing, of the likeliest tissue
 //         certainty    a number a block of threads: sum over its pixels of the likeliest tissue's probability
-//         odd          1 is added by or where a logit is no finite number; the rest is then of no use
+//         odd          1 is added by or where a logit is no number or beyond what its head can give; the rest is then of no use
 //
 // One thread a pixel, THREADS to a block.
 
@@ -34,6 +34,8 @@ struct Head {
     // Logit of channel c and pixel i: logits[c·channel_step + i·pixel_step].
     unsigned channel_step, pixel_step;
     unsigned is_half;
+    // Smaller and larger logits cannot be.
+    float least, most;
     // Class id of each channel; 0: background.
     unsigned char classes[MOST_CHANNELS];
 };
@@ -85,14 +87,14 @@ struct Whole {
     float most, part;
 };
 
-// Also looks for numbers that are none.
+// Also looks for numbers that cannot be.
 __device__ Whole whole_of(const void *logits, const Head *head, unsigned pixel, unsigned *odd)
 {
     Whole whole = {-3.40282347e+38f, 0.0f};
     bool is_odd = false;
     for (unsigned c = 0; c < head->channels; c++) {
         float value = logit_at(logits, head, c, pixel);
-        is_odd = is_odd || (__float_as_uint(value) & 0x7f800000u) == 0x7f800000u;
+        is_odd = is_odd || !(value >= head->least && value <= head->most);
         whole.most = value > whole.most ? value : whole.most;
     }
     if (is_odd)

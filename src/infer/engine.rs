@@ -149,6 +149,12 @@ pub struct DeviceInput<'a> {
     pub number: Number,
 }
 
+/// An output where the model left it on its device: ordered as its head says.
+pub struct DeviceTensor<'a> {
+    pub numbers: DeviceSpan<'a>,
+    pub number: Number,
+}
+
 /// A model on a device, its input and outputs bound once. Heads stand in the order of the manifest's.
 pub trait Engine: Send {
     fn input(&self) -> &InputSpec;
@@ -183,6 +189,28 @@ pub trait Engine: Send {
     /// As `run`, on what the device's input holds.
     fn run_filled(&mut self) -> Result<(), InferError> {
         self.run()
+    }
+
+    /// What it runs on; None: the processor.
+    fn gpu(&self) -> Option<&Gpu> {
+        None
+    }
+
+    /// Tensor `index` of a head, there. None: it is here alone, or of a type that the kernels do not read.
+    fn device_tensor(&self, index: usize) -> Option<DeviceTensor<'_>> {
+        let _ = index;
+        None
+    }
+
+    /// As `run_filled`, but outputs stay there, and nobody has waited for them.
+    fn run_there(&mut self) -> Result<(), InferError> {
+        self.run_filled()
+    }
+
+    /// After `run_there`: brings the tensors here that are wanted, and waits for them.
+    fn fetch_outputs(&mut self, is_wanted: &dyn Fn(usize) -> bool) -> Result<(), InferError> {
+        let _ = is_wanted;
+        Ok(())
     }
 
     /// Forgets all frames before the next: states are zeros again, a clip will hold nothing but its first frame.

@@ -1,7 +1,8 @@
 //! Faults of an engine on demand (`--inject`), put in where an engine's own would be: between its model and whoever reads its
 //! outputs. Without one this hands everything through.
 
-use super::engine::{DeviceInput, Engine, HeadSpec, InputSpec, TensorLine};
+use super::cuda::Gpu;
+use super::engine::{DeviceInput, DeviceTensor, Engine, HeadSpec, InputSpec, TensorLine};
 use super::error::InferError;
 use crate::store::Indication;
 use serde::{Deserialize, Serialize};
@@ -129,6 +130,27 @@ impl Engine for FaultyEngine {
 
     fn run_filled(&mut self) -> Result<(), InferError> {
         self.run_as(|engine| engine.run_filled())
+    }
+
+    fn gpu(&self) -> Option<&Gpu> {
+        self.inner.gpu()
+    }
+
+    /// With a fault all outputs are here, where it befalls them.
+    fn device_tensor(&self, index: usize) -> Option<DeviceTensor<'_>> {
+        self.inner.device_tensor(index).filter(|_| self.fault.is_none())
+    }
+
+    fn run_there(&mut self) -> Result<(), InferError> {
+        if self.fault.is_some() {
+            return self.run_filled();
+        }
+        self.wrong.clear();
+        self.inner.run_there()
+    }
+
+    fn fetch_outputs(&mut self, is_wanted: &dyn Fn(usize) -> bool) -> Result<(), InferError> {
+        self.inner.fetch_outputs(is_wanted)
     }
 
     fn forget(&mut self) {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   here     FrameView ─► Preprocess ─► input_mut ─► Normaliser ───────────────────────► run
-//!   device   Captured ──► upload ─► preprocess.cu ─► device_input ─► preprocess.cu, corrected ─► run_filled
+//!   device   Captured ──► upload ─► preprocess.cu ─► device_input ─► preprocess.cu, corrected ─► run_there
 //!                                        └► fetch_input ─► input_mut ─► Normaliser ─┘
 //! ```
 //! On both ways `input_mut` holds what the model is shown: everything else that looks at the frame looks there.
@@ -87,9 +87,9 @@ impl Feed {
         }
     }
 
-    /// Runs the model on what was shown.
+    /// Runs the model on what was shown. On a device its outputs are still there (`Engine::fetch_outputs`).
     pub fn run(&self, engine: &mut dyn Engine) -> Result<(), InferError> {
-        if self.device.is_some() { engine.run_filled() } else { engine.run() }
+        if self.device.is_some() { engine.run_there() } else { engine.run() }
     }
 
     /// `input_hash` of the frame that was shown last, where that lies; `view`: that frame.

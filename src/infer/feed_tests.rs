@@ -53,6 +53,7 @@ impl Side {
         let captured = self.engine.input_mut().to_vec();
         self.feed.normalise(&mut self.normaliser, capture_ns, &mut self.engine).unwrap();
         self.feed.run(&mut self.engine).unwrap();
+        self.engine.fetch_outputs(&|_| true).unwrap();
         let outputs = (0..self.engine.outputs()).flat_map(|tensor| self.engine.tensor(tensor).to_vec()).collect();
         let shown = self.engine.input_mut().to_vec();
         // What lies there is what was shown, but for what a half cannot hold.
@@ -151,6 +152,7 @@ fn count(gpu: Gpu) {
     let show = |side: &mut Side| {
         side.feed.show(FrameView::new(&layout, &data).unwrap().into(), &mut side.engine).unwrap();
         side.feed.run(&mut side.engine).unwrap();
+        side.engine.fetch_outputs(&|_| true).unwrap();
     };
     show(&mut side);
     let before = side.traffic();

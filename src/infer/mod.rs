@@ -31,8 +31,8 @@ mod testmodel;
 
 pub use backend::{Backend, Chosen, Wanted, choose};
 pub use engine::{
-    Calibration, DetectionSpec, DeviceInput, Engine, Field, FrameClassSpec, HeadSpec, InputSpec, OutputSpec, Prototypes, TensorLine,
-    TensorView, open, open_on,
+    Calibration, DetectionSpec, DeviceInput, DeviceTensor, Engine, Field, FrameClassSpec, HeadSpec, InputSpec, OutputSpec, Prototypes,
+    TensorLine, TensorView, open, open_on,
 };
 pub use error::InferError;
 pub use faults::{EngineFault, FaultyEngine};
@@ -43,7 +43,7 @@ pub use normalise::{Normaliser, Settings};
 pub use onnx::weights;
 pub use onnx_engine::OnnxEngine;
 pub use plan::{Built, build, processor};
-pub use plausible::check_outputs;
+pub use plausible::{check_outputs, possible};
 pub use preprocess::{Fit, Preprocess};
 
 // What a run takes in and what an output means: whoever uses this room needs no other for its types.

@@ -6,7 +6,7 @@
 //! ```
 
 use super::cuda::Gpu;
-use super::engine::{DeviceInput, Engine, HeadSpec, InputSpec, TensorLine};
+use super::engine::{DeviceInput, DeviceTensor, Engine, HeadSpec, InputSpec, TensorLine};
 use super::error::InferError;
 use super::onnx;
 use super::port::{self, ClipRing, Form, Port, Room, input_shape, type_name};
@@ -69,11 +69,6 @@ impl OnnxEngine {
     pub fn open_on(engine: LockedEngine, gpu: Gpu) -> Result<Self, InferError> {
         let (session, inputs) = whole_session(&engine, Some(&gpu), None)?;
         Self::with(&engine, Some(gpu), session, inputs)
-    }
-
-    /// Where it runs; None: on the processor.
-    pub fn gpu(&self) -> Option<&Gpu> {
-        self.gpu.as_ref()
     }
 
     pub(super) fn from_plan(engine: &LockedEngine, plan: &[u8]) -> Result<Self, InferError> {
@@ -204,7 +199,6 @@ impl OnnxEngine {
             self.states.iter_mut().try_for_each(|state| state.input.clear(stream))?;
         }
         self.run_session()?;
-        self.outputs.iter_mut().for_each(Port::fetch);
         let stream = self.gpu.as_ref().map(Gpu::stream);
         for state in &mut self.states {
             state.input.copy_from(&mut self.outputs[state.output], stream)?;
@@ -215,11 +209,7 @@ impl OnnxEngine {
     fn run_session(&mut self) -> Result<(), InferError> {
         let failed = |e: ort::Error| InferError::Run { engine: self.name.clone(), reason: e.to_string() };
         let Some(gpu) = &self.gpu else { return self.session.run_binding(&self.binding).map(drop).map_err(failed) };
-        self.session.run_binding_with_options(&self.binding, gpu.queued()).map_err(failed)?;
-        for output in &mut self.outputs {
-            output.receive(gpu.stream())?;
-        }
-        Ok(gpu.stream().synchronize()?)
+        self.session.run_binding_with_options(&self.binding, gpu.queued()).map(drop).map_err(failed)
     }
 }
 
@@ -266,13 +256,13 @@ impl Engine for OnnxEngine {
         if let Some(gpu) = &self.gpu {
             self.source.send(gpu.stream())?;
         }
-        self.run_bound()
+        self.run_filled()
     }
 
     /// (The frames of a clip are kept here.)
     fn device_input(&mut self) -> Option<DeviceInput<'_>> {
-        let number = self.source.number_on_device().filter(|_| self.clip.is_none())?;
-        Some(DeviceInput { gpu: self.gpu.as_mut()?, numbers: self.source.span()?, number })
+        let DeviceTensor { numbers, number } = self.source.on_device().filter(|_| self.clip.is_none())?;
+        Some(DeviceInput { gpu: self.gpu.as_mut()?, numbers, number })
     }
 
     fn fetch_input(&mut self) -> Result<(), InferError> {
@@ -284,7 +274,32 @@ impl Engine for OnnxEngine {
     }
 
     fn run_filled(&mut self) -> Result<(), InferError> {
+        self.run_bound()?;
+        self.fetch_outputs(&|_| true)
+    }
+
+    fn gpu(&self) -> Option<&Gpu> {
+        self.gpu.as_ref()
+    }
+
+    fn device_tensor(&self, index: usize) -> Option<DeviceTensor<'_>> {
+        self.outputs.get(index)?.on_device()
+    }
+
+    fn run_there(&mut self) -> Result<(), InferError> {
         self.run_bound()
+    }
+
+    fn fetch_outputs(&mut self, is_wanted: &dyn Fn(usize) -> bool) -> Result<(), InferError> {
+        let wanted = || (0..).map(is_wanted);
+        if let Some(gpu) = &self.gpu {
+            for (output, _) in self.outputs.iter_mut().zip(wanted()).filter(|(_, is_wanted)| *is_wanted) {
+                output.receive(gpu.stream())?;
+            }
+            gpu.stream().synchronize()?;
+        }
+        self.outputs.iter_mut().zip(wanted()).filter(|(_, is_wanted)| *is_wanted).for_each(|(output, _)| output.fetch());
+        Ok(())
     }
 
     fn forget(&mut self) {

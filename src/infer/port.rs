@@ -1,6 +1,7 @@
 //! One tensor at the border of a model: the model's own number type inside, f32 outside.
 
 use super::cuda::Number;
+use super::engine::DeviceTensor;
 use crate::frame::cuda::{CudaError, DeviceSpan, Payload, Stream};
 use crate::store::TensorLayout;
 use half::f16;
@@ -115,6 +116,8 @@ pub struct Port {
     /// The one that is bound, where it is not `raw`. Copies between the two are begun by `send`, `receive`, `clear` and `copy_from`;
     /// `raw` is not looked at before their stream was waited for, which the engine does at the end of each run.
     on_device: Option<Raw>,
+    /// Start and length of that one.
+    place: Option<(u64, usize)>,
     /// Empty where the tensor's own numbers are given out.
     plain: Vec<f32>,
 }
@@ -146,17 +149,18 @@ impl Port {
     /// Zeros here; on a device what `clear` or `send` puts there. None: that type cannot be converted.
     pub fn new(name: &str, ty: TensorElementType, shape: &[usize], form: Form, room: &Room) -> ort::Result<Option<Self>> {
         let Some(raw) = Raw::new(&room.host, ty, shape)? else { return Ok(None) };
-        let on_device = match &room.device {
+        let mut on_device = match &room.device {
             Some(device) => Raw::new(device, ty, shape)?,
             None => None,
         };
+        let place = on_device.as_mut().map(Raw::memory).map(|(start, bytes)| (start as u64, bytes));
         let numbers: usize = shape.iter().product();
         let plain = match (form, &raw) {
             (Form::Same, Raw::F32(_)) => Vec::new(),
             (Form::Same, _) => vec![0.0; numbers],
             (Form::OneHot { classes }, _) => vec![0.0; classes * numbers],
         };
-        let mut port = Port { name: name.to_owned(), shape: shape.to_vec(), form, raw, on_device, plain };
+        let mut port = Port { name: name.to_owned(), shape: shape.to_vec(), form, raw, on_device, place, plain };
         port.zero();
         Ok(Some(port))
     }
@@ -184,7 +188,7 @@ impl Port {
     }
 
     /// What the kernels call the tensor's numbers; None: another type, or the model reads it here.
-    pub fn number_on_device(&self) -> Option<Number> {
+    fn number_on_device(&self) -> Option<Number> {
         match self.on_device {
             Some(Raw::F32(_)) => Some(Number::F32),
             Some(Raw::F16(_)) => Some(Number::F16),
@@ -192,9 +196,12 @@ impl Port {
         }
     }
 
-    /// Where the model reads it; None: here.
-    pub fn span(&mut self) -> Option<DeviceSpan<'_>> {
-        self.on_device.as_mut().map(Raw::span)
+    /// Where the model has it, if kernels can read it as it is; None: here, or it becomes something else here.
+    pub fn on_device(&self) -> Option<DeviceTensor<'_>> {
+        let number = self.number_on_device().filter(|_| self.form == Form::Same)?;
+        let (start, bytes) = self.place?;
+        // SAFETY: as in `Raw::span`; it was asked for when the tensor was made, and stays.
+        Some(DeviceTensor { numbers: unsafe { DeviceSpan::of(start, bytes) }, number })
     }
 
     /// `values` → the model's tensor; rounded and held in range where it is of whole numbers.

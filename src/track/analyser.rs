@@ -73,7 +73,8 @@ impl Analyser {
     pub(crate) fn of(engine: Box<dyn Engine>, cohort: Option<Normalisation>) -> Result<Self, InferError> {
         let mut engine = FaultyEngine::new(engine);
         let input = engine.input().clone();
-        let (feed, heads) = (Feed::new(&mut engine)?, Heads::new(engine.heads(), &input));
+        let (feed, mut heads) = (Feed::new(&mut engine)?, Heads::new(engine.heads(), &input));
+        heads.decode_there(&mut engine)?;
         let normaliser = cohort.map(|cohort| (Normaliser::new(cohort, input.clone()), Continuity::new(MAX_GAP_MS, input.clone())));
         let max_gap_ms = engine.max_gap_ms().or(heads.has_memory().then_some(MAX_GAP_MS));
         let continuity = max_gap_ms.map(|ms| Continuity::new(ms, input.clone()));
@@ -109,6 +110,11 @@ impl Analyser {
     /// Frames come from this ring from now on.
     pub fn meet(&mut self, ring: &Arc<RingReader>) {
         self.feed.meet(ring, &mut self.engine);
+    }
+
+    #[cfg(test)]
+    pub fn decodes_there(&self) -> bool {
+        self.heads.decodes_there()
     }
 
     /// What went over the bus since the engine was opened; None: it runs here.
@@ -191,14 +197,14 @@ impl Analyser {
             self.feed.normalise(normaliser, stamps.capture_ns, &mut self.engine)?;
         }
         let preprocessed = Instant::now();
-        self.heads.watch(self.engine.input_mut(), stamps.capture_ns);
+        self.heads.watch(&mut self.engine, stamps.capture_ns)?;
         self.feed.run(&mut self.engine)?;
-        infer::check_outputs(&self.engine)?;
+        self.heads.fetch(&mut self.engine)?;
         let inferred = Instant::now();
 
         let picture = [layout.width, layout.height];
         self.heads.expect(self.tracker.expected(stamps.capture_ns));
-        let mut seen = self.heads.decode(&self.engine, fit, picture);
+        let mut seen = self.heads.decode(&self.engine, fit, picture)?;
         let gate = self.gate.as_mut().map(|gate| gate.judge(&self.engine, stamps.capture_ns));
         if gate.is_some_and(|gate| gate.verdict != Verdict::Within) {
             self.heads.refuse(&mut seen, picture);

@@ -9,7 +9,7 @@ use super::split::{Expected, Splitter};
 use super::stillness::Stillness;
 use super::sure::{Steady, SureFrom};
 use crate::base::ids::ClassId;
-use crate::infer::{Fit, InputSpec, TensorView};
+use crate::infer::{Fit, InputSpec, OutputSpec, TensorView};
 use crate::scene::{ClassMask, Outline, Spare, Tissue, Trust, limits};
 
 /// Outlines stay this close to what was traced: pixels of the captured picture, or of one 1280 wide where it is larger. An
@@ -150,17 +150,34 @@ impl Decoder {
     /// `heads`: the outputs of one run, all of one size. `fit`: where in the input the picture lay. `picture`: its size.
     /// Numbers that are not finite, and masks that are nothing but noise, make the frame unknown.
     pub fn decode(&mut self, heads: &[TensorView<'_>], fit: Fit, picture: [usize; 2]) -> Decoded {
-        let (window, mapping) = self.window(heads, fit, picture);
+        let (window, mapping) = self.window(heads.first().map(|head| head.spec), fit, picture);
         if self.maps.fill_averaged(heads, window, &self.stillness) == Err(NotFinite) {
             return unknown(window, picture);
         }
-        self.splitter.cut(&mut self.maps, &mapping, &self.expected);
+        self.decode_filled(window, &mapping, picture)
+    }
+
+    /// As `decode`, with maps that `fill` makes elsewhere; `output`: one of the heads. An error: whatever `fill` says.
+    pub fn decode_with<E>(
+        &mut self,
+        output: &OutputSpec,
+        fit: Fit,
+        picture: [usize; 2],
+        fill: impl FnOnce(&mut Maps) -> Result<(), E>,
+    ) -> Result<Decoded, E> {
+        let (window, mapping) = self.window(Some(output), fit, picture);
+        fill(&mut self.maps)?;
+        Ok(self.decode_filled(window, &mapping, picture))
+    }
+
+    fn decode_filled(&mut self, window: Window, mapping: &Mapping, picture: [usize; 2]) -> Decoded {
+        self.splitter.cut(&mut self.maps, mapping, &self.expected);
         if self.regions.fill(&self.maps.labels, window.width, window.height) == Err(Noise) {
             return unknown(window, picture);
         }
-        let mut instruments = self.instruments(&mapping);
-        let mut tissues = self.tissues(&mapping);
-        self.draw(&mapping, &mut instruments, &mut tissues);
+        let mut instruments = self.instruments(mapping);
+        let mut tissues = self.tissues(mapping);
+        self.draw(mapping, &mut instruments, &mut tissues);
         let mut ids = self.spare.mask();
         ids.extend_from_slice(&self.maps.mask);
         let abstained = ids.iter().filter(|&&id| id == ClassId::ABSTAINED.0).count();
@@ -173,10 +190,10 @@ impl Decoder {
         }
     }
 
-    /// The part of the outputs in which the picture lies, and how its pixels lie in the picture.
-    fn window(&self, heads: &[TensorView<'_>], fit: Fit, picture: [usize; 2]) -> (Window, Mapping) {
+    /// The part of the outputs (all are as large as `output`) in which the picture lies, and how its pixels lie in the picture.
+    fn window(&self, output: Option<&OutputSpec>, fit: Fit, picture: [usize; 2]) -> (Window, Mapping) {
         let input = [self.input.width as usize, self.input.height as usize];
-        let output = heads.first().map_or(input, |head| [head.spec.width, head.spec.height]);
+        let output = output.map_or(input, |spec| [spec.width, spec.height]);
         let window = window_of(input, output, fit);
         let (start, length) = ([fit.x, fit.y], [fit.width, fit.height]);
         let ratio = [0, 1].map(|axis| output[axis] as f64 / input[axis] as f64);

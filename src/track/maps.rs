@@ -2,7 +2,7 @@
 
 use super::stillness::Stillness;
 use crate::base::ids::ClassId;
-use crate::infer::{Activation, HeadKind, TensorLayout, TensorView};
+use crate::infer::{Activation, HeadKind, OutputSpec, TensorLayout, TensorView};
 
 /// What a pixel belongs to: background, an instrument of whatever class, or the tissue with that class id.
 pub const NOTHING: u8 = 0;
@@ -64,14 +64,10 @@ impl Maps {
         let nothing = Stillness::default();
         let stillness = if self.averaged.replace(shape) == Some(shape) { stillness } else { &nothing };
         let pixels = window.width * window.height;
-        (self.width, self.height) = (window.width, window.height);
-        self.labels.clear();
+        self.shape(heads.iter().map(|head| head.spec), window);
         self.labels.resize(pixels, NOTHING);
-        self.mask.clear();
         self.mask.resize(pixels, NOTHING);
         self.certainty = 1.0;
-        self.has_instrument = false;
-        self.tissue_classes.clear();
         let head = |kind| heads.iter().find(move |head| head.spec.kind == kind);
         // Tissue first: an instrument lies on top of it.
         if let Some(head) = head(HeadKind::Tissue) {
@@ -81,6 +77,24 @@ impl Maps {
             self.run(*head, window, stillness)?;
         }
         Ok(())
+    }
+
+    /// All but the numbers: labels and mask are empty then.
+    pub fn shape<'a>(&mut self, heads: impl Iterator<Item = &'a OutputSpec>, window: Window) {
+        (self.width, self.height) = (window.width, window.height);
+        self.labels.clear();
+        self.mask.clear();
+        self.tissue_classes.clear();
+        self.has_instrument = false;
+        for spec in heads {
+            if spec.kind == HeadKind::Tissue {
+                self.tissue_classes.extend_from_slice(&spec.classes);
+                self.tissue_threshold = spec.threshold;
+            } else {
+                self.instrument_threshold = spec.threshold;
+                self.has_instrument = true;
+            }
+        }
     }
 
     fn run(&mut self, head: TensorView<'_>, window: Window, stillness: &Stillness) -> Result<(), NotFinite> {
@@ -104,12 +118,8 @@ impl Maps {
         let is_tissue = head.spec.kind == HeadKind::Tissue;
         if is_tissue {
             self.tissue.resize(pixels * head.spec.channels(), 0.0);
-            self.tissue_classes.extend_from_slice(&head.spec.classes);
-            self.tissue_threshold = head.spec.threshold;
         } else {
             self.instrument.resize(pixels, 0.0);
-            self.instrument_threshold = head.spec.threshold;
-            self.has_instrument = true;
         }
         self.share_column.clear();
         self.share_column.extend((0..window.width).map(|x| ((window.x + x) * stillness.width / head.spec.width) as u16));

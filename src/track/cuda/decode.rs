@@ -1,7 +1,7 @@
 //! What `shaders/decode.cu` is given for the maps of one engine.
 
 use crate::frame::cuda::{DECODE, Launch};
-use crate::infer::{Activation, Fit, HeadKind, InputSpec, OutputSpec, TensorLayout};
+use crate::infer::{Activation, Fit, HeadKind, InputSpec, OutputSpec, TensorLayout, possible};
 use crate::track::decode::window_of;
 use crate::track::maps::Window;
 use bytemuck::{Pod, Zeroable};
@@ -22,6 +22,7 @@ pub struct HeadOnGpu {
     pub channel_step: u32,
     pub pixel_step: u32,
     pub is_half: u32,
+    pub range: [f32; 2],
     pub classes: [u8; MOST_CHANNELS],
 }
 
@@ -101,6 +102,7 @@ fn of(spec: &OutputSpec, is_half: bool) -> Option<HeadOnGpu> {
         channel_step: channel_step as u32,
         pixel_step: pixel_step as u32,
         is_half: u32::from(is_half),
+        range: possible(spec.activation),
         classes,
     })
 }
@@ -180,7 +182,7 @@ mod tests {
 
     /// Probabilities or logits, as the head's activation takes them; halves' values where the model has halves.
     fn logits(spec: &OutputSpec, seed: u64, is_half: bool) -> Vec<f32> {
-        let (from, to) = if spec.activation == Activation::None { (-0.1, 1.1) } else { (-6.0, 6.0) };
+        let (from, to) = if spec.activation == Activation::None { (-0.009, 1.009) } else { (-6.0, 6.0) };
         let exact = numbers(spec.len(), seed, from, to);
         if is_half { exact.into_iter().map(|v| f16::from_f32(v).to_f32()).collect() } else { exact }
     }
@@ -302,7 +304,7 @@ mod tests {
             };
             let window = Window { x: 3, y: 2, width: 30, height: 9 };
             for (at, expected) in [(2 * 40 + 3, 1), (40 * 12 + 10 * 40 + 32, 1), (0, 0), (40 * 12 + 11 * 40 + 5, 0)] {
-                for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1.1e4, -1.1e4] {
                     let mut data = vec![0.5; spec.len()];
                     data[at] = odd;
                     let mut made = Made::default();

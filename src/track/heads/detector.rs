@@ -35,6 +35,13 @@ impl Detector {
         Detector { spec, unit, best: Vec::new(), class: Vec::new(), found: Vec::new() }
     }
 
+    /// Is something of it in this tensor?
+    pub fn reads(&self, tensor: usize) -> bool {
+        let DetectionSpec { boxes, scores, objectness, masks, .. } = &self.spec;
+        let of_masks = masks.iter().any(|(field, prototypes)| field.tensor == tensor || prototypes.tensor == tensor);
+        [boxes, scores].into_iter().chain(objectness).any(|field| field.tensor == tensor) || of_masks
+    }
+
     /// Fills `found`, the most probable first. Err: a score, or the box of something found, is no number.
     pub fn detect<'t>(&mut self, tensor: &dyn Fn(usize) -> &'t [f32]) -> Result<(), NotFinite> {
         self.found.clear();

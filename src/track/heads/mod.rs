@@ -14,6 +14,7 @@ mod detector;
 mod frame_class;
 mod instance;
 
+use super::cuda::DeviceMaps;
 use super::decode::{Decoded, Decoder, Detection};
 use super::findings::Found;
 use super::maps::NotFinite;
@@ -21,7 +22,7 @@ use super::split::Expected;
 use super::sure::SureFrom;
 use crate::base::classes::{self, ClassKind};
 use crate::base::ids::ClassId;
-use crate::infer::{Engine, Fit, HeadKind, HeadSpec, InputSpec, OutputSpec, TensorView};
+use crate::infer::{self, Engine, Fit, HeadKind, HeadSpec, InferError, InputSpec, OutputSpec, TensorView};
 use crate::scene::{ClassMask, FrameClass, Outline, Spare, Trust, limits};
 use boxes::{Placement, overlap};
 pub use detector::Detector;
@@ -48,6 +49,8 @@ pub struct Heads {
     /// Tensor and meaning of the instrument and the tissue map.
     maps: Vec<(usize, OutputSpec)>,
     decoder: Decoder,
+    /// Where they are decoded on the device that the model runs on.
+    there: Option<DeviceMaps>,
     detectors: Vec<(Detector, Option<Instances>)>,
     finding_map: Option<(usize, OutputSpec, Decoder)>,
     frames: Vec<FrameClassifier>,
@@ -55,8 +58,8 @@ pub struct Heads {
 
 impl Heads {
     pub fn new(heads: &[HeadSpec], input: &InputSpec) -> Self {
-        let mut all =
-            Heads { maps: Vec::new(), decoder: Decoder::new(input.clone()), detectors: Vec::new(), finding_map: None, frames: Vec::new() };
+        let decoder = Decoder::new(input.clone());
+        let mut all = Heads { maps: Vec::new(), decoder, there: None, detectors: Vec::new(), finding_map: None, frames: Vec::new() };
         all.decoder.believe(SureFrom::of(heads));
         for head in heads {
             match head {
@@ -76,6 +79,38 @@ impl Heads {
         all
     }
 
+    /// From now on maps are decoded on the device that the engine runs on, where it and the kernels can.
+    pub fn decode_there(&mut self, engine: &mut dyn Engine) -> Result<(), InferError> {
+        // A map that another head reads as well is needed here.
+        let is_shared = |tensor: usize| {
+            self.finding_map.iter().any(|(other, _, _)| *other == tensor)
+                || self.frames.iter().any(|frame| frame.spec.tensor == tensor)
+                || self.detectors.iter().any(|(detector, _)| detector.reads(tensor))
+        };
+        if !self.maps.iter().any(|(tensor, _)| is_shared(*tensor)) {
+            self.there = DeviceMaps::new(&self.maps, engine)?;
+        }
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub fn decodes_there(&self) -> bool {
+        self.there.is_some()
+    }
+
+    /// Are maps decoded there? (With a fault on demand the engine's outputs are here alone.)
+    fn are_there(&self, engine: &dyn Engine) -> bool {
+        self.there.is_some() && self.maps.iter().all(|(tensor, _)| engine.device_tensor(*tensor).is_some())
+    }
+
+    /// After a run: brings what is read here, and looks whether it can be an answer at all.
+    pub fn fetch(&self, engine: &mut dyn Engine) -> Result<(), InferError> {
+        let are_there = self.are_there(engine);
+        let is_here = |tensor: usize| !are_there || self.maps.iter().all(|(map, _)| *map != tensor);
+        engine.fetch_outputs(&is_here)?;
+        infer::check_outputs(engine, &is_here)
+    }
+
     /// Does anything beside maps come out, so that it matters whether frames follow on each other?
     pub fn has_memory(&self) -> bool {
         !self.frames.is_empty()
@@ -86,6 +121,7 @@ impl Heads {
     /// The next frame does not follow on the last one.
     pub fn forget(&mut self) {
         self.decoder.forget();
+        self.there.iter_mut().for_each(DeviceMaps::forget);
         self.finding_map.iter_mut().for_each(|(_, _, decoder)| decoder.forget());
         self.frames.iter_mut().for_each(FrameClassifier::forget);
     }
@@ -115,9 +151,15 @@ impl Heads {
         self.decoder.expect(expected);
     }
 
-    /// What the network is shown.
-    pub fn watch(&mut self, input: &[f32], capture_ns: u64) {
-        self.decoder.watch(input, capture_ns);
+    /// What the network is shown: its input, here or there.
+    pub fn watch(&mut self, engine: &mut dyn Engine, capture_ns: u64) -> Result<(), InferError> {
+        match (&mut self.there, engine.device_input()) {
+            (Some(there), Some(to)) => there.watch(&to, capture_ns),
+            _ => {
+                self.decoder.watch(engine.input_mut(), capture_ns);
+                Ok(())
+            }
+        }
     }
 
     /// Width, height and the map of each class that has one. Instruments of several classes share one map: none of them has its own.
@@ -136,8 +178,8 @@ impl Heads {
     }
 
     /// Reads the tensors of the last run. A number that is none anywhere makes the whole frame unknown.
-    pub fn decode(&mut self, engine: &dyn Engine, fit: Fit, picture: [usize; 2]) -> Seen {
-        let mut seen = self.decode_maps(engine, fit, picture);
+    pub fn decode(&mut self, engine: &dyn Engine, fit: Fit, picture: [usize; 2]) -> Result<Seen, InferError> {
+        let mut seen = self.decode_maps(engine, fit, picture)?;
         if seen.decoded.frame_state != Trust::Unknown {
             let rest = self
                 .add_detections(engine, fit, picture, &mut seen)
@@ -154,7 +196,7 @@ impl Heads {
         if !self.detectors.is_empty() {
             trim_outlines(&mut seen.decoded);
         }
-        seen
+        Ok(seen)
     }
 
     /// What was seen is not to be believed: the frame is unknown. What was said of the whole frame stays.
@@ -168,16 +210,20 @@ impl Heads {
         seen.findings.clear();
     }
 
-    fn decode_maps(&mut self, engine: &dyn Engine, fit: Fit, picture: [usize; 2]) -> Seen {
-        let decoded = match &self.maps[..] {
-            [] => Decoded { mask: self.blank_mask(fit), ..nothing() },
-            [(tensor, spec)] => self.decoder.decode(&[TensorView { spec, data: engine.tensor(*tensor) }], fit, picture),
-            [one, other, ..] => {
+    fn decode_maps(&mut self, engine: &dyn Engine, fit: Fit, picture: [usize; 2]) -> Result<Seen, InferError> {
+        let are_there = self.are_there(engine);
+        let decoded = match (&self.maps[..], &mut self.there) {
+            (maps @ [(_, spec), ..], Some(there)) if are_there => {
+                self.decoder.decode_with(spec, fit, picture, |filled| there.decode(maps, engine, fit, filled))?
+            }
+            ([], _) => Decoded { mask: self.blank_mask(fit), ..nothing() },
+            ([(tensor, spec)], _) => self.decoder.decode(&[TensorView { spec, data: engine.tensor(*tensor) }], fit, picture),
+            ([one, other, ..], _) => {
                 let views = [one, other].map(|(tensor, spec)| TensorView { spec, data: engine.tensor(*tensor) });
                 self.decoder.decode(&views, fit, picture)
             }
         };
-        Seen { decoded, findings: Vec::new(), frame_classes: Vec::new() }
+        Ok(Seen { decoded, findings: Vec::new(), frame_classes: Vec::new() })
     }
 
     /// A mask that says nothing: as large as the instance masks, or a small one.

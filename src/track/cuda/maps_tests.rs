@@ -1,0 +1,114 @@
+//! Scenes of the same frames from both: an engine whose maps are decoded on a device, and one on the processor. Where there is no GPU,
+//! the tests' driver runs the kernels, and the processor plays the model.
+
+use crate::base::ids::FrameId;
+use crate::base::random::Random;
+use crate::frame::cuda::testing::{TestDriver, skipped_without_gpu};
+use crate::frame::cuda::{DECODE, INPUT_HASH, PREPROCESS, STILLNESS};
+use crate::infer::testing::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range, TestEngine, loaded, rehearsed};
+use crate::infer::{EngineFault, FrameView, OnnxEngine, Stamps, cuda};
+use crate::scene::{AnalysisTimes, Scene};
+use crate::track::Analyser;
+
+/// Liver with fat in a corner and two instruments, one of which moves; the rest stands still but for its noise.
+fn picture(layout: &FrameLayout, index: u64) -> Vec<u8> {
+    let mut random = Random::new(index);
+    let mut data = vec![0; layout.size];
+    let (w, h) = (layout.width, layout.height);
+    for (y, row) in data.chunks_exact_mut(layout.planes()[0].stride).enumerate() {
+        for (x, pixel) in row[..3 * w].chunks_exact_mut(3).enumerate() {
+            let noise = (random.next_u64() % 6) as u8;
+            let is_moving = (h / 3..h / 2).contains(&y) && x < w / 4 + 2 * index as usize;
+            let is_still = x > 3 * w / 4 && (h / 2..h / 2 + h / 8).contains(&y);
+            pixel.copy_from_slice(&match (is_moving || is_still, x > w / 2 && y < h / 4) {
+                (true, _) => [20, noise, 225 + noise],
+                (_, true) => [20, 225 + noise, 20],
+                _ => [225 + noise, 20, noise],
+            });
+        }
+    }
+    data
+}
+
+fn said(analyser: &mut Analyser, view: FrameView<'_>, index: u64) -> Result<Scene, String> {
+    let stamps = Stamps { id: FrameId(index), pts_ns: index * 16_666_667, capture_ns: index * 16_666_667 };
+    let scene = analyser.analyse(view, stamps, &|| true).map_err(|error| error.to_string())?.unwrap();
+    Ok(Scene { times: AnalysisTimes::default(), ..scene })
+}
+
+/// `is_exact`: the model's own numbers are the same on both.
+fn compare(open: &dyn Fn(&TestEngine) -> OnnxEngine, is_exact: bool) {
+    let size = |width, height| FrameLayout::new(PixelFormat::Rgb, Colorimetry::sdr(Matrix::Bt709, Range::Full), width, height).unwrap();
+    let mut calibrated = TestEngine::maps();
+    let tissues = "classes = [\"background\", \"liver\", \"fat\"]\n";
+    calibrated.tables = calibrated.tables.replace(tissues, &format!("{tissues}temperature = 1.2\nsure = {{ liver = 0.8, fat = 0.9 }}\n"));
+    for (name, engine) in [
+        ("maps", TestEngine::maps()),
+        ("calibrated", calibrated),
+        ("half", TestEngine::maps().in_half_precision()),
+        ("gated", TestEngine::gated()),
+        ("ids", TestEngine::class_ids()),
+        ("findings", TestEngine::findings_and_quality()),
+    ] {
+        let mut here = Analyser::of(Box::new(OnnxEngine::open(loaded(&engine)).unwrap()), None).unwrap();
+        let mut there = Analyser::of(Box::new(open(&engine)), None).unwrap();
+        let is_decoded_there = matches!(name, "maps" | "calibrated" | "half" | "gated");
+        assert_eq!(there.decodes_there(), is_decoded_there, "{name}");
+        // The size changes, and then stays; the last frames do not follow on the others.
+        let layouts = [size(96, 60), size(160, 80), size(160, 80)];
+        for index in 0..15u64 {
+            let layout = layouts[index as usize / 5];
+            if index == 12 {
+                here.forget();
+                there.forget();
+            }
+            let data = picture(&layout, index);
+            let view = FrameView::new(&layout, &data).unwrap();
+            if index == 8 {
+                for fault in [EngineFault::NotANumber, EngineFault::OutOfRange, EngineFault::Shape] {
+                    there.set_fault(Some(fault));
+                    assert!(said(&mut there, view, index).is_err(), "{name}: {fault:?}");
+                }
+                there.set_fault(None);
+                // What a frame that failed has left behind differs; from here on both begin anew.
+                here.forget();
+                there.forget();
+            }
+            let (expected, found) = (said(&mut here, view, index).unwrap(), said(&mut there, view, index).unwrap());
+            if is_exact && name != "half" {
+                assert_eq!(found, expected, "{name}, frame {index}");
+            } else {
+                assert_eq!((found.tracks.len(), found.tissues.len()), (expected.tracks.len(), expected.tissues.len()), "{name} {index}");
+                let off = found.mask.ids.iter().zip(&expected.mask.ids).filter(|(a, b)| a != b).count();
+                assert!(off * 200 <= expected.mask.ids.len(), "{name}, frame {index}: {off} of the mask's pixels");
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "the other half of a_scene_decoded_on_a_device_is_what_it_is_here"]
+fn rehearse_in_this_process() {
+    compare(&rehearsed, true);
+}
+
+#[test]
+fn a_scene_decoded_on_a_device_is_what_it_is_here() {
+    let test = "a_scene_decoded_on_a_device_is_what_it_is_here";
+    let kernels = [PREPROCESS, INPUT_HASH, STILLNESS, DECODE];
+    if let Some(driver) = TestDriver::new(test).and_then(|driver| driver.with_kernels(test, &kernels)) {
+        driver.run("track::cuda::maps_tests::rehearse_in_this_process", &[("TEST_CUDA_AT_ONCE", "1")]);
+    }
+}
+
+#[test]
+fn a_scene_decoded_on_a_gpu_is_what_it_is_here() {
+    let test = "a_scene_decoded_on_a_gpu_is_what_it_is_here";
+    match cuda::Gpu::of_this_machine() {
+        Ok(_) => {
+            compare(&|engine| OnnxEngine::open_on(loaded(engine), cuda::Gpu::of_this_machine().unwrap()).unwrap(), false);
+            println!("RAN {test} on a GPU");
+        }
+        Err(error) => skipped_without_gpu(test, &error.to_string()),
+    }
+}
