@@ -5,6 +5,7 @@ use super::backend::Backend;
 use super::cuda::{Gpu, Number};
 use super::error::InferError;
 use super::onnx_engine::OnnxEngine;
+use super::tensorrt::TensorRtEngine;
 use crate::base::ids::ClassId;
 use crate::frame::cuda::DeviceSpan;
 use crate::store::{Activation, BoxFormat, BoxUnits, HeadKind, Indication, Input, LockedEngine, TensorLayout};
@@ -203,8 +204,9 @@ pub fn open(engine: LockedEngine) -> Result<Box<dyn Engine>, InferError> {
 
 /// As `open`, on this backend.
 pub fn open_on(engine: LockedEngine, backend: Backend) -> Result<Box<dyn Engine>, InferError> {
-    Ok(Box::new(match backend {
-        Backend::Cpu => OnnxEngine::open(engine)?,
-        Backend::Cuda => OnnxEngine::open_on(engine, Gpu::of_this_machine()?)?,
-    }))
+    Ok(match backend {
+        Backend::Cpu => Box::new(OnnxEngine::open(engine)?),
+        Backend::Cuda => Box::new(OnnxEngine::open_on(engine, Gpu::of_this_machine()?)?),
+        Backend::TensorRt => Box::new(TensorRtEngine::open(engine)?),
+    })
 }

@@ -7,8 +7,9 @@ use crate::frame::cuda::testing::{TestDriver, skipped_without_gpu};
 use crate::frame::cuda::{PREPROCESS, Traffic};
 use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range, Transfer};
 use crate::infer::cuda::Gpu;
+use crate::infer::tensorrt::testing::{Launches, rehearsed};
 use crate::infer::testing::{TestEngine, loaded};
-use crate::infer::{InputSpec, OnnxEngine};
+use crate::infer::{InputSpec, LockedEngine, OnnxEngine};
 use crate::store::{Normalisation, Spread};
 
 /// Brighter than any frame here.
@@ -35,23 +36,23 @@ fn worst(a: &[f32], b: &[f32]) -> f32 {
 
 /// An engine with its feed and the light that it knows.
 struct Side {
-    engine: OnnxEngine,
+    engine: Box<dyn Engine>,
     feed: Feed,
     normaliser: Normaliser,
 }
 
 impl Side {
-    fn new(mut engine: OnnxEngine) -> Self {
+    fn new(mut engine: Box<dyn Engine>) -> Self {
         let spec: InputSpec = engine.input().clone();
-        Side { feed: Feed::new(&mut engine).unwrap(), normaliser: Normaliser::new(cohort(), spec), engine }
+        Side { feed: Feed::new(&mut *engine).unwrap(), normaliser: Normaliser::new(cohort(), spec), engine }
     }
 
     /// What the model is shown, and what it says of it.
     fn analyse(&mut self, view: FrameView<'_>, capture_ns: u64) -> (Fit, Vec<f32>, Vec<f32>, Vec<f32>) {
-        let fit = self.feed.show(view, &mut self.engine).unwrap();
+        let fit = self.feed.show(view, &mut *self.engine).unwrap();
         let captured = self.engine.input_mut().to_vec();
-        self.feed.normalise(&mut self.normaliser, capture_ns, &mut self.engine).unwrap();
-        self.feed.run(&mut self.engine).unwrap();
+        self.feed.normalise(&mut self.normaliser, capture_ns, &mut *self.engine).unwrap();
+        self.feed.run(&mut *self.engine).unwrap();
         let outputs = (0..self.engine.outputs()).flat_map(|tensor| self.engine.tensor(tensor).to_vec()).collect();
         let shown = self.engine.input_mut().to_vec();
         // What lies there is what was shown, but for what a half cannot hold.
@@ -60,8 +61,8 @@ impl Side {
         (fit, captured, shown, outputs)
     }
 
-    fn traffic(&self) -> Traffic {
-        self.engine.gpu().unwrap().traffic()
+    fn traffic(&mut self) -> Traffic {
+        self.engine.device_input().unwrap().gpu.traffic()
     }
 }
 
@@ -90,10 +91,14 @@ fn layouts() -> Vec<FrameLayout> {
     plain.chain([of(PixelFormat::P010, Transfer::Pq), of(PixelFormat::V210, Transfer::Hlg)]).collect()
 }
 
-fn compare(gpu: &dyn Fn() -> Gpu) {
+fn on(gpu: Gpu, engine: LockedEngine) -> Box<dyn Engine> {
+    Box::new(OnnxEngine::open_on(engine, gpu).unwrap())
+}
+
+fn compare(there: &dyn Fn(LockedEngine) -> Box<dyn Engine>) {
     for (name, engine, most) in [("maps", TestEngine::maps(), 1e-3), ("half", TestEngine::maps().in_half_precision(), 0.04)] {
-        let mut here = Side::new(OnnxEngine::open(loaded(&engine)).unwrap());
-        let mut there = Side::new(OnnxEngine::open_on(loaded(&engine), gpu()).unwrap());
+        let mut here = Side::new(Box::new(OnnxEngine::open(loaded(&engine)).unwrap()));
+        let mut there = Side::new(there(loaded(&engine)));
         assert!(here.feed.device.is_none() && there.feed.device.is_some());
         let is_half = name == "half";
         let mut corrected = 0;
@@ -120,13 +125,13 @@ fn compare(gpu: &dyn Fn() -> Gpu) {
 }
 
 /// What 20 frames move: each its own bytes, the input that comes back, the outputs; and no memory is taken.
-fn count(gpu: Gpu) {
-    let mut side = Side::new(OnnxEngine::open_on(loaded(&TestEngine::maps()), gpu).unwrap());
+fn count(there: &dyn Fn(LockedEngine) -> Box<dyn Engine>) {
+    let mut side = Side::new(there(loaded(&TestEngine::maps())));
     let layout = layouts()[0];
     let data = frame(&layout, 7);
     let show = |side: &mut Side| {
-        side.feed.show(FrameView::new(&layout, &data).unwrap(), &mut side.engine).unwrap();
-        side.feed.run(&mut side.engine).unwrap();
+        side.feed.show(FrameView::new(&layout, &data).unwrap(), &mut *side.engine).unwrap();
+        side.feed.run(&mut *side.engine).unwrap();
     };
     show(&mut side);
     let before = side.traffic();
@@ -142,8 +147,17 @@ fn count(gpu: Gpu) {
 #[test]
 #[ignore = "the other half of a_frame_that_is_prepared_on_a_device_is_what_it_is_here"]
 fn rehearse_in_this_process() {
-    compare(&Gpu::rehearsal);
-    count(Gpu::rehearsal());
+    let there = |engine| on(Gpu::rehearsal(), engine);
+    compare(&there);
+    count(&there);
+}
+
+#[test]
+#[ignore = "the other half of a_frame_that_is_prepared_on_a_device_is_what_it_is_here"]
+fn rehearse_plans_in_this_process() {
+    let there = |engine: LockedEngine| -> Box<dyn Engine> { Box::new(rehearsed(&engine, Launches::Recorded)) };
+    compare(&there);
+    count(&there);
 }
 
 #[test]
@@ -151,6 +165,7 @@ fn a_frame_that_is_prepared_on_a_device_is_what_it_is_here() {
     let test = "a_frame_that_is_prepared_on_a_device_is_what_it_is_here";
     if let Some(driver) = TestDriver::new(test).and_then(|driver| driver.with_kernels(test, &[PREPROCESS])) {
         driver.run("infer::feed::tests::rehearse_in_this_process", &[("TEST_CUDA_AT_ONCE", "1")]);
+        driver.run("infer::feed::tests::rehearse_plans_in_this_process", &[]);
     }
 }
 
@@ -162,8 +177,9 @@ mod cuda {
         let test = "a_frame_that_is_prepared_on_a_gpu_is_what_it_is_here";
         match Gpu::of_this_machine() {
             Ok(_) => {
-                compare(&|| Gpu::of_this_machine().unwrap());
-                count(Gpu::of_this_machine().unwrap());
+                let there = |engine| on(Gpu::of_this_machine().unwrap(), engine);
+                compare(&there);
+                count(&there);
                 println!("RAN {test} on a GPU");
             }
             Err(error) => skipped_without_gpu(test, &error.to_string()),
