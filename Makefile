@@ -31,7 +31,7 @@ test-gpu: export CLIPPY_ARGS = -Dwarnings__CLIPPY_HACKERY__
 test-gpu: export KEYHOLE_NEEDS_GPU = 1
 test-gpu: setup-test
 	hw/install.sh cuda
-	cargo test --release --locked --lib -- --nocapture cuda::
+	cargo test --release --locked --lib -- --nocapture cuda:: tensorrt::
 	cargo test --release --locked --test it -- --nocapture cuda::
 
 # Times of single pieces, the whole frame path with its allocations, and the tracker against the simulator's truth.

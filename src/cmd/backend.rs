@@ -8,6 +8,7 @@ pub enum Backend {
     Auto,
     Cpu,
     Cuda,
+    Tensorrt,
 }
 
 impl Backend {
@@ -16,6 +17,7 @@ impl Backend {
             Backend::Auto => Wanted::Auto,
             Backend::Cpu => Wanted::Cpu,
             Backend::Cuda => Wanted::Cuda,
+            Backend::Tensorrt => Wanted::TensorRt,
         }
     }
 }

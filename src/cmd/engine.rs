@@ -71,8 +71,8 @@ enum Verb {
         #[arg(long)]
         name: String,
     },
-    /// Compile an engine and keep the plan in the cache, so that it starts at once. Without DIR: all that are found (TensorRT: those
-    /// named -gpu).
+    /// Compile an engine and keep the plan in the cache, so that it starts at once (TensorRT: so that it runs at all). Without DIR: all
+    /// that are found (TensorRT: those named -tensorrt or -gpu).
     Build {
         /// An engine's folder.
         dir: Option<PathBuf>,
@@ -230,8 +230,9 @@ fn build(dir: Option<&PathBuf>, backend: Backend, tf32: bool) -> anyhow::Result<
     anyhow::ensure!(!tf32 || library.is_some(), "--tf32 is an option of TensorRT: leave it out, or add --backend tensorrt");
     let mut dirs = folders(dir)?;
     if dir.is_none() && library.is_some() {
-        dirs.retain(|dir| dir.to_string_lossy().ends_with("-gpu"));
-        anyhow::ensure!(!dirs.is_empty(), "no engine that is named -gpu is found: name an engine's folder");
+        let named = |dir: &Path| infer::Backend::TensorRt.endings().iter().any(|end| dir.to_string_lossy().ends_with(&format!("-{end}")));
+        dirs.retain(|dir| named(dir));
+        anyhow::ensure!(!dirs.is_empty(), "no engine that is named -tensorrt or -gpu is found: name an engine's folder");
     }
     let (total, plans, mut spent) = (dirs.len(), Plans::of_this_user(), Duration::ZERO);
     for (index, dir) in dirs.into_iter().enumerate() {

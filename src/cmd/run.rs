@@ -67,8 +67,8 @@ pub struct Arguments {
     /// Of the words on the screen [default: en, or as configured].
     #[arg(long, value_enum)]
     language: Option<Words>,
-    /// What runs the model: cpu, cuda (an NVIDIA GPU), or auto: a GPU that is there and has an engine, else the processor
-    /// [default: auto, or as configured].
+    /// What runs the model: cpu, cuda (an NVIDIA GPU), tensorrt (there, by a plan that `keyhole engine build` made), or auto: a GPU that is
+    /// there and has an engine (by cuda), else the processor [default: auto, or as configured].
     #[arg(long, value_enum)]
     backend: Option<Backend>,
     /// Folder that holds the engines' folders.

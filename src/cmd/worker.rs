@@ -1,19 +1,21 @@
 //! `keyhole worker`: the AI process. Started by the video process, never by hand.
 
+use crate::cmd::backend::Backend;
+use crate::infer;
 use crate::pipeline;
 use clap::Args;
 use std::process::ExitCode;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Only say which GPU would be used, as one line of JSON.
-    #[arg(long)]
-    device: bool,
+    /// Only say which GPU this backend would use, as one line of JSON.
+    #[arg(long, value_enum, value_name = "BACKEND")]
+    device: Option<Backend>,
 }
 
 pub fn main(arguments: &Arguments) -> ExitCode {
-    if arguments.device {
-        pipeline::say_device();
+    if let Some(backend) = arguments.device {
+        pipeline::say_device(if backend == Backend::Tensorrt { infer::Backend::TensorRt } else { infer::Backend::Cuda });
         return ExitCode::SUCCESS;
     }
     let is_socket =

@@ -1,7 +1,8 @@
 //! Which backend runs the model: what was asked for, what this machine has, and why it came out so.
 
-use super::cuda::provider;
+use super::cuda::{self, provider};
 use super::error::InferError;
+use super::tensorrt;
 use crate::frame::cuda::DeviceInfo;
 use crate::store::Engines;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ pub enum Backend {
     #[default]
     Cpu,
     Cuda,
+    TensorRt,
 }
 
 impl Backend {
@@ -20,6 +22,7 @@ impl Backend {
         match self {
             Backend::Cpu => "cpu",
             Backend::Cuda => "cuda",
+            Backend::TensorRt => "tensorrt",
         }
     }
 
@@ -28,6 +31,7 @@ impl Backend {
         match self {
             Backend::Cpu => &["cpu"],
             Backend::Cuda => &["cuda", "gpu"],
+            Backend::TensorRt => &["tensorrt", "gpu"],
         }
     }
 }
@@ -36,11 +40,12 @@ impl Backend {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Wanted {
-    /// A device that is there and has an engine, else the processor.
+    /// A device that is there and has an engine, else the processor. (Never TensorRT: it was not measured on a card yet.)
     #[default]
     Auto,
     Cpu,
     Cuda,
+    TensorRt,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,32 +55,43 @@ pub struct Chosen {
     pub why: String,
 }
 
-/// Decides. `device` asks the driver for the device that would be used, or why there is none; it is asked only where that matters.
-pub fn choose(wanted: Wanted, engines: &Engines, device: impl FnOnce() -> Result<DeviceInfo, String>) -> Result<Chosen, InferError> {
+/// The device that a backend would use, and what it needs there; Err: why there is none. Asks the driver.
+pub fn device_for(backend: Backend) -> Result<DeviceInfo, String> {
+    let found = if backend == Backend::TensorRt { tensorrt::usable_device() } else { cuda::usable_device() };
+    found.map_err(|error| error.to_string())
+}
+
+/// Decides. `device` is `device_for`, here or in another process; it is asked only where that matters.
+pub fn choose(wanted: Wanted, engines: &Engines, device: impl FnOnce(Backend) -> Result<DeviceInfo, String>) -> Result<Chosen, InferError> {
     choose_with(wanted, engines, device, || provider().map(drop))
 }
 
 fn choose_with(
     wanted: Wanted,
     engines: &Engines,
-    device: impl FnOnce() -> Result<DeviceInfo, String>,
+    device: impl FnOnce(Backend) -> Result<DeviceInfo, String>,
     provider: impl FnOnce() -> Result<(), InferError>,
 ) -> Result<Chosen, InferError> {
-    let has_engine = || match engines.names_for(Backend::Cuda.endings()).is_empty() {
-        true => Err(format!("no engine in '{}' has a name that ends with -cuda or -gpu", engines.dir().display())),
+    let backend = if wanted == Wanted::TensorRt { Backend::TensorRt } else { Backend::Cuda };
+    let has_engine = || match engines.names_for(backend.endings()).is_empty() {
+        true => {
+            let endings = backend.endings().iter().map(|ending| format!("-{ending}")).collect::<Vec<_>>().join(" or ");
+            Err(format!("no engine in '{}' has a name that ends with {endings}", engines.dir().display()))
+        }
         false => Ok(()),
     };
     let provider = || provider().map_err(|error| error.to_string());
     let found = match wanted {
         Wanted::Cpu => return Ok(Chosen { backend: Backend::Cpu, why: "asked for".to_owned() }),
         // The driver costs most to ask, and says most to who has asked for it.
-        Wanted::Auto => has_engine().and_then(|()| provider()).and_then(|()| device()),
-        Wanted::Cuda => device().and_then(|device| has_engine().and_then(|()| provider()).map(|()| device)),
+        Wanted::Auto => has_engine().and_then(|()| provider()).and_then(|()| device(backend)),
+        Wanted::Cuda => device(backend).and_then(|device| has_engine().and_then(|()| provider()).map(|()| device)),
+        Wanted::TensorRt => device(backend).and_then(|device| has_engine().map(|()| device)),
     };
     match (found, wanted) {
-        (Ok(device), _) => Ok(Chosen { backend: Backend::Cuda, why: device.to_string() }),
+        (Ok(device), _) => Ok(Chosen { backend, why: device.to_string() }),
         (Err(why), Wanted::Auto) => Ok(Chosen { backend: Backend::Cpu, why }),
-        (Err(reason), _) => Err(InferError::Backend { backend: Backend::Cuda.name(), reason }),
+        (Err(reason), _) => Err(InferError::Backend { backend: backend.name(), reason }),
     }
 }
 
@@ -84,7 +100,7 @@ mod tests {
     use super::*;
     use std::cell::Cell;
 
-    fn card() -> Result<DeviceInfo, String> {
+    fn card(_: Backend) -> Result<DeviceInfo, String> {
         let (name, uuid, driver) = ("Test card".to_owned(), "GPU-1".to_owned(), "13.0".to_owned());
         Ok(DeviceInfo { ordinal: 0, name, capability: [9, 0], uuid, memory_bytes: 80 << 30, driver })
     }
@@ -112,9 +128,9 @@ mod tests {
         assert!(["Test card", "GPU-1", "80.0 GiB", "9.0", "13.0"].iter().all(|part| chosen.why.contains(part)), "{}", chosen.why);
         let (_kept, only_cpu) = engines(&["a-cpu"]);
         let is_asked = Cell::new(false);
-        let ask = || {
+        let ask = |backend| {
             is_asked.set(true);
-            card()
+            card(backend)
         };
         let processor = |chosen: Chosen, part: &str| {
             assert_eq!(chosen.backend, Backend::Cpu);
@@ -123,7 +139,7 @@ mod tests {
         processor(choose_with(Wanted::Auto, &only_cpu, ask, || Ok(())).unwrap(), "-cuda or -gpu");
         processor(choose_with(Wanted::Auto, &both, ask, missing).unwrap(), "hw/install.sh cuda");
         assert!(!is_asked.get(), "the driver was asked for nothing");
-        processor(choose_with(Wanted::Auto, &both, || Err("no driver".to_owned()), || Ok(())).unwrap(), "no driver");
+        processor(choose_with(Wanted::Auto, &both, |_| Err("no driver".to_owned()), || Ok(())).unwrap(), "no driver");
         processor(choose_with(Wanted::Cpu, &both, ask, || Ok(())).unwrap(), "asked for");
         assert!(!is_asked.get());
     }
@@ -134,14 +150,32 @@ mod tests {
         assert_eq!(choose_with(Wanted::Cuda, &both, card, || Ok(())).unwrap().backend, Backend::Cuda);
         let (_kept, only_cpu) = engines(&["a-cpu"]);
         let refused =
-            |engines: &Engines, device: fn() -> Result<DeviceInfo, String>, provider: fn() -> Result<(), InferError>, part: &str| {
+            |engines: &Engines, device: fn(Backend) -> Result<DeviceInfo, String>, provider: fn() -> Result<(), InferError>, part: &str| {
                 let error = choose_with(Wanted::Cuda, engines, device, provider).unwrap_err();
                 let text = error.to_string();
                 assert!(text.contains("backend 'cuda' cannot run here") && text.contains(part), "{text}");
                 assert!(!error.is_finding(), "exit code 2");
             };
-        refused(&both, || Err("there is no driver".to_owned()), missing, "there is no driver");
+        refused(&both, |_| Err("there is no driver".to_owned()), missing, "there is no driver");
         refused(&both, card, missing, "libonnxruntime_providers_cuda.so");
         refused(&only_cpu, card, || Ok(()), "-cuda or -gpu");
+    }
+    #[test]
+    fn tensorrt_is_taken_where_it_is_asked_for_and_needs_no_provider_of_onnx_runtimes() {
+        let (_kept, engines_there) = engines(&["a-cpu", "a-gpu"]);
+        let asked = |backend| {
+            assert_eq!(backend, Backend::TensorRt);
+            card(backend)
+        };
+        assert_eq!(choose_with(Wanted::TensorRt, &engines_there, asked, missing).unwrap().backend, Backend::TensorRt);
+        let (_kept, only_others) = engines(&["a-cpu", "a-cuda"]);
+        for (engines, device, part) in [
+            (&engines_there, (|_| Err("no such library".to_owned())) as fn(Backend) -> _, "no such library"),
+            (&only_others, card as fn(Backend) -> _, "-tensorrt or -gpu"),
+        ] {
+            let error = choose_with(Wanted::TensorRt, engines, device, || Ok(())).unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains("backend 'tensorrt' cannot run here") && text.contains(part) && !error.is_finding(), "{text}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use super::backend::Backend;
 use super::cuda::{Gpu, Number};
 use super::error::InferError;
 use super::onnx_engine::OnnxEngine;
+use super::tensorrt::TensorRtEngine;
 use crate::base::ids::ClassId;
 use crate::frame::cuda::DeviceSpan;
 use crate::store::{Activation, BoxFormat, BoxUnits, HeadKind, Indication, Input, LockedEngine, TensorLayout};
@@ -150,7 +151,7 @@ pub struct DeviceInput<'a> {
 }
 
 /// An output where the model left it on its device: ordered as its head says.
-pub struct DeviceTensor<'a> {
+pub struct DeviceOutput<'a> {
     pub numbers: DeviceSpan<'a>,
     pub number: Number,
 }
@@ -197,7 +198,7 @@ pub trait Engine: Send {
     }
 
     /// Tensor `index` of a head, there. None: it is here alone, or of a type that the kernels do not read.
-    fn device_tensor(&self, index: usize) -> Option<DeviceTensor<'_>> {
+    fn device_output(&self, index: usize) -> Option<DeviceOutput<'_>> {
         let _ = index;
         None
     }
@@ -231,8 +232,9 @@ pub fn open(engine: LockedEngine) -> Result<Box<dyn Engine>, InferError> {
 
 /// As `open`, on this backend.
 pub fn open_on(engine: LockedEngine, backend: Backend) -> Result<Box<dyn Engine>, InferError> {
-    Ok(Box::new(match backend {
-        Backend::Cpu => OnnxEngine::open(engine)?,
-        Backend::Cuda => OnnxEngine::open_on(engine, Gpu::of_this_machine()?)?,
-    }))
+    Ok(match backend {
+        Backend::Cpu => Box::new(OnnxEngine::open(engine)?),
+        Backend::Cuda => Box::new(OnnxEngine::open_on(engine, Gpu::of_this_machine()?)?),
+        Backend::TensorRt => Box::new(TensorRtEngine::open(engine)?),
+    })
 }

@@ -2,7 +2,7 @@
 //! outputs. Without one this hands everything through.
 
 use super::cuda::Gpu;
-use super::engine::{DeviceInput, DeviceTensor, Engine, HeadSpec, InputSpec, TensorLine};
+use super::engine::{DeviceInput, DeviceOutput, Engine, HeadSpec, InputSpec, TensorLine};
 use super::error::InferError;
 use crate::store::Indication;
 use serde::{Deserialize, Serialize};
@@ -137,8 +137,8 @@ impl Engine for FaultyEngine {
     }
 
     /// With a fault all outputs are here, where it befalls them.
-    fn device_tensor(&self, index: usize) -> Option<DeviceTensor<'_>> {
-        self.inner.device_tensor(index).filter(|_| self.fault.is_none())
+    fn device_output(&self, index: usize) -> Option<DeviceOutput<'_>> {
+        self.inner.device_output(index).filter(|_| self.fault.is_none())
     }
 
     fn run_there(&mut self) -> Result<(), InferError> {

@@ -8,8 +8,9 @@ use crate::frame::cuda::testing::{TestDriver, skipped_without_gpu};
 use crate::frame::cuda::{INPUT_HASH, PREPROCESS, Traffic};
 use crate::frame::{Colorimetry, FrameLayout, FrameRing, Matrix, PixelFormat, Range, Stamps, Transfer};
 use crate::infer::cuda::Gpu;
+use crate::infer::tensorrt::testing::{Launches, rehearsed};
 use crate::infer::testing::{TestEngine, loaded};
-use crate::infer::{InputSpec, OnnxEngine};
+use crate::infer::{InputSpec, LockedEngine, OnnxEngine};
 use crate::store::{Normalisation, Spread};
 
 /// Brighter than any frame here.
@@ -36,23 +37,23 @@ fn worst(a: &[f32], b: &[f32]) -> f32 {
 
 /// An engine with its feed and the light that it knows.
 struct Side {
-    engine: OnnxEngine,
+    engine: Box<dyn Engine>,
     feed: Feed,
     normaliser: Normaliser,
 }
 
 impl Side {
-    fn new(mut engine: OnnxEngine) -> Self {
+    fn new(mut engine: Box<dyn Engine>) -> Self {
         let spec: InputSpec = engine.input().clone();
-        Side { feed: Feed::new(&mut engine).unwrap(), normaliser: Normaliser::new(cohort(), spec), engine }
+        Side { feed: Feed::new(&mut *engine).unwrap(), normaliser: Normaliser::new(cohort(), spec), engine }
     }
 
     /// What the model is shown, and what it says of it.
     fn analyse(&mut self, view: FrameView<'_>, capture_ns: u64) -> (Fit, Vec<f32>, Vec<f32>, Vec<f32>) {
-        let fit = self.feed.show(view.into(), &mut self.engine).unwrap();
+        let fit = self.feed.show(view.into(), &mut *self.engine).unwrap();
         let captured = self.engine.input_mut().to_vec();
-        self.feed.normalise(&mut self.normaliser, capture_ns, &mut self.engine).unwrap();
-        self.feed.run(&mut self.engine).unwrap();
+        self.feed.normalise(&mut self.normaliser, capture_ns, &mut *self.engine).unwrap();
+        self.feed.run(&mut *self.engine).unwrap();
         self.engine.fetch_outputs(&|_| true).unwrap();
         let outputs = (0..self.engine.outputs()).flat_map(|tensor| self.engine.tensor(tensor).to_vec()).collect();
         let shown = self.engine.input_mut().to_vec();
@@ -62,8 +63,8 @@ impl Side {
         (fit, captured, shown, outputs)
     }
 
-    fn traffic(&self) -> Traffic {
-        self.engine.gpu().unwrap().traffic()
+    fn traffic(&mut self) -> Traffic {
+        self.engine.device_input().unwrap().gpu.traffic()
     }
 }
 
@@ -92,10 +93,14 @@ fn layouts() -> Vec<FrameLayout> {
     plain.chain([of(PixelFormat::P010, Transfer::Pq), of(PixelFormat::V210, Transfer::Hlg)]).collect()
 }
 
-fn compare(gpu: &dyn Fn() -> Gpu) {
+fn on(gpu: Gpu, engine: LockedEngine) -> Box<dyn Engine> {
+    Box::new(OnnxEngine::open_on(engine, gpu).unwrap())
+}
+
+fn compare(there: &dyn Fn(LockedEngine) -> Box<dyn Engine>) {
     for (name, engine, most) in [("maps", TestEngine::maps(), 1e-3), ("half", TestEngine::maps().in_half_precision(), 0.04)] {
-        let mut here = Side::new(OnnxEngine::open(loaded(&engine)).unwrap());
-        let mut there = Side::new(OnnxEngine::open_on(loaded(&engine), gpu()).unwrap());
+        let mut here = Side::new(Box::new(OnnxEngine::open(loaded(&engine)).unwrap()));
+        let mut there = Side::new(there(loaded(&engine)));
         assert!(here.feed.device.is_none() && there.feed.device.is_some());
         let is_half = name == "half";
         let mut corrected = 0;
@@ -110,7 +115,7 @@ fn compare(gpu: &dyn Fn() -> Gpu) {
                 let (fit, captured, shown, said) = here.analyse(view, capture_ns);
                 let (its_fit, its_captured, its_shown, its_said) = there.analyse(view, capture_ns);
                 assert_eq!(fit, its_fit, "{name} {layout:?}");
-                assert_eq!(there.feed.input_hash(view, &mut there.engine), input_hash(view), "{name} {layout:?}");
+                assert_eq!(there.feed.input_hash(view, &mut *there.engine), input_hash(view), "{name} {layout:?}");
                 // To the last bit; halves are judged as they are rounded, so that what is made of them may be a rounding off, too.
                 let off = [worst(&captured, &its_captured), worst(&shown, &its_shown), worst(&said, &its_said)];
                 let may = if is_half { [0.001, 0.01, 0.2] } else { [0.0, 0.0, most] };
@@ -125,12 +130,12 @@ fn compare(gpu: &dyn Fn() -> Gpu) {
 /// Frames of the shared ring, and of the one that follows it.
 /// Whether the device is expected to read them by itself.
 fn from_rings(gpu: Gpu, by_itself: bool) {
-    let mut side = Side::new(OnnxEngine::open_on(loaded(&TestEngine::maps()), gpu).unwrap());
-    let mut here = Side::new(OnnxEngine::open(loaded(&TestEngine::maps())).unwrap());
+    let mut side = Side::new(on(gpu, loaded(&TestEngine::maps())));
+    let mut here = Side::new(Box::new(OnnxEngine::open(loaded(&TestEngine::maps())).unwrap()));
     for (index, layout) in layouts().into_iter().take(3).enumerate() {
         let ring = FrameRing::new(layout).unwrap();
         let reader = Arc::new(RingReader::map(ring.fd(), ring.geometry()).unwrap());
-        side.feed.meet(&reader, &mut side.engine);
+        side.feed.meet(&reader, &mut *side.engine);
         assert_eq!(side.feed.device.as_ref().unwrap().reads_the_ring_itself(), by_itself);
         for seed in 0..3 {
             let mut writer = ring.acquire().unwrap();
@@ -145,13 +150,13 @@ fn from_rings(gpu: Gpu, by_itself: bool) {
 }
 
 /// What 20 frames move: each its own bytes, the input that comes back, the outputs; and no memory is taken.
-fn count(gpu: Gpu) {
-    let mut side = Side::new(OnnxEngine::open_on(loaded(&TestEngine::maps()), gpu).unwrap());
+fn count(there: &dyn Fn(LockedEngine) -> Box<dyn Engine>) {
+    let mut side = Side::new(there(loaded(&TestEngine::maps())));
     let layout = layouts()[0];
     let data = frame(&layout, 7);
     let show = |side: &mut Side| {
-        side.feed.show(FrameView::new(&layout, &data).unwrap().into(), &mut side.engine).unwrap();
-        side.feed.run(&mut side.engine).unwrap();
+        side.feed.show(FrameView::new(&layout, &data).unwrap().into(), &mut *side.engine).unwrap();
+        side.feed.run(&mut *side.engine).unwrap();
         side.engine.fetch_outputs(&|_| true).unwrap();
     };
     show(&mut side);
@@ -168,8 +173,17 @@ fn count(gpu: Gpu) {
 #[test]
 #[ignore = "the other half of a_frame_that_is_prepared_on_a_device_is_what_it_is_here"]
 fn rehearse_in_this_process() {
-    compare(&Gpu::rehearsal);
-    count(Gpu::rehearsal());
+    let there = |engine| on(Gpu::rehearsal(), engine);
+    compare(&there);
+    count(&there);
+}
+
+#[test]
+#[ignore = "the other half of a_frame_that_is_prepared_on_a_device_is_what_it_is_here"]
+fn rehearse_plans_in_this_process() {
+    let there = |engine: LockedEngine| -> Box<dyn Engine> { Box::new(rehearsed(&engine, Launches::Recorded)) };
+    compare(&there);
+    count(&there);
 }
 
 #[test]
@@ -187,6 +201,7 @@ fn a_frame_that_is_prepared_on_a_device_is_what_it_is_here() {
             let settings = [("TEST_CUDA_AT_ONCE", "1"), ("TEST_CUDA_REGISTERS", registers)];
             driver.run("infer::feed::tests::rehearse_rings_in_this_process", &settings);
         }
+        driver.run("infer::feed::tests::rehearse_plans_in_this_process", &[]);
     }
 }
 
@@ -198,8 +213,9 @@ mod cuda {
         let test = "a_frame_that_is_prepared_on_a_gpu_is_what_it_is_here";
         match Gpu::of_this_machine() {
             Ok(_) => {
-                compare(&|| Gpu::of_this_machine().unwrap());
-                count(Gpu::of_this_machine().unwrap());
+                let there = |engine| on(Gpu::of_this_machine().unwrap(), engine);
+                compare(&there);
+                count(&there);
                 from_rings(Gpu::of_this_machine().unwrap(), true);
                 println!("RAN {test} on a GPU");
             }

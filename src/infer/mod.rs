@@ -6,6 +6,8 @@
 //! ```
 
 mod backend;
+mod border;
+mod bound;
 mod boxes;
 pub mod cuda;
 mod engine;
@@ -17,6 +19,7 @@ mod inventory;
 mod normalise;
 mod onnx;
 mod onnx_engine;
+mod onnx_tensor;
 mod plan;
 mod plausible;
 mod port;
@@ -29,9 +32,9 @@ pub mod testing;
 #[cfg(test)]
 mod testmodel;
 
-pub use backend::{Backend, Chosen, Wanted, choose};
+pub use backend::{Backend, Chosen, Wanted, choose, device_for};
 pub use engine::{
-    Calibration, DetectionSpec, DeviceInput, DeviceTensor, Engine, Field, FrameClassSpec, HeadSpec, InputSpec, OutputSpec, Prototypes,
+    Calibration, DetectionSpec, DeviceInput, DeviceOutput, Engine, Field, FrameClassSpec, HeadSpec, InputSpec, OutputSpec, Prototypes,
     TensorLine, TensorView, open, open_on,
 };
 pub use error::InferError;

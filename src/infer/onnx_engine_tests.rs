@@ -1,4 +1,5 @@
 use super::*;
+use crate::infer::Engine;
 use crate::infer::testing::{Graph, HEIGHT, TestEngine, TestModel, WIDTH, head, loaded, locked};
 
 fn open(engine: &TestEngine) -> OnnxEngine {

@@ -1,99 +1,65 @@
 //! One tensor at the border of a model: the model's own number type inside, f32 outside.
 
 use super::cuda::Number;
-use super::engine::DeviceTensor;
-use crate::frame::cuda::{CudaError, DeviceSpan, Payload, Stream};
+use crate::frame::cuda::{CudaError, DeviceSpan, Stream};
 use crate::store::TensorLayout;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
-use ort::session::{IoBinding, Session};
-use ort::value::{PrimitiveTensorElementType, Tensor, TensorElementType};
-use std::fmt::Debug;
+use ort::value::TensorElementType;
 
-/// A tensor of a type that can be converted.
+/// A tensor's numbers as its model has them; truth is 0 or 1.
+#[derive(Debug, Clone, Copy)]
+pub enum Numbers<'a> {
+    F32(&'a [f32]),
+    F16(&'a [f16]),
+    F64(&'a [f64]),
+    U8(&'a [u8]),
+    I32(&'a [i32]),
+    I64(&'a [i64]),
+}
+
+/// As `Numbers`, of the types that a picture may have.
 #[derive(Debug)]
-enum Raw {
-    F32(Tensor<f32>),
-    F16(Tensor<f16>),
-    F64(Tensor<f64>),
-    U8(Tensor<u8>),
-    I32(Tensor<i32>),
-    I64(Tensor<i64>),
-    Bool(Tensor<bool>),
+pub enum NumbersMut<'a> {
+    F32(&'a mut [f32]),
+    F16(&'a mut [f16]),
+    F64(&'a mut [f64]),
+    U8(&'a mut [u8]),
+    OfNoPicture,
 }
 
-/// Runs the same code for whatever type the tensor has.
-macro_rules! with_tensor {
-    ($raw:expr, $tensor:ident => $code:expr) => {
-        match $raw {
-            Raw::F32($tensor) => $code,
-            Raw::F16($tensor) => $code,
-            Raw::F64($tensor) => $code,
-            Raw::U8($tensor) => $code,
-            Raw::I32($tensor) => $code,
-            Raw::I64($tensor) => $code,
-            Raw::Bool($tensor) => $code,
-        }
-    };
-}
+/// Where a tensor lies: here, or on a device with a copy here.
+pub trait Place: Send {
+    /// Here; what was begun with them was waited for.
+    fn numbers(&self) -> Result<Numbers<'_>, CudaError>;
 
-impl Raw {
-    /// Of numbers that are not set. None: that type cannot be converted.
-    fn new(allocator: &Allocator, ty: TensorElementType, shape: &[usize]) -> ort::Result<Option<Self>> {
-        Ok(Some(match ty {
-            TensorElementType::Float32 => Raw::F32(Tensor::new(allocator, shape)?),
-            TensorElementType::Float16 => Raw::F16(Tensor::new(allocator, shape)?),
-            TensorElementType::Float64 => Raw::F64(Tensor::new(allocator, shape)?),
-            TensorElementType::Uint8 => Raw::U8(Tensor::new(allocator, shape)?),
-            TensorElementType::Int32 => Raw::I32(Tensor::new(allocator, shape)?),
-            TensorElementType::Int64 => Raw::I64(Tensor::new(allocator, shape)?),
-            TensorElementType::Bool => Raw::Bool(Tensor::new(allocator, shape)?),
-            _ => return Ok(None),
-        }))
+    /// As `numbers`.
+    fn numbers_mut(&mut self) -> Result<NumbersMut<'_>, CudaError>;
+
+    /// Its own numbers, where they are f32 and can be given out.
+    fn own(&self) -> Option<&[f32]> {
+        None
     }
 
-    /// Where its memory starts, and how long it is.
-    fn memory(&mut self) -> (*mut u8, usize) {
-        fn of<T: PrimitiveTensorElementType + Debug>(tensor: &mut Tensor<T>) -> (*mut u8, usize) {
-            let numbers: i64 = tensor.shape().iter().product();
-            (tensor.data_ptr_mut().cast(), numbers as usize * size_of::<T>())
-        }
-        with_tensor!(self, tensor => of(tensor))
+    /// As `own`.
+    fn own_mut(&mut self) -> Option<&mut [f32]> {
+        None
     }
 
-    /// Of a tensor that was made on a device.
-    fn span(&mut self) -> DeviceSpan<'_> {
-        let (start, bytes) = self.memory();
-        // SAFETY: the tensor's own memory, which stays until the tensor goes; whoever begins something with it waits for the stream
-        // before that (`Port`).
-        unsafe { DeviceSpan::of(start as u64, bytes) }
-    }
-}
+    /// Zeros here.
+    fn zero(&mut self) -> Result<(), CudaError>;
 
-/// What makes a model's tensors: where the processor reads them, and where the model does if that is elsewhere.
-#[derive(Debug)]
-pub struct Room {
-    host: Allocator,
-    device: Option<Allocator>,
-}
+    /// Where the model has it; None: here.
+    fn span(&self) -> Option<DeviceSpan<'_>>;
 
-impl Room {
-    pub fn of_processor() -> Self {
-        Room { host: Allocator::default(), device: None }
-    }
+    /// Begins to bring it to the device, if the model reads it there.
+    fn send(&mut self, stream: &Stream) -> Result<(), CudaError>;
 
-    #[cfg(test)]
-    pub fn rehearsal() -> Self {
-        Room { host: Allocator::default(), device: Some(Allocator::default()) }
-    }
+    /// Begins to bring it from the device.
+    fn receive(&mut self, stream: &Stream) -> Result<(), CudaError>;
 
-    /// Memory of the device's, and memory here that it copies from and to by itself.
-    pub fn on_device(session: &Session, ordinal: usize) -> ort::Result<Self> {
-        let pinned = MemoryInfo::new(AllocationDevice::CUDA_PINNED, 0, AllocatorType::Device, MemoryType::CPUOutput)?;
-        let device = MemoryInfo::new(AllocationDevice::CUDA, ordinal as i32, AllocatorType::Device, MemoryType::Default)?;
-        Ok(Room { host: Allocator::new(session, pinned)?, device: Some(Allocator::new(session, device)?) })
-    }
+    /// Takes over the numbers of a tensor of the same type and shape, where the model reads them.
+    fn copy_from(&mut self, from: &mut Self, stream: Option<&Stream>) -> Result<(), CudaError>;
 }
 
 /// What the numbers become outside.
@@ -108,16 +74,12 @@ pub enum Form {
 
 /// A tensor that is bound to a model's input or output, and its numbers as f32; allocates nothing after `new`.
 #[derive(Debug)]
-pub struct Port {
+pub struct Port<P> {
     pub name: String,
     pub shape: Vec<usize>,
-    pub form: Form,
-    raw: Raw,
-    /// The one that is bound, where it is not `raw`. Copies between the two are begun by `send`, `receive`, `clear` and `copy_from`;
-    /// `raw` is not looked at before their stream was waited for, which the engine does at the end of each run.
-    on_device: Option<Raw>,
-    /// Start and length of that one.
-    place: Option<(u64, usize)>,
+    pub place: P,
+    form: Form,
+    ty: TensorElementType,
     /// Empty where the tensor's own numbers are given out.
     plain: Vec<f32>,
 }
@@ -145,186 +107,122 @@ pub fn type_name(ty: TensorElementType) -> String {
     }
 }
 
-impl Port {
-    /// Zeros here; on a device what `clear` or `send` puts there. None: that type cannot be converted.
-    pub fn new(name: &str, ty: TensorElementType, shape: &[usize], form: Form, room: &Room) -> ort::Result<Option<Self>> {
-        let Some(raw) = Raw::new(&room.host, ty, shape)? else { return Ok(None) };
-        let mut on_device = match &room.device {
-            Some(device) => Raw::new(device, ty, shape)?,
-            None => None,
-        };
-        let place = on_device.as_mut().map(Raw::memory).map(|(start, bytes)| (start as u64, bytes));
+impl<P: Place> Port<P> {
+    /// Zeros here; on a device what `clear` or `send` puts there.
+    pub fn new(name: &str, ty: TensorElementType, shape: &[usize], form: Form, place: P) -> Result<Self, CudaError> {
         let numbers: usize = shape.iter().product();
-        let plain = match (form, &raw) {
-            (Form::Same, Raw::F32(_)) => Vec::new(),
-            (Form::Same, _) => vec![0.0; numbers],
-            (Form::OneHot { classes }, _) => vec![0.0; classes * numbers],
+        let plain = match form {
+            Form::Same if place.own().is_some() => Vec::new(),
+            Form::Same => vec![0.0; numbers],
+            Form::OneHot { classes } => vec![0.0; classes * numbers],
         };
-        let mut port = Port { name: name.to_owned(), shape: shape.to_vec(), form, raw, on_device, place, plain };
-        port.zero();
-        Ok(Some(port))
-    }
-
-    pub fn bind_as_input(&self, binding: &mut IoBinding) -> ort::Result<()> {
-        with_tensor!(self.on_device.as_ref().unwrap_or(&self.raw), tensor => binding.bind_input(self.name.as_str(), tensor))
-    }
-
-    pub fn bind_as_output(&mut self, binding: &mut IoBinding) -> ort::Result<()> {
-        with_tensor!(self.on_device.as_mut().unwrap_or(&mut self.raw), tensor => binding.bind_output(self.name.as_str(), tensor))
+        let mut port = Port { name: name.to_owned(), shape: shape.to_vec(), place, form, ty, plain };
+        port.place.zero()?;
+        Ok(port)
     }
 
     pub fn values(&self) -> &[f32] {
-        match &self.raw {
-            Raw::F32(tensor) if self.plain.is_empty() => tensor.extract_tensor().1,
+        match self.place.own() {
+            Some(own) if self.plain.is_empty() => own,
             _ => &self.plain,
         }
     }
 
     pub fn values_mut(&mut self) -> &mut [f32] {
-        match &mut self.raw {
-            Raw::F32(tensor) if self.plain.is_empty() => tensor.extract_tensor_mut().1,
+        match self.place.own_mut() {
+            Some(own) if self.plain.is_empty() => own,
             _ => &mut self.plain,
         }
     }
 
-    /// What the kernels call the tensor's numbers; None: another type, or the model reads it here.
-    fn number_on_device(&self) -> Option<Number> {
-        match self.on_device {
-            Some(Raw::F32(_)) => Some(Number::F32),
-            Some(Raw::F16(_)) => Some(Number::F16),
+    /// What the kernels call the tensor's numbers; None: they have no name for them, or they become something else outside.
+    pub fn number(&self) -> Option<Number> {
+        match (self.ty, self.form) {
+            (TensorElementType::Float32, Form::Same) => Some(Number::F32),
+            (TensorElementType::Float16, Form::Same) => Some(Number::F16),
             _ => None,
         }
     }
 
-    /// Where the model has it, if kernels can read it as it is; None: here, or it becomes something else here.
-    pub fn on_device(&self) -> Option<DeviceTensor<'_>> {
-        let number = self.number_on_device().filter(|_| self.form == Form::Same)?;
-        let (start, bytes) = self.place?;
-        // SAFETY: as in `Raw::span`; it was asked for when the tensor was made, and stays.
-        Some(DeviceTensor { numbers: unsafe { DeviceSpan::of(start, bytes) }, number })
-    }
-
     /// `values` → the model's tensor; rounded and held in range where it is of whole numbers.
-    pub fn store(&mut self) {
+    pub fn store(&mut self) -> Result<(), CudaError> {
         if self.plain.is_empty() {
-            return;
-        }
-        fn convert<T>(to: &mut [T], from: &[f32], of: impl Fn(f32) -> T) {
-            to.iter_mut().zip(from).for_each(|(to, from)| *to = of(*from));
+            return Ok(());
         }
         let from = &self.plain;
-        match &mut self.raw {
-            Raw::F32(tensor) => tensor.extract_tensor_mut().1.copy_from_slice(from),
-            Raw::F16(tensor) => tensor.extract_tensor_mut().1.convert_from_f32_slice(from),
-            Raw::F64(tensor) => convert(tensor.extract_tensor_mut().1, from, f64::from),
-            Raw::U8(tensor) => convert(tensor.extract_tensor_mut().1, from, |v| v.round() as u8),
-            Raw::I32(tensor) => convert(tensor.extract_tensor_mut().1, from, |v| v.round() as i32),
-            Raw::I64(tensor) => convert(tensor.extract_tensor_mut().1, from, |v| v.round() as i64),
-            Raw::Bool(tensor) => convert(tensor.extract_tensor_mut().1, from, |v| v >= 0.5),
+        match self.place.numbers_mut()? {
+            NumbersMut::F32(to) => to.copy_from_slice(from),
+            NumbersMut::F16(to) => to.convert_from_f32_slice(from),
+            NumbersMut::F64(to) => to.iter_mut().zip(from).for_each(|(to, from)| *to = f64::from(*from)),
+            NumbersMut::U8(to) => to.iter_mut().zip(from).for_each(|(to, from)| *to = from.round() as u8),
+            NumbersMut::OfNoPicture => debug_assert!(false, "a picture of such numbers is refused at load"),
         }
+        Ok(())
     }
 
     /// The model's tensor → `values`.
-    pub fn fetch(&mut self) {
+    pub fn fetch(&mut self) -> Result<(), CudaError> {
         if self.plain.is_empty() {
-            return;
+            return Ok(());
         }
+        let numbers = self.place.numbers()?;
         if let Form::OneHot { classes } = self.form {
-            return self.fetch_ids(classes);
+            fetch_ids(&mut self.plain, numbers, classes);
+            return Ok(());
         }
         fn convert<T: Copy>(to: &mut [f32], from: &[T], of: impl Fn(T) -> f32) {
             to.iter_mut().zip(from).for_each(|(to, from)| *to = of(*from));
         }
         let to = &mut self.plain;
-        match &self.raw {
-            Raw::F32(tensor) => to.copy_from_slice(tensor.extract_tensor().1),
-            Raw::F16(tensor) => tensor.extract_tensor().1.convert_to_f32_slice(to),
-            Raw::F64(tensor) => convert(to, tensor.extract_tensor().1, |v| v as f32),
-            Raw::U8(tensor) => convert(to, tensor.extract_tensor().1, f32::from),
-            Raw::I32(tensor) => convert(to, tensor.extract_tensor().1, |v| v as f32),
-            Raw::I64(tensor) => convert(to, tensor.extract_tensor().1, |v| v as f32),
-            Raw::Bool(tensor) => convert(to, tensor.extract_tensor().1, |v| f32::from(u8::from(v))),
-        }
-    }
-
-    /// An id that is no class is in no plane.
-    fn fetch_ids(&mut self, classes: usize) {
-        fn planes<T: Copy>(plain: &mut [f32], classes: usize, ids: &[T], id: impl Fn(T) -> i64) {
-            plain.fill(0.0);
-            for (i, value) in ids.iter().enumerate() {
-                if let Some(class) = usize::try_from(id(*value)).ok().filter(|&class| class < classes) {
-                    plain[class * ids.len() + i] = 1.0;
-                }
-            }
-        }
-        let plain = &mut self.plain;
-        match &self.raw {
-            Raw::F32(tensor) => planes(plain, classes, tensor.extract_tensor().1, |v| v.round() as i64),
-            Raw::F16(tensor) => planes(plain, classes, tensor.extract_tensor().1, |v| v.to_f32().round() as i64),
-            Raw::F64(tensor) => planes(plain, classes, tensor.extract_tensor().1, |v| v.round() as i64),
-            Raw::U8(tensor) => planes(plain, classes, tensor.extract_tensor().1, i64::from),
-            Raw::I32(tensor) => planes(plain, classes, tensor.extract_tensor().1, i64::from),
-            Raw::I64(tensor) => planes(plain, classes, tensor.extract_tensor().1, |v| v),
-            Raw::Bool(tensor) => planes(plain, classes, tensor.extract_tensor().1, i64::from),
-        }
-    }
-
-    /// Begins to bring what `store` left to the device, if the model reads it there.
-    pub fn send(&mut self, stream: &Stream) -> Result<(), CudaError> {
-        let Some(there) = &mut self.on_device else { return Ok(()) };
-        let (start, bytes) = self.raw.memory();
-        // SAFETY: the tensor's own memory, all of it set; it stays, and is let be until the stream was waited for (see `on_device`).
-        unsafe { stream.upload_from(std::slice::from_raw_parts(start, bytes), there.span(), Payload::Pixels) }
-    }
-
-    /// Begins to bring what the model gave from the device, for `fetch`.
-    pub fn receive(&mut self, stream: &Stream) -> Result<(), CudaError> {
-        let Some(there) = &mut self.on_device else { return Ok(()) };
-        let (start, bytes) = self.raw.memory();
-        // SAFETY: as in `send`.
-        unsafe { stream.read_back_to(there.span(), std::slice::from_raw_parts_mut(start, bytes), Payload::Pixels) }
-    }
-
-    /// Zeros wherever the numbers are.
-    pub fn clear(&mut self, stream: Option<&Stream>) -> Result<(), CudaError> {
-        self.zero();
-        match (stream, &mut self.on_device) {
-            (Some(stream), Some(there)) => stream.clear(there.span()),
-            _ => Ok(()),
-        }
-    }
-
-    fn zero(&mut self) {
-        with_tensor!(&mut self.raw, tensor => tensor.extract_tensor_mut().1.fill(Default::default()));
-        self.plain.fill(0.0);
-    }
-
-    /// Takes over the numbers of a tensor of the same type and shape, where the model reads them.
-    pub fn copy_from(&mut self, other: &mut Port, stream: Option<&Stream>) -> Result<(), CudaError> {
-        if let (Some(stream), Some(there), Some(from)) = (stream, &mut self.on_device, &mut other.on_device) {
-            return stream.copy(from.span(), there.span());
-        }
-        match (&mut self.raw, &other.raw) {
-            (Raw::F32(to), Raw::F32(from)) => to.extract_tensor_mut().1.copy_from_slice(from.extract_tensor().1),
-            (Raw::F16(to), Raw::F16(from)) => to.extract_tensor_mut().1.copy_from_slice(from.extract_tensor().1),
-            (Raw::F64(to), Raw::F64(from)) => to.extract_tensor_mut().1.copy_from_slice(from.extract_tensor().1),
-            (Raw::U8(to), Raw::U8(from)) => to.extract_tensor_mut().1.copy_from_slice(from.extract_tensor().1),
-            (Raw::I32(to), Raw::I32(from)) => to.extract_tensor_mut().1.copy_from_slice(from.extract_tensor().1),
-            (Raw::I64(to), Raw::I64(from)) => to.extract_tensor_mut().1.copy_from_slice(from.extract_tensor().1),
-            (Raw::Bool(to), Raw::Bool(from)) => to.extract_tensor_mut().1.copy_from_slice(from.extract_tensor().1),
-            _ => debug_assert!(false, "states of two types are refused at load"),
+        match numbers {
+            Numbers::F32(from) => to.copy_from_slice(from),
+            Numbers::F16(from) => from.convert_to_f32_slice(to),
+            Numbers::F64(from) => convert(to, from, |v| v as f32),
+            Numbers::U8(from) => convert(to, from, f32::from),
+            Numbers::I32(from) => convert(to, from, |v| v as f32),
+            Numbers::I64(from) => convert(to, from, |v| v as f32),
         }
         Ok(())
     }
 
-    /// The first number that is none, of those that the model itself gave.
-    pub fn odd(&self) -> Option<usize> {
-        match &self.raw {
-            Raw::F32(tensor) => tensor.extract_tensor().1.iter().position(|v| !v.is_finite()),
-            Raw::F16(tensor) => tensor.extract_tensor().1.iter().position(|v| !v.is_finite()),
-            Raw::F64(tensor) => tensor.extract_tensor().1.iter().position(|v| !v.is_finite()),
-            _ => None,
+    /// Zeros wherever the numbers are.
+    pub fn clear(&mut self, stream: Option<&Stream>) -> Result<(), CudaError> {
+        self.plain.fill(0.0);
+        self.place.zero()?;
+        match (stream, self.place.span()) {
+            (Some(stream), Some(span)) => stream.clear(span),
+            _ => Ok(()),
         }
+    }
+
+    /// The first number that is none, of those that the model itself gave.
+    pub fn odd(&self) -> Result<Option<usize>, CudaError> {
+        Ok(match self.place.numbers()? {
+            Numbers::F32(numbers) => numbers.iter().position(|v| !v.is_finite()),
+            Numbers::F16(numbers) => numbers.iter().position(|v| !v.is_finite()),
+            Numbers::F64(numbers) => numbers.iter().position(|v| !v.is_finite()),
+            Numbers::U8(_) | Numbers::I32(_) | Numbers::I64(_) => None,
+        })
+    }
+}
+
+/// An id that is no class is in no plane.
+fn fetch_ids(plain: &mut [f32], numbers: Numbers<'_>, classes: usize) {
+    fn planes<T: Copy>(plain: &mut [f32], classes: usize, ids: &[T], id: impl Fn(T) -> i64) {
+        plain.fill(0.0);
+        for (i, value) in ids.iter().enumerate() {
+            if let Some(class) = usize::try_from(id(*value)).ok().filter(|&class| class < classes) {
+                plain[class * ids.len() + i] = 1.0;
+            }
+        }
+    }
+    match numbers {
+        Numbers::F32(ids) => planes(plain, classes, ids, |v| v.round() as i64),
+        Numbers::F16(ids) => planes(plain, classes, ids, |v| v.to_f32().round() as i64),
+        Numbers::F64(ids) => planes(plain, classes, ids, |v| v.round() as i64),
+        Numbers::U8(ids) => planes(plain, classes, ids, i64::from),
+        Numbers::I32(ids) => planes(plain, classes, ids, i64::from),
+        Numbers::I64(ids) => planes(plain, classes, ids, |v| v),
     }
 }
 

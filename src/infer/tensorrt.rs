@@ -3,28 +3,39 @@
 //!
 //! ```text
 //!   TensorRt::open: file ─► version as the headers'?      build: parse ─► as the manifest says? ─► optimise (progress) ─► Plans
-//!                                                         on a GPU: driver? ─► judge, load ─► Run
+//!                                                         on a GPU: driver? ─► judge, load ─► Run ─► TensorRtEngine
 //! ```
 //! Networks are computed in the types that the model's file has: neither kind turns a model into 16 or 8 bits any more, and neither
 //! has a calibrator. A model that is to run in fp16 is exported in fp16; one in int8 with QuantizeLinear and DequantizeLinear whose
 //! scales were calibrated at its export. The one choice is TF32 (`Options::tf32`).
 
 mod builder;
+mod engine;
 mod error;
 mod ffi;
 mod progress;
 mod run;
+mod tensor;
+#[cfg(test)]
+pub(in crate::infer) mod testing {
+    //! For the tests of the room.
+    pub use super::engine::Launches;
+    pub use super::engine::tests::rehearsed;
+}
 #[cfg(test)]
 mod tests;
 
 pub use builder::{Options, RTX_CAPABILITIES, build};
+pub use engine::TensorRtEngine;
 pub use error::TensorRtError;
 pub use ffi::{Tensor, Version};
 pub use run::{Judgement, Run};
 
+use super::error::InferError;
 use crate::base::library::Sought;
-use crate::frame::cuda::{DeviceInfo, usable_device};
+use crate::frame::cuda::{self, DeviceInfo};
 use ffi::Opened;
+use run::Shim;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -84,7 +95,14 @@ impl Kind {
 
 /// The GPU that this machine would run plans on; Err: why there is none. Asked before any library that would crash without a driver.
 fn device(kind: Kind) -> Result<DeviceInfo, TensorRtError> {
-    usable_device().map_err(|error| TensorRtError::NoDevice { kind, reason: error.to_string() })
+    cuda::usable_device().map_err(|error| TensorRtError::NoDevice { kind, reason: error.to_string() })
+}
+
+/// The device that a `TensorRtEngine` would run on, where there is a library for it.
+pub fn usable_device() -> Result<DeviceInfo, InferError> {
+    let device = cuda::usable_device()?;
+    TensorRt::open_any(Some(&device))?;
+    Ok(device)
 }
 
 /// A library that was opened and has the version that this binary was built for.
@@ -92,6 +110,7 @@ fn device(kind: Kind) -> Result<DeviceInfo, TensorRtError> {
 pub struct TensorRt {
     kind: Kind,
     opened: Opened,
+    shim: Shim,
 }
 
 impl TensorRt {
@@ -120,7 +139,8 @@ impl TensorRt {
         }
         let headers = ffi::headers(kind).ok_or(TensorRtError::WithoutHeaders { kind })?;
         let opened = ffi::open(kind, headers, path, &parser);
-        Ok(TensorRt { kind, opened: opened.map_err(|(library, reason)| TensorRtError::Bad { kind, library, reason })? })
+        let opened = opened.map_err(|(library, reason)| TensorRtError::Bad { kind, library, reason })?;
+        Ok(TensorRt { kind, opened, shim: Shim::of(kind) })
     }
 
     pub fn kind(&self) -> Kind {

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// What the AI process's program is told instead, to say which device there is and end.
+/// What the AI process's program is told instead, with a backend's name, to say which device there is for it and end.
 pub const ASK: &str = "--device";
 /// A driver that says nothing for so long has no device for us.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -21,27 +21,28 @@ pub fn of_run(wanted: Wanted, is_clinical: bool, engines: Option<&Path>, worker:
     match (wanted, is_clinical) {
         (Wanted::Cpu, _) | (Wanted::Auto, true) => return Ok(Backend::Cpu),
         (Wanted::Cuda, true) => return Ok(Backend::Cuda),
+        (Wanted::TensorRt, true) => return Ok(Backend::TensorRt),
         _ => {}
     }
     // That there are no engines at all is said where one is looked for.
     let Ok(engines) = Engines::find(engines) else { return Ok(Backend::Cpu) };
-    let chosen = infer::choose(wanted, &engines, || ask(worker))?;
+    let chosen = infer::choose(wanted, &engines, |backend| ask(worker, backend))?;
     tracing::info!(backend = chosen.backend.name(), why = chosen.why, "backend");
     Ok(chosen.backend)
 }
 
 /// The other side of `ask`.
-pub fn say_device() {
-    let found = infer::cuda::usable_device().map_err(|error| error.to_string());
+pub fn say_device(backend: Backend) {
+    let found = infer::device_for(backend);
     // Whoever asked may be gone.
     let _ = writeln!(std::io::stdout(), "{}", serde_json::to_string(&found).unwrap_or_default());
 }
 
-fn ask(worker: &Spawn) -> Result<DeviceInfo, String> {
+fn ask(worker: &Spawn, backend: Backend) -> Result<DeviceInfo, String> {
     let unasked =
         |reason: String| format!("the NVIDIA driver could not be asked ({reason}); see what `nvidia-smi` says, or use `--backend cpu`");
     let mut command = Command::new(&worker.program);
-    command.args(&worker.args).arg(ASK).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.args(&worker.args).args([ASK, backend.name()]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(|error| unasked(error.to_string()))?;
     let status = wait(&mut child).map_err(|error| unasked(error.to_string()))?;
     let mut text = String::new();
@@ -73,25 +74,28 @@ mod tests {
 
     fn says(script: &str) -> Result<DeviceInfo, String> {
         // What comes behind the script is its own name and what it is asked.
-        ask(&Spawn { program: "/bin/sh".into(), args: vec!["-c".into(), script.into(), "sh".into()] })
+        ask(&Spawn { program: "/bin/sh".into(), args: vec!["-c".into(), script.into(), "sh".into()] }, Backend::TensorRt)
     }
 
     #[test]
     fn a_process_that_asks_the_driver_is_believed_and_one_that_dies_is_a_reason() {
         let device = r#"{"ordinal":0,"name":"Card","capability":[9,0],"uuid":"GPU-1","memory_bytes":5,"driver":"13.0"}"#;
-        let found = says(&format!("[ \"$1\" = {ASK} ] && echo 'a library says hello' && echo '{{\"Ok\":{device}}}'")).unwrap();
+        let found = says(&format!("[ \"$*\" = '{ASK} tensorrt' ] && echo 'a library says hello' && echo '{{\"Ok\":{device}}}'")).unwrap();
         assert_eq!((found.name.as_str(), found.capability), ("Card", [9, 0]));
         assert_eq!(says("echo '{\"Err\":\"there is no driver\"}'"), Err("there is no driver".to_owned()));
         let text = says("kill -SEGV $$").unwrap_err();
         assert!(["could not be asked", "signal: 11", "--backend cpu"].iter().all(|part| text.contains(part)), "{text}");
-        assert!(ask(&Spawn { program: "/nowhere/keyhole".into(), args: Vec::new() }).unwrap_err().contains("could not be asked"));
+        assert!(
+            ask(&Spawn { program: "/nowhere/keyhole".into(), args: Vec::new() }, Backend::Cuda).unwrap_err().contains("could not be asked")
+        );
     }
 
     #[test]
     fn in_clinical_mode_nothing_is_chosen() {
         let nobody = Spawn { program: "/nowhere/keyhole".into(), args: Vec::new() };
         let of = |wanted| of_run(wanted, true, None, &nobody).unwrap();
-        assert_eq!([Wanted::Auto, Wanted::Cpu, Wanted::Cuda].map(of), [Backend::Cpu, Backend::Cpu, Backend::Cuda]);
+        let all = [Wanted::Auto, Wanted::Cpu, Wanted::Cuda, Wanted::TensorRt];
+        assert_eq!(all.map(of), [Backend::Cpu, Backend::Cpu, Backend::Cuda, Backend::TensorRt]);
     }
 
     #[test]

@@ -223,6 +223,10 @@ API cuStreamEndCapture(Stream *stream, Graph **graph) {
     *graph = stream->recorded.empty() ? nullptr : new Graph{stream->recorded};
     return OK;
 }
+API cuStreamIsCapturing(Stream *stream, int *status) { *status = stream->recording; return OK; }
+API cuLaunchHostFunc(Stream *stream, void (*function)(void *), void *argument) {
+    return queue(stream, [=] { function(argument); });
+}
 API cuGraphInstantiateWithFlags(Graph **exec, Graph *graph, unsigned long long) {
     *exec = new Graph(*graph);
     return OK;

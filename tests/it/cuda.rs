@@ -12,14 +12,18 @@ fn said(command: &mut Command) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout))
 }
 
-/// As the program itself finds it; Err: why not.
-fn device() -> Result<Value, String> {
-    let (_, text) = said(keyhole().args(["worker", "--device"]));
+/// As the program itself finds it for this backend; Err: why not.
+fn device_for(backend: &str) -> Result<Value, String> {
+    let (_, text) = said(keyhole().args(["worker", "--device", backend]));
     let found: Value = serde_json::from_str(text.lines().last().unwrap_or_default()).unwrap();
     match found.get("Ok") {
         Some(device) => Ok(device.clone()),
         None => Err(found["Err"].as_str().unwrap().to_owned()),
     }
+}
+
+fn device() -> Result<Value, String> {
+    device_for("cuda")
 }
 
 fn has_provider() -> bool {
@@ -32,17 +36,22 @@ fn a_gpu_that_is_asked_for_and_not_there_is_an_error_that_says_why_and_what_to_d
         Ok(device) => return println!("SKIPPED a_gpu_that_is_asked_for_and_not_there_is_an_error_that_says_why_and_what_to_do: {device}"),
         Err(reason) => assert!(reason.contains("driver") && reason.contains("--backend cpu"), "{reason}"),
     }
-    let run = Run::new(&["--source", SMALL_SIM, "--frames", "30", "--backend", "cuda"]);
-    let text = run.stderr();
-    assert_eq!(run.output.status.code(), Some(2), "{text}");
-    for part in ["backend 'cuda' cannot run here", "driver", "--backend cpu"] {
-        assert!(text.contains(part), "{part} is not in: {text}");
-    }
-    assert!(run.left().is_empty(), "{:?}", run.left());
-
     let data = tempfile::tempdir().unwrap();
-    let (code, text) = said(keyhole().args(["validate", "--backend", "cuda", "--data"]).arg(data.path()));
-    assert!(code == Some(2) && text.contains("backend 'cuda' cannot run here"), "{code:?} {text}");
+    for backend in ["cuda", "tensorrt"] {
+        let refusal = format!("backend '{backend}' cannot run here");
+        let run = Run::new(&["--source", SMALL_SIM, "--frames", "30", "--backend", backend]);
+        let text = run.stderr();
+        assert_eq!(run.output.status.code(), Some(2), "{text}");
+        for part in [&refusal, "driver", "--backend cpu"] {
+            assert!(text.contains(part), "{part} is not in: {text}");
+        }
+        assert!(run.left().is_empty(), "{:?}", run.left());
+
+        for asked in [["--backend", backend], ["--compare", &format!("cpu,{backend}")]] {
+            let (code, text) = said(keyhole().arg("validate").args(asked).arg("--data").arg(data.path()));
+            assert!(code == Some(2) && text.contains(&refusal), "{code:?} {text}");
+        }
+    }
 }
 
 #[test]
@@ -70,9 +79,9 @@ fn a_device_without_onnx_runtimes_provider_is_an_error_that_says_so() {
         command.env("LD_LIBRARY_PATH", folder.path());
         command
     };
-    let (code, text) = said(on_it().args(["worker", "--device"]));
+    let (code, text) = said(on_it().args(["worker", "--device", "cuda"]));
     assert!(code == Some(0) && text.contains("\"Ok\"") && text.contains("Test card 0"), "{text}");
-    let (_, text) = said(on_it().args(["worker", "--device"]).env("TEST_CUDA_CAPABILITY", "75"));
+    let (_, text) = said(on_it().args(["worker", "--device", "cuda"]).env("TEST_CUDA_CAPABILITY", "75"));
     assert!(text.contains("\"Err\"") && text.contains("7.5"), "{text}");
     if has_provider() {
         return println!("SKIPPED {test}: the provider is installed on this machine");
@@ -83,6 +92,45 @@ fn a_device_without_onnx_runtimes_provider_is_an_error_that_says_so() {
     // A driver that is too old is said before anything that would have to be installed for it.
     let (code, text) = said(on_it().args(run).env("TEST_CUDA_VERSION", "12040"));
     assert!(code == Some(2) && text.contains("CUDA 12.4") && !text.contains("providers_cuda"), "{code:?} {text}");
+}
+
+/// On a device of the tests' own: what is missing besides it is said, the library before the plan; neither is made while a picture waits.
+#[test]
+fn without_tensorrt_or_a_plan_the_error_says_what_makes_it() {
+    let test = "without_tensorrt_or_a_plan_the_error_says_what_makes_it";
+    let folder = tempfile::tempdir().unwrap();
+    if let Err(reason) = test_driver::build(folder.path()) {
+        return println!("SKIPPED {test}: {reason}");
+    }
+    let data = folder.path().join("data");
+    let tried = |verb: &[&str], library: Option<&str>| {
+        let mut command = keyhole();
+        // A card that TensorRT-RTX makes plans for; plans that others made are not seen.
+        command.env("LD_LIBRARY_PATH", folder.path()).env("TEST_CUDA_CAPABILITY", "89").env("XDG_CACHE_HOME", folder.path().join("cache"));
+        if let Some(place) = library {
+            command.env("KEYHOLE_TENSORRT_RTX", place).env("KEYHOLE_TENSORRT", place);
+        }
+        said(command.args(verb).args(["--backend", "tensorrt"]))
+    };
+    let run = ["run", "--display", "headless", "--source", SMALL_SIM, "--frames", "30"];
+    let validate = ["validate", "--data", data.to_str().unwrap()];
+    for verb in [&run[..], &validate[..]] {
+        let (code, text) = tried(verb, Some("/nowhere"));
+        for part in ["backend 'tensorrt' cannot run here", "TensorRT-RTX is not installed", "'/nowhere'", "hw/install.sh cuda"] {
+            assert!(code == Some(2) && text.contains(part), "{part} is not in: {code:?} {text}");
+        }
+    }
+    if !root().join(".setup/tensorrt/libtensorrt_rtx.so.1").exists() {
+        return println!("SKIPPED {test}, the plan: TensorRT-RTX is not installed");
+    }
+    let made = said(keyhole().args(["sim", "--width", "160", "--height", "90", "--seconds", "0.5", "--out"]).arg(&data));
+    assert_eq!(made.0, Some(0), "{}", made.1);
+    for verb in [&run[..], &validate[..]] {
+        let (code, text) = tried(verb, None);
+        for part in ["surgical-gpu", "has made no plan", "TensorRT-RTX 1.7", "Test card 0", "keyhole engine build", "--backend tensorrt"] {
+            assert!(code == Some(2) && text.contains(part), "{part} is not in: {code:?} {text}");
+        }
+    }
 }
 
 /// The provider is there, what it needs is not.
@@ -115,21 +163,20 @@ fn a_provider_that_cannot_come_up_is_an_error_where_it_was_asked_for_and_else_th
 #[test]
 fn clinical_mode_runs_no_model_where_the_self_test_has_not_proved_it() {
     let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().join("config.toml");
-    std::fs::write(&config, "mode = 'clinical'\n[wiring]\npath = 'second-monitor'\n[infer]\nbackend = 'cuda'\n").unwrap();
     let clip = folder.path().join("clip.mkv");
     let encode = ["-loglevel", "error", "-f", "lavfi", "-i", "testsrc=size=320x240:rate=30:duration=1", "-c:v", "ffv1"];
     assert!(Command::new("ffmpeg").args(encode).arg(&clip).status().unwrap().success());
-    let run = Run::new(&["--config", config.to_str().unwrap(), "--source", clip.to_str().unwrap(), "--frames", "30"]);
-    let text = run.stderr();
-    assert!(text.contains("the video runs without AI") && text.contains("in clinical mode a model runs where the self-test"), "{text}");
-    let report: Value = serde_json::from_slice(&std::fs::read(run.path("report.json")).unwrap()).unwrap();
-    assert_eq!(
-        (report["frames"]["displayed"].as_u64(), report["frames"]["inferred"].as_u64()),
-        (Some(30), Some(0)),
-        "{}",
-        report["frames"]
-    );
+    for backend in ["cuda", "tensorrt"] {
+        let config = folder.path().join("config.toml");
+        let text = format!("mode = 'clinical'\n[wiring]\npath = 'second-monitor'\n[infer]\nbackend = '{backend}'\n");
+        std::fs::write(&config, text).unwrap();
+        let run = Run::new(&["--config", config.to_str().unwrap(), "--source", clip.to_str().unwrap(), "--frames", "30"]);
+        let text = run.stderr();
+        assert!(text.contains("the video runs without AI") && text.contains("in clinical mode a model runs where the self-test"), "{text}");
+        let report: Value = serde_json::from_slice(&std::fs::read(run.path("report.json")).unwrap()).unwrap();
+        let frames = &report["frames"];
+        assert_eq!((frames["displayed"].as_u64(), frames["inferred"].as_u64()), (Some(30), Some(0)), "{backend}: {frames}");
+    }
 }
 
 /// Needs a GPU: the AI process, confined as ever, on the shipped engine.
@@ -146,6 +193,27 @@ fn a_run_on_a_gpu_analyses_its_frames_with_the_process_confined() {
     let report = run.report();
     assert_eq!(report["backend"], "cuda");
     assert_eq!(report["engines"][0]["name"], "surgical-gpu");
+    assert_eq!(report["worker_restarts"], 0, "{}", run.stderr());
+    assert!(report["frames"]["inferred"].as_u64().unwrap() > 300, "{}", report["frames"]);
+    println!("RAN {test} on a GPU");
+}
+
+/// Needs a GPU that the installed TensorRT makes plans for.
+#[test]
+fn a_run_by_a_plan_analyses_its_frames_with_the_process_confined() {
+    let test = "a_run_by_a_plan_analyses_its_frames_with_the_process_confined";
+    if let Err(reason) = device_for("tensorrt") {
+        assert!(std::env::var_os("KEYHOLE_NEEDS_GPU").is_none() || reason.contains("TensorRT"), "{test} needs a GPU: {reason}");
+        return println!("SKIPPED {test} on a GPU: {reason}");
+    }
+    let (code, text) = said(keyhole().args(["engine", "build"]).arg(root().join("engines/surgical-gpu")).args(["--backend", "tensorrt"]));
+    assert_eq!(code, Some(0), "{text}");
+    if text.contains("does not run it") {
+        return println!("SKIPPED {test} on a GPU: {text}");
+    }
+    let run = Run::new(&["--source", SMALL_SIM, "--seconds", "40", "--backend", "tensorrt"]);
+    let report = run.report();
+    assert_eq!((&report["backend"], &report["engines"][0]["name"]), (&"tensorrt".into(), &"surgical-gpu".into()));
     assert_eq!(report["worker_restarts"], 0, "{}", run.stderr());
     assert!(report["frames"]["inferred"].as_u64().unwrap() > 300, "{}", report["frames"]);
     println!("RAN {test} on a GPU");

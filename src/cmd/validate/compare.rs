@@ -6,7 +6,7 @@ use crate::base::error::Finding;
 use crate::cmd::backend::Backend;
 use crate::eval::{DataSet, Parity, ParitySummary, Tolerance};
 use crate::frame::{FrameView, Stamps};
-use crate::infer::{self, cuda::usable_device};
+use crate::infer;
 use crate::record::{check_writable, write_whole};
 use crate::scene::Scene;
 use crate::store::{Engines, LockedEngine};
@@ -30,7 +30,7 @@ struct Report<'a> {
 /// The engine of the last one, on both: what runs on a card is compared with the same on the processor.
 pub fn main(backends: [Backend; 2], arguments: &Arguments) -> anyhow::Result<()> {
     let engines = Engines::find(arguments.engines.as_deref())?;
-    let chosen = backends.map(|backend| infer::choose(backend.wanted(), &engines, || usable_device().map_err(|error| error.to_string())));
+    let chosen = backends.map(|backend| infer::choose(backend.wanted(), &engines, infer::device_for));
     let [one, other] = chosen;
     let backends = [one?.backend, other?.backend];
     let engine = engines.load_for_any(backends[1].endings())?;

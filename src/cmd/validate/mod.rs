@@ -58,7 +58,8 @@ pub struct Arguments {
     /// Bring frames to the light and colours that the engine's manifest states (where it does), or show them as they are.
     #[arg(long, value_name = "on|off", default_value = "on", value_parser = ["on", "off"])]
     normalise: String,
-    /// What runs the model: cpu, cuda (an NVIDIA GPU), or auto: a GPU that is there and has an engine, else the processor.
+    /// What runs the model: cpu, cuda (an NVIDIA GPU), tensorrt (there, by a plan that `keyhole engine build` made), or auto: a GPU that is
+    /// there and has an engine (by cuda), else the processor.
     #[arg(long, value_enum, default_value = "auto")]
     backend: Backend,
     /// Compare two backends instead, as cpu,cuda: do they say the same of each picture and frame? With the last one's engine.
@@ -103,7 +104,7 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<()> {
     // First of all: nothing that is seen later can change what was asked.
     let plan = arguments.plan.as_deref().map(open_plan).transpose()?;
     let engines = Engines::find(arguments.engines.as_deref())?;
-    let chosen = infer::choose(arguments.backend.wanted(), &engines, || infer::cuda::usable_device().map_err(|error| error.to_string()))?;
+    let chosen = infer::choose(arguments.backend.wanted(), &engines, infer::device_for)?;
     tracing::info!(backend = chosen.backend.name(), why = chosen.why, "backend");
     let engine = engines.load_for_any(chosen.backend.endings())?;
     for path in arguments.report.iter().chain(&arguments.html) {

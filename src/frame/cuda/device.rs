@@ -99,6 +99,11 @@ impl Device {
         self.architecture
     }
 
+    /// On this thread, for libraries that work on whatever device is current.
+    pub fn make_current(&self) -> Result<(), CudaError> {
+        self.shared.bind()
+    }
+
     pub fn stream(&self, priority: Priority) -> Result<Stream, CudaError> {
         Stream::new(&self.shared, priority)
     }

@@ -90,6 +90,11 @@ impl DeviceSpan<'_> {
         }
         Ok(DeviceSpan { bytes, ..self })
     }
+
+    /// For libraries that find their tensors there; what they do with it is begun and waited for like anything else.
+    pub fn address(&self) -> u64 {
+        self.pointer
+    }
 }
 
 /// Host memory that stays where it is, zeros at first. Whoever wants its bytes waits until no copy uses them.

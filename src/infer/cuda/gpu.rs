@@ -1,8 +1,8 @@
-//! What an engine on a GPU has beside its model: the device, a stream that all of its work is queued on, and ONNX Runtime's CUDA
-//! provider with the NVIDIA libraries that it needs, opened at run time.
+//! What an engine on a GPU has beside its model: the device and a stream that all of its work is queued on; and for ONNX Runtime its
+//! CUDA provider with the NVIDIA libraries that it needs, opened at run time.
 
 use super::super::error::InferError;
-use super::super::port::Room;
+use super::super::onnx_tensor::Room;
 use super::super::runtime;
 use super::programs::program;
 use crate::base::library::words;
@@ -23,7 +23,6 @@ const LIBRARIES: [&str; 6] =
 
 pub struct Gpu {
     stream: Stream,
-    queued: RunOptions<NoSelectedOutputs>,
     device: Device,
     /// The tests' driver has a stream and copies, and the processor plays the model.
     #[cfg(test)]
@@ -38,6 +37,7 @@ pub fn provider() -> Result<PathBuf, InferError> {
 }
 
 impl Gpu {
+    /// For ONNX Runtime.
     pub fn open(info: &DeviceInfo) -> Result<Self, InferError> {
         open_libraries(&provider()?)?;
         Self::of(info)
@@ -55,17 +55,12 @@ impl Gpu {
         Gpu { is_rehearsal: true, ..Self::of(&cuda::usable_device().unwrap()).unwrap() }
     }
 
-    fn of(info: &DeviceInfo) -> Result<Self, InferError> {
-        runtime::environment()?;
+    /// The device, and nothing but what every library needs of it.
+    pub(in crate::infer) fn of(info: &DeviceInfo) -> Result<Self, InferError> {
         let device = Device::open(info)?;
         let stream = device.stream(Priority::Low)?;
-        let unusable = |e: ort::Error| unusable(&e.to_string());
-        let mut queued = RunOptions::new().map_err(unusable)?;
-        // A run comes back when its work is queued; who wants its outputs waits for the stream.
-        queued.disable_device_sync().map_err(unusable)?;
         Ok(Gpu {
             stream,
-            queued,
             device,
             #[cfg(test)]
             is_rehearsal: false,
@@ -109,9 +104,12 @@ impl Gpu {
         Ok(self.device.free_bytes()?)
     }
 
-    /// For runs that only queue their work.
-    pub(in crate::infer) fn queued(&self) -> &RunOptions<NoSelectedOutputs> {
-        &self.queued
+    /// For runs that come back when their work is queued; who wants their outputs waits for the stream.
+    pub(in crate::infer) fn queued(&self) -> Result<RunOptions<NoSelectedOutputs>, InferError> {
+        let unusable = |e: ort::Error| unusable(&e.to_string());
+        let mut queued = RunOptions::new().map_err(unusable)?;
+        queued.disable_device_sync().map_err(unusable)?;
+        Ok(queued)
     }
 
     /// Puts the work of the session that is built on this stream.

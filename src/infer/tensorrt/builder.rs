@@ -1,17 +1,18 @@
 //! An engine's plan: built, held to its manifest, kept by what it was made from and for.
 
 use super::device;
+use super::engine::fit;
 use super::error::TensorRtError;
 use super::ffi::{Job, Listener, Outcome, Tensor};
 use super::progress::Phases;
 use super::run::Judgement;
 use super::{Kind, TensorRt};
+use crate::infer::border::picture_shape;
 use crate::infer::error::InferError;
 use crate::infer::onnx_engine::check_external;
 use crate::infer::plan::Built;
-use crate::infer::port::input_shape;
-use crate::infer::shapes::{Check, Found, shape_text};
-use crate::store::{ClipOrder, LockedEngine, PlanKey, Plans};
+use crate::infer::shapes::Check;
+use crate::store::{LockedEngine, PlanKey, Plans};
 use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -32,6 +33,9 @@ pub struct Options {
 }
 
 impl Options {
+    /// The most exact first.
+    const ALL: [Options; 2] = [Options { tf32: false }, Options { tf32: true }];
+
     fn precision(self) -> &'static str {
         if self.tf32 { "of the model, TF32" } else { "of the model" }
     }
@@ -51,6 +55,21 @@ fn adapter(kind: Kind) -> Result<String, TensorRtError> {
     }
 }
 
+/// A plan's key.
+pub(super) fn key(engine: &LockedEngine, library: &TensorRt, options: Options) -> Result<PlanKey, TensorRtError> {
+    Ok(PlanKey::new(engine, &adapter(library.kind())?, &library.to_string(), options.precision()))
+}
+
+/// The plan that `build` made of just these files, with this library and for this device; of several the most exact one.
+pub(super) fn found(engine: &LockedEngine, library: &TensorRt, plans: &Plans) -> Result<Option<Vec<u8>>, TensorRtError> {
+    for options in Options::ALL {
+        if let Some(plan) = plans.read(&key(engine, library, options)?) {
+            return Ok(Some(plan));
+        }
+    }
+    Ok(None)
+}
+
 /// Compiles `engine` and keeps the plan in `plans`, unless it is there already.
 pub fn build(
     engine: &LockedEngine,
@@ -60,7 +79,7 @@ pub fn build(
     progress: &Progress<'_>,
 ) -> Result<Built, InferError> {
     let (adapter, made_by) = (adapter(library.kind())?, library.to_string());
-    let key = PlanKey::new(engine, &adapter, &made_by, options.precision());
+    let key = key(engine, library, options)?;
     if let Some(plan) = plans.read(&key) {
         return Ok(Built { path: plans.path(&key), bytes: plan.len(), made_for: adapter, was_there: true, here: here(library, &plan) });
     }
@@ -237,7 +256,7 @@ impl Listener for Work<'_> {
     }
 
     fn parsed(&self, tensors: Vec<Tensor>) -> bool {
-        let fits = fits(self.engine, &tensors);
+        let fits = fit(&self.engine.manifest, &tensors);
         let is_fit = fits.is_ok();
         self.told().misfit = fits.err();
         is_fit
@@ -270,61 +289,7 @@ impl Listener for Work<'_> {
 fn wanted_input(engine: &LockedEngine, name: &str) -> Option<Vec<usize>> {
     let manifest = &engine.manifest;
     if name == manifest.input.name {
-        let clip = manifest.clip.map(|clip| (clip.frames, clip.order == ClipOrder::TimeFirst));
-        let input = &manifest.input;
-        return Some(input_shape(input.layout, [input.width as usize, input.height as usize], clip));
+        return Some(picture_shape(manifest));
     }
     manifest.state.iter().find(|state| state.input == name)?.shape.clone()
-}
-
-/// Has the network the inputs and outputs that the manifest says, in shapes that do not depend on the picture?
-fn fits(engine: &LockedEngine, tensors: &[Tensor]) -> Result<(), InferError> {
-    let manifest = &engine.manifest;
-    let check = Check { engine: &manifest.name, input: &manifest.input };
-    let mut shapes = Vec::with_capacity(tensors.len());
-    for tensor in tensors {
-        let shape: Option<Vec<usize>> = tensor.sides.iter().map(|&side| usize::try_from(side).ok().filter(|&side| side > 0)).collect();
-        let told = || tensor.sides.iter().map(|&side| if side < 0 { "?".to_owned() } else { side.to_string() }).collect::<Vec<_>>();
-        let part = format!("model {} '{}'", if tensor.is_input { "input" } else { "output" }, tensor.name);
-        shapes.push(shape.ok_or_else(|| check.mismatch(part, "a shape that does not depend on the picture", told().join("×")))?);
-    }
-    let at = |name: &str, is_input: bool| tensors.iter().position(|tensor| tensor.name == name && tensor.is_input == is_input);
-    let named = |is_input: bool| {
-        let of = tensors.iter().filter(|tensor| tensor.is_input == is_input);
-        of.map(|tensor| format!("'{}'", tensor.name)).collect::<Vec<_>>().join(", ")
-    };
-
-    let inputs = std::iter::once((&manifest.input.name, "input")).chain(manifest.state.iter().map(|state| (&state.input, "state input")));
-    for (name, role) in inputs.clone() {
-        let part = || format!("{role} '{name}'");
-        let at = at(name, true).ok_or_else(|| check.mismatch(part(), "a model input of that name", named(true)))?;
-        if let Some(wanted) = wanted_input(engine, name)
-            && wanted != shapes[at]
-        {
-            return Err(check.mismatch(part(), shape_text(&wanted), shape_text(&shapes[at])));
-        }
-        if !["float32", "float16"].contains(&tensors[at].number_type.as_str()) {
-            return Err(check.mismatch(part(), "a tensor of float32 or float16", tensors[at].number_type.clone()));
-        }
-    }
-    if let Some(other) = tensors.iter().find(|tensor| tensor.is_input && inputs.clone().all(|(name, _)| *name != tensor.name)) {
-        let expected = "no inputs but the picture and the [[state]]s";
-        return Err(check.mismatch(format!("model input '{}'", other.name), expected, named(true)));
-    }
-    for state in &manifest.state {
-        let part = || format!("state output '{}'", state.output);
-        let output = at(&state.output, false).ok_or_else(|| check.mismatch(part(), "a model output of that name", named(false)))?;
-        let form = |at: usize| format!("{}[{}]", tensors[at].number_type, shape_text(&shapes[at]));
-        if let Some(input) = at(&state.input, true).filter(|&input| form(input) != form(output)) {
-            return Err(check.mismatch(part(), format!("{} as its input '{}' has", form(input), state.input), form(output)));
-        }
-    }
-
-    let found = |name: &str| at(name, false).map(|tensor| Found { tensor, shape: &shapes[tensor] });
-    let heads = manifest.heads.iter().map(|head| check.head(head, &found)).collect::<Result<Vec<_>, _>>()?;
-    check.same_sides(&heads)?;
-    if let Some(indication) = &manifest.indication {
-        check.cohort(indication, &found)?;
-    }
-    Ok(())
 }

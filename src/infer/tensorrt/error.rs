@@ -20,6 +20,14 @@ pub enum TensorRtError {
     NotBuilt { engine: String, library: String, reason: String },
     #[error("{library} does not load the plan on {device} ({reason}); build it anew on this machine")]
     NotLoaded { library: String, device: String, reason: String },
+    #[error(
+        "engine '{engine}': {library} has made no plan of it for {device}; make it with `keyhole engine build {} --backend tensorrt`", .dir.display()
+    )]
+    NoPlan { engine: String, library: String, device: String, dir: PathBuf },
+    #[error(
+        "engine '{engine}': {library} does not run its plan on {device}: {reasons}; make it anew there with `keyhole engine build {} --backend tensorrt`, or use `--backend cuda`", .dir.display()
+    )]
+    Refused { engine: String, library: String, device: String, reasons: String, dir: PathBuf },
     #[error("engine '{engine}': stopped before its plan was whole, nothing of it is kept; build it again")]
     Stopped { engine: String },
 }

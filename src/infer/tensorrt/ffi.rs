@@ -43,11 +43,11 @@ type Build = unsafe extern "C" fn(*const RawBuild) -> i32;
 /// As `KeyholeTensor` of shim.cpp.
 #[repr(C)]
 pub struct RawTensor {
-    name: *const c_char,
-    number_type: *const c_char,
-    is_input: i32,
-    side_count: i32,
-    sides: [i64; 8],
+    pub name: *const c_char,
+    pub number_type: *const c_char,
+    pub is_input: i32,
+    pub side_count: i32,
+    pub sides: [i64; 8],
 }
 
 impl RawTensor {
@@ -217,6 +217,19 @@ pub enum Outcome {
 }
 
 impl Opened {
+    /// For a rehearsal, where nothing of it is called.
+    #[cfg(test)]
+    pub fn nothing() -> Self {
+        unsafe extern "C" fn create(_: *mut c_void, _: i32) -> *mut c_void {
+            std::ptr::null_mut()
+        }
+        unsafe extern "C" fn create_parser(_: *mut c_void, _: *mut c_void, _: c_int) -> *mut c_void {
+            std::ptr::null_mut()
+        }
+        let version = Version { build: Some(0), ..Version::of_number(0) };
+        Opened { version, create_builder: create, create_parser, create_runtime: create, build: keyhole_rtx_build }
+    }
+
     pub fn build(&self, job: &Job<'_>) -> Outcome {
         let raw = RawBuild {
             create_builder: self.create_builder,

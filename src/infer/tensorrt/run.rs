@@ -1,6 +1,5 @@
 //! A plan on this machine's GPU: what the library says of it, and a loaded one with its tensors bound to addresses of the device. No
-//! runtime is created before a CUDA driver has answered: without one, some of NVIDIA's libraries crash. Nothing in the product runs
-//! plans yet.
+//! runtime is created before a CUDA driver has answered: without one, some of NVIDIA's libraries crash.
 
 use super::device;
 use super::error::TensorRtError;
@@ -51,12 +50,12 @@ macro_rules! shim {
 
         /// shim_run.cpp as it was compiled for one kind.
         #[derive(Debug, Clone, Copy)]
-        struct Shim {
+        pub(super) struct Shim {
             $($name: unsafe extern "C" fn($($argument),*) $(-> $result)?,)+
         }
 
         impl Shim {
-            fn of(kind: Kind) -> Self {
+            pub(super) fn of(kind: Kind) -> Self {
                 match kind {
                     Kind::Rtx => Shim { $($name: $rtx,)+ },
                     Kind::Standard => Shim { $($name: $standard,)+ },
@@ -101,7 +100,7 @@ impl TensorRt {
         let (errors, mut bits) = (Errors::default(), 0);
         let open = self.raw_open(plan, &errors);
         // SAFETY: there is a driver; `open` and what it points to live until the call returns.
-        let judged = match unsafe { (Shim::of(kind).judge)(&open, &mut bits) } {
+        let judged = match unsafe { (self.shim.judge)(&open, &mut bits) } {
             0 => Judgement::Runs,
             1 => Judgement::RunsSlowly,
             2 => {
@@ -117,7 +116,7 @@ impl TensorRt {
     pub fn load(&self, plan: &[u8]) -> Result<Run, TensorRtError> {
         let kind = self.kind();
         let device = device(kind)?;
-        let (errors, shim) = (Box::new(Errors::default()), Shim::of(kind));
+        let (errors, shim) = (Box::new(Errors::default()), self.shim);
         let open = self.raw_open(plan, &errors);
         // SAFETY: there is a driver; the plan lives until the call returns, and the errors, which do not move, as long as the run.
         let raw = unsafe { (shim.open)(&open) };
@@ -174,7 +173,8 @@ impl Run {
     /// Puts a tensor at an address of the device, aligned to 256 bytes, for all runs to come.
     ///
     /// # Safety
-    /// The memory has the tensor's size, and lives until the run is closed or the tensor is bound elsewhere.
+    /// The memory has the tensor's size, and stays until no enqueue follows and what was enqueued is done, or the tensor is bound
+    /// elsewhere.
     pub unsafe fn bind(&mut self, tensor: &str, address: u64) -> Result<(), String> {
         let name = CString::new(tensor).map_err(|e| e.to_string())?;
         // SAFETY: as the caller says.
@@ -186,7 +186,7 @@ impl Run {
     ///
     /// # Safety
     /// All tensors are bound, the stream is of the context in which the plan was loaded, and nobody else uses the tensors' memory until
-    /// it is done.
+    /// it is done. While the stream records: so it is at each replay.
     pub unsafe fn enqueue(&mut self, stream: *mut c_void) -> Result<(), String> {
         // SAFETY: as the caller says.
         let is_enqueued = unsafe { (self.shim.enqueue)(self.raw, stream) } != 0;
@@ -194,6 +194,9 @@ impl Run {
     }
 }
 
+#[cfg(test)]
+#[path = "rehearsal.rs"]
+pub(super) mod rehearsal;
 #[cfg(test)]
 #[path = "run_tests.rs"]
 mod tests;

@@ -4,7 +4,7 @@
 use super::{DecodePlan, StillnessPlan};
 use crate::frame::cuda::{CudaError, DECODE, Device, DeviceBuffer, Param, Payload, PinnedBuffer, STILLNESS, Stream};
 use crate::infer::cuda::Number;
-use crate::infer::{DeviceInput, DeviceTensor, Engine, Fit, HeadKind, InferError, InputSpec, OutputSpec};
+use crate::infer::{DeviceInput, DeviceOutput, Engine, Fit, HeadKind, InferError, InputSpec, OutputSpec};
 use crate::track::decode::window_of;
 use crate::track::maps::{Maps, Window};
 use bytemuck::bytes_of;
@@ -59,7 +59,7 @@ impl DeviceMaps {
     pub fn new(heads: &[(usize, OutputSpec)], engine: &mut dyn Engine) -> Result<Option<Self>, InferError> {
         let Some(input) = engine.device_input().map(|to| to.number) else { return Ok(None) };
         let numbers: Option<Vec<Number>> =
-            heads.iter().map(|(tensor, _)| engine.device_tensor(*tensor).map(|tensor| tensor.number)).collect();
+            heads.iter().map(|(tensor, _)| engine.device_output(*tensor).map(|tensor| tensor.number)).collect();
         let [first, rest @ ..] = &numbers.unwrap_or_default()[..] else { return Ok(None) };
         let specs: Vec<&OutputSpec> = heads.iter().map(|(_, spec)| spec).collect();
         let (spec, is_half) = (engine.input().clone(), *first == Number::F16);
@@ -123,8 +123,8 @@ impl DeviceMaps {
         let gpu = engine.gpu().ok_or_else(elsewhere)?;
         let (device, stream) = (gpu.device(), gpu.stream());
         let logits = |kind| {
-            let tensor = heads.iter().find(|(_, spec)| spec.kind == kind).and_then(|(tensor, _)| engine.device_tensor(*tensor));
-            tensor.map_or(Param::Nothing, |DeviceTensor { numbers, .. }| Param::Memory(numbers))
+            let tensor = heads.iter().find(|(_, spec)| spec.kind == kind).and_then(|(tensor, _)| engine.device_output(*tensor));
+            tensor.map_or(Param::Nothing, |DeviceOutput { numbers, .. }| Param::Memory(numbers))
         };
         stream.clear(self.odd.there.span())?;
         let arguments = [

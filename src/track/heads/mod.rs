@@ -100,7 +100,7 @@ impl Heads {
 
     /// Are maps decoded there? (With a fault on demand the engine's outputs are here alone.)
     fn are_there(&self, engine: &dyn Engine) -> bool {
-        self.there.is_some() && self.maps.iter().all(|(tensor, _)| engine.device_tensor(*tensor).is_some())
+        self.there.is_some() && self.maps.iter().all(|(tensor, _)| engine.device_output(*tensor).is_some())
     }
 
     /// After a run: brings what is read here, and looks whether it can be an answer at all.
