@@ -17,8 +17,8 @@ mod progress;
 mod run;
 mod tensor;
 #[cfg(test)]
-pub(in crate::infer) mod testing {
-    //! For the tests of the room.
+pub mod testing {
+    //! For the tests of this room and of those behind it.
     pub use super::engine::Launches;
     pub use super::engine::tests::rehearsed;
 }

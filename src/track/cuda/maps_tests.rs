@@ -5,8 +5,9 @@ use crate::base::ids::FrameId;
 use crate::base::random::Random;
 use crate::frame::cuda::testing::{TestDriver, skipped_without_gpu};
 use crate::frame::cuda::{DECODE, INPUT_HASH, PREPROCESS, STILLNESS};
+use crate::infer::tensorrt::testing as tensorrt;
 use crate::infer::testing::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range, TestEngine, loaded, rehearsed};
-use crate::infer::{EngineFault, FrameView, OnnxEngine, Stamps, cuda};
+use crate::infer::{Engine, EngineFault, FrameView, OnnxEngine, Stamps, cuda};
 use crate::scene::{AnalysisTimes, Scene};
 use crate::track::Analyser;
 
@@ -37,7 +38,7 @@ fn said(analyser: &mut Analyser, view: FrameView<'_>, index: u64) -> Result<Scen
 }
 
 /// `is_exact`: the model's own numbers are the same on both.
-fn compare(open: &dyn Fn(&TestEngine) -> OnnxEngine, is_exact: bool) {
+fn compare(open: &dyn Fn(&TestEngine) -> Box<dyn Engine>, is_exact: bool) {
     let size = |width, height| FrameLayout::new(PixelFormat::Rgb, Colorimetry::sdr(Matrix::Bt709, Range::Full), width, height).unwrap();
     let mut calibrated = TestEngine::maps();
     let tissues = "classes = [\"background\", \"liver\", \"fat\"]\n";
@@ -51,7 +52,7 @@ fn compare(open: &dyn Fn(&TestEngine) -> OnnxEngine, is_exact: bool) {
         ("findings", TestEngine::findings_and_quality()),
     ] {
         let mut here = Analyser::of(Box::new(OnnxEngine::open(loaded(&engine)).unwrap()), None).unwrap();
-        let mut there = Analyser::of(Box::new(open(&engine)), None).unwrap();
+        let mut there = Analyser::of(open(&engine), None).unwrap();
         let is_decoded_there = matches!(name, "maps" | "calibrated" | "half" | "gated");
         assert_eq!(there.decodes_there(), is_decoded_there, "{name}");
         // The size changes, and then stays; the last frames do not follow on the others.
@@ -89,7 +90,15 @@ fn compare(open: &dyn Fn(&TestEngine) -> OnnxEngine, is_exact: bool) {
 #[test]
 #[ignore = "the other half of a_scene_decoded_on_a_device_is_what_it_is_here"]
 fn rehearse_in_this_process() {
-    compare(&rehearsed, true);
+    compare(&|engine| Box::new(rehearsed(engine)), true);
+}
+
+#[test]
+#[ignore = "the other half of a_scene_decoded_on_a_device_is_what_it_is_here"]
+fn rehearse_plans_in_this_process() {
+    for launches in [tensorrt::Launches::Plain, tensorrt::Launches::Recorded] {
+        compare(&|engine| Box::new(tensorrt::rehearsed(&loaded(engine), launches)), true);
+    }
 }
 
 #[test]
@@ -98,6 +107,7 @@ fn a_scene_decoded_on_a_device_is_what_it_is_here() {
     let kernels = [PREPROCESS, INPUT_HASH, STILLNESS, DECODE];
     if let Some(driver) = TestDriver::new(test).and_then(|driver| driver.with_kernels(test, &kernels)) {
         driver.run("track::cuda::maps_tests::rehearse_in_this_process", &[("TEST_CUDA_AT_ONCE", "1")]);
+        driver.run("track::cuda::maps_tests::rehearse_plans_in_this_process", &[]);
     }
 }
 
@@ -106,7 +116,8 @@ fn a_scene_decoded_on_a_gpu_is_what_it_is_here() {
     let test = "a_scene_decoded_on_a_gpu_is_what_it_is_here";
     match cuda::Gpu::of_this_machine() {
         Ok(_) => {
-            compare(&|engine| OnnxEngine::open_on(loaded(engine), cuda::Gpu::of_this_machine().unwrap()).unwrap(), false);
+            let open = |engine: &TestEngine| OnnxEngine::open_on(loaded(engine), cuda::Gpu::of_this_machine().unwrap()).unwrap();
+            compare(&|engine| Box::new(open(engine)), false);
             println!("RAN {test} on a GPU");
         }
         Err(error) => skipped_without_gpu(test, &error.to_string()),
