@@ -87,11 +87,6 @@ impl<M: Model> Bound<M> {
         Ok(bound)
     }
 
-    /// Where it runs; None: on the processor.
-    pub fn gpu(&self) -> Option<&Gpu> {
-        self.model.gpu()
-    }
-
     /// Black, then noise: what runs on both, and answers in finite numbers of the same shapes, is taken to run on any picture.
     /// The first run also plans memory and packs weights: done here, not on the first frame.
     fn prove(&mut self, manifest: &Manifest) -> Result<(), InferError> {

@@ -120,11 +120,8 @@ impl OnnxEngine {
         for output in &mut outputs {
             output.place.bind_as_output(&output.name, &mut binding).map_err(|e| failed("being bound", e))?;
         }
-        let gpu = match gpu {
-            Some(gpu) => Some((gpu.queued()?, gpu)),
-            None => None,
-        };
-        Bound::new(manifest, meaning, OnnxModel { binding, session, gpu }, ports, outputs)
+        let queued = gpu.as_ref().map(Gpu::queued).transpose()?;
+        Bound::new(manifest, meaning, OnnxModel { binding, session, gpu: queued.zip(gpu) }, ports, outputs)
     }
 }
 

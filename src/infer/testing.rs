@@ -31,6 +31,7 @@ pub fn forms() -> Vec<(&'static str, TestEngine, f32)> {
         ("masks", TestEngine::yolo_with_masks(), 1e-3),
         ("detr", TestEngine::detr(), 1e-3),
         ("findings", TestEngine::findings_and_quality(), 1e-3),
+        ("gated", TestEngine::gated(), 1e-3),
         ("recurrent", TestEngine::recurrent(), 1e-3),
         ("recurrent, half", TestEngine::recurrent().in_half_precision(), 0.04),
         ("clip", TestEngine::clip(true), 1e-3),
@@ -48,7 +49,11 @@ pub fn compare(forms: &[(&str, TestEngine, f32)], open: &dyn Fn(LockedEngine) ->
     for (name, engine, most) in forms {
         let mut there = open(loaded(engine));
         let mut here: Box<dyn Engine> = Box::new(OnnxEngine::open(loaded(engine)).unwrap());
-        assert_eq!((there.heads(), there.tensors().len()), (here.heads(), here.tensors().len()), "{name}");
+        let told = |engine: &dyn Engine| {
+            let cohort = engine.indication().map(|(_, cohort)| cohort);
+            (engine.heads().to_vec(), engine.tensors().len(), cohort, engine.max_gap_ms())
+        };
+        assert_eq!(told(&*there), told(&*here), "{name}");
         for frame in 0..5 {
             if frame == 3 {
                 there.forget();

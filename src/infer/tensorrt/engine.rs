@@ -25,7 +25,7 @@ use ort::value::TensorElementType;
 pub enum Launches {
     #[default]
     Plain,
-    /// From the third run on, where the library lets itself be recorded.
+    /// From the second run on, where the library lets itself be recorded.
     Recorded,
 }
 
