@@ -101,6 +101,7 @@ texts! {
     AiFault: "AI process could not go on", "KI-Prozess konnte nicht weiter";
     AiSlow: "AI is too slow to be shown", "KI ist zu langsam";
     AiCannotStart: "AI process cannot be started", "KI-Prozess startet nicht";
+    AiOnProcessor: "AI goes on without the graphics card", "KI arbeitet ohne Grafikkarte weiter";
     EngineRefused: "AI engine was refused", "KI-Modell wurde abgelehnt";
     // Why the AI may not run, in words of the theatre; each stands before an engineer's code.
     NotSelfTested: "not self-tested since switched on", "seit dem Einschalten kein Selbsttest";

@@ -4,6 +4,7 @@
 //! It never delays the main output: a frame is taken only while the thread waits for one, is copied at once so that its
 //! ring slot is free again, and is shown from the copy. Frames that come meanwhile are counted as dropped.
 
+use crate::base::error::ErrorKind;
 use crate::display::{DisplayError, Output, OutputInfo, Picture};
 use crate::frame::{Frame, FrameRing};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -123,14 +124,14 @@ fn run(shared: &Shared, open: OpenFeed) -> Result<OutputInfo, DisplayError> {
         match item {
             Item::End => return Ok(output.describe()),
             Item::Blank(width, height) => {
-                output.show(Picture::Blank(width, height), &[])?;
+                show(&mut *output, Picture::Blank(width, height))?;
             }
             Item::Frame(frame) => {
                 let copy = copied(&mut copies, &frame);
                 drop(frame);
                 match copy {
                     Some(copy) => {
-                        output.show(Picture::New(&copy), &[])?;
+                        show(&mut *output, Picture::New(&copy))?;
                         shared.shown.fetch_add(1, Ordering::Relaxed);
                     }
                     None => {
@@ -140,6 +141,15 @@ fn run(shared: &Shared, open: OpenFeed) -> Result<OutputInfo, DisplayError> {
             }
         }
     }
+}
+
+/// A graphics device that is lost takes the second monitor no more than the first: where there is another way, that goes on.
+fn show(output: &mut dyn Output, picture: Picture<'_>) -> Result<(), DisplayError> {
+    let Err(error) = output.show(picture, &[]) else { return Ok(()) };
+    let is_passing = matches!(error.kind(), ErrorKind::Retry | ErrorKind::Degrade);
+    let Some(words) = is_passing.then(|| output.recover(&error)).flatten() else { return Err(error) };
+    tracing::error!("clean feed: {words}");
+    output.show(picture, &[]).map(drop)
 }
 
 /// The frame in memory of the feed's own; None where there is none.
@@ -161,11 +171,13 @@ fn copied(copies: &mut Option<FrameRing>, frame: &Frame) -> Option<Frame> {
 mod tests {
     use super::*;
     use crate::base::clock::MonotonicClock;
-    use crate::display::{Headless, PresentedView, Shown};
+    use crate::display::{Headless, HeadlessGpu, PresentedView, Rescued, Shown};
     use crate::overlay::Layer;
+    use crate::overlay::gpu::test_gpu;
     use crate::overlay::host::{Target, compose_full};
     use crate::overlay::testing::{COLORIMETRIES, FORMATS, Owned};
     use std::sync::mpsc;
+    use std::time::Duration;
 
     /// A headless output that tells what it showed, and can be held up.
     struct Watched {
@@ -222,6 +234,28 @@ mod tests {
         let (counts, outcome) = feed.finish();
         assert_eq!(counts, FeedCounts { shown: FORMATS.len() as u64, dropped: 0 });
         outcome.unwrap();
+    }
+
+    #[test]
+    fn a_graphics_device_that_is_lost_leaves_the_feed_its_picture() {
+        let test = "a_graphics_device_that_is_lost_leaves_the_feed_its_picture";
+        let Some(gpu) = test_gpu(test) else { return };
+        let (shown, seen) = mpsc::channel();
+        // Destroyed before its first picture.
+        gpu.device.destroy();
+        let open = move || {
+            let watched =
+                move || Box::new(Watched { inner: Headless::new(Arc::new(MonotonicClock), None), shown: shown.clone(), may_go: None });
+            let lost = Box::new(HeadlessGpu::new(gpu, Arc::new(MonotonicClock)));
+            Ok(Box::new(Rescued::new(lost, Box::new(move || Ok(watched() as Box<dyn Output>)))) as Box<dyn Output>)
+        };
+        let feed = CleanFeed::start(Box::new(open)).unwrap();
+        for round in 0..2 {
+            offer_until_taken(&feed, &Owned::noise(FORMATS[0], COLORIMETRIES[1], 64, 48, round).frame());
+            assert_eq!(seen.recv_timeout(Duration::from_secs(20)).expect("a picture").len(), 4 * 64 * 48);
+        }
+        let (counts, outcome) = feed.finish();
+        assert_eq!((counts, outcome.unwrap().compositor), (FeedCounts { shown: 2, dropped: 0 }, "host"));
     }
 
     #[test]

@@ -76,6 +76,11 @@ impl Output for HeadlessGpu {
         OutputInfo { display: "headless", adapter: self.compositor.gpu().name.clone(), compositor: "wgpu" }
     }
 
+    fn lose_device(&mut self) -> bool {
+        self.compositor.gpu().device.destroy();
+        true
+    }
+
     fn show(&mut self, picture: Picture<'_>, layers: &[&Layer]) -> Result<Shown, DisplayError> {
         let start_ns = self.clock.now_ns();
         upload(&mut self.compositor, picture, layers)?;

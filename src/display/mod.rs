@@ -46,6 +46,8 @@ pub use modes::modes_in_words;
 pub use monitor_watch::{MonitorEvent, MonitorLink, MonitorNote, Trouble};
 pub use monitors::{Monitor, MonitorChoice};
 pub use refresh::Refresh;
+#[cfg(test)]
+pub use rescue::Rescued;
 pub use sdi::{Keyer, SdiOutput, SdiSpec};
 pub use settings::{CleanFeed as CleanFeedChoice, Presenter, Settings, Wish};
 pub use window::{FeedOptions, Key, WindowEvent, WindowHandle, WindowOptions, Windows, open_window_output, run_window};

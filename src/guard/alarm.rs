@@ -38,6 +38,7 @@ pub enum Code {
     GpuLost,
     AiDown,
     AiBlocked,
+    AiOnProcessor,
     HudHung,
     ControlLost,
     RecordSlow,
@@ -75,7 +76,7 @@ const PASSES: bool = false;
 
 /// Every alarm that there is, in the order of `Code`.
 #[rustfmt::skip]
-pub const TABLE: [Row; 32] = {
+pub const TABLE: [Row; 33] = {
     use Priority::{High, Low, Medium};
     [
         row(Code::SignalLost,     "SIGNAL-LOST",      High,   PASSES,  Text::NoPictureComes,   Text::DoCheckSource),
@@ -104,6 +105,8 @@ pub const TABLE: [Row; 32] = {
         row(Code::GpuLost,        "GPU-LOST",         Medium, LATCHED, Text::GpuLost,          Text::DoCallService),
         row(Code::AiDown,         "AI-DOWN",          Medium, PASSES,  Text::AiFault,          Text::DoWithoutAi),
         row(Code::AiBlocked,      "AI-BLOCKED",       Medium, PASSES,  Text::EngineRefused,    Text::DoWithoutAiAndCall),
+        // Its engine there may see less, and another run may have the device again.
+        row(Code::AiOnProcessor,  "AI-ON-PROCESSOR",  Low,    LATCHED, Text::AiOnProcessor,    Text::DoCallService),
         // While it hung, nothing could be said.
         row(Code::HudHung,        "HUD-HUNG",         Medium, LATCHED, Text::HudHung,          Text::DoCallService),
         row(Code::ControlLost,    "CONTROL-LOST",     Medium, PASSES,  Text::FootswitchGone,   Text::DoPlugIn),

@@ -18,6 +18,7 @@
 //!   start ─► Starting ── Ready ─► Ready ── died, stopped, hung, nonsense ─► Down(reason)
 //!                 └────── Failed (no engine to run) ─► Blocked                (Stopped ── continued ─► Ready)
 //!                         Ready ── proof wrong, or none in time ─► Blocked
+//!   Down ── `Instead` is there, and was not used yet ─► the next one, and each after it, is made from that
 //! ```
 //! Whoever draws: hide the overlay, and forget the scene, whenever the state is not `Ready`.
 
@@ -39,7 +40,7 @@ mod worker;
 pub use error::LinkError;
 pub use judge::Rejection;
 pub use scene_codec::{SceneBytesFault, decode_scene, encode_scene};
-pub use serve::{Analyst, Hello, serve, worker_main};
+pub use serve::{Analyst, Hello, Instead, serve, worker_main};
 pub use settings::Settings;
 pub use socket::{Received, Socket};
 pub use status::{Block, Counts, Reason, State, Status};

@@ -25,6 +25,18 @@ pub struct Hello {
     /// Filled in by `Worker::start`.
     #[serde(default)]
     pub settings: Settings,
+    /// Not told: the next workers are greeted with it.
+    #[serde(skip)]
+    pub instead: Option<Instead>,
+}
+
+/// What each further analyst is made from, once the first worker has ended for whatever reason: what made the first one cannot be
+/// relied on any more. (One that a driver killed looks like one that anybody killed.)
+#[derive(Debug, Clone, PartialEq)]
+pub struct Instead {
+    pub analyst: serde_json::Value,
+    /// Also where the first worker refuses its engines.
+    pub where_refused: bool,
 }
 
 /// What a worker does with a frame. Everything that opens files or starts threads is done before it exists.

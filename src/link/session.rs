@@ -48,6 +48,8 @@ pub(super) struct Session<'a> {
     stopped: Arc<Stopped>,
     watcher: Option<JoinHandle<Ended>>,
     want_hash: bool,
+    /// Where it refuses its engines, another one with others follows.
+    may_refuse: bool,
     is_ready: bool,
     started_ns: u64,
     heard_ns: u64,
@@ -106,6 +108,7 @@ impl<'a> Session<'a> {
             stopped,
             watcher: Some(watcher),
             want_hash: hello.want_hash,
+            may_refuse: hello.instead.as_ref().is_some_and(|instead| instead.where_refused),
             is_ready: false,
             started_ns: now_ns,
             heard_ns: now_ns,
@@ -126,6 +129,10 @@ impl<'a> Session<'a> {
     /// Hears the worker until one of the two ends; then it is dead, reaped, and what it owed is counted.
     pub fn run(mut self) -> Next {
         let end = self.hear();
+        let end = match end {
+            End::Failed(text) if self.may_refuse => End::Fault(text),
+            end => end,
+        };
         let next = match &end {
             End::Closing => Next::Closing,
             End::Failed(_) | End::Blocked(_) => Next::Blocked,

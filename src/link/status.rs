@@ -76,6 +76,8 @@ pub struct Status {
     pub since_ns: u64,
     /// Starts after the first.
     pub restarts: u64,
+    /// Workers are made from `Hello::instead` now.
+    pub has_fallen_back: bool,
 }
 
 /// What became of the frames and of the messages. `offered = inferred + skipped() + lost + (at most two under way)`.

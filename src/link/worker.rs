@@ -48,6 +48,7 @@ pub(super) struct Shared {
     /// 1 + frame id of the last scene; 0: none yet.
     last_scene: AtomicU64,
     closing: AtomicBool,
+    has_fallen_back: AtomicBool,
     /// A `Permission`.
     permission: AtomicU8,
     listener: OnceLock<Sender<Answer>>,
@@ -72,6 +73,8 @@ pub enum Permission {
 struct Words {
     introduction: Option<Introduction>,
     trouble: Option<String>,
+    /// `trouble` of the worker after which others were made from something else.
+    fallback: Option<String>,
     /// The latest one, which holds for each worker from now on.
     order: serde_json::Value,
 }
@@ -113,6 +116,15 @@ impl Shared {
 
     pub fn note(&self, trouble: String) {
         self.words().trouble = Some(trouble);
+    }
+
+    /// From now on workers are made from something else; why stands in `trouble`.
+    fn fall_back(&self) {
+        let mut words = self.words();
+        words.fallback = words.trouble.clone();
+        tracing::warn!(why = words.fallback, "from now on the AI process is given another engine");
+        drop(words);
+        self.has_fallen_back.store(true, Ordering::Release);
     }
 
     pub fn orders(&self) -> u64 {
@@ -178,6 +190,7 @@ impl Worker {
             pid: AtomicU32::new(0),
             last_scene: AtomicU64::new(0),
             closing: AtomicBool::new(false),
+            has_fallen_back: AtomicBool::new(false),
             permission: AtomicU8::new(permission as u8),
             listener: OnceLock::new(),
             orders: AtomicU64::new(0),
@@ -243,10 +256,11 @@ impl Worker {
         self.shared.listener.set(sender).ok().map(|()| receiver)
     }
 
-    /// How the worker stands. Two atomic reads.
+    /// How the worker stands. Three atomic reads.
     pub fn status(&self) -> Status {
         let (state, since_ns) = self.shared.board.state_since();
-        Status { state, since_ns, restarts: self.shared.tally.restarts.load(Ordering::Relaxed) }
+        let restarts = self.shared.tally.restarts.load(Ordering::Relaxed);
+        Status { state, since_ns, restarts, has_fallen_back: self.shared.has_fallen_back.load(Ordering::Acquire) }
     }
 
     /// What became of frames and messages so far.
@@ -262,6 +276,11 @@ impl Worker {
     /// Why the last worker was ended, or refused its engines, in words (printable, bounded).
     pub fn trouble(&self) -> Option<String> {
         self.shared.words().trouble.clone()
+    }
+
+    /// Why workers are made from `Hello::instead` now, as `trouble` said it then.
+    pub fn fallback(&self) -> Option<String> {
+        self.shared.words().fallback.clone()
     }
 
     /// Process id of the worker that runs.
@@ -297,6 +316,7 @@ const HELD_REST_MS: u32 = 1_000;
 /// Body of the link thread: one worker after another.
 fn keep_alive(shared: &Arc<Shared>, spawn: &Spawn, hello: &Hello, first: &Sender<Result<(), LinkError>>) {
     let mut backoff = Backoff::new(&shared.settings);
+    let mut hello = hello.clone();
     let (mut is_first, mut has_started) = (true, false);
     if shared.permission() == Permission::Awaited {
         shared.board.held();
@@ -315,7 +335,7 @@ fn keep_alive(shared: &Arc<Shared>, spawn: &Spawn, hello: &Hello, first: &Sender
             }
             Permission::Given => {}
         }
-        let next = match Session::start(shared, spawn, hello) {
+        let next = match Session::start(shared, spawn, &hello) {
             Ok(session) => {
                 if is_first {
                     let _ = first.send(Ok(()));
@@ -324,7 +344,14 @@ fn keep_alive(shared: &Arc<Shared>, spawn: &Spawn, hello: &Hello, first: &Sender
                     add(&shared.tally.restarts, 1);
                 }
                 has_started = true;
-                session.run()
+                let next = session.run();
+                if matches!(next, Next::Restart { .. })
+                    && let Some(instead) = hello.instead.take()
+                {
+                    hello.analyst = instead.analyst;
+                    shared.fall_back();
+                }
+                next
             }
             Err(error) if is_first => {
                 let _ = first.send(Err(error));
@@ -345,3 +372,7 @@ fn keep_alive(shared: &Arc<Shared>, spawn: &Spawn, hello: &Hello, first: &Sender
         }
     }
 }
+
+#[cfg(test)]
+#[path = "worker_tests.rs"]
+mod tests;

@@ -4,7 +4,7 @@ use crate::base::error::ErrorKind;
 pub enum OverlayError {
     #[error("no Vulkan adapter was found ({reason}): install a Vulkan driver (Debian: mesa-vulkan-drivers) or use the host compositor")]
     NoVulkan { reason: String },
-    #[error("the Vulkan device '{adapter}' could not be opened ({reason}): use the host compositor")]
+    #[error("the Vulkan device '{adapter}' cannot be used ({reason}): use the host compositor")]
     Device { adapter: String, reason: String },
     #[error(
         "the Vulkan device '{adapter}' takes pictures up to {limit} bytes a plane set and sides up to {side_limit}, not {width}×{height}: use the host compositor"

@@ -15,8 +15,10 @@ use std::time::Duration;
 
 /// Layers that can be laid over a picture: the overlay, the status display, and the border code.
 pub const LAYERS: usize = 3;
-/// How long a submission may take before the device counts as hung.
-const DEVICE_WAIT: Duration = Duration::from_secs(2);
+/// How long a submission may take before the device counts as hung: another way has to show the picture within half a second.
+const DEVICE_WAIT: Duration = Duration::from_millis(300);
+/// A processor that plays a device is as slow as it is busy.
+const SOFTWARE_WAIT: Duration = Duration::from_secs(2);
 /// Layers are uploaded in bands of this many rows, each as wide as what changed in it.
 const BAND_ROWS: usize = 64;
 
@@ -70,7 +72,8 @@ impl Gpu {
 
     /// Waits until all that was submitted is done; an error if anything failed since the last call.
     pub fn finish(&self) -> Result<(), OverlayError> {
-        let wait = wgpu::PollType::Wait { submission_index: None, timeout: Some(DEVICE_WAIT) };
+        let patience = if self.is_software { SOFTWARE_WAIT } else { DEVICE_WAIT };
+        let wait = wgpu::PollType::Wait { submission_index: None, timeout: Some(patience) };
         // wgpu panics where the driver says, while it is waited for, that the device is gone.
         let polled = std::panic::catch_unwind(AssertUnwindSafe(|| self.device.poll(wait).map(|_| ()).map_err(|e| e.to_string())));
         let polled = polled.unwrap_or_else(|_| Err("the device is lost".to_owned()));

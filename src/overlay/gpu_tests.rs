@@ -119,3 +119,35 @@ fn no_driver_is_an_error_that_names_vulkan() {
     let error = Gpu::new(&none, None).unwrap_err();
     assert!(error.to_string().contains("Vulkan") && error.kind() == ErrorKind::Degrade);
 }
+
+#[test]
+#[ignore = "the other half of a_device_without_memory_is_an_error_and_no_panic"]
+fn run_out_of_memory_in_this_process() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Some(gpu) = test_gpu("a_device_without_memory_is_an_error_and_no_panic") else { return };
+    let mut compositor = GpuCompositor::new(gpu.clone(), OFFSCREEN_FORMAT);
+    let mut show = |side: usize| compositor.upload(Source::Blank(side, side), &[]).and_then(|()| compositor.draw_offscreen());
+    show(64).unwrap();
+    if !gpu.is_software {
+        return println!("SKIPPED: {} has memory of its own", gpu.name);
+    }
+    // A processor's device takes this process's memory: 64 MiB more, and no more.
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap().split(' ').next().unwrap().parse::<u64>().unwrap();
+    let most = pages * rustix::param::page_size() as u64 + (64 << 20);
+    setrlimit(Resource::As, Rlimit { current: Some(most), ..getrlimit(Resource::As) }).unwrap();
+    let error = show(8192).unwrap_err();
+    println!("{:?}: {error}", error.kind());
+}
+
+#[test]
+fn a_device_without_memory_is_an_error_and_no_panic() {
+    let other = "overlay::gpu::tests::run_out_of_memory_in_this_process";
+    let program = std::env::current_exe().unwrap();
+    let output = std::process::Command::new(program).args(["--exact", other, "--ignored", "--nocapture"]).output().unwrap();
+    let [said, log] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).to_lowercase());
+    assert!(output.status.success() && said.contains("1 passed") && !log.contains("panicked"), "{said}{log}");
+    match said.lines().find(|line| line.contains("skipped")) {
+        Some(skipped) => println!("{}", skipped.replace("skipped", "SKIPPED")),
+        None => assert!(said.contains("degrade:") && said.contains("memory"), "{said}{log}"),
+    }
+}

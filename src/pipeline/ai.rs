@@ -19,6 +19,10 @@ pub trait Analysis: Send + Sync {
     fn status(&self) -> AiStatus;
     /// Why it is down or blocked, in words; asked when that changes.
     fn reason(&self) -> String;
+    /// Its device has failed, and for the rest of the run the processor goes on. As `status`.
+    fn has_fallen_back(&self) -> bool;
+    /// Why, in words; asked once.
+    fn fallback_reason(&self) -> String;
     /// The newest scene that was not taken yet.
     fn take_scene(&self) -> Option<Arc<Scene>>;
 }
@@ -53,6 +57,14 @@ impl Analysis for WorkerAnalysis {
             State::Held | State::Starting | State::Ready => "",
         };
         words.to_owned()
+    }
+
+    fn has_fallen_back(&self) -> bool {
+        self.0.status().has_fallen_back
+    }
+
+    fn fallback_reason(&self) -> String {
+        self.0.fallback().unwrap_or_default()
     }
 
     fn take_scene(&self) -> Option<Arc<Scene>> {

@@ -100,6 +100,7 @@ pub fn check_engine(spec: &AnalystSpec) -> Result<EngineLine, AnalystError> {
     let (engine, _) = find(spec)?;
     Ok(EngineLine {
         name: engine.manifest.name.clone(),
+        backend: spec.backend.name().to_owned(),
         heads: engine.manifest.heads.iter().map(|head| head.kind.name().to_owned()).collect(),
         model_sha256: engine.manifest.model.sha256.clone(),
         manifest_sha256: engine.manifest_sha256.clone(),
@@ -107,6 +108,17 @@ pub fn check_engine(spec: &AnalystSpec) -> Result<EngineLine, AnalystError> {
         signature: engine.seal.to_string(),
         is_demonstration: engine.is_demonstration(),
     })
+}
+
+/// What goes on where the device of `spec` has failed: the processor's engine, checked as any is. None: there is none that may, or
+/// it is on the processor already.
+pub fn on_processor(spec: &AnalystSpec) -> Option<(AnalystSpec, EngineLine)> {
+    if spec.backend == Backend::Cpu || spec.trusted.is_some() {
+        return None;
+    }
+    let instead = AnalystSpec { backend: Backend::Cpu, ..spec.clone() };
+    let checked = check_engine(&instead).inspect_err(|error| tracing::warn!("no engine stands by for a device that fails: {error}"));
+    checked.ok().map(|line| (instead, line))
 }
 
 struct EngineAnalyst {
@@ -146,6 +158,15 @@ impl EngineAnalyst {
     }
 }
 
+/// What becomes of a frame whose analysis has failed.
+fn without_scene(error: AnalystError) -> Result<Option<Scene>, String> {
+    match answer(error.kind()).part {
+        Fate::LeftOut => Ok(None),
+        // This process ends, and another is started, later each time that one does no better.
+        Fate::TriedAgain | Fate::Restarted | Fate::NotBegun => Err(error.to_string()),
+    }
+}
+
 impl Analyst for EngineAnalyst {
     fn ready(&self) -> serde_json::Value {
         serde_json::to_value(&self.line).unwrap_or_default()
@@ -156,11 +177,7 @@ impl Analyst for EngineAnalyst {
     }
 
     fn analyse(&mut self, view: FrameView<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, String> {
-        self.scene(view, stamps, is_current).or_else(|error| match answer(error.kind()).part {
-            Fate::LeftOut => Ok(None),
-            // This process ends, and another is started, later each time that one does no better.
-            Fate::TriedAgain | Fate::Restarted | Fate::NotBegun => Err(error.to_string()),
-        })
+        self.scene(view, stamps, is_current).or_else(without_scene)
     }
 
     fn order(&mut self, order: &serde_json::Value) -> Result<(), String> {
@@ -189,3 +206,7 @@ impl Analyst for EngineAnalyst {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "analyst_tests.rs"]
+mod tests;

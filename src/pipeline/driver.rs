@@ -5,6 +5,7 @@
 //!   scene of the frame on the screen ──► paint ─► show(Again)              counted as `repeated`
 //!   worker down, overlay too old ──► show(Again) without overlay
 //!   no frame for signal.lost_ms ──► show(Blank) with NO SIGNAL
+//!   output fails, another way is there ──► the same again by that, the overlay off until the operator wants it
 //! ```
 
 mod waits;
@@ -227,9 +228,12 @@ impl DisplayThread {
         }
     }
 
-    /// Where another way to show pictures is there, and the error is one to go on from: what was on the screen is shown anew.
+    /// Where another way to show pictures is there, and the error is one to go on from: what was on the screen is shown anew, clean.
     fn rescue(&mut self, run: &mut Run, output: &mut dyn Output, error: DisplayError) -> Result<(), DisplayError> {
-        mishaps::rescue(&mut self.states, self.clock.now_ns(), output, error)?;
+        let now_ns = self.clock.now_ns();
+        mishaps::rescue(&mut self.states, now_ns, output, error)?;
+        self.operator.clean(now_ns);
+        self.take_view(now_ns);
         (run.on_screen, run.blank_shown) = (None, false);
         Ok(())
     }
@@ -278,6 +282,10 @@ impl DisplayThread {
                 Errand::ClosePictureInPicture => self.hud.close_pip(),
             }
         }
+        self.take_view(now_ns);
+    }
+
+    fn take_view(&mut self, now_ns: u64) {
         if let Some(view) = self.operator.changed_view(now_ns) {
             self.screen.set_view(&view);
             self.hud.set_view(view.hud, view.language);
@@ -311,6 +319,7 @@ impl DisplayThread {
         }
         let Some(analysis) = &self.analysis else { return };
         self.states.worker(now_ns, state::worker(analysis.status()), || analysis.reason());
+        mishaps::of_device(&mut self.states, now_ns, &**analysis);
         if self.states.ai() != Ai::Running {
             self.screen.forget();
         }

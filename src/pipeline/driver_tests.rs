@@ -7,11 +7,12 @@ use crate::base::hud::Status;
 use crate::base::ids::FrameId;
 use crate::base::texts::Language;
 use crate::display::hud::Hud;
-use crate::display::{Headless, PresentedView, Shown};
+use crate::display::{Headless, HeadlessGpu, PresentedView, Rescued, Shown};
 use crate::frame::{Colorimetry, FrameLayout, FrameRing, Matrix, PixelFormat, Range, Stamps};
 use crate::overlay::coverage::covered_px;
 use crate::overlay::draw::tests::scene;
-use crate::overlay::{Layer, OverlayMode};
+use crate::overlay::gpu::test_gpu;
+use crate::overlay::{Layer, OverlayError, OverlayMode};
 use crate::pipeline::ai::AiStatus;
 use crate::pipeline::controls::tests::choices;
 use crate::pipeline::controls::{Action, Choices, Input, Switch};
@@ -24,7 +25,10 @@ const NOW_NS: u64 = 1_000_000_000;
 
 /// Says that it runs, and nothing but the scenes that it is given: as a worker that hangs does.
 #[derive(Default)]
-struct Given(Mutex<Option<Arc<Scene>>>);
+struct Given {
+    scene: Mutex<Option<Arc<Scene>>>,
+    has_fallen_back: AtomicBool,
+}
 
 impl Analysis for Given {
     fn status(&self) -> AiStatus {
@@ -35,8 +39,16 @@ impl Analysis for Given {
         String::new()
     }
 
+    fn has_fallen_back(&self) -> bool {
+        self.has_fallen_back.load(Ordering::Relaxed)
+    }
+
+    fn fallback_reason(&self) -> String {
+        "the engine broke".into()
+    }
+
     fn take_scene(&self) -> Option<Arc<Scene>> {
-        self.0.lock().unwrap().take()
+        self.scene.lock().unwrap().take()
     }
 }
 
@@ -48,11 +60,26 @@ struct Seen {
     covered_px: usize,
 }
 
-struct Watched {
-    inner: Headless,
+#[derive(Clone)]
+struct Stage {
     seen: mpsc::Sender<Seen>,
     clock: Arc<ManualClock>,
     takes_ns: Arc<AtomicU64>,
+    /// What befalls the next present.
+    mishap: Arc<Mutex<Option<Mishap>>>,
+    /// What was presented last.
+    picture: Arc<Mutex<Vec<u8>>>,
+}
+
+struct Watched {
+    inner: Box<dyn Output>,
+    stage: Stage,
+}
+
+enum Mishap {
+    /// The device is destroyed.
+    Destroyed,
+    Error(DisplayError),
 }
 
 impl Output for Watched {
@@ -62,9 +89,16 @@ impl Output for Watched {
 
     fn show(&mut self, picture: Picture<'_>, layers: &[&Layer]) -> Result<Shown, DisplayError> {
         let frame = picture.frame().map_or(u64::MAX, |frame| frame.id().0);
-        self.clock.advance_ns(self.takes_ns.load(Ordering::Relaxed));
-        let _ = self.seen.send(Seen { is_new: matches!(picture, Picture::New(_)), frame, covered_px: covered_px(layers[0]) });
-        self.inner.show(picture, layers)
+        self.stage.clock.advance_ns(self.stage.takes_ns.load(Ordering::Relaxed));
+        match self.stage.mishap.lock().unwrap().take() {
+            Some(Mishap::Destroyed) => assert!(self.inner.lose_device()),
+            Some(Mishap::Error(error)) => return Err(error),
+            None => {}
+        }
+        let shown = self.inner.show(picture, layers)?;
+        *self.stage.picture.lock().unwrap() = self.inner.presented()?.data.to_vec();
+        let _ = self.stage.seen.send(Seen { is_new: matches!(picture, Picture::New(_)), frame, covered_px: covered_px(layers[0]) });
+        Ok(shown)
     }
 
     fn presented(&mut self) -> Result<PresentedView<'_>, DisplayError> {
@@ -81,8 +115,7 @@ struct Theatre {
     seen: mpsc::Receiver<Seen>,
     ended: Arc<AtomicBool>,
     clock: Arc<ManualClock>,
-    /// What each present takes.
-    takes_ns: Arc<AtomicU64>,
+    stage: Stage,
     thread: Option<std::thread::JoinHandle<DisplayOutcome>>,
 }
 
@@ -92,6 +125,13 @@ impl Theatre {
     }
 
     fn with(choices: Choices, hud: impl FnOnce(Arc<Wake>) -> Hud) -> Theatre {
+        Theatre::on(choices, hud, |stage| {
+            let inner = Box::new(Headless::new(stage.clock.clone(), None));
+            Box::new(Watched { inner, stage })
+        })
+    }
+
+    fn on(choices: Choices, hud: impl FnOnce(Arc<Wake>) -> Hud, output: impl FnOnce(Stage) -> Box<dyn Output> + Send + 'static) -> Theatre {
         let clock = Arc::new(ManualClock::at(NOW_NS));
         let wake = Arc::new(Wake::default());
         let frames = Arc::new(Slot::new(2, wake.clone()));
@@ -126,16 +166,13 @@ impl Theatre {
             freshness: Default::default(),
         };
         let (tell, seen) = mpsc::channel();
-        let (output_clock, takes_ns) = (clock.clone(), Arc::new(AtomicU64::new(0)));
-        let takes = takes_ns.clone();
-        let open = move || {
-            let inner = Headless::new(output_clock.clone(), None);
-            Ok(Box::new(Watched { inner, seen: tell, clock: output_clock, takes_ns: takes }) as Box<dyn Output>)
-        };
+        let stage = Stage { seen: tell, clock: clock.clone(), takes_ns: Arc::default(), mishap: Arc::default(), picture: Arc::default() };
+        let staged = stage.clone();
+        let open = move || Ok(output(staged));
         let thread = Some(std::thread::spawn(move || display.run(Box::new(open))));
         let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Limited, transfer: Default::default() };
         let ring = FrameRing::new(FrameLayout::new(PixelFormat::Nv12, colorimetry, SIZE.0, SIZE.1).unwrap()).unwrap();
-        Theatre { ring, frames, analysis, wake, hand, seen, ended, clock, takes_ns, thread }
+        Theatre { ring, frames, analysis, wake, hand, seen, ended, clock, stage, thread }
     }
 
     fn frame(&self, id: u64) {
@@ -147,8 +184,15 @@ impl Theatre {
     fn scene_of(&self, id: u64) {
         let mut scene = scene(SIZE.0 as u32, SIZE.1 as u32);
         (scene.frame, scene.capture_ns) = (FrameId(id), self.clock.now_ns());
-        *self.analysis.0.lock().unwrap() = Some(Arc::new(scene));
+        *self.analysis.scene.lock().unwrap() = Some(Arc::new(scene));
         self.wake.ring();
+    }
+
+    /// Everything that was pushed is shown.
+    fn end(mut self) -> DisplayOutcome {
+        self.ended.store(true, Ordering::Release);
+        self.wake.ring();
+        self.thread.take().unwrap().join().unwrap()
     }
 
     #[track_caller]
@@ -204,15 +248,13 @@ fn any_one_input_gives_clean_video_at_the_next_present_even_with_the_status_disp
         theatre
     };
     gives_clean_video(&open);
-    let mut theatre = open(choices());
+    let theatre = open(choices());
     theatre.frame(1);
     assert!(theatre.next().is_new);
     theatre.hand.put(Input::Act(Action::Acknowledge));
     theatre.frame(2);
     assert!(theatre.next().is_new);
-    theatre.ended.store(true, Ordering::Release);
-    theatre.wake.ring();
-    let (_, alarms) = state::lines(&theatre.thread.take().unwrap().join().unwrap().states);
+    let (_, alarms) = state::lines(&theatre.end().states);
     let hung = alarms.iter().find(|alarm| alarm.code == "HUD-HUNG").unwrap_or_else(|| panic!("{alarms:?}"));
     assert!(hung.acknowledged_at_ms.is_some() && hung.cleared_at_ms.is_none(), "seen, and still so: {hung:?}");
     assert_eq!(alarms.iter().filter(|alarm| alarm.code == "HUD-HUNG").count(), 1, "one that lasts is no new one");
@@ -262,7 +304,7 @@ fn the_overlay_comes_back_by_a_second_action_only() {
     let stamps = Stamps { id: FrameId(3), pts_ns: 0, capture_ns: theatre.clock.now_ns() };
     assert!(theatre.frames.push(writer.publish(stamps)).is_none());
     assert!(theatre.next().is_new);
-    *theatre.analysis.0.lock().unwrap() = Some(Arc::new(scene));
+    *theatre.analysis.scene.lock().unwrap() = Some(Arc::new(scene));
     theatre.wake.ring();
     let seen = theatre.next();
     assert!(seen.frame == 3 && seen.covered_px > 500, "{seen:?}");
@@ -272,10 +314,79 @@ fn the_overlay_comes_back_by_a_second_action_only() {
 #[test]
 fn an_overlay_is_not_too_old_when_its_present_has_ended() {
     let theatre = Theatre::open(choices());
-    theatre.takes_ns.store(10_000_000, Ordering::Relaxed);
+    theatre.stage.takes_ns.store(10_000_000, Ordering::Relaxed);
     theatre.frame_with_overlay(1);
     // 10 ms old at the end of its present; at 85 ms one more would end in time, at 95 ms not.
     theatre.clock.advance_ns(85_000_000);
     theatre.wake.ring();
     assert_eq!(theatre.next(), Seen { is_new: false, frame: 1, covered_px: 0 });
+}
+
+/// In the middle of a run, with an overlay on the screen, showing a picture fails. Time stands still: what is judged is which frames are
+/// shown, with what over them.
+fn goes_on_by_the_host(first: impl FnOnce(&Stage) -> Box<dyn Output> + Send + 'static, mishap: Mishap, words: &str) {
+    let output = move |stage: Stage| -> Box<dyn Output> {
+        let first = Box::new(Watched { inner: first(&stage), stage: stage.clone() });
+        let host = move || Ok(Box::new(Watched { inner: Box::new(Headless::new(stage.clock.clone(), None)), stage: stage.clone() }) as _);
+        Box::new(Rescued::new(first, Box::new(host)))
+    };
+    let choices = Choices { hud: false, ..choices() };
+    let theatre = Theatre::on(choices, |wake| Hud::start(SIZE, Language::En, wake).unwrap(), output);
+    theatre.frame(0);
+    assert_eq!(theatre.next().covered_px, 0);
+    let clean = theatre.stage.picture.lock().unwrap().clone();
+    theatre.frame_with_overlay(1);
+    assert!(*theatre.stage.picture.lock().unwrap() != clean);
+    *theatre.stage.mishap.lock().unwrap() = Some(mishap);
+    // The very next frame is shown, clean, though the analysis runs and its scene is fresh.
+    theatre.frame(2);
+    assert_eq!(theatre.next(), Seen { is_new: true, frame: 2, covered_px: 0 }, "{words}");
+    assert!(*theatre.stage.picture.lock().unwrap() == clean, "{words}");
+    theatre.scene_of(2);
+    theatre.frame(3);
+    assert_eq!(theatre.next(), Seen { is_new: true, frame: 3, covered_px: 0 }, "{words}: it stays off");
+    // Only the operator turns it on again.
+    theatre.hand.put(Input::Act(Action::Overlay));
+    theatre.hand.put(Input::Act(Action::Confirm));
+    theatre.frame(4);
+    assert!(theatre.next().is_new);
+    theatre.scene_of(4);
+    let seen = theatre.next();
+    assert!(seen.frame == 4 && !seen.is_new && seen.covered_px > 500, "{words}: {seen:?}");
+    let outcome = theatre.end();
+    assert!(outcome.error.is_none(), "{words}");
+    assert_eq!((outcome.counters.displayed, outcome.counters.failed, outcome.output.compositor), (5, 0, "host"), "{words}");
+    let (history, alarms) = state::lines(&outcome.states);
+    let lost: Vec<_> = alarms.iter().filter(|alarm| alarm.code == "GPU-LOST").collect();
+    assert!(lost.len() == 1 && lost[0].text.contains(words) && lost[0].text.contains("goes on by memory"), "{alarms:?}");
+    assert!(history.iter().any(|line| line.reason == lost[0].text && line.signal == "live"), "{history:?}");
+}
+
+#[test]
+fn a_present_that_fails_costs_no_frame_and_the_overlay_stays_off_until_the_operator_wants_it() {
+    let host = |stage: &Stage| Box::new(Headless::new(stage.clock.clone(), None)) as Box<dyn Output>;
+    let surface = DisplayError::Surface { reason: "it was refused".into() };
+    goes_on_by_the_host(host, Mishap::Error(surface), "it was refused");
+    let memory = OverlayError::Device { adapter: "a card".into(), reason: "out of memory".into() };
+    goes_on_by_the_host(host, Mishap::Error(memory.into()), "out of memory");
+    let test = "a_present_that_fails_costs_no_frame_and_the_overlay_stays_off_until_the_operator_wants_it";
+    let Some(gpu) = test_gpu(test) else { return };
+    goes_on_by_the_host(|stage| Box::new(HeadlessGpu::new(gpu, stage.clock.clone())), Mishap::Destroyed, "lost");
+}
+
+#[test]
+fn an_ai_whose_device_has_failed_is_said_to_go_on_on_the_processor_once_for_the_rest_of_the_run() {
+    let theatre = Theatre::open(choices());
+    theatre.frame_with_overlay(1);
+    theatre.analysis.has_fallen_back.store(true, Ordering::Relaxed);
+    theatre.frame(2);
+    assert!(theatre.next().is_new);
+    theatre.hand.put(Input::Act(Action::Acknowledge));
+    theatre.frame(3);
+    assert!(theatre.next().is_new);
+    let (history, alarms) = state::lines(&theatre.end().states);
+    let [alarm] = &alarms[..] else { panic!("{alarms:?}") };
+    assert!(alarm.code == "AI-ON-PROCESSOR" && alarm.text.contains("the engine broke"), "{alarm:?}");
+    assert!(alarm.acknowledged_at_ms.is_some() && alarm.cleared_at_ms.is_none(), "seen, and still so: {alarm:?}");
+    assert!(history.iter().any(|line| line.reason == alarm.text), "{history:?}");
 }

@@ -13,6 +13,7 @@ use crate::guard;
 use crate::overlay::{Layer, OverlayMode, Rect};
 use crate::record::RecordingState;
 use crate::scene::{Scene, Verdict};
+use std::sync::Arc;
 
 /// Figures are refreshed so often.
 const FIGURES_EVERY_NS: u64 = 500_000_000;
@@ -62,6 +63,8 @@ pub struct HudFeed {
     alarms_said: u64,
     ended_until_ns: u64,
     has_new_view: bool,
+    /// What engine goes on, and whether it is a demonstration, where the AI's device fails.
+    fallback: Option<(Arc<str>, bool)>,
 }
 
 /// Worst figures since they were last refreshed, ns.
@@ -87,7 +90,12 @@ impl HudFeed {
             alarms_said: 0,
             ended_until_ns: 0,
             has_new_view: false,
+            fallback: None,
         }
+    }
+
+    pub fn with_fallback(self, fallback: Option<(Arc<str>, bool)>) -> Self {
+        HudFeed { fallback, ..self }
     }
 
     /// What to paint beside the picture now, on a screen of this size. None: on none.
@@ -175,6 +183,12 @@ impl HudFeed {
         };
         let recording = self.recording(now_ns, &now.recording);
         let mut has_changed = replace(&mut self.status.recording, recording);
+        if now.alarms.standing(guard::Code::AiOnProcessor, 0).is_some()
+            && let Some((engines, is_demonstration)) = self.fallback.take()
+        {
+            (self.status.engines, self.status.is_demonstration) = (engines, is_demonstration);
+            has_changed = true;
+        }
         has_changed |= self.say_alarms(now_ns, now.alarms, is_held);
         has_changed |= replace(&mut self.status.is_changed, now.is_changed);
         has_changed |= replace(&mut self.status.signal, now.signal);
@@ -313,7 +327,7 @@ mod tests {
     use crate::guard::{Alarms, Code, States, Worker};
     use crate::overlay::testing::{COLORIMETRIES, FORMATS, Owned};
     use crate::record::RecordAlarm;
-    use std::sync::{Arc, LazyLock};
+    use std::sync::LazyLock;
     use std::time::Duration;
 
     const MS: u64 = 1_000_000;
@@ -486,5 +500,23 @@ mod tests {
         let no_signal = feed.hud.layout().no_signal;
         let layer = feed.blank_layer(1).unwrap();
         assert!(layer.rects.len() == 1 && layer.rects[0].intersection(&no_signal) == layer.rects[0]);
+    }
+
+    #[test]
+    fn the_engine_that_is_named_is_the_one_that_answers_now() {
+        let (feed, _) = feed(true);
+        let mut feed = HudFeed { status: Status { engines: "a-gpu".into(), ..feed.status.clone() }, ..feed };
+        feed = feed.with_fallback(Some(("a-cpu".into(), true)));
+        let mut states = States::new(0, true);
+        states.picture(0);
+        let named = |feed: &mut HudFeed, at_ms: u64, states: &States| {
+            feed.take(at_ms * MS, &Now { alarms: states.alarms(), ..now(states.signal(), guard::Ai::Running) });
+            (feed.status.engines.to_string(), feed.status.is_demonstration)
+        };
+        assert_eq!(named(&mut feed, 0, &states), ("a-gpu".to_owned(), false));
+        states.raise(MS, Code::AiOnProcessor, String::new());
+        assert_eq!(named(&mut feed, 1, &states), ("a-cpu".to_owned(), true));
+        states.acknowledge(2 * MS);
+        assert_eq!(named(&mut feed, 2, &states), ("a-cpu".to_owned(), true));
     }
 }

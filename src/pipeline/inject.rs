@@ -15,8 +15,8 @@
 //! | slow-inference (`ms` = 300) | the AI process runs its model again and again: as slow, and as busy, as with too large a model or too hot a processor | hidden at overlay.max_age_ms, degraded after half a second, back by itself |
 //! | wrong-tensor (`way` = nan, range or shape) | the model's first output has a number that cannot be, or too few | nothing of it is drawn; degraded, another process, later each time |
 //! | weight-flip | bits of the weights in the AI process's memory (as root) | the live proof blocks AI |
-//! | gpu-loss (`way` = display) | the device that composes is destroyed | the picture goes on by the host compositor; GPU-LOST |
-//! | gpu-loss (`way` = inference) | each run of the model fails, as one does on a device that is gone: the backend `cpu` has none to lose, and what a driver does besides only a card can show | as wrong-tensor |
+//! | gpu-loss (`way` = display) | the device that composes is destroyed | the picture goes on by the host compositor, the overlay off; GPU-LOST |
+//! | gpu-loss (`way` = inference) | each run of the model fails, as one does on a device that is gone: the backend `cpu` has none to lose, and what a driver does besides only a card can show | as wrong-tensor; on a device, as any other end of the process there: the processor's engine goes on; AI-ON-PROCESSOR |
 //! | display-stall | the display thread sleeps | beyond guard.display_stalled_ms the process ends, to be started again |
 //! | full-disk | each write of the run finds no space (`base::disk`); nothing is filled. Not of lossless recordings, which GStreamer writes | the recording ends, playable; streams go on when they can; losses are counted; an alarm |
 //! | slow-disk (`ms` = 500) | each write takes so much longer | pictures are left out of the recording and counted; RECORD-SLOW |

@@ -2,6 +2,7 @@
 
 use crate::display::{DisplayError, Output};
 use crate::guard::{Cause, Code, Fate, States, answer};
+use crate::pipeline::ai::Analysis;
 use crate::pipeline::sinks::Sinks;
 
 /// An error of the display: tried in another way where the table says so and the output has one, else given back. That way lasts for
@@ -13,8 +14,18 @@ pub fn rescue(states: &mut States, now_ns: u64, output: &mut dyn Output, error: 
         Fate::Restarted | Fate::NotBegun => None,
     };
     let words = other_way.ok_or(error)?;
+    states.note(now_ns, words.clone());
     states.raise(now_ns, Code::GpuLost, words);
     Ok(())
+}
+
+/// The AI goes on on the processor because its device has failed: so for the rest of the run, and said once. Asked each turn.
+pub fn of_device(states: &mut States, now_ns: u64, analysis: &dyn Analysis) {
+    if analysis.has_fallen_back() && states.alarms().standing(Code::AiOnProcessor, 0).is_none() {
+        let words = format!("the AI's device failed ({}); the processor goes on for the rest of the run", analysis.fallback_reason());
+        states.note(now_ns, words.clone());
+        states.raise(now_ns, Code::AiOnProcessor, words);
+    }
 }
 
 /// Files beside the recording that cannot be written: an alarm each, while it lasts. Asked each turn.

@@ -64,11 +64,12 @@ use crate::base::clock::{Clock, ManualClock, MonotonicClock};
 use crate::base::say::say;
 use crate::base::shutdown;
 use crate::base::slot::Wake;
-use crate::capture::CaptureError;
+use crate::capture::{CaptureError, Stereo};
 use crate::config::{Config, Mode};
 use crate::display::{DisplayError, Headless, KmsOutput, OpenFeed, Output, SdiOutput, SdiSpec};
 use crate::guard::{Process, answer};
-use crate::link::{Hello, LinkError, Permission, Spawn, State, Worker};
+use crate::infer::{Backend, Wanted};
+use crate::link::{Hello, Instead, LinkError, Permission, Spawn, State, Worker};
 use crate::overlay::OverlayMode;
 use crate::pipeline::capture::CaptureFailure;
 use crate::pipeline::case::Case;
@@ -221,9 +222,21 @@ fn run_with(spec: Spec, needs_ai: bool) -> Result<(Report, Option<AnalystError>)
     if is_clinical && spec.taps.is_none() && ["gst:", "sim:", "pattern:"].iter().any(|scheme| spec.source.starts_with(scheme)) {
         return Err(RunError::ClinicalSource { uri: spec.source });
     }
+    let backend = backend::of_run(spec.config.infer.backend, is_clinical, spec.engines.as_deref(), &spec.worker)?;
+    run_on(backend, spec, needs_ai, stereo, clock)
+}
+
+/// As `run_with`, on this backend.
+fn run_on(
+    backend: Backend,
+    spec: Spec,
+    needs_ai: bool,
+    stereo: Option<Stereo>,
+    clock: Arc<dyn Clock>,
+) -> Result<(Report, Option<AnalystError>), RunError> {
+    let is_clinical = spec.config.mode == Mode::Clinical;
     let trusted = is_clinical.then(|| spec.config.store.trusted_keys.clone());
     let (operating_point, infer) = (spec.config.store.operating_point.clone(), spec.config.infer.clone());
-    let backend = backend::of_run(infer.backend, is_clinical, spec.engines.as_deref(), &spec.worker)?;
     let analyst = AnalystSpec { engines: spec.engines.clone(), stereo, infer, backend, operating_point, trusted };
     // In the theatre the picture comes first: a refused engine blocks the AI, never the video.
     let (engine, mut refused) = match analyst::check_engine(&analyst) {
@@ -231,10 +244,16 @@ fn run_with(spec: Spec, needs_ai: bool) -> Result<(Report, Option<AnalystError>)
         Err(error) if !needs_ai => (None, Some(error)),
         Err(error) => return Err(error.into()),
     };
+    // What a self-test tests is what it was told to, or nothing.
+    let (instead, fallback) = analyst::on_processor(&analyst).filter(|_| spec.taps.is_none()).unzip();
     check_outputs(&spec)?;
     let is_pulled = record_mode(&spec)? == Some(RecordMode::Lossless);
     let wake = Arc::new(Wake::default());
-    let hello = Hello { want_hash: spec.scenes.is_some(), analyst: serde_json::to_value(&analyst).unwrap_or_default(), ..Hello::default() };
+    let told = |analyst: &AnalystSpec| serde_json::to_value(analyst).unwrap_or_default();
+    // A device that was asked for by name and refuses its engine is an error, as one that is not there.
+    let where_refused = analyst.infer.backend == Wanted::Auto;
+    let instead = instead.map(|instead| Instead { analyst: told(&instead), where_refused });
+    let hello = Hello { want_hash: spec.scenes.is_some(), analyst: told(&analyst), instead, ..Hello::default() };
     // The worker loads its engine while the source is opened.
     // In the theatre it waits until the appliance has tested itself, except for the self-test.
     let permission = if is_clinical && refused.is_none() && spec.taps.is_none() { Permission::Awaited } else { Permission::Given };
@@ -277,6 +296,7 @@ fn run_with(spec: Spec, needs_ai: bool) -> Result<(Report, Option<AnalystError>)
         wake,
         worker,
         engine,
+        fallback,
         backend,
         source,
         stereo,

@@ -7,7 +7,7 @@ use crate::base::slot::Wake;
 use crate::config::Mode;
 use crate::overlay::OverlayMode;
 use crate::pipeline::Spec;
-use crate::pipeline::controls::{Choices, Controls, Errand, Start, View};
+use crate::pipeline::controls::{Action, Choices, Controls, Errand, Input, Start, View};
 use crate::pipeline::inputs::{DeviceNote, Devices, Hand, Inbox, inbox};
 use crate::pipeline::prefs::{self, Keeper};
 use crate::pipeline::window;
@@ -90,6 +90,11 @@ impl Operator {
             }
         }
         None
+    }
+
+    /// Clean video, as if the operator had asked for it: only he turns the overlay on again.
+    pub fn clean(&mut self, now_ns: u64) {
+        let _ = self.controls.take(Input::Act(Action::Clean), now_ns);
     }
 
     /// The view, if it is not the one that was told last.

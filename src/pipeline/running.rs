@@ -52,6 +52,8 @@ pub struct Prepared {
     pub worker: Arc<Worker>,
     /// None: it was refused.
     pub engine: Option<EngineLine>,
+    /// What goes on where the device of `engine` fails.
+    pub fallback: Option<EngineLine>,
     pub backend: Backend,
     pub source: Box<dyn Source>,
     pub stereo: Option<Stereo>,
@@ -65,7 +67,8 @@ pub struct Prepared {
 pub struct Leftovers {
     pub spec: Spec,
     pub info: SourceInfo,
-    pub engine: Option<EngineLine>,
+    /// Those that answered; where there is more than one, the device of the first has failed.
+    pub engines: Vec<EngineLine>,
     pub backend: Backend,
     pub counters: Arc<CaptureCounters>,
     pub captured: CaptureOutcome,
@@ -74,6 +77,7 @@ pub struct Leftovers {
     pub stalls: Stalls,
     pub counts: Counts,
     pub restarts: u64,
+    pub has_fallen_back: bool,
     pub introduction: Option<Introduction>,
     pub losses: BTreeMap<String, u64>,
     pub start_ns: u64,
@@ -95,7 +99,7 @@ impl FrameTap for Arc<Worker> {
 impl Prepared {
     /// Runs to the end. `open` is called on the display thread, `open_feed` on the clean feed's.
     pub fn go(self, open: OpenOutput, operator: Operator, open_feed: Option<OpenFeed>) -> Result<Report, RunError> {
-        let Prepared { spec, case, clock, wake, worker, engine, backend, source, stereo, is_pulled, words } = self;
+        let Prepared { spec, case, clock, wake, worker, engine, fallback, backend, source, stereo, is_pulled, words } = self;
         let info = source.info().clone();
         if is_pulled {
             say(format_args!("lossless recording: the recorder pulls the run, nothing is shown at the source's pace"));
@@ -115,7 +119,9 @@ impl Prepared {
         let lock = FrameLock::new(spec.config.overlay.frame_locked_ms);
         let language = spec.config.display.language;
         let hud = Hud::start((info.width, info.height), language, wake.clone())?;
-        let engines = engine.as_ref().map(|engine| engine.name.clone() + &lock.words()).unwrap_or_default();
+        let named = |engine: &EngineLine| engine.name.clone() + &lock.words();
+        let engines = engine.as_ref().map(named).unwrap_or_default();
+        let said_instead = fallback.as_ref().map(|engine| (named(engine).into(), engine.is_demonstration));
         if spec.config.mode == Mode::Clinical || spec.config.wiring.path.is_some() {
             say(format_args!("{} mode, wiring: {}", spec.config.mode.name(), spec.config.wiring.name()));
         }
@@ -142,7 +148,7 @@ impl Prepared {
             screen: Screen::new(spec.config.overlay.clone(), spec.overlay).with_echo(spec.taps.as_ref().and_then(Taps::echo).cloned()),
             is_armed: false,
             lock,
-            hud: HudFeed::new(hud, status),
+            hud: HudFeed::new(hud, status).with_fallback(said_instead),
             code,
             source_fps: info.fps,
             sinks,
@@ -230,7 +236,9 @@ impl Prepared {
         while frames.pop().is_some() {
             shown.counters.failed += 1;
         }
-        let (restarts, introduction) = (worker.status().restarts, worker.introduction());
+        let (status, introduction) = (worker.status(), worker.introduction());
+        let fallback = fallback.filter(|_| status.has_fallen_back);
+        let backend = if status.has_fallen_back { Backend::Cpu } else { backend };
         // The capture and display threads have given theirs back: this is the last. The stream ends with it.
         let counts = Arc::into_inner(worker).map(Worker::finish).unwrap_or_default();
         let (mut losses, analysis, streamed) = stream.finish();
@@ -250,7 +258,7 @@ impl Prepared {
         let leftovers = Leftovers {
             spec,
             info,
-            engine,
+            engines: engine.into_iter().chain(fallback).collect(),
             backend,
             counters,
             captured,
@@ -258,7 +266,8 @@ impl Prepared {
             analysis,
             stalls,
             counts,
-            restarts,
+            restarts: status.restarts,
+            has_fallen_back: status.has_fallen_back,
             introduction,
             losses,
             start_ns,

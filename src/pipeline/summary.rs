@@ -11,7 +11,7 @@ pub fn of(left: Leftovers) -> Report {
     let Leftovers {
         spec,
         info,
-        engine,
+        engines,
         backend,
         counters,
         captured,
@@ -20,6 +20,7 @@ pub fn of(left: Leftovers) -> Report {
         stalls,
         counts,
         restarts,
+        has_fallen_back,
         introduction,
         mut losses,
         seconds,
@@ -91,7 +92,7 @@ pub fn of(left: Leftovers) -> Report {
         compositor: shown.output.compositor,
         display: shown.output.display.to_owned(),
         wiring: spec.config.wiring.name(),
-        engines: engine.into_iter().collect(),
+        engines,
         frames,
         losses,
         video_delay_ms: shown.delays.video.summary(),
@@ -122,6 +123,7 @@ pub fn of(left: Leftovers) -> Report {
             .first_present_ns
             .map(|ns| ns.saturating_sub(end_ns.saturating_sub(scheduling::process_age_ns())) as f64 / 1e6),
         worker_restarts: restarts,
+        worker_fallbacks: has_fallen_back.into(),
         live_proofs: counts.proofs,
         gate: gate.as_ref().map(gate_line),
         case: case.map(|case| CaseLine { id: case.id, is_resumed: case.is_resumed }),

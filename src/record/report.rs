@@ -24,6 +24,9 @@ pub struct SourceLine {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct EngineLine {
     pub name: String,
+    /// What runs it: "cpu", "cuda".
+    #[serde(default)]
+    pub backend: String,
     pub heads: Vec<String>,
     pub model_sha256: String,
     pub manifest_sha256: String,
@@ -127,12 +130,14 @@ pub struct Report {
     pub mode: &'static str,
     pub scheduling: String,
     pub source: SourceLine,
+    /// Of the last of `engines`.
     pub backend: &'static str,
     pub adapter: String,
     pub compositor: &'static str,
     pub display: String,
     /// How the box is wired into the theatre, as its profile states it.
     pub wiring: &'static str,
+    /// In the order in which they answered: more than one where a device has failed.
     pub engines: Vec<EngineLine>,
     pub frames: Frames,
     pub losses: BTreeMap<String, u64>,
@@ -156,6 +161,8 @@ pub struct Report {
     /// Process start → first completed present, ms.
     pub first_picture_ms: Option<f64>,
     pub worker_restarts: u64,
+    /// Times at which a device failed and the processor went on.
+    pub worker_fallbacks: u64,
     /// Times at which the AI answered its reference picture as when it was loaded.
     pub live_proofs: u64,
     /// What the self-tests said of AI in this run; null: nobody asked, or the run was shorter than the answer.

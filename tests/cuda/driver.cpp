@@ -1,8 +1,10 @@
 // A CUDA driver without a device, for tests of what is built on one: memory is the host's, and work is done as late as can be: when
 // somebody waits for it. What it is to say of itself stands in the environment. A kernel `add` it has itself, which adds a number to
-// each of `count` bytes; others are run as they were compiled for the processor (on_cpu.h): TEST_CUDA_KERNELS is the folder of those
-// libraries. Built by frame/cuda/testing.rs; holds nothing of NVIDIA's but the names of the functions.
+// each of `count` bytes, and two that no device survives: `endless` and `lose`; others are run as they were compiled for the processor
+// (on_cpu.h): TEST_CUDA_KERNELS is the folder of those libraries. Built by frame/cuda/testing.rs; holds nothing of NVIDIA's but the
+// names of the functions.
 
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -15,6 +17,7 @@
 #include <set>
 #include <string>
 #include <sys/mman.h>
+#include <thread>
 #include <unistd.h>
 #include <vector>
 
@@ -271,9 +274,18 @@ static int add(const unsigned *, const unsigned *, unsigned, void **arguments, i
     return 0;
 }
 
+// endless(): never ends, and who waits for it sleeps.
+static int endless(const unsigned *, const unsigned *, unsigned, void **, int) {
+    for (;;) std::this_thread::sleep_for(std::chrono::seconds(1));
+}
+
+// lose(): from then on the device is gone.
+static int lose(const unsigned *, const unsigned *, unsigned, void **, int) { return setenv("TEST_CUDA_LOST", "1", 1); }
+
 static Entry entry_of(const std::string &name) {
+    static const std::map<std::string, Entry> own = {{"add", add}, {"endless", endless}, {"lose", lose}};
     const char *folder = getenv("TEST_CUDA_KERNELS");
-    if (name == "add") return add;
+    if (auto found = own.find(name); found != own.end()) return found->second;
     if (!folder) return nullptr;
     for (auto &file : std::filesystem::directory_iterator(folder)) {
         void *library = dlopen(file.path().c_str(), RTLD_NOW);

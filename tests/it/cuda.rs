@@ -160,6 +160,51 @@ fn a_provider_that_cannot_come_up_is_an_error_where_it_was_asked_for_and_else_th
     assert!(code == Some(0) && text.contains("backend=\"cpu\"") && text.contains("'libcudart.so.13' is missing"), "{code:?} {text}");
 }
 
+/// All libraries are there, and hold nothing: the device is chosen, and the AI process finds that no engine runs on it.
+#[test]
+fn a_device_that_takes_no_engine_is_followed_by_the_processor_unless_it_was_asked_for() {
+    let test = "a_device_that_takes_no_engine_is_followed_by_the_processor_unless_it_was_asked_for";
+    if device().is_ok() || has_provider() {
+        return println!("SKIPPED {test}: this machine has what a GPU needs");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    if let Err(reason) = test_driver::build(folder.path()) {
+        return println!("SKIPPED {test}: {reason}");
+    }
+    let place = |name: &str| folder.path().join(name);
+    let empty = place("empty.so");
+    let compiled = Command::new("g++").args(["-shared", "-fPIC", "-x", "c++", "/dev/null", "-o"]).arg(&empty).status().unwrap();
+    assert!(compiled.success());
+    let libraries =
+        ["libcudart.so.13", "libcublasLt.so.13", "libcublas.so.13", "libcurand.so.10", "libnvrtc.so.13", "libcudnn.so.9"].into_iter();
+    for name in libraries.chain(["libonnxruntime_providers_cuda.so"]) {
+        std::fs::copy(&empty, place(name)).unwrap();
+    }
+    let library = "libonnxruntime.so.1.31.1";
+    std::os::unix::fs::symlink(root().join(".setup/onnxruntime").join(library), place(library)).unwrap();
+    let report = place("report.json");
+    let run = |backend: &str| {
+        let mut command = keyhole();
+        command.env("LD_LIBRARY_PATH", folder.path()).env("ORT_DYLIB_PATH", place(library)).args(["run", "--display", "headless"]);
+        said(command.args(["--source", SMALL_SIM, "--seconds", "6", "--backend", backend, "--report"]).arg(&report))
+    };
+    let (code, text) = run("cuda");
+    assert!(code == Some(2) && text.contains("CUDA provider cannot be used") && !report.exists(), "{code:?} {text}");
+    let (code, text) = run("auto");
+    assert_eq!(code, Some(0), "{text}");
+    let report: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+    assert_eq!(report["frames"]["captured"], report["frames"]["displayed"], "{}", report["losses"]);
+    assert!(report["frames"]["inferred"].as_u64().unwrap() > 0, "{:#}", report["states"]);
+    assert_eq!(report["backend"], "cpu", "{text}");
+    assert_eq!(report["worker_fallbacks"], 1, "{text}");
+    let word = |line: &Value, name: &str| line[name].as_str().unwrap().to_owned();
+    let engines: Vec<_> =
+        report["engines"].as_array().unwrap().iter().map(|line| word(line, "name") + " on " + &word(line, "backend")).collect();
+    assert_eq!(engines, ["surgical-gpu on cuda", "surgical-cpu on cpu"]);
+    let alarms: Vec<_> = report["alarms"].as_array().unwrap().iter().filter(|alarm| alarm["code"] == "AI-ON-PROCESSOR").collect();
+    assert!(alarms.len() == 1 && alarms[0]["text"].as_str().unwrap().contains("CUDA provider"), "{:#}", report["alarms"]);
+}
+
 #[test]
 fn clinical_mode_runs_no_model_where_the_self_test_has_not_proved_it() {
     let folder = tempfile::tempdir().unwrap();

@@ -161,11 +161,13 @@ fn a_graphics_device_that_is_lost_costs_no_picture_and_the_host_goes_on_in_its_w
     let [alarm] = &lost[..] else { panic!("{:#}", report["alarms"]) };
     assert!(alarm["text"].as_str().unwrap().contains("X11") && alarm["cleared_at_ms"].is_null(), "{alarm}");
     let text = std::fs::read_to_string(place("t.jsonl")).unwrap();
-    let presents: Vec<u64> =
-        text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["present_ns"].as_u64().unwrap()).collect();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let presents: Vec<u64> = lines.iter().map(|line| line["present_ns"].as_u64().unwrap()).collect();
     let lost_ns = report["start_ns"].as_u64().unwrap() + (ms(alarm) * 1e6) as u64;
     let before_ns = presents.iter().copied().filter(|at_ns| *at_ns < lost_ns).max().unwrap();
     let after_ns = presents.iter().copied().filter(|at_ns| *at_ns >= lost_ns).min().expect("a picture after the loss");
+    let after: Vec<&Value> = lines.iter().filter(|line| line["present_ns"].as_u64().unwrap() >= lost_ns).collect();
+    assert!(after.len() > 15 && after.iter().all(|line| line["scene_frame"].is_null()), "the overlay is off until somebody wants it");
     println!("from the last picture before the loss to the next one: {:.0} ms", (after_ns - before_ns) as f64 / 1e6);
 }
 

@@ -1,0 +1,206 @@
+//! A device that fails under the AI, as a whole run sees it. This program is started as the AI process: where it is told to run on a
+//! device, that is the tests' own CUDA driver's, which answers some frames and then fails; on the processor it runs the real engine.
+
+use super::*;
+use crate::base::clock::MonotonicClock;
+use crate::base::ids::{ClassId, TrackId};
+use crate::config::Config;
+use crate::frame::cuda::testing::TestDriver;
+use crate::frame::cuda::{CudaError, Device, DeviceBuffer, Kernel, Launch, Param, Priority, Stream, usable_device};
+use crate::link::Spawn;
+use crate::overlay::OverlayMode;
+use crate::pipeline::{DisplayChoice, Limit, SnapshotPlan, Spec, run_on};
+use crate::scene::{AnalysisTimes, ClassMask, Track, Trust};
+use std::sync::Arc;
+
+/// What becomes of the device, and what is said of it.
+const FATES: [(&str, &str); 3] = [("endless", "owed an answer"), ("lose", "failed ("), ("memory", "no memory left")];
+/// In the environment: which of them.
+const FATE: &str = "TEST_FATE";
+/// Answered before.
+const FRAMES: u32 = 10;
+const KERNEL: Kernel = Kernel { name: "fates", source: "", entries: &["add", "endless", "lose"] };
+const PTX: &str = ".visible .entry add(\n\t.param .align 4 .b8 add_param_0[8],\n\t.param .u64 add_param_1\n)\n{ }\n\
+    .visible .entry endless(\n\n)\n{ }\n.visible .entry lose(\n\n)\n{ }\n";
+
+/// Launches something for each frame, and waits for it.
+struct OnDevice {
+    device: Device,
+    stream: Stream,
+    memory: DeviceBuffer,
+    fate: String,
+    frames: u32,
+    line: EngineLine,
+}
+
+impl OnDevice {
+    fn load(spec: &AnalystSpec) -> Result<Self, AnalystError> {
+        let mut device = Device::open(&usable_device().map_err(InferError::Cuda)?).map_err(InferError::Cuda)?;
+        device.load(&KERNEL, PTX).map_err(InferError::Cuda)?;
+        let (stream, memory) = (device.stream(Priority::Low).map_err(InferError::Cuda)?, device.buffer(64).map_err(InferError::Cuda)?);
+        Ok(OnDevice { device, stream, memory, fate: std::env::var(FATE).unwrap(), frames: 0, line: check_engine(spec)? })
+    }
+
+    fn run(&mut self) -> Result<(), CudaError> {
+        self.frames += 1;
+        let numbers: [u8; 8] = bytemuck::cast([64u32, 1]);
+        let add = [Param::Value(&numbers), Param::Memory(self.memory.span())];
+        let (entry, arguments) = match (self.frames > FRAMES, self.fate.as_str()) {
+            (false, _) => ("add", &add[..]),
+            (true, "memory") => return self.device.buffer(2_000_000_000).map(drop),
+            (true, "lose") => ("lose", &[][..]),
+            (true, _) => ("endless", &[][..]),
+        };
+        let launch = Launch { kernel: KERNEL, entry, grid: [1; 3], block: [32, 1, 1], shared_bytes: 0 };
+        self.device.launch(&self.stream, &launch, arguments)?;
+        self.stream.synchronize()
+    }
+}
+
+impl Analyst for OnDevice {
+    fn ready(&self) -> serde_json::Value {
+        serde_json::to_value(&self.line).unwrap()
+    }
+
+    fn needs_device(&self) -> bool {
+        true
+    }
+
+    fn analyse(&mut self, view: FrameView<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, String> {
+        let picture = [view.layout.width, view.layout.height].map(|side| side as u32);
+        if let Err(error) = self.run() {
+            return without_scene(InferError::Cuda(error).into());
+        }
+        Ok(is_current().then(|| scene(stamps, picture)))
+    }
+
+    fn prove(&mut self) -> Result<Option<[u8; 32]>, String> {
+        Ok(Some([7; 32]))
+    }
+
+    fn input_hash(&mut self, view: FrameView<'_>) -> [u8; 32] {
+        infer::input_hash(view)
+    }
+}
+
+fn scene(stamps: Stamps, picture: [u32; 2]) -> Scene {
+    let track = Track {
+        id: TrackId(1),
+        class: ClassId(5),
+        confidence: 0.9,
+        state: Trust::Sure,
+        bbox: [4.0, 4.0, 20.0, 20.0],
+        tip: Some([20.0, 20.0]),
+        axis: None,
+        velocity_px_s: [0.0; 2],
+        outlines: vec![vec![[4.0, 4.0], [20.0, 4.0], [20.0, 20.0]]],
+    };
+    Scene {
+        frame: stamps.id,
+        pts_ns: stamps.pts_ns,
+        capture_ns: stamps.capture_ns,
+        picture,
+        frame_state: Trust::Sure,
+        tracks: vec![track],
+        tissues: Vec::new(),
+        findings: Vec::new(),
+        frame_classes: Vec::new(),
+        departed: Vec::new(),
+        reset: None,
+        gate: None,
+        unknown_px: 0,
+        mask: ClassMask { width: 2, height: 1, ids: vec![0, 5] },
+        times: AnalysisTimes::default(),
+    }
+}
+
+fn engines() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/engines"))
+}
+
+#[test]
+#[ignore = "the other half of a_device_that_fails_is_followed_by_the_processor_and_costs_no_picture: its AI process"]
+fn be_the_ai_process() {
+    std::process::exit(crate::link::worker_main(|hello| {
+        let spec: AnalystSpec = serde_json::from_value(hello.analyst.clone()).unwrap();
+        match spec.backend {
+            Backend::Cuda | Backend::TensorRt => OnDevice::load(&spec).map(|analyst| Box::new(analyst) as Box<dyn Analyst>),
+            Backend::Cpu => load(hello).map(|analyst| Box::new(analyst) as Box<dyn Analyst>),
+        }
+        .map_err(|error| error.to_line())
+    }));
+}
+
+#[test]
+#[ignore = "the other half of a_device_that_fails_is_followed_by_the_processor_and_costs_no_picture: its video process"]
+fn run_while_the_device_fails() {
+    let mut config = Config::default();
+    // A busy machine is no hang.
+    config.link.kill_after_ms = 2_000;
+    let spec = Spec {
+        source: "gst:videotestsrc ! video/x-raw,format=NV12,width=320,height=180,framerate=30/1".into(),
+        display: DisplayChoice::Headless,
+        limit: Limit { frames: None, seconds: Some(9.0) },
+        overlay: OverlayMode::Outline,
+        is_overlay_asked: true,
+        hud: false,
+        is_hud_asked: true,
+        engines: Some(engines()),
+        record: None,
+        record_clean: None,
+        snapshots: SnapshotPlan::default(),
+        report: None,
+        timeline: None,
+        scenes: None,
+        masks: None,
+        coverage: None,
+        worker: Spawn {
+            program: std::env::current_exe().unwrap(),
+            args: ["--exact", "pipeline::analyst::tests::be_the_ai_process", "--ignored", "--nocapture"].map(Into::into).to_vec(),
+        },
+        taps: None,
+        case: None,
+        inject: None,
+        config,
+    };
+    let (report, refused) = run_on(Backend::Cuda, spec, true, None, Arc::new(MonotonicClock)).unwrap();
+    assert!(refused.is_none(), "{refused:?}");
+    println!("video_delay_ms {}", serde_json::to_string(&report.video_delay_ms).unwrap());
+    // The picture has noticed nothing.
+    let frames = report.frames;
+    assert!(frames.displayed > 100 && frames.captured == frames.displayed, "{frames:?} {:?}", report.losses);
+    // Its own scenes, and then those of the processor's engine.
+    assert!(frames.inferred > u64::from(FRAMES) + 10, "{frames:?} {:?}", report.states);
+    assert!(report.worker_restarts >= 1 && report.worker_fallbacks == 1);
+    let answered: Vec<_> = report.engines.iter().map(|engine| (engine.name.as_str(), engine.backend.as_str())).collect();
+    assert_eq!((answered, report.backend), (vec![("surgical-gpu", "cuda"), ("surgical-cpu", "cpu")], "cpu"));
+    // It is named once, in the alarms and in the history, and the AI was degraded until it ran again.
+    let fate = std::env::var(FATE).unwrap();
+    let words = FATES.iter().find(|(name, _)| *name == fate).unwrap().1;
+    let alarms: Vec<_> = report.alarms.iter().filter(|alarm| alarm.code == "AI-ON-PROCESSOR").collect();
+    assert!(alarms.len() == 1 && alarms[0].text.contains(words) && alarms[0].cleared_at_ms.is_none(), "{:?}", report.alarms);
+    let at = |ai: &str, part: &str| report.states.iter().position(|line| line.ai == ai && line.reason.contains(part));
+    assert!(at("degraded", "the processor goes on").is_some_and(|at| report.states[at..].iter().any(|line| line.ai == "running")));
+}
+
+#[test]
+fn a_device_that_fails_is_followed_by_the_processor_and_costs_no_picture() {
+    let Some(driver) = TestDriver::new("a_device_that_fails_is_followed_by_the_processor_and_costs_no_picture") else { return };
+    let state = tempfile::tempdir().unwrap();
+    for (fate, _) in FATES {
+        let settings = [(FATE, fate), ("XDG_STATE_HOME", state.path().to_str().unwrap())];
+        let said = driver.run("pipeline::analyst::tests::run_while_the_device_fails", &settings);
+        println!("{fate}: {}", said.lines().find(|line| line.contains("video_delay_ms")).unwrap_or_default());
+    }
+}
+
+#[test]
+fn only_a_demonstration_on_a_device_has_the_processor_to_go_on() {
+    let on = |backend| AnalystSpec { engines: Some(engines()), backend, ..AnalystSpec::default() };
+    let (spec, line) = on_processor(&on(Backend::Cuda)).unwrap();
+    assert_eq!((spec.backend, line.name.as_str(), line.backend.as_str()), (Backend::Cpu, "surgical-cpu", "cpu"));
+    assert!(on_processor(&on(Backend::Cpu)).is_none(), "it is there already");
+    assert!(on_processor(&AnalystSpec { trusted: Some(Vec::new()), ..on(Backend::Cuda) }).is_none(), "clinical");
+    let empty = tempfile::tempdir().unwrap();
+    assert!(on_processor(&AnalystSpec { engines: Some(empty.path().to_owned()), ..on(Backend::Cuda) }).is_none(), "no engine");
+}
