@@ -8,7 +8,7 @@ use crate::infer::{self, Backend, InferError};
 use crate::link::{Analyst, Hello};
 use crate::pipeline::scheduling;
 use crate::pipeline::stereo::Eyes;
-use crate::record::EngineLine;
+use crate::record::{DeviceLine, EngineLine};
 use crate::scene::Scene;
 use crate::store::{Engines, LockedEngine, OperatingPoint, PublicKey, StoreError};
 use crate::track::Analyser;
@@ -107,7 +107,16 @@ pub fn check_engine(spec: &AnalystSpec) -> Result<EngineLine, AnalystError> {
         is_normalised: engine.manifest.normalisation.is_some() && spec.infer.normalise,
         signature: engine.seal.to_string(),
         is_demonstration: engine.is_demonstration(),
+        device: None,
     })
+}
+
+fn device_line(analyser: &Analyser) -> Result<Option<DeviceLine>, InferError> {
+    let line = |(info, memory_bytes): (&infer::DeviceInfo, usize)| {
+        let infer::DeviceInfo { name, uuid, driver, .. } = info.clone();
+        DeviceLine { name, uuid, driver, memory_bytes: memory_bytes as u64 }
+    };
+    Ok(analyser.device()?.map(line))
 }
 
 /// What goes on where the device of `spec` has failed: the processor's engine, checked as any is. None: there is none that may, or
@@ -143,8 +152,8 @@ fn load(hello: &Hello) -> Result<EngineAnalyst, AnalystError> {
         is_finding: false,
     })?;
     let (engine, point) = find(&spec)?;
-    let line = check_engine(&spec)?;
     let mut analyser = Analyser::load_with(engine, spec.backend, &spec.infer)?;
+    let line = EngineLine { device: device_line(&analyser)?, ..check_engine(&spec)? };
     point.iter().flat_map(|point| &point.heads).for_each(|site| analyser.decide_from(&site.output, site.threshold));
     Ok(EngineAnalyst { backend: spec.backend, analyser, eyes: spec.stereo.map(Eyes::new), line })
 }

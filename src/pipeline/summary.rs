@@ -4,14 +4,14 @@ use crate::guard::Gate;
 use crate::link::Rejection;
 use crate::pipeline::running::Leftovers;
 use crate::pipeline::scheduling;
-use crate::record::{CadenceLine, CaseLine, Frames, GateLine, Report, SourceLine, Stages};
+use crate::record::{CadenceLine, CaseLine, EngineLine, Frames, GateLine, Report, SourceLine, Stages};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub fn of(left: Leftovers) -> Report {
     let Leftovers {
         spec,
         info,
-        engines,
+        mut engines,
         backend,
         counters,
         captured,
@@ -31,6 +31,10 @@ pub fn of(left: Leftovers) -> Report {
         loop_through,
     } = left;
     if let Some(introduction) = introduction {
+        // The last one that answered says where it runs.
+        if let (Some(engine), Ok(said)) = (engines.last_mut(), serde_json::from_value::<EngineLine>(introduction.engines)) {
+            engine.device = said.device;
+        }
         let sandbox = introduction.sandbox;
         scheduling::note_granted(&format!(
             "worker: nice {}, landlock ABI {}, seccomp {}",

@@ -24,7 +24,7 @@ pub struct SourceLine {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct EngineLine {
     pub name: String,
-    /// What runs it: "cpu", "cuda".
+    /// What runs it: `cpu`, `cuda`, `tensorrt`.
     #[serde(default)]
     pub backend: String,
     pub heads: Vec<String>,
@@ -36,6 +36,20 @@ pub struct EngineLine {
     pub signature: String,
     /// Nobody vouches for it: not for patients.
     pub is_demonstration: bool,
+    /// Where it runs; None: on the processor, or it never said.
+    #[serde(default)]
+    pub device: Option<DeviceLine>,
+}
+
+/// A GPU that an engine runs on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct DeviceLine {
+    pub name: String,
+    pub uuid: String,
+    /// The CUDA that its driver knows.
+    pub driver: String,
+    /// Of its memory, taken when the engine was ready: no frame takes more, but the first of each picture format.
+    pub memory_bytes: u64,
 }
 
 /// `captured = displayed + rate_slip + dropped_capture + dropped_display` always holds.

@@ -13,8 +13,8 @@ use super::sure::SureFrom;
 use super::tracker::Tracker;
 use crate::base::ids::ClassId;
 use crate::infer::{
-    self, Backend, Captured, Engine, EngineFault, FaultyEngine, Feed, FrameView, InferError, InputSpec, LockedEngine, Normalisation,
-    Normaliser, RingReader, Stamps, Traffic,
+    self, Backend, Captured, DeviceInfo, Engine, EngineFault, FaultyEngine, Feed, FrameView, InferError, InputSpec, LockedEngine,
+    Normalisation, Normaliser, RingReader, Stamps, Traffic,
 };
 use crate::scene::{AnalysisTimes, Reset, Scene, Trust, Verdict};
 use sha2::{Digest, Sha256};
@@ -110,6 +110,13 @@ impl Analyser {
     /// Frames come from this ring from now on.
     pub fn meet(&mut self, ring: &Arc<RingReader>) {
         self.feed.meet(ring, &mut self.engine);
+    }
+
+    /// The device that the engine runs on, and what it has taken of its memory; None: it runs here. After the first frame it takes no
+    /// more.
+    pub fn device(&self) -> Result<Option<(&DeviceInfo, usize)>, InferError> {
+        let Some(gpu) = self.engine.gpu() else { return Ok(None) };
+        Ok(Some((gpu.device().info(), gpu.taken_bytes()?)))
     }
 
     #[cfg(test)]

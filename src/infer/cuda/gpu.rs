@@ -24,6 +24,8 @@ const LIBRARIES: [&str; 6] =
 pub struct Gpu {
     stream: Stream,
     device: Device,
+    /// Of its memory, as it was opened.
+    free_before: usize,
     /// The tests' driver has a stream and copies, and the processor plays the model.
     #[cfg(test)]
     is_rehearsal: bool,
@@ -60,6 +62,7 @@ impl Gpu {
         let device = Device::open(info)?;
         let stream = device.stream(Priority::Low)?;
         Ok(Gpu {
+            free_before: device.free_bytes()?,
             stream,
             device,
             #[cfg(test)]
@@ -92,6 +95,11 @@ impl Gpu {
     pub fn load(&mut self, kernel: &Kernel) -> Result<(), InferError> {
         let ptx = program(kernel, self.device.architecture(), &Nvrtc::open()?, &Plans::of_this_user())?;
         Ok(self.device.load(kernel, &ptx)?)
+    }
+
+    /// What is gone of the device's memory since it was opened: ours, and what others on it took meanwhile.
+    pub fn taken_bytes(&self) -> Result<usize, InferError> {
+        Ok(self.free_before.saturating_sub(self.device.free_bytes()?))
     }
 
     /// What went over the bus since it was opened.
