@@ -147,9 +147,12 @@ fn a_device_that_takes_no_engine_is_followed_by_the_processor_unless_it_was_aske
     let report: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
     assert_eq!(report["frames"]["captured"], report["frames"]["displayed"], "{}", report["losses"]);
     assert!(report["frames"]["inferred"].as_u64().unwrap() > 0, "{:#}", report["states"]);
-    assert_eq!((&report["backend"], &report["worker_fallbacks"]), (&"cpu".into(), &1.into()), "{text}");
-    let engines: Vec<_> = report["engines"].as_array().unwrap().iter().map(|line| (&line["name"], &line["backend"])).collect();
-    assert_eq!(engines, [(&"surgical-gpu".into(), &"cuda".into()), (&"surgical-cpu".into(), &"cpu".into())]);
+    assert_eq!(report["backend"], "cpu", "{text}");
+    assert_eq!(report["worker_fallbacks"], 1, "{text}");
+    let word = |line: &Value, name: &str| line[name].as_str().unwrap().to_owned();
+    let engines: Vec<_> =
+        report["engines"].as_array().unwrap().iter().map(|line| word(line, "name") + " on " + &word(line, "backend")).collect();
+    assert_eq!(engines, ["surgical-gpu on cuda", "surgical-cpu on cpu"]);
     let alarms: Vec<_> = report["alarms"].as_array().unwrap().iter().filter(|alarm| alarm["code"] == "AI-ON-PROCESSOR").collect();
     assert!(alarms.len() == 1 && alarms[0]["text"].as_str().unwrap().contains("CUDA provider"), "{:#}", report["alarms"]);
 }

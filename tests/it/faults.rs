@@ -166,8 +166,8 @@ fn a_graphics_device_that_is_lost_costs_no_picture_and_the_host_goes_on_in_its_w
     let lost_ns = report["start_ns"].as_u64().unwrap() + (ms(alarm) * 1e6) as u64;
     let before_ns = presents.iter().copied().filter(|at_ns| *at_ns < lost_ns).max().unwrap();
     let after_ns = presents.iter().copied().filter(|at_ns| *at_ns >= lost_ns).min().expect("a picture after the loss");
-    let after = || lines.iter().filter(|line| line["present_ns"].as_u64().unwrap() >= lost_ns);
-    assert!(after().count() > 15 && after().all(|line| line["scene_frame"].is_null()), "the overlay is off until somebody wants it");
+    let after: Vec<&Value> = lines.iter().filter(|line| line["present_ns"].as_u64().unwrap() >= lost_ns).collect();
+    assert!(after.len() > 15 && after.iter().all(|line| line["scene_frame"].is_null()), "the overlay is off until somebody wants it");
     println!("from the last picture before the loss to the next one: {:.0} ms", (after_ns - before_ns) as f64 / 1e6);
 }
 
