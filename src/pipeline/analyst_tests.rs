@@ -140,7 +140,7 @@ fn run_while_the_device_fails() {
     let spec = Spec {
         source: "gst:videotestsrc ! video/x-raw,format=NV12,width=320,height=180,framerate=30/1".into(),
         display: DisplayChoice::Headless,
-        limit: Limit { frames: None, seconds: Some(9.0) },
+        limit: Limit { frames: None, seconds: Some(10.0) },
         overlay: OverlayMode::Outline,
         is_overlay_asked: true,
         hud: false,

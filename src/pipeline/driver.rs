@@ -319,7 +319,7 @@ impl DisplayThread {
         }
         let Some(analysis) = &self.analysis else { return };
         self.states.worker(now_ns, state::worker(analysis.status()), || analysis.reason());
-        mishaps::of_device(&mut self.states, now_ns, &**analysis);
+        mishaps::of_device(&mut self.states, now_ns, &**analysis, &mut self.sinks);
         if self.states.ai() != Ai::Running {
             self.screen.forget();
         }

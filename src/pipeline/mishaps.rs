@@ -20,11 +20,12 @@ pub fn rescue(states: &mut States, now_ns: u64, output: &mut dyn Output, error: 
 }
 
 /// The AI goes on on the processor because its device has failed: so for the rest of the run, and said once. Asked each turn.
-pub fn of_device(states: &mut States, now_ns: u64, analysis: &dyn Analysis) {
+pub fn of_device(states: &mut States, now_ns: u64, analysis: &dyn Analysis, sinks: &mut Sinks) {
     if analysis.has_fallen_back() && states.alarms().standing(Code::AiOnProcessor, 0).is_none() {
         let words = format!("the AI's device failed ({}); the processor goes on for the rest of the run", analysis.fallback_reason());
         states.note(now_ns, words.clone());
         states.raise(now_ns, Code::AiOnProcessor, words);
+        sinks.fall_back();
     }
 }
 

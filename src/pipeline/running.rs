@@ -107,6 +107,7 @@ impl Prepared {
         let beats = watch::beats();
         let record_beats = [Part::RecordOverlay, Part::RecordClean].map(|part| beats[part as usize].clone());
         let mut sinks = open_sinks(&spec, &info, engine.as_ref(), is_pulled, record_beats)?;
+        sinks.fallback = fallback.clone();
         let stream = SceneStream::start(&spec, &worker, is_pulled)?;
         stream.mishaps.iter().for_each(|mishap| sinks.watch_mishap(mishap.clone()));
         let stop = Shutdown::default();

@@ -57,6 +57,8 @@ pub struct Sinks {
     pub taps: Option<Taps>,
     /// Of what writes the picture with its overlay, and the clean one.
     pub beats: [Arc<Beat>; 2],
+    /// What draws from when the AI's device has failed.
+    pub fallback: Option<EngineLine>,
     reader: Reader,
     prover: Prover,
     mask: Option<CoverageMask>,
@@ -276,6 +278,13 @@ impl Sinks {
     pub fn mark(&mut self, frame: &Frame) {
         if let Some(recorder) = &mut self.recorder {
             recorder.mark(frame.id().0, frame.stamps().capture_ns);
+        }
+    }
+
+    /// The AI's device has failed.
+    pub fn fall_back(&mut self) {
+        if let (Some(recorder), Some(engine)) = (&self.recorder, self.fallback.take()) {
+            recorder.name_engine(engine);
         }
     }
 

@@ -5,6 +5,7 @@ use crate::record::RecordError;
 use crate::record::budget::Keeper;
 use crate::record::encoder::{Encoder, Input, NICENESS, Outlet, Unit};
 use crate::record::mp4::RecordingId;
+use crate::record::report::EngineLine;
 use crate::record::segments::{Naming, OpenFile, Segments};
 use crate::record::settings::{Settings, Stream};
 use crate::record::sidecar::{Marker, Sidecar, sidecar_path};
@@ -37,6 +38,14 @@ pub struct LaneSpec {
     pub beat: Arc<Beat>,
 }
 
+/// What the sidecar is to say, too.
+#[derive(Debug, Clone)]
+pub enum Note {
+    Mark(Marker),
+    /// It draws from now on.
+    Engine(EngineLine),
+}
+
 pub struct Lane {
     stream: Stream,
     path: PathBuf,
@@ -44,7 +53,7 @@ pub struct Lane {
     settings: Settings,
     encoder: Option<Arc<Encoder>>,
     outlet: Outlet,
-    marks: Sender<Marker>,
+    notes: Sender<Note>,
     /// Everything that was coded is in the queue.
     is_complete: Arc<AtomicBool>,
     disk: Option<JoinHandle<()>>,
@@ -55,7 +64,7 @@ impl Lane {
     pub fn start(spec: LaneSpec) -> Result<Lane, RecordError> {
         let LaneSpec { stream, naming, id, fps, settings, keeper, open, sidecar, tally, beat } = spec;
         let (units, coded) = bounded(UNITS);
-        let (marks, marked) = unbounded();
+        let (notes, noted) = unbounded();
         let (is_behind, is_given_up) = (tally.disk_is_behind(stream), Arc::new(AtomicBool::new(false)));
         let is_complete = Arc::new(AtomicBool::new(false));
         let path = naming.path.clone();
@@ -63,7 +72,7 @@ impl Lane {
         let segments = Segments::new(naming, id, segment_ns, (1e9 / fps) as u64, keeper, open);
         let disk = Disk {
             units: coded,
-            marks: marked,
+            notes: noted,
             is_complete: is_complete.clone(),
             segments,
             sidecar_path: sidecar_path(&path),
@@ -75,7 +84,7 @@ impl Lane {
         let spawned = std::thread::Builder::new().name("record".into()).spawn(move || disk.run());
         let disk = Some(spawned.map_err(|e| RecordError::write(&path, e))?);
         let outlet = Outlet { units, is_behind, is_given_up };
-        Ok(Lane { stream, path, fps, settings, encoder: None, outlet, marks, is_complete, disk, tally })
+        Ok(Lane { stream, path, fps, settings, encoder: None, outlet, notes, is_complete, disk, tally })
     }
 
     /// An encoder for pictures of this kind; what the one before it still holds is coded first.
@@ -87,9 +96,9 @@ impl Lane {
         Ok(encoder)
     }
 
-    pub fn mark(&self, marker: Marker) {
+    pub fn note(&self, note: Note) {
         // Fails only where the disk's side has ended, which is told elsewhere.
-        let _ = self.marks.send(marker);
+        let _ = self.notes.send(note);
     }
 
     fn drain(&mut self, wait: Duration) -> Result<(), RecordError> {
@@ -129,7 +138,7 @@ impl Lane {
 /// The disk thread's own.
 struct Disk {
     units: Receiver<Unit>,
-    marks: Receiver<Marker>,
+    notes: Receiver<Note>,
     is_complete: Arc<AtomicBool>,
     segments: Segments,
     sidecar_path: PathBuf,
@@ -157,7 +166,7 @@ impl Disk {
 
     fn write(&mut self) -> io::Result<()> {
         loop {
-            let marks = self.take_marks();
+            let notes = self.take_notes();
             self.beat.rest();
             let next = self.units.recv_timeout(LOOK_AROUND);
             self.beat.beat();
@@ -167,27 +176,33 @@ impl Disk {
                 Err(RecvTimeoutError::Timeout) => false,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            if has_news || marks > 0 {
+            if has_news || notes > 0 {
                 self.note();
             }
         }
-        self.take_marks();
+        self.take_notes();
         self.segments.finish()
     }
 
-    /// Marks that were set since; how many. Taken before the pictures that they mark, which are coded meanwhile.
-    fn take_marks(&mut self) -> usize {
-        let before = self.sidecar.markers.len();
-        for marker in self.marks.try_iter() {
-            self.segments.mark(marker.number, (marker.at_ms * 1e6).round() as u64);
-            self.sidecar.markers.push(marker);
+    /// Notes that were made since; how many. Marks are taken before the pictures that they mark, which are coded meanwhile.
+    fn take_notes(&mut self) -> usize {
+        let mut count = 0;
+        for note in self.notes.try_iter() {
+            count += 1;
+            match note {
+                Note::Mark(marker) => {
+                    self.segments.mark(marker.number, (marker.at_ms * 1e6).round() as u64);
+                    self.sidecar.markers.push(marker);
+                }
+                Note::Engine(engine) => self.sidecar.engines.push(engine),
+            }
         }
-        self.sidecar.markers.len() - before
+        count
     }
 
     /// Brings the sidecar up to date. A disk that is too full for it ends the recording soon enough.
     fn note(&mut self) {
-        self.take_marks();
+        self.take_notes();
         self.sidecar.segments = self.segments.lines();
         if self.sidecar.segments.is_empty() {
             return;

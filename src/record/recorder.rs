@@ -12,7 +12,7 @@ use crate::base::beat::Beat;
 use crate::base::clock;
 use crate::record::budget::{Keeper, Limits};
 use crate::record::encoder::{Encoder, Input};
-use crate::record::lane::{Lane, LaneSpec};
+use crate::record::lane::{Lane, LaneSpec, Note};
 use crate::record::mp4::RecordingId;
 use crate::record::rate::Rate;
 use crate::record::report::EngineLine;
@@ -46,6 +46,7 @@ pub struct RecordPlan {
     /// The source as it was asked for.
     pub source: String,
     pub fps: f64,
+    /// That draw when a recording begins.
     pub engines: Vec<EngineLine>,
     /// Wall clock, seconds since 1970: names of files, and what the sidecar says.
     pub wall_s: fn() -> u64,
@@ -68,7 +69,7 @@ type Wanted = Option<Vec<(Stream, PathBuf)>>;
 enum Order {
     Start { files: Wanted, tally: Arc<Tally> },
     Open { stream: Stream, input: Input },
-    Mark(Marker),
+    Note(Note),
     Stop,
 }
 
@@ -188,8 +189,13 @@ impl Recorder {
         let start_ns = self.tally.as_ref()?.start_capture_ns()?;
         self.marks += 1;
         let at_ms = capture_ns.saturating_sub(start_ns) as f64 / 1e6;
-        self.order(Order::Mark(Marker { number: self.marks, at_ms, frame }));
+        self.order(Order::Note(Note::Mark(Marker { number: self.marks, at_ms, frame })));
         Some(self.marks)
+    }
+
+    /// Another engine draws from now on.
+    pub fn name_engine(&self, engine: EngineLine) {
+        self.order(Order::Note(Note::Engine(engine)));
     }
 
     /// Offers a picture; never waits. `fill` writes it where the encoder wants it and is not called where there is no room.
@@ -318,8 +324,11 @@ impl Clerk {
                     self.session = Some(self.begin(files, &tally));
                 }
                 Order::Open { stream, input } => self.open(stream, input),
-                Order::Mark(marker) => {
-                    self.session.iter().flat_map(|session| session.lanes.values()).for_each(|lane| lane.mark(marker.clone()));
+                Order::Note(note) => {
+                    self.session.iter().flat_map(|session| session.lanes.values()).for_each(|lane| lane.note(note.clone()));
+                    if let Note::Engine(engine) = note {
+                        self.plan.engines = vec![engine];
+                    }
                 }
                 Order::Stop => self.close(),
             }

@@ -15,6 +15,14 @@ fn plan(settings: Settings, fps: f64) -> RecordPlan {
     RecordPlan { wall_s: || 1_795_321_194, ..RecordPlan::new(settings, "test", fps, Vec::new()) }
 }
 
+fn engine(name: &str) -> EngineLine {
+    serde_json::from_value(serde_json::json!({
+        "name": name, "backend": "cpu", "heads": [], "model_sha256": "", "manifest_sha256": "", "is_normalised": false, "signature": "",
+        "is_demonstration": true,
+    }))
+    .unwrap()
+}
+
 fn settings() -> Settings {
     Settings { min_free_mb: 0, ..Settings::default() }
 }
@@ -69,7 +77,7 @@ fn chapters(path: &Path, test: &str) -> Option<Vec<(f64, String)>> {
 fn order_times_and_greys_are_kept_and_odd_sizes_work() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.mp4");
-    let mut recorder = Recorder::new(plan(settings(), 25.0)).unwrap();
+    let mut recorder = Recorder::new(RecordPlan { engines: vec![engine("first")], ..plan(settings(), 25.0) }).unwrap();
     assert!(!recorder.is_recording() && recorder.state() == RecordingState::default());
     recorder.start(Some(vec![(Stream::Overlay, path.clone())]));
     let input = Input::Presented { width: 101, height: 67 };
@@ -80,6 +88,7 @@ fn order_times_and_greys_are_kept_and_odd_sizes_work() {
         insist(&mut recorder, Stream::Overlay, input, n, time_ns(n), level(n));
     }
     assert_eq!(recorder.mark(39, time_ns(39)), Some(1));
+    recorder.name_engine(engine("another"));
     let state = recorder.state();
     assert!(state.recording && (state.seconds - 2.7).abs() < 0.01, "{state:?}");
     recorder.finish().1.unwrap();
@@ -96,6 +105,7 @@ fn order_times_and_greys_are_kept_and_odd_sizes_work() {
         (Stream::Overlay, "2026-11-22T04:19:54Z", Some(7_000_000_000))
     );
     assert_eq!(sidecar.markers, [Marker { number: 1, at_ms: 2_700.0, frame: 39 }]);
+    assert_eq!(sidecar.engines, [engine("first"), engine("another")]);
     if let Some(found) = chapters(&path, "order_times_and_greys_are_kept_and_odd_sizes_work") {
         assert_eq!(found, [(2.7, "mark 1".to_owned())]);
     }
