@@ -43,7 +43,7 @@ pub struct LaneSpec {
 pub enum Note {
     Mark(Marker),
     /// It draws from now on.
-    Engine(EngineLine),
+    Engine(Box<EngineLine>),
 }
 
 pub struct Lane {
@@ -194,7 +194,7 @@ impl Disk {
                     self.segments.mark(marker.number, (marker.at_ms * 1e6).round() as u64);
                     self.sidecar.markers.push(marker);
                 }
-                Note::Engine(engine) => self.sidecar.engines.push(engine),
+                Note::Engine(engine) => self.sidecar.engines.push(*engine),
             }
         }
         count

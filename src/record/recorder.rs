@@ -195,7 +195,7 @@ impl Recorder {
 
     /// Another engine draws from now on.
     pub fn name_engine(&self, engine: EngineLine) {
-        self.order(Order::Note(Note::Engine(engine)));
+        self.order(Order::Note(Note::Engine(Box::new(engine))));
     }
 
     /// Offers a picture; never waits. `fill` writes it where the encoder wants it and is not called where there is no room.
@@ -327,7 +327,7 @@ impl Clerk {
                 Order::Note(note) => {
                     self.session.iter().flat_map(|session| session.lanes.values()).for_each(|lane| lane.note(note.clone()));
                     if let Note::Engine(engine) = note {
-                        self.plan.engines = vec![engine];
+                        self.plan.engines = vec![*engine];
                     }
                 }
                 Order::Stop => self.close(),
