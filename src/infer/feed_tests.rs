@@ -9,26 +9,14 @@ use crate::frame::cuda::{INPUT_HASH, PREPROCESS, Traffic};
 use crate::frame::{Colorimetry, FrameLayout, FrameRing, Matrix, PixelFormat, Range, Stamps, Transfer};
 use crate::infer::cuda::Gpu;
 use crate::infer::tensorrt::testing::{Launches, rehearsed};
-use crate::infer::testing::{TestEngine, loaded};
+use crate::infer::testing::{self, TestEngine, loaded};
 use crate::infer::{InputSpec, LockedEngine, OnnxEngine};
 use crate::store::{Normalisation, Spread};
 
 /// Brighter than any frame here.
 fn cohort() -> Normalisation {
-    let spread = |mean, std| Spread { mean, std };
-    Normalisation {
-        dead_band: 0.0,
-        strength: 1.0,
-        max_exposure: 1.5,
-        max_balance: 0.4,
-        max_stretch: 0.6,
-        brightness: spread(-1.0, 0.1),
-        contrast: spread(0.8, 0.5),
-        red_green: spread(0.77, 0.28),
-        yellow_blue: spread(0.44, 0.21),
-        saturation: spread(0.38, 0.53),
-        grey_brightness: Some(spread(-1.0, 0.1)),
-    }
+    let bright = Spread { mean: -1.0, std: 0.1 };
+    Normalisation { dead_band: 0.0, brightness: bright, grey_brightness: Some(bright), ..testing::cohort() }
 }
 
 fn worst(a: &[f32], b: &[f32]) -> f32 {

@@ -1,5 +1,6 @@
 use super::*;
-use crate::store::{ColourOrder, Resize, Spread, TensorLayout};
+use crate::infer::testing::cohort;
+use crate::store::{ColourOrder, Resize, TensorLayout};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -16,23 +17,6 @@ fn spec(layout: TensorLayout, colour: ColourOrder, width: usize, height: usize) 
 
 fn plain_spec() -> InputSpec {
     spec(TensorLayout::Nchw, ColourOrder::Rgb, W, H)
-}
-
-fn cohort() -> Normalisation {
-    let spread = |mean, std| Spread { mean, std };
-    Normalisation {
-        dead_band: 1.0,
-        strength: 1.0,
-        max_exposure: 1.5,
-        max_balance: 0.4,
-        max_stretch: 0.6,
-        brightness: spread(-1.9, 0.4),
-        contrast: spread(0.8, 0.5),
-        red_green: spread(0.77, 0.28),
-        yellow_blue: spread(0.44, 0.21),
-        saturation: spread(0.38, 0.53),
-        grey_brightness: Some(spread(-0.96, 0.25)),
-    }
 }
 
 /// Where R, G or B of a pixel stands, its mean and standard deviation.

@@ -6,7 +6,25 @@ use super::cuda::Gpu;
 use super::engine::Engine;
 use super::onnx_engine::OnnxEngine;
 pub use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range};
-use crate::store::LockedEngine;
+use crate::store::{LockedEngine, Normalisation, Spread};
+
+/// The light and colours of an operation.
+pub fn cohort() -> Normalisation {
+    let spread = |mean, std| Spread { mean, std };
+    Normalisation {
+        dead_band: 1.0,
+        strength: 1.0,
+        max_exposure: 1.5,
+        max_balance: 0.4,
+        max_stretch: 0.6,
+        brightness: spread(-1.9, 0.4),
+        contrast: spread(0.8, 0.5),
+        red_green: spread(0.77, 0.28),
+        yellow_blue: spread(0.44, 0.21),
+        saturation: spread(0.38, 0.53),
+        grey_brightness: Some(spread(-0.96, 0.25)),
+    }
+}
 
 /// Written to a folder and loaded as any engine is.
 pub fn locked(model: &TestModel) -> LockedEngine {

@@ -2,8 +2,8 @@ use super::*;
 use crate::base::random::Random;
 use crate::frame::cuda::testing::{Runner, input, on_every_device, output, value};
 use crate::frame::{Colorimetry, FrameView, Matrix, Range, Transfer};
-use crate::infer::{ColourOrder, Preprocess, Resize, TensorLayout};
-use crate::store::{Normalisation, Spread};
+use crate::infer::{ColourOrder, Preprocess, Resize, TensorLayout, testing};
+use crate::store::Normalisation;
 use half::f16;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -142,20 +142,7 @@ fn very_tall_boxes_are_summed_in_the_references_order() {
 }
 
 fn cohort() -> Normalisation {
-    let spread = |mean, std| Spread { mean, std };
-    Normalisation {
-        dead_band: 0.2,
-        strength: 1.0,
-        max_exposure: 1.5,
-        max_balance: 0.4,
-        max_stretch: 0.6,
-        brightness: spread(-1.9, 0.4),
-        contrast: spread(0.8, 0.5),
-        red_green: spread(0.77, 0.28),
-        yellow_blue: spread(0.44, 0.21),
-        saturation: spread(0.38, 0.53),
-        grey_brightness: Some(spread(-0.96, 0.25)),
-    }
+    Normalisation { dead_band: 0.2, ..testing::cohort() }
 }
 
 /// A lit ellipse on black, as an endoscope gives it; noise inside.
