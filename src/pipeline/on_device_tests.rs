@@ -45,8 +45,8 @@ fn drawn(compositor: &mut GpuCompositor, source: Source<'_>) -> Vec<u8> {
     pixels
 }
 
-/// `open`: the engine on the device that draws.
-fn compare(open: &dyn Fn(&TestEngine) -> OnnxEngine) {
+/// `open`: the engine on the device that draws. `is_exact`: the model's own numbers are the same on both.
+fn compare(open: &dyn Fn(&TestEngine) -> OnnxEngine, is_exact: bool) {
     let drawing = vulkan_device().unwrap();
     let info = device_of(&vulkan::device_uuid(&drawing.adapter).unwrap()).unwrap();
     let mut compositor = GpuCompositor::new(drawing.clone(), OFFSCREEN_FORMAT);
@@ -76,7 +76,11 @@ fn compare(open: &dyn Fn(&TestEngine) -> OnnxEngine) {
         let plain = |scene: Option<Scene>| Scene { times: AnalysisTimes::default(), ..scene.unwrap() };
         let expected = plain(here.analyse(view, stamps, &|| true).unwrap());
         let scene = plain(there.analyse(Captured::There(&layout, slots[slot].span()), stamps, &|| true).unwrap());
-        assert_eq!(scene, expected, "frame {index}");
+        if is_exact {
+            assert_eq!(scene, expected, "frame {index}");
+        }
+        let off = scene.mask.ids.iter().zip(&expected.mask.ids).filter(|(a, b)| a != b).count();
+        assert!(off * 200 <= expected.mask.ids.len(), "frame {index}: {off} of the mask's pixels");
         let from_slot = drawn(&mut compositor, Source::OnDevice(&layout, &ring[slot].buffer));
         assert!(from_slot == drawn(&mut compositor, Source::New(&view)), "frame {index}");
         followed = scene.tracks.len();
@@ -92,7 +96,7 @@ fn compare(open: &dyn Fn(&TestEngine) -> OnnxEngine) {
 #[test]
 #[ignore = "the other half of a_frame_in_vulkans_memory_is_analysed_and_drawn_from_there"]
 fn rehearse_in_this_process() {
-    compare(&|engine| crate::infer::testing::rehearsed(engine));
+    compare(&|engine| crate::infer::testing::rehearsed(engine), true);
 }
 
 #[test]
@@ -121,7 +125,7 @@ mod on_cuda {
         let found = cuda::Gpu::of_this_machine().map_err(|error| error.to_string());
         match found.and_then(|_| vulkan_device()) {
             Ok(_) => {
-                compare(&|engine| OnnxEngine::open_on(loaded(engine), cuda::Gpu::of_this_machine().unwrap()).unwrap());
+                compare(&|engine| OnnxEngine::open_on(loaded(engine), cuda::Gpu::of_this_machine().unwrap()).unwrap(), false);
                 println!("RAN {test} on a GPU");
             }
             Err(reason) => skipped_without_gpu(test, &reason),

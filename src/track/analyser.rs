@@ -206,7 +206,7 @@ impl Analyser {
         let preprocessed = Instant::now();
         self.heads.watch(&mut self.engine, stamps.capture_ns)?;
         self.feed.run(&mut self.engine)?;
-        self.heads.fetch(&mut self.engine)?;
+        self.heads.fetch(&mut self.engine, fit)?;
         let inferred = Instant::now();
 
         let picture = [layout.width, layout.height];

@@ -23,6 +23,8 @@ pub struct DeviceMaps {
     last_ns: Option<u64>,
     /// Of what the probabilities there are: with another shape nothing is averaged.
     averaged: Option<(Window, usize)>,
+    /// What is being decoded; None: nothing.
+    begun: Option<Window>,
     tissue: Sides,
     instrument: Sides,
     labels: Sides,
@@ -37,20 +39,27 @@ pub struct DeviceMaps {
 struct Sides {
     there: DeviceBuffer,
     here: PinnedBuffer,
+    /// Of `here`, brought last.
+    bytes: usize,
 }
 
 impl Sides {
     fn new(device: &Device, bytes: usize) -> Result<Self, InferError> {
-        Ok(Sides { there: device.buffer(bytes)?, here: device.pinned(bytes)? })
+        Ok(Sides { there: device.buffer(bytes)?, here: device.pinned(bytes)?, bytes: 0 })
     }
 
+    /// Begins to.
     fn bring(&mut self, stream: &Stream, bytes: usize) -> Result<(), InferError> {
+        self.bytes = bytes;
+        if bytes == 0 {
+            return Ok(());
+        }
         Ok(stream.read_back(self.there.span().first(bytes)?, &mut self.here, Payload::Pixels)?)
     }
 
     /// Waits for it.
-    fn bytes(&self, count: usize) -> Result<&[u8], InferError> {
-        Ok(&self.here.bytes()?[..count])
+    fn bytes(&self) -> Result<&[u8], InferError> {
+        Ok(&self.here.bytes()?[..self.bytes])
     }
 }
 
@@ -82,6 +91,7 @@ impl DeviceMaps {
             share: device.buffer(blocks * float)?,
             last_ns: None,
             averaged: None,
+            begun: None,
             tissue: Sides::new(device, plan.params.tissue.channels as usize * pixels * float)?,
             instrument: Sides::new(device, pixels * float)?,
             labels: Sides::new(device, pixels)?,
@@ -109,8 +119,8 @@ impl DeviceMaps {
         Ok(device.launch(stream, &self.stillness.share, &[params, now, off, reference, share])?)
     }
 
-    /// Fills `maps` from the outputs of the last run; `fit`: where in the input the picture lies. Waits for it.
-    pub fn decode(&mut self, heads: &[(usize, OutputSpec)], engine: &dyn Engine, fit: Fit, maps: &mut Maps) -> Result<(), InferError> {
+    /// Has the outputs of the last run decoded, which may still be running, and brought here; `fit`: where in the input the picture lies.
+    pub fn begin(&mut self, heads: &[(usize, OutputSpec)], engine: &dyn Engine, fit: Fit) -> Result<(), InferError> {
         let elsewhere = || CudaError::Elsewhere;
         let [(_, first), ..] = heads else { return Err(elsewhere().into()) };
         let both = [first, heads.last().map_or(first, |(_, spec)| spec)];
@@ -151,21 +161,28 @@ impl DeviceMaps {
         self.mask.bring(stream, pixels)?;
         self.instrument.bring(stream, instrument_bytes)?;
         self.tissue.bring(stream, tissue_bytes)?;
-        if self.odd.bytes(float)?.iter().any(|byte| *byte != 0) {
+        self.begun = Some(window);
+        Ok(())
+    }
+
+    /// Waits for what was begun, and fills `maps` from it.
+    pub fn finish(&mut self, heads: &[(usize, OutputSpec)], maps: &mut Maps) -> Result<(), InferError> {
+        let window = self.begun.take().ok_or(CudaError::Elsewhere)?;
+        if self.odd.bytes()?.iter().any(|byte| *byte != 0) {
             // What was averaged with it is of no use either.
             self.averaged = None;
             let (part, found) = ("an output".to_owned(), "a number that is none, or beyond what such a head can give".to_owned());
             return Err(InferError::Impossible { part, found });
         }
-        let sum: f32 = floats(self.certainty.bytes(certainty_bytes)?).sum();
-        maps.shape(specs.iter().copied(), window);
-        maps.labels.extend_from_slice(self.labels.bytes(pixels)?);
-        maps.mask.extend_from_slice(self.mask.bytes(pixels)?);
+        maps.shape(heads.iter().map(|(_, spec)| spec), window);
+        maps.labels.extend_from_slice(self.labels.bytes()?);
+        maps.mask.extend_from_slice(self.mask.bytes()?);
         maps.instrument.clear();
-        maps.instrument.extend(floats(self.instrument.bytes(instrument_bytes)?));
+        maps.instrument.extend(floats(self.instrument.bytes()?));
         maps.tissue.clear();
-        maps.tissue.extend(floats(self.tissue.bytes(tissue_bytes)?));
-        maps.certainty = if tissue_bytes > 0 { sum / pixels as f32 } else { 1.0 };
+        maps.tissue.extend(floats(self.tissue.bytes()?));
+        let sum: f32 = floats(self.certainty.bytes()?).sum();
+        maps.certainty = if maps.tissue.is_empty() { 1.0 } else { sum / (window.width * window.height) as f32 };
         Ok(())
     }
 }

@@ -103,9 +103,13 @@ impl Heads {
         self.there.is_some() && self.maps.iter().all(|(tensor, _)| engine.device_output(*tensor).is_some())
     }
 
-    /// After a run: brings what is read here, and looks whether it can be an answer at all.
-    pub fn fetch(&self, engine: &mut dyn Engine) -> Result<(), InferError> {
+    /// After a run: brings what is read here, and looks whether it can be an answer at all. What is decoded there is begun; `fit`: where
+    /// in the input the picture lies.
+    pub fn fetch(&mut self, engine: &mut dyn Engine, fit: Fit) -> Result<(), InferError> {
         let are_there = self.are_there(engine);
+        if let Some(there) = self.there.as_mut().filter(|_| are_there) {
+            there.begin(&self.maps, engine, fit)?;
+        }
         let is_here = |tensor: usize| !are_there || self.maps.iter().all(|(map, _)| *map != tensor);
         engine.fetch_outputs(&is_here)?;
         infer::check_outputs(engine, &is_here)
@@ -214,7 +218,7 @@ impl Heads {
         let are_there = self.are_there(engine);
         let decoded = match (&self.maps[..], &mut self.there) {
             (maps @ [(_, spec), ..], Some(there)) if are_there => {
-                self.decoder.decode_with(spec, fit, picture, |filled| there.decode(maps, engine, fit, filled))?
+                self.decoder.decode_with(spec, fit, picture, |filled| there.finish(maps, filled))?
             }
             ([], _) => Decoded { mask: self.blank_mask(fit), ..nothing() },
             ([(tensor, spec)], _) => self.decoder.decode(&[TensorView { spec, data: engine.tensor(*tensor) }], fit, picture),
