@@ -43,6 +43,8 @@ pub struct Bound<M: Model> {
     model: M,
     /// States hold what an earlier frame left, which is not to be known any more.
     has_stale_states: bool,
+    /// All outputs of the last run are here.
+    are_fetched: bool,
 }
 
 /// What output `output` holds after a run, `input` holds before the next.
@@ -82,6 +84,7 @@ impl<M: Model> Bound<M> {
             outputs,
             model,
             has_stale_states: true,
+            are_fetched: false,
         };
         bound.prove(manifest)?;
         Ok(bound)
@@ -121,6 +124,7 @@ impl<M: Model> Bound<M> {
 
     /// The model's work on its bound tensors, with states before it and behind it.
     fn run_bound(&mut self) -> Result<(), InferError> {
+        self.are_fetched = false;
         if std::mem::take(&mut self.has_stale_states) {
             let stream = self.model.gpu().map(Gpu::stream);
             self.states.iter_mut().try_for_each(|state| state.input.clear(stream))?;
@@ -195,7 +199,9 @@ impl<M: Model> Engine for Bound<M> {
 
     fn run_filled(&mut self) -> Result<(), InferError> {
         self.run_bound()?;
-        self.fetch_outputs(&|_| true)
+        self.fetch_outputs(&|_| true)?;
+        self.are_fetched = true;
+        Ok(())
     }
 
     fn gpu(&self) -> Option<&Gpu> {
@@ -212,6 +218,9 @@ impl<M: Model> Engine for Bound<M> {
     }
 
     fn fetch_outputs(&mut self, is_wanted: &dyn Fn(usize) -> bool) -> Result<(), InferError> {
+        if self.are_fetched {
+            return Ok(());
+        }
         if let Some(gpu) = self.model.gpu() {
             for (_, output) in self.outputs.iter_mut().enumerate().filter(|(index, _)| is_wanted(*index)) {
                 output.place.receive(gpu.stream())?;

@@ -208,7 +208,7 @@ pub trait Engine: Send {
         self.run_filled()
     }
 
-    /// After `run_there`: brings the tensors here that are wanted, and waits for them.
+    /// Brings the tensors here that are wanted and that `run_there` has left there, and waits for them.
     fn fetch_outputs(&mut self, is_wanted: &dyn Fn(usize) -> bool) -> Result<(), InferError> {
         let _ = is_wanted;
         Ok(())

@@ -158,12 +158,31 @@ fn count(there: &dyn Fn(LockedEngine) -> Box<dyn Engine>) {
     assert_eq!(moved.allocations, 0);
 }
 
+/// A clip's frames are kept here: its input goes there, its outputs come back, each once, however often they are asked for.
+fn count_clip(there: &dyn Fn(LockedEngine) -> Box<dyn Engine>) {
+    let mut engine = there(loaded(&TestEngine::clip(true)));
+    let mut feed = Feed::new(&mut *engine).unwrap();
+    let layout = layouts()[0];
+    let data = frame(&layout, 3);
+    let before = engine.gpu().unwrap().traffic();
+    for _ in 0..5 {
+        feed.show(FrameView::new(&layout, &data).unwrap().into(), &mut *engine).unwrap();
+        feed.run(&mut *engine).unwrap();
+        (0..2).for_each(|_| engine.fetch_outputs(&|_| true).unwrap());
+    }
+    let moved = engine.gpu().unwrap().traffic().since(&before);
+    let outputs: usize = (0..engine.outputs()).map(|tensor| 4 * engine.tensor(tensor).len()).sum();
+    let clip = 3 * 4 * engine.input_mut().len();
+    assert_eq!((moved.to_device.pixels, moved.to_host.pixels), (5 * clip as u64, 5 * outputs as u64));
+}
+
 #[test]
 #[ignore = "the other half of a_frame_that_is_prepared_on_a_device_is_what_it_is_here"]
 fn rehearse_in_this_process() {
     let there = |engine| on(Gpu::rehearsal(), engine);
     compare(&there);
     count(&there);
+    count_clip(&there);
 }
 
 #[test]
@@ -172,6 +191,7 @@ fn rehearse_plans_in_this_process() {
     let there = |engine: LockedEngine| -> Box<dyn Engine> { Box::new(rehearsed(&engine, Launches::Recorded)) };
     compare(&there);
     count(&there);
+    count_clip(&there);
 }
 
 #[test]
@@ -204,6 +224,7 @@ mod cuda {
                 let there = |engine| on(Gpu::of_this_machine().unwrap(), engine);
                 compare(&there);
                 count(&there);
+                count_clip(&there);
                 from_rings(Gpu::of_this_machine().unwrap(), true);
                 println!("RAN {test} on a GPU");
             }

@@ -39,6 +39,8 @@ mod worker;
 
 pub use error::LinkError;
 pub use judge::Rejection;
+#[cfg(test)]
+pub(crate) use judge::tests::good_scene;
 pub use scene_codec::{SceneBytesFault, decode_scene, encode_scene};
 pub use serve::{Analyst, Hello, Instead, serve, worker_main};
 pub use settings::Settings;

@@ -3,14 +3,12 @@
 
 use super::*;
 use crate::base::clock::MonotonicClock;
-use crate::base::ids::{ClassId, TrackId};
 use crate::config::Config;
 use crate::frame::cuda::testing::TestDriver;
 use crate::frame::cuda::{CudaError, Device, DeviceBuffer, Kernel, Launch, Param, Priority, Stream, usable_device};
-use crate::link::Spawn;
+use crate::link::{Spawn, good_scene};
 use crate::overlay::OverlayMode;
 use crate::pipeline::{DisplayChoice, Limit, SnapshotPlan, Spec, run_on};
-use crate::scene::{AnalysisTimes, ClassMask, Track, Trust};
 use std::sync::Arc;
 
 /// What becomes of the device, and what is said of it.
@@ -71,7 +69,7 @@ impl Analyst for OnDevice {
         if let Err(error) = self.run() {
             return without_scene(InferError::Cuda(error).into());
         }
-        Ok(is_current().then(|| scene(stamps, picture)))
+        Ok(is_current().then(|| Scene { picture, ..good_scene(stamps) }))
     }
 
     fn prove(&mut self) -> Result<Option<[u8; 32]>, String> {
@@ -80,37 +78,6 @@ impl Analyst for OnDevice {
 
     fn input_hash(&mut self, view: FrameView<'_>) -> [u8; 32] {
         infer::input_hash(view)
-    }
-}
-
-fn scene(stamps: Stamps, picture: [u32; 2]) -> Scene {
-    let track = Track {
-        id: TrackId(1),
-        class: ClassId(5),
-        confidence: 0.9,
-        state: Trust::Sure,
-        bbox: [4.0, 4.0, 20.0, 20.0],
-        tip: Some([20.0, 20.0]),
-        axis: None,
-        velocity_px_s: [0.0; 2],
-        outlines: vec![vec![[4.0, 4.0], [20.0, 4.0], [20.0, 20.0]]],
-    };
-    Scene {
-        frame: stamps.id,
-        pts_ns: stamps.pts_ns,
-        capture_ns: stamps.capture_ns,
-        picture,
-        frame_state: Trust::Sure,
-        tracks: vec![track],
-        tissues: Vec::new(),
-        findings: Vec::new(),
-        frame_classes: Vec::new(),
-        departed: Vec::new(),
-        reset: None,
-        gate: None,
-        unknown_px: 0,
-        mask: ClassMask { width: 2, height: 1, ids: vec![0, 5] },
-        times: AnalysisTimes::default(),
     }
 }
 
