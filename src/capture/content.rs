@@ -14,9 +14,10 @@
 use super::dark::BlackLevel;
 use super::flaws::{Change as FlawChange, Flaws};
 use super::stereo::{Eye, Packing, eye_layout};
-use super::torn::{Found, RowWatch, SAMPLED_ROWS};
+use super::torn::{Found, RowWatch};
 use super::{Picture, SignalEvent};
-use crate::frame::{FrameLayout, PixelFormat};
+use crate::frame::FrameLayout;
+use crate::frame::glance::{SAMPLED_ROWS, sampled_row};
 use std::hash::Hasher;
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
@@ -158,7 +159,7 @@ impl Area {
     /// Row `y` of this part, without what the source leaves unwritten.
     fn row<'a>(self, picture: &Picture<'a>, plane: usize, y: usize) -> &'a [u8] {
         let from = &picture.planes[plane];
-        let written = written_bytes(&picture.layout, plane);
+        let written = picture.layout.written_bytes(plane);
         let (y, begin, end) = match self {
             Area::Whole => (y, 0, written),
             Area::Half(Packing::SideBySide, Eye::Left) => (y, 0, written / 2),
@@ -167,15 +168,6 @@ impl Area {
             Area::Half(Packing::TopBottom, Eye::Right) => (y + self.rows(&picture.layout, plane), 0, written),
         };
         from.data.get(y * from.stride..).and_then(|rest| rest.get(begin..end)).unwrap_or(&[])
-    }
-}
-
-/// Packed pixels come in groups of which the last one of a row may be filled by whatever was in the memory.
-fn written_bytes(layout: &FrameLayout, plane: usize) -> usize {
-    match layout.format {
-        PixelFormat::V210 => layout.width / 6 * 16,
-        PixelFormat::Yuy2 | PixelFormat::Uyvy => layout.width / 2 * 4,
-        _ => layout.planes()[plane].row_bytes,
     }
 }
 
@@ -280,7 +272,7 @@ fn look_at(picture: &Picture<'_>, area: Area) -> Sample {
     let (black, height) = (BlackLevel::of(&picture.layout), area.rows(&picture.layout, 0));
     let (mut is_dark, mut rows, count) = (true, [0; SAMPLED_ROWS], height.min(SAMPLED_ROWS));
     for (i, digest) in rows.iter_mut().enumerate().take(count) {
-        let bytes = area.row(picture, 0, (2 * i + 1) * height / (2 * count));
+        let bytes = area.row(picture, 0, sampled_row(i, count, height));
         *digest = xxh3_64(bytes);
         hasher.write_u64(*digest);
         is_dark = is_dark && black.is_dark(bytes);
@@ -300,7 +292,7 @@ fn whole_digest(picture: &Picture<'_>, area: Area) -> u64 {
 mod tests {
     use super::*;
     use crate::capture::PlaneRef;
-    use crate::frame::{Colorimetry, FrameLayout, Matrix, Range};
+    use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range};
     use proptest::prelude::*;
 
     const MS: u64 = 1_000_000;

@@ -10,8 +10,8 @@
 //! What this misses: tears in the uppermost and lowest rows (fewer than `SIDE` sampled rows), tears of two moments of which
 //! neither was shown before, and whatever a lossy codec stands between.
 
-/// Rows that are looked at in each picture, or in each eye.
-pub(super) const SAMPLED_ROWS: usize = 64;
+use crate::frame::glance::SAMPLED_ROWS;
+
 /// A row that has changed with so many pictures in a row lives.
 const LIVING: u8 = 16;
 /// Of the living rows so many at least lie on each side of a tear.

@@ -74,6 +74,16 @@ impl FrameLayout {
         &self.planes[..self.format.plane_count()]
     }
 
+    /// Bytes of a row of `plane` that every source writes. Packed pixels come in groups of which the last one of a row may be filled by
+    /// whatever was in the memory.
+    pub fn written_bytes(&self, plane: usize) -> usize {
+        match self.format {
+            PixelFormat::V210 => self.width / 6 * 16,
+            PixelFormat::Yuy2 | PixelFormat::Uyvy => self.width / 2 * 4,
+            _ => self.planes[plane].row_bytes,
+        }
+    }
+
     /// Is this what `new` makes of its own format, size and colorimetry? What comes from another process is asked this.
     pub fn is_canonical(&self) -> bool {
         Self::new(self.format, self.colorimetry, self.width, self.height).as_ref() == Ok(self)

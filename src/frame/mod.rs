@@ -3,8 +3,10 @@
 
 pub mod cuda;
 mod format;
+pub mod glance;
 mod layout;
 pub mod marker;
+pub mod on_device;
 mod png;
 mod ring;
 pub mod rows;
@@ -12,6 +14,7 @@ pub mod rows;
 mod rows_avx2;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod thumbnail;
 mod tone;
 pub mod vulkan;
 #[cfg(test)]
@@ -19,6 +22,7 @@ mod vulkan_tests;
 
 pub use self::png::{map_from_png, map_to_png, picture_from_png};
 pub use format::{Colorimetry, Matrix, PixelFormat, Range, Transfer};
+pub use glance::Glance;
 pub use layout::{FrameLayout, FrameView, LayoutError, PlaneLayout};
-pub use ring::{Frame, FrameRing, FrameWriter, MemoryError, RingGeometry, RingReader, SLOT_COUNT, Stamps};
+pub use ring::{Frame, FrameRing, FrameWriter, MemoryError, RingError, RingGeometry, RingReader, SLOT_COUNT, Stamps};
 pub use tone::Tone;

@@ -1,7 +1,7 @@
 //! The frame ring: shared memory that capture writes and everybody else reads.
 //!
 //! ```text
-//!  slot:   [ 4 KiB header: generation, stamps ][ planes … page aligned ]   × 6, one memfd
+//!  slot:   [ header: generation; on a device: the glance ][ planes … page aligned ]   × 6, one memfd
 //!
 //!          ┌──────── acquire: generation → odd ────────┐
 //!        Free                                        Writing
@@ -12,21 +12,28 @@
 //! it for reading only. A reader in another process holds no slot: it reads, then asks whether the generation is still
 //! the one that it was told; if not, what it read is thrown away.
 //! A change of format makes a new ring; frames of the old one keep it alive.
+//! Where a frame's pixels lie on a device (`on_device`), they come to the slot's own planes when somebody wants them there.
 
 use crate::base::error::ErrorKind;
 use crate::base::ids::FrameId;
+use crate::frame::cuda::{CudaError, DeviceSpan, Stream};
+use crate::frame::glance::{GLANCE_BYTES, Glance};
 use crate::frame::layout::{FrameLayout, FrameView};
+use crate::frame::on_device::{DeviceSlots, Lent, Place, PlaceError};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags};
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Slots of a ring (design: 6).
 pub const SLOT_COUNT: usize = 6;
-const HEADER_BYTES: usize = 4096;
+const HEADER_BYTES: usize = 20 * 1024;
+/// In a header, of a frame on a device.
+const GLANCE_OFFSET: usize = 4096;
+const _: () = assert!(GLANCE_OFFSET + GLANCE_BYTES <= HEADER_BYTES);
 
 #[derive(Debug, thiserror::Error)]
 pub enum MemoryError {
@@ -43,6 +50,15 @@ impl MemoryError {
             MemoryError::Foreign(_) => ErrorKind::Bug,
         }
     }
+}
+
+/// Why no ring can be made on a device.
+#[derive(Debug, thiserror::Error)]
+pub enum RingError {
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    #[error(transparent)]
+    Place(#[from] PlaceError),
 }
 
 /// When a frame was captured, and where it stands in its source.
@@ -110,6 +126,11 @@ impl Mapping {
         unsafe { self.header(slot).add(HEADER_BYTES).as_ptr() }
     }
 
+    fn glance(&self, slot: usize) -> *mut u8 {
+        // SAFETY: it lies in the slot's header.
+        unsafe { self.header(slot).add(GLANCE_OFFSET).as_ptr() }
+    }
+
     fn view(&self, slot: usize) -> FrameView<'_> {
         // SAFETY: `layout.size` bytes follow the header inside the slot; nobody writes a slot that is Published while
         // a `Frame` of it lives (writer side), and readers elsewhere discard what a changed generation makes void.
@@ -138,10 +159,23 @@ struct Shared {
     /// Per slot: how many hold it, one writer or any number of frames; 0 is free.
     held: [AtomicUsize; SLOT_COUNT],
     next: AtomicUsize,
+    /// The frames' pixels lie there.
+    device: Option<DeviceSlots>,
+    /// Of each slot on a device: the generation that was fetched last.
+    fetched: [Mutex<u64>; SLOT_COUNT],
 }
 
 impl FrameRing {
     pub fn new(layout: FrameLayout) -> Result<Self, MemoryError> {
+        Self::with(layout, None)
+    }
+
+    /// Its frames are filled, and lie, on a device.
+    pub fn on_device(layout: FrameLayout, place: &Arc<Place>) -> Result<Self, RingError> {
+        Ok(Self::with(layout, Some(DeviceSlots::new(place, &layout)?))?)
+    }
+
+    fn with(layout: FrameLayout, device: Option<DeviceSlots>) -> Result<Self, MemoryError> {
         let geometry = RingGeometry::new(layout);
         let bytes = geometry.total_bytes();
         let create = |source| MemoryError::Create { bytes, source };
@@ -150,7 +184,7 @@ impl FrameRing {
         let mapping = Mapping::map(fd.as_fd(), geometry, ProtFlags::READ | ProtFlags::WRITE).map_err(create)?;
         let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::FUTURE_WRITE | SealFlags::SEAL;
         rustix::fs::fcntl_add_seals(&fd, seals).map_err(create)?;
-        let shared = Shared { mapping, fd, held: Default::default(), next: AtomicUsize::new(0) };
+        let shared = Shared { mapping, fd, held: Default::default(), next: AtomicUsize::new(0), device, fetched: Default::default() };
         Ok(FrameRing { shared: Arc::new(shared) })
     }
 
@@ -165,6 +199,16 @@ impl FrameRing {
     /// The sealed memory: may be sent to another process, which can map it for reading only.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.shared.fd.as_fd()
+    }
+
+    /// Do the frames' pixels lie on a device?
+    pub fn is_on_device(&self) -> bool {
+        self.shared.device.is_some()
+    }
+
+    /// What of it another process may import, and its descriptors.
+    pub fn lent(&self) -> Option<(Lent, Vec<BorrowedFd<'_>>)> {
+        self.shared.device.as_ref().map(|device| (device.lent(), device.descriptors().collect()))
     }
 
     /// A free slot to write into; None if every slot is still held: the caller counts a dropped frame.
@@ -188,6 +232,31 @@ impl FrameRing {
 struct Hold {
     shared: Arc<Shared>,
     slot: usize,
+}
+
+impl Hold {
+    fn glance(&self) -> Option<Glance<'_>> {
+        self.shared.device.as_ref()?;
+        // SAFETY: so many bytes of this slot's header, which only `FrameWriter::fill` writes.
+        Glance::of(unsafe { std::slice::from_raw_parts(self.shared.mapping.glance(self.slot), GLANCE_BYTES) })
+    }
+
+    /// Brings a frame's pixels from the device to this slot's planes, once.
+    fn fetch(&self, device: &DeviceSlots, generation: u64) {
+        let mut fetched = self.shared.fetched[self.slot].lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::replace(&mut *fetched, generation) == generation {
+            return;
+        }
+        let Mapping { geometry, .. } = self.shared.mapping;
+        // SAFETY: so many bytes lie there. Who holds the frame sees them when this has come back; the writer is gone, and other
+        // processes look at them only after they were told to.
+        let planes = unsafe { std::slice::from_raw_parts_mut(self.shared.mapping.pixels(self.slot), geometry.layout.size) };
+        if let Err(error) = device.fetch(self.slot, planes) {
+            // An earlier picture is worse than none.
+            planes.fill(0);
+            tracing::error!("a picture cannot be fetched from its device: {error}");
+        }
+    }
 }
 
 impl Clone for Hold {
@@ -220,12 +289,26 @@ impl FrameWriter {
         &self.hold.shared.mapping.geometry.layout
     }
 
-    /// The frame's bytes, planes as `layout()` says.
+    /// The frame's bytes, planes as `layout()` says. Not for one on a device.
     pub fn data_mut(&mut self) -> &mut [u8] {
         let mapping = &self.hold.shared.mapping;
         // SAFETY: this writer is the slot's only holder in this process (compare_exchange in `acquire`), and other
         // processes can map the memory for reading only.
         unsafe { std::slice::from_raw_parts_mut(mapping.pixels(self.hold.slot), mapping.geometry.layout.size) }
+    }
+
+    /// On a device: has `fill` begin to write the frame's planes there, `layout().size` bytes, and waits until they are there.
+    pub fn fill(&mut self, fill: impl FnOnce(&Stream, DeviceSpan<'_>) -> Result<(), CudaError>) -> Result<(), CudaError> {
+        let Shared { mapping, device, .. } = &*self.hold.shared;
+        let device = device.as_ref().ok_or(CudaError::Elsewhere)?;
+        // SAFETY: as in `data_mut`: so many bytes of this slot's header.
+        let glance = unsafe { std::slice::from_raw_parts_mut(mapping.glance(self.hold.slot), GLANCE_BYTES) };
+        device.fill(self.hold.slot, glance, fill)
+    }
+
+    /// On a device, after `fill`.
+    pub fn glance(&self) -> Option<Glance<'_>> {
+        self.hold.glance()
     }
 
     pub fn publish(self, stamps: Stamps) -> Frame {
@@ -252,8 +335,28 @@ impl Frame {
         self.stamps.id
     }
 
+    /// Its pixels here. Where they lie on a device they are fetched when they are asked for first.
     pub fn view(&self) -> FrameView<'_> {
-        self.hold.shared.mapping.view(self.hold.slot)
+        let Shared { mapping, device, .. } = &*self.hold.shared;
+        if let Some(device) = device {
+            self.hold.fetch(device, self.generation);
+        }
+        mapping.view(self.hold.slot)
+    }
+
+    /// On a device: what is looked at of every picture.
+    pub fn glance(&self) -> Option<Glance<'_>> {
+        self.hold.glance()
+    }
+
+    /// Do its pixels lie on a device?
+    pub fn is_on_device(&self) -> bool {
+        self.hold.shared.device.is_some()
+    }
+
+    /// Where `drawing` finds its planes; None: they are not there.
+    pub fn buffer_on(&self, drawing: &wgpu::Device) -> Option<&wgpu::Buffer> {
+        self.hold.shared.device.as_ref()?.buffer(self.hold.slot, drawing)
     }
 
     pub fn layout(&self) -> &FrameLayout {

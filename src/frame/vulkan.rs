@@ -9,7 +9,9 @@
 
 use crate::base::error::ErrorKind;
 use ash::vk;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 use wgpu::hal::api::Vulkan;
 
 /// The device needs it to make such buffers.
@@ -69,6 +71,20 @@ impl SharedBuffer {
     pub fn allocated(&self) -> u64 {
         self.allocated
     }
+}
+
+impl AsFd for SharedBuffer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.memory.as_fd()
+    }
+}
+
+/// Waits until all that was submitted is done; an error: it is not, or the device is lost.
+pub fn settle(device: &wgpu::Device, patience: Duration) -> Result<(), String> {
+    let wait = wgpu::PollType::Wait { submission_index: None, timeout: Some(patience) };
+    // wgpu panics where the driver says, while it is waited for, that the device is gone.
+    let polled = std::panic::catch_unwind(AssertUnwindSafe(|| device.poll(wait).map(|_| ()).map_err(|e| e.to_string())));
+    polled.unwrap_or_else(|_| Err("the device is lost".to_owned()))
 }
 
 /// A buffer with memory of its own, that memory's descriptor and its size.

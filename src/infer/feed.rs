@@ -92,14 +92,22 @@ impl Feed {
         if self.device.is_some() { engine.run_there() } else { engine.run() }
     }
 
-    /// `input_hash` of the frame that was shown last, where that lies; `view`: that frame.
-    pub fn input_hash(&mut self, view: FrameView<'_>, engine: &mut dyn Engine) -> [u8; 32] {
+    /// Can it be shown frames that lie on the engine's device?
+    pub fn is_on_device(&self) -> bool {
+        self.device.is_some()
+    }
+
+    /// `input_hash` of the frame that was shown last, where that lies; `frame`: that one. None: its device does not say.
+    pub fn input_hash(&mut self, frame: Captured<'_>, engine: &mut dyn Engine) -> Option<[u8; 32]> {
         let there = match (&mut self.device, engine.device_input()) {
-            (Some(device), Some(to)) => device.input_hash(view.layout, &to),
+            (Some(device), Some(to)) => device.input_hash(frame.layout(), &to),
             _ => Ok(None),
         };
         // A device that fails says so at the next frame.
-        there.ok().flatten().unwrap_or_else(|| input_hash(view))
+        there.ok().flatten().or_else(|| match frame {
+            Captured::Here(view) => Some(input_hash(view)),
+            Captured::There(..) => None,
+        })
     }
 }
 

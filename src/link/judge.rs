@@ -139,7 +139,7 @@ pub(super) mod tests {
 
     fn judged(change: impl FnOnce(&mut Scene), last: Option<u64>) -> Result<Scene, Rejection> {
         let stamps = Stamps { id: FrameId(7), pts_ns: 70, capture_ns: 700 };
-        let asked = Asked { stamps, picture: [64, 48], ring: 1, slot: 0, generation: 2, sent_ns: 0 };
+        let asked = Asked { stamps, picture: [64, 48], ring: 1, slot: 0, generation: 2, is_here: true, sent_ns: 0 };
         let mut answer = good_scene(stamps);
         change(&mut answer);
         let mut bytes = Vec::new();

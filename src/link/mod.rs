@@ -42,7 +42,7 @@ pub use judge::Rejection;
 #[cfg(test)]
 pub(crate) use judge::tests::good_scene;
 pub use scene_codec::{SceneBytesFault, decode_scene, encode_scene};
-pub use serve::{Analyst, Hello, Instead, serve, worker_main};
+pub use serve::{Analyst, Handed, Hello, Instead, LentSlots, serve, worker_main};
 pub use settings::Settings;
 pub use socket::{Received, Socket};
 pub use status::{Block, Counts, Reason, State, Status};

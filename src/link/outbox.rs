@@ -6,9 +6,11 @@
 //! The capture thread and the link thread share it; the lock is never held across a system call.
 
 use crate::base::ids::FrameId;
+use crate::frame::on_device::Lent;
 use crate::frame::{Frame, FrameRing, RingGeometry, Stamps};
 use crate::link::socket::Socket;
 use crate::link::wire::Infer;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// A frame that the worker is, or will be, asked about.
@@ -20,6 +22,8 @@ pub(super) struct Asked {
     pub ring: u32,
     pub slot: u32,
     pub generation: u64,
+    /// Its pixels are in the ring's own memory.
+    pub is_here: bool,
     pub sent_ns: u64,
 }
 
@@ -53,7 +57,11 @@ pub(super) struct Offered {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Outbox(Mutex<Desk>);
+pub(super) struct Outbox {
+    desk: Mutex<Desk>,
+    /// As `Desk::is_lent`, for whoever must not wait.
+    is_lent: AtomicBool,
+}
 
 #[derive(Debug, Default)]
 struct Desk {
@@ -63,6 +71,8 @@ struct Desk {
     ring_number: u32,
     /// Has this worker been sent the ring of this number?
     ring_is_known: bool,
+    /// This worker reads its frames on the device that they lie on.
+    is_lent: bool,
     asked: Option<Asked>,
     waiting: Option<Asked>,
 }
@@ -92,8 +102,12 @@ impl Desk {
 const LOCK_TRIES: usize = 1000;
 
 impl Outbox {
-    /// The newest frame. Never waits, allocates nothing.
+    /// The newest frame. Never waits, allocates nothing. From a device, it is fetched first for a worker that reads it here.
     pub fn offer(&self, frame: &Frame, now_ns: u64) -> Offered {
+        let is_here = !frame.is_on_device() || !self.is_lent.load(Ordering::Acquire);
+        if is_here {
+            frame.view();
+        }
         let Some(mut desk) = self.try_lock() else {
             return Offered { skipped_busy: 1, ..Offered::default() };
         };
@@ -101,9 +115,14 @@ impl Outbox {
         let mut needs_link = false;
         if !desk.ring.as_ref().is_some_and(|ring| frame.is_in(ring)) {
             retired = desk.ring.replace(frame.ring());
+            desk.is_lent = false;
             desk.ring_number = desk.ring_number.wrapping_add(1);
             desk.ring_is_known = false;
             needs_link = true;
+        }
+        // One worker has followed on another meanwhile.
+        if desk.ring_is_known && !desk.is_lent && !is_here {
+            return Offered { skipped_busy: 1, ..Offered::default() };
         }
         let (slot, generation) = frame.address();
         let layout = frame.layout();
@@ -113,6 +132,7 @@ impl Outbox {
             ring: desk.ring_number,
             slot: slot as u32,
             generation,
+            is_here,
             sent_ns: now_ns,
         };
         let mut offered = desk.wait(asked);
@@ -160,11 +180,18 @@ impl Outbox {
         if desk.ring_is_known { None } else { desk.ring.clone().map(|ring| (desk.ring_number, ring)) }
     }
 
-    /// Ring `number` was sent; false if there is a newer one by now.
-    pub fn ring_was_sent(&self, number: u32) -> bool {
+    /// Ring `number` was sent, with its slots on a device where it is lent. Returns how many frames (0 or 1) are given up because the
+    /// worker cannot read them; None: there is a newer ring by now.
+    pub fn ring_was_sent(&self, number: u32, is_lent: bool) -> Option<u64> {
         let mut desk = self.lock();
         desk.ring_is_known = desk.ring_number == number;
-        desk.ring_is_known
+        desk.is_lent = is_lent && desk.ring_is_known;
+        self.is_lent.store(desk.is_lent, Ordering::Release);
+        let given_up = desk.ring_is_known && !is_lent && desk.waiting.is_some_and(|waiting| !waiting.is_here);
+        if given_up {
+            desk.waiting = None;
+        }
+        desk.ring_is_known.then_some(u64::from(given_up))
     }
 
     /// From now on frames go to this worker.
@@ -194,16 +221,18 @@ impl Outbox {
         let mut desk = self.lock();
         desk.socket = None;
         desk.ring_is_known = false;
+        desk.is_lent = false;
+        self.is_lent.store(false, Ordering::Release);
         desk.asked.take()
     }
 
     fn lock(&self) -> MutexGuard<'_, Desk> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn try_lock(&self) -> Option<MutexGuard<'_, Desk>> {
         for _ in 0..LOCK_TRIES {
-            match self.0.try_lock() {
+            match self.desk.try_lock() {
                 Ok(desk) => return Some(desk),
                 Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
                 Err(TryLockError::WouldBlock) => std::hint::spin_loop(),
@@ -214,8 +243,8 @@ impl Outbox {
 }
 
 /// JSON that introduces a ring.
-pub(super) fn introduction(number: u32, geometry: RingGeometry) -> Vec<u8> {
-    let introduction = super::wire::RingIntroduction { ring: number, geometry };
+pub(super) fn introduction(number: u32, geometry: RingGeometry, lent: Option<Lent>) -> Vec<u8> {
+    let introduction = super::wire::RingIntroduction { ring: number, geometry, lent };
     super::wire::packet(super::wire::Kind::Ring, &serde_json::to_vec(&introduction).unwrap_or_default())
 }
 
@@ -285,7 +314,7 @@ mod tests {
                     },
                     Op::ChangeRing => which += 1,
                     Op::Introduce => if let Some((number, _)) = outbox.new_ring() {
-                        prop_assert!(outbox.ring_was_sent(number));
+                        prop_assert_eq!(outbox.ring_was_sent(number, false), Some(0));
                         skipped += outbox.send_waiting(id).skipped_busy;
                     },
                 }
@@ -307,7 +336,7 @@ mod tests {
         outbox.open(Arc::new(a));
         assert!(outbox.offer(&frame(&ring, 0), 0).needs_link);
         let (number, _) = outbox.new_ring().unwrap();
-        assert!(outbox.ring_was_sent(number));
+        assert_eq!(outbox.ring_was_sent(number, false), Some(0));
         drop(b);
         assert_eq!(outbox.send_waiting(0), Offered::default());
         assert_eq!(outbox.asked(), None);

@@ -1,5 +1,6 @@
 //! The worker's side: greet, load, confine, then one frame after another, always the newest.
 
+use crate::frame::on_device::Lent;
 use crate::frame::{FrameView, RingReader, Stamps};
 use crate::link::socket::{MAX_PACKET_BYTES, Received, Socket};
 use crate::link::wire::{self, FromParent, Infer, Introduction, Kind, NoScene, RingIntroduction};
@@ -39,6 +40,23 @@ pub struct Instead {
     pub where_refused: bool,
 }
 
+/// A frame, as it is handed over.
+#[derive(Debug, Clone, Copy)]
+pub struct Handed<'a> {
+    /// Where it lies on a device that the worker reads it on, these bytes are not the frame's.
+    pub view: FrameView<'a>,
+    /// Of its ring.
+    pub slot: usize,
+}
+
+/// The slots of a ring on a device, lent.
+#[derive(Debug)]
+pub struct LentSlots {
+    pub lent: Lent,
+    /// Of their memory, a slot each.
+    pub memory: Vec<OwnedFd>,
+}
+
 /// What a worker does with a frame. Everything that opens files or starts threads is done before it exists.
 pub trait Analyst {
     /// The engines, for the report.
@@ -47,11 +65,18 @@ pub trait Analyst {
     /// The scene of one frame, or None if there is nothing to say. `is_current` is to be asked once the frame has been
     /// read (after preprocessing): where it says no, the frame was overwritten meanwhile and the result is thrown away.
     /// An error ends this worker; another is started.
-    fn analyse(&mut self, view: FrameView<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, String>;
+    fn analyse(&mut self, frame: Handed<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, String>;
 
-    /// Frames come from this ring from now on; said before the first of them. Whoever keeps it keeps its memory mapped.
-    fn meet(&mut self, ring: &Arc<RingReader>) {
-        let _ = ring;
+    /// Frames come from this ring from now on; said before the first of them. Whoever keeps it keeps its memory mapped. `slots`: they
+    /// are to be read there; given to one that says `reads_on` only. An error ends this worker.
+    fn meet(&mut self, ring: &Arc<RingReader>, slots: Option<LentSlots>) -> Result<(), String> {
+        let _ = (ring, slots);
+        Ok(())
+    }
+
+    /// The device, as CUDA names it, on which it reads frames that lie there.
+    fn reads_on(&self) -> Option<String> {
+        None
     }
 
     /// Does it go on talking to a GPU's driver? A worker that does is confined a little less.
@@ -76,8 +101,8 @@ pub trait Analyst {
         Err(format!("no order is understood here: {order}"))
     }
 
-    /// `input_hash` of the frame that was analysed last, which `view` is (design: pixels).
-    fn input_hash(&mut self, view: FrameView<'_>) -> [u8; 32];
+    /// `input_hash` of the frame that was analysed last, which `frame` is (design: pixels). None: its device does not say.
+    fn input_hash(&mut self, frame: Handed<'_>) -> Option<[u8; 32]>;
 }
 
 /// Exit code of a worker whose parent is done with it.
@@ -108,7 +133,16 @@ pub fn serve(
     load: impl FnOnce(&Hello) -> Result<Box<dyn Analyst>, String>,
     confine: impl FnOnce(bool) -> Result<sandbox::Granted, crate::link::LinkError>,
 ) -> i32 {
-    let mut desk = Desk { socket, buffer: vec![0; MAX_PACKET_BYTES], ring: None, is_ring_new: false, next: None, order: None, hello: None };
+    let mut desk = Desk {
+        socket,
+        buffer: vec![0; MAX_PACKET_BYTES],
+        ring: None,
+        is_ring_new: false,
+        slots: None,
+        next: None,
+        order: None,
+        hello: None,
+    };
     let hello = loop {
         match desk.listen(None) {
             Ok(()) => {}
@@ -133,7 +167,8 @@ pub fn serve(
         Ok(granted) => granted,
         Err(error) => return desk.leave(Kind::Failed, &error.to_string(), FAILED),
     };
-    let introduction = serde_json::to_vec(&Introduction { engines: analyst.ready(), sandbox, proof }).unwrap_or_default();
+    let introduction =
+        serde_json::to_vec(&Introduction { engines: analyst.ready(), sandbox, proof, reads_on: analyst.reads_on() }).unwrap_or_default();
     match desk.send(&wire::packet(Kind::Ready, &introduction)).and_then(|()| desk.work(&hello, analyst, proof.is_some())) {
         Ok(never) => match never {},
         Err(Leave::Done) => DONE,
@@ -162,6 +197,8 @@ struct Desk {
     ring: Option<(u32, Arc<RingReader>)>,
     /// The analyst does not know it yet.
     is_ring_new: bool,
+    /// Of that ring, if it is lent them.
+    slots: Option<LentSlots>,
     next: Option<Infer>,
     order: Option<serde_json::Value>,
     hello: Option<Hello>,
@@ -180,7 +217,7 @@ impl Desk {
                 analyst.order(&order).map_err(Leave::Fault)?;
             }
             if let (true, Some((_, ring))) = (std::mem::take(&mut self.is_ring_new), &self.ring) {
-                analyst.meet(ring);
+                analyst.meet(ring, self.slots.take()).map_err(Leave::Fault)?;
             }
             match self.next.take() {
                 None => self.send(&wire::packet(Kind::Heartbeat, &[]))?,
@@ -209,7 +246,7 @@ impl Desk {
             Err(errno) => return Err(errno.into()),
         }
         loop {
-            let (received, fd) = self.socket.receive_with_fd(&mut self.buffer)?;
+            let (received, fds) = self.socket.receive_with_fds(&mut self.buffer)?;
             let length = match received {
                 Received::Packet(length) => length,
                 Received::Nothing => return Ok(()),
@@ -218,16 +255,18 @@ impl Desk {
             };
             match FromParent::read(&self.buffer[..length]).map_err(|malformed| Leave::Fault(malformed.to_string()))? {
                 FromParent::Hello(hello) => self.hello = Some(hello),
-                FromParent::Ring(introduction) => self.take_ring(&introduction, fd)?,
+                FromParent::Ring(introduction) => self.take_ring(introduction, fds)?,
                 FromParent::Infer(infer) => self.next = Some(infer),
                 FromParent::Order(order) => self.order = Some(order),
             }
         }
     }
 
-    fn take_ring(&mut self, introduction: &RingIntroduction, fd: Option<OwnedFd>) -> Result<(), Leave> {
-        let fd = fd.ok_or_else(|| Leave::Fault("a frame ring came without its memory".to_owned()))?;
+    fn take_ring(&mut self, introduction: RingIntroduction, fds: Vec<OwnedFd>) -> Result<(), Leave> {
+        let mut memory = fds.into_iter();
+        let fd = memory.next().ok_or_else(|| Leave::Fault("a frame ring came without its memory".to_owned()))?;
         let reader = RingReader::map(fd.as_fd(), introduction.geometry).map_err(|error| Leave::Fault(error.to_string()))?;
+        self.slots = introduction.lent.map(|lent| LentSlots { lent, memory: memory.collect() });
         (self.ring, self.is_ring_new) = (Some((introduction.ring, Arc::new(reader))), true);
         Ok(())
     }
@@ -251,7 +290,8 @@ impl Desk {
         if !still_there() {
             return self.send(&wire::no_scene_packet(id, NoScene::Overwritten));
         }
-        let scene = match analyst.analyse(view, infer.stamps, &is_current) {
+        let frame = Handed { view, slot };
+        let scene = match analyst.analyse(frame, infer.stamps, &is_current) {
             Ok(scene) => scene,
             Err(text) => {
                 // Its answer to the reference picture tells a frame that it cannot do from a memory that is broken.
@@ -274,8 +314,8 @@ impl Desk {
         }
         self.send(packet)?;
         if want_hash {
-            let hash = analyst.input_hash(view);
-            return self.send(&wire::hash_packet(id, Some(&hash).filter(|_| still_there())));
+            let hash = analyst.input_hash(frame);
+            return self.send(&wire::hash_packet(id, hash.as_ref().filter(|_| still_there())));
         }
         Ok(())
     }

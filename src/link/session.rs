@@ -59,6 +59,8 @@ pub(super) struct Session<'a> {
     ordered: u64,
     /// What the engine answered to its reference picture when it was loaded, and when it last did so again.
     proof: Option<([u8; 32], u64)>,
+    /// The device, as CUDA names it, on which it reads frames that lie there.
+    reads_on: Option<String>,
     /// The scene whose hash is still to come.
     unhashed: Option<Arc<Scene>>,
     buffer: Vec<u8>,
@@ -116,6 +118,7 @@ impl<'a> Session<'a> {
             had_scene: false,
             ordered: 0,
             proof: None,
+            reads_on: None,
             unhashed: None,
             buffer: vec![0; MAX_PACKET_BYTES],
             shelf: Shelf::default(),
@@ -277,10 +280,14 @@ impl<'a> Session<'a> {
         }
         while let Some((number, ring)) = self.shared.outbox.new_ring() {
             // A worker that takes nothing any more is stopped or hung, and its deadline runs.
-            if self.socket.send_with_fd(&introduction(number, ring.geometry()), ring.fd()).is_err() {
+            let lent = ring.lent().filter(|(lent, _)| self.reads_on.as_ref() == Some(&lent.uuid));
+            let (lent, slots) = lent.map_or((None, Vec::new()), |(lent, slots)| (Some(lent), slots));
+            let (is_lent, fds) = (lent.is_some(), [&[ring.fd()], &slots[..]].concat());
+            if self.socket.send_with_fds(&introduction(number, ring.geometry(), lent), &fds).is_err() {
                 return Ok(());
             }
-            if self.shared.outbox.ring_was_sent(number) {
+            if let Some(given_up) = self.shared.outbox.ring_was_sent(number, is_lent) {
+                add(&self.shared.tally.skipped_down, given_up);
                 self.send_waiting();
             }
         }
@@ -362,6 +369,7 @@ impl<'a> Session<'a> {
             .map_err(|error| End::Nonsense(Rejection::Malformed, format!("it does not introduce itself ({error})")))?;
         self.is_ready = true;
         self.proof = introduction.proof.map(|answer| (answer, self.heard_ns));
+        self.reads_on = introduction.reads_on.clone();
         self.shared.introduced(introduction);
         self.shared.outbox.open(self.socket.clone());
         self.shared.board.ready();

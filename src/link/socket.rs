@@ -1,5 +1,6 @@
 //! A packet socket between parent and worker: whole messages or nothing, never a wait for room.
 
+use crate::frame::SLOT_COUNT;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
@@ -11,6 +12,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Longest packet. Fits a mask of 320×192, all the outline points that a scene may have, and Debian's default socket buffer.
 pub const MAX_PACKET_BYTES: usize = 208 * 1024;
+/// Descriptors that come with one packet: a ring's, and its slots' on a device.
+pub const MOST_FDS: usize = 1 + SLOT_COUNT;
 /// Asked for at both ends; the system grants what `net.core.wmem_max` allows (212,992 × 2 by default).
 const SEND_BUFFER_BYTES: usize = 1024 * 1024;
 
@@ -67,12 +70,13 @@ impl Socket {
         retry(|| rustix::net::send(&self.0, packet, SendFlags::NOSIGNAL)).map(drop)
     }
 
-    /// Sends one packet with a descriptor, or fails at once.
-    pub fn send_with_fd(&self, packet: &[u8], fd: BorrowedFd<'_>) -> Result<(), Errno> {
-        let fds = [fd];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    /// Sends one packet with descriptors, `MOST_FDS` at most, or fails at once.
+    pub fn send_with_fds(&self, packet: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        control.push(SendAncillaryMessage::ScmRights(&fds));
+        if !control.push(SendAncillaryMessage::ScmRights(fds)) {
+            return Err(Errno::TOOBIG);
+        }
         retry(|| rustix::net::sendmsg(&self.0, &[IoSlice::new(packet)], &mut control, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)).map(drop)
     }
 
@@ -90,22 +94,23 @@ impl Socket {
         }
     }
 
-    /// Like `receive`, with the descriptor that came along.
-    pub fn receive_with_fd(&self, buffer: &mut [u8]) -> Result<(Received, Option<OwnedFd>), Errno> {
+    /// Like `receive`, with the descriptors that came along.
+    pub fn receive_with_fds(&self, buffer: &mut [u8]) -> Result<(Received, Vec<OwnedFd>), Errno> {
         let room = buffer.len();
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC | RecvFlags::CMSG_CLOEXEC;
         let message = match retry(|| rustix::net::recvmsg(&self.0, &mut [IoSliceMut::new(buffer)], &mut control, flags)) {
             Ok(message) => message,
-            Err(Errno::AGAIN) => return Ok((Received::Nothing, None)),
-            Err(Errno::CONNRESET | Errno::PIPE) => return Ok((Received::End, None)),
+            Err(Errno::AGAIN) => return Ok((Received::Nothing, Vec::new())),
+            Err(Errno::CONNRESET | Errno::PIPE) => return Ok((Received::End, Vec::new())),
             Err(other) => return Err(other),
         };
-        let mut fd = None;
+        // Allocates nothing where none came.
+        let mut fds = Vec::new();
         for item in control.drain() {
-            if let RecvAncillaryMessage::ScmRights(fds) = item {
-                fd = fds.last().or(fd);
+            if let RecvAncillaryMessage::ScmRights(came) = item {
+                fds.extend(came);
             }
         }
         let received = match message.bytes {
@@ -113,7 +118,7 @@ impl Socket {
             length if length > room => Received::TooLong,
             length => Received::Packet(length),
         };
-        Ok((received, fd))
+        Ok((received, fds))
     }
 }
 
@@ -157,15 +162,20 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_comes_along_only_where_it_is_asked_for() {
+    fn descriptors_come_along_only_where_they_are_asked_for() {
         let (a, b) = Socket::pair().unwrap();
         let memory = rustix::fs::memfd_create("test", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
         let mut buffer = [0; 16];
-        a.send_with_fd(b"fd", memory.as_fd()).unwrap();
-        a.send_with_fd(b"fd", memory.as_fd()).unwrap();
+        let all = [memory.as_fd(); MOST_FDS];
+        a.send_with_fds(b"fd", &all[..1]).unwrap();
+        a.send_with_fds(b"fd", &all[..1]).unwrap();
+        a.send_with_fds(b"all", &all).unwrap();
         assert_eq!(b.receive(&mut buffer), Ok(Received::Packet(2)));
-        let (received, fd) = b.receive_with_fd(&mut buffer).unwrap();
-        assert_eq!(received, Received::Packet(2));
-        assert_eq!(rustix::fs::fstat(fd.unwrap()).unwrap().st_ino, rustix::fs::fstat(memory).unwrap().st_ino);
+        for (length, count) in [(2, 1), (3, MOST_FDS)] {
+            let (received, fds) = b.receive_with_fds(&mut buffer).unwrap();
+            assert_eq!((received, fds.len()), (Received::Packet(length), count));
+            let file = |fd: BorrowedFd<'_>| rustix::fs::fstat(fd).unwrap().st_ino;
+            assert!(fds.iter().all(|fd| file(fd.as_fd()) == file(memory.as_fd())));
+        }
     }
 }

@@ -8,11 +8,12 @@
 
 use super::serve::Hello;
 use crate::base::ids::FrameId;
+use crate::frame::on_device::Lent;
 use crate::frame::{RingGeometry, Stamps};
 use serde::{Deserialize, Serialize};
 
 pub const MAGIC: [u8; 2] = *b"KH";
-pub const VERSION: u8 = 3;
+pub const VERSION: u8 = 4;
 pub const HEADER_BYTES: usize = 8;
 pub const INFER_BYTES: usize = HEADER_BYTES + 40;
 
@@ -21,7 +22,7 @@ pub const INFER_BYTES: usize = HEADER_BYTES + 40;
 pub enum Kind {
     // Parent → worker.
     Hello = 1,
-    /// JSON `RingIntroduction`, with the ring's descriptor.
+    /// JSON `RingIntroduction`, with the ring's descriptor, and those of its slots on a device where it is lent them.
     Ring = 2,
     Infer = 3,
     /// JSON: something that is asked of the analyst beside frames.
@@ -79,6 +80,9 @@ pub struct Infer {
 pub struct RingIntroduction {
     pub ring: u32,
     pub geometry: RingGeometry,
+    /// The frames are to be read there.
+    #[serde(default)]
+    pub lent: Option<Lent>,
 }
 
 /// What a worker says of itself when it is ready.
@@ -91,6 +95,9 @@ pub struct Introduction {
     /// SHA-256 of what the engine answers to its reference picture: each `Proof` has to be the same. None: no proof will come.
     #[serde(default)]
     pub proof: Option<[u8; 32]>,
+    /// It reads frames that lie on this device, as CUDA names it, there. None: it reads all frames here.
+    #[serde(default)]
+    pub reads_on: Option<String>,
 }
 
 /// A packet that is no message.

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::base::clock::MonotonicClock;
-use crate::frame::{Colorimetry, FrameLayout, FrameRing, FrameView, Matrix, PixelFormat, Range, Stamps};
+use crate::frame::{Colorimetry, FrameLayout, FrameRing, Matrix, PixelFormat, Range, Stamps};
 use crate::link::judge::tests::good_scene;
 use crate::link::status::State;
-use crate::link::{Analyst, Instead, worker_main};
+use crate::link::{Analyst, Handed, Instead, worker_main};
 use std::time::{Duration, Instant};
 
 /// What no step of a test takes on the slowest machine.
@@ -19,7 +19,7 @@ impl Analyst for Told {
         self.0.clone().into()
     }
 
-    fn analyse(&mut self, _: FrameView<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, String> {
+    fn analyse(&mut self, _: Handed<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, String> {
         match self.0.as_str() {
             "die" => std::process::abort(),
             "hang" => loop {
@@ -36,8 +36,8 @@ impl Analyst for Told {
         Ok(Some([if self.0 == "miscalculate" { wrong } else { 7 }; 32]))
     }
 
-    fn input_hash(&mut self, _: FrameView<'_>) -> [u8; 32] {
-        [0; 32]
+    fn input_hash(&mut self, _: Handed<'_>) -> Option<[u8; 32]> {
+        Some([0; 32])
     }
 }
 

@@ -9,7 +9,6 @@ use crate::frame::{self, Colorimetry, FrameLayout, FrameView, PixelFormat, Tone}
 use crate::overlay::convert::Coefficients;
 use crate::overlay::placement::Placement;
 use crate::overlay::{Layer, OverlayError, Rect};
-use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -70,13 +69,14 @@ impl Gpu {
         Ok(Gpu { adapter, device, queue, name, is_software: info.device_type == wgpu::DeviceType::Cpu, fault })
     }
 
+    /// Who does not answer for so long hangs.
+    pub fn patience(&self) -> Duration {
+        if self.is_software { SOFTWARE_WAIT } else { DEVICE_WAIT }
+    }
+
     /// Waits until all that was submitted is done; an error if anything failed since the last call.
     pub fn finish(&self) -> Result<(), OverlayError> {
-        let patience = if self.is_software { SOFTWARE_WAIT } else { DEVICE_WAIT };
-        let wait = wgpu::PollType::Wait { submission_index: None, timeout: Some(patience) };
-        // wgpu panics where the driver says, while it is waited for, that the device is gone.
-        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| self.device.poll(wait).map(|_| ()).map_err(|e| e.to_string())));
-        let polled = polled.unwrap_or_else(|_| Err("the device is lost".to_owned()));
+        let polled = frame::vulkan::settle(&self.device, self.patience());
         let fault = self.fault.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
         match fault.map_or(polled, Err) {
             Ok(()) => Ok(()),

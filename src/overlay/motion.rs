@@ -2,7 +2,7 @@
 //! It decides whether an overlay computed from an earlier frame may still lie over the present one.
 
 use crate::base::simd::wide;
-use crate::frame::{FrameView, PixelFormat};
+use crate::frame::{Frame, FrameLayout, FrameView, thumbnail};
 
 /// Luma of a picture, box-sampled to a fixed small size.
 #[derive(Debug, Clone)]
@@ -32,12 +32,10 @@ impl Default for Thumb {
 }
 
 impl Thumb {
-    pub const WIDTH: usize = 160;
-    pub const HEIGHT: usize = 90;
+    pub const WIDTH: usize = thumbnail::WIDTH;
+    pub const HEIGHT: usize = thumbnail::HEIGHT;
     /// Samples searched in each direction.
     pub const REACH: usize = 4;
-    /// Source rows and columns read for one sample, each.
-    const TAPS: usize = 4;
 
     pub fn of(view: &FrameView<'_>) -> Self {
         let mut thumb = Thumb::default();
@@ -47,40 +45,25 @@ impl Thumb {
 
     /// Takes the luma of `view` (RGB formats: green; 10 bits: the upper eight); allocates nothing.
     pub fn update(&mut self, view: &FrameView<'_>) {
-        let format = view.layout.format;
-        match format {
-            PixelFormat::V210 => {
-                self.sample(view, v210_luma, |row, at| (u16::from_le_bytes([row[at >> 3], row[(at >> 3) + 1]]) >> (at & 7)) as u8)
+        thumbnail::sample(view, &mut self.luma);
+        self.scale_to(view.layout);
+    }
+
+    /// As `update`, of a frame, wherever its pixels lie.
+    pub fn update_from(&mut self, frame: &Frame) {
+        match frame.glance() {
+            Some(glance) => {
+                self.luma.copy_from_slice(glance.thumbnail());
+                self.scale_to(frame.layout());
             }
-            PixelFormat::Nv12 | PixelFormat::I420 => self.sample(view, |x| x, |row, at| row[at]),
-            PixelFormat::Rgb => self.sample(view, |x| 3 * x + 1, |row, at| row[at]),
-            PixelFormat::Bgrx | PixelFormat::Bgra => self.sample(view, |x| 4 * x + 1, |row, at| row[at]),
-            PixelFormat::Yuy2 => self.sample(view, |x| 2 * x, |row, at| row[at]),
-            PixelFormat::Uyvy | PixelFormat::P010 => self.sample(view, |x| 2 * x + 1, |row, at| row[at]),
+            None => self.update(&frame.view()),
         }
     }
 
-    /// `place`: where in a row the sample of a column is; `read`: that sample.
-    #[inline(always)]
-    fn sample(&mut self, view: &FrameView<'_>, place: impl Fn(usize) -> usize, read: impl Fn(&[u8], usize) -> u8) {
-        let (width, height) = (view.layout.width, view.layout.height);
-        let (across, down) = (Self::WIDTH * Self::TAPS, Self::HEIGHT * Self::TAPS);
-        let columns: [u32; Self::WIDTH * Self::TAPS] = std::array::from_fn(|i| place((2 * i + 1) * width / (2 * across)) as u32);
-        for (y, samples) in self.luma.chunks_exact_mut(Self::WIDTH).enumerate() {
-            let mut sums = [0u16; Self::WIDTH];
-            for tap in 0..Self::TAPS {
-                let row = view.row(0, (2 * (y * Self::TAPS + tap) + 1) * height / (2 * down));
-                for (sum, columns) in sums.iter_mut().zip(columns.as_chunks::<{ Self::TAPS }>().0) {
-                    *sum += columns.iter().map(|&column| u16::from(read(row, column as usize))).sum::<u16>();
-                }
-            }
-            for (sample, sum) in samples.iter_mut().zip(sums) {
-                *sample = (sum / (Self::TAPS * Self::TAPS) as u16) as u8;
-            }
-        }
-        self.sample_width_px = width as f32 / Self::WIDTH as f32;
-        self.sample_height_px = height as f32 / Self::HEIGHT as f32;
-        self.picture_width = width as f32;
+    fn scale_to(&mut self, layout: &FrameLayout) {
+        self.sample_width_px = layout.width as f32 / Self::WIDTH as f32;
+        self.sample_height_px = layout.height as f32 / Self::HEIGHT as f32;
+        self.picture_width = layout.width as f32;
     }
 
     /// Part of the picture that shows something: from the first to the last sample of each row that is not black. What
@@ -98,15 +81,6 @@ impl Thumb {
         let mean = (self.luma.iter().map(|&v| u32::from(v)).sum::<u32>() / count) as u8;
         self.luma.iter().map(|&v| u32::from(v.abs_diff(mean))).sum::<u32>() as f32 / count as f32
     }
-}
-
-/// Bit of a v210 row at which the upper eight bits of a column's luma start, rounded down to a byte, with the rest below it:
-/// byte · 8 + shift.
-fn v210_luma(x: usize) -> usize {
-    // The group's samples 1, 3, 5, 7, 9, 11 in words of three: first byte and shift of their upper eight bits.
-    const PLACES: [(usize, usize); 6] = [(1, 4), (4, 2), (6, 6), (9, 4), (12, 2), (14, 6)];
-    let (byte, shift) = PLACES[x % 6];
-    8 * (x / 6 * 16 + byte) + shift
 }
 
 /// Limited range's black is 16; noise lies on it.

@@ -2,10 +2,11 @@
 
 use crate::base::error::ErrorKind;
 use crate::capture::Stereo;
-use crate::frame::{FrameView, RingReader, Stamps};
+use crate::frame::on_device::BorrowedSlots;
+use crate::frame::{RingReader, Stamps};
 use crate::guard::{Fate, answer};
-use crate::infer::{self, Backend, InferError};
-use crate::link::{Analyst, Hello};
+use crate::infer::{self, Backend, Captured, InferError};
+use crate::link::{Analyst, Handed, Hello, LentSlots};
 use crate::pipeline::scheduling;
 use crate::pipeline::stereo::Eyes;
 use crate::record::{DeviceLine, EngineLine};
@@ -135,6 +136,8 @@ struct EngineAnalyst {
     analyser: Analyser,
     eyes: Option<Eyes>,
     line: EngineLine,
+    /// Where the frames of the ring are read on the device.
+    borrowed: Option<BorrowedSlots>,
 }
 
 /// Body of the AI process: loads the engine that the video process names, warms it up, serves. Returns the exit code.
@@ -155,15 +158,24 @@ fn load(hello: &Hello) -> Result<EngineAnalyst, AnalystError> {
     let mut analyser = Analyser::load_with(engine, spec.backend, &spec.infer)?;
     let line = EngineLine { device: device_line(&analyser)?, ..check_engine(&spec)? };
     point.iter().flat_map(|point| &point.heads).for_each(|site| analyser.decide_from(&site.output, site.threshold));
-    Ok(EngineAnalyst { backend: spec.backend, analyser, eyes: spec.stereo.map(Eyes::new), line })
+    Ok(EngineAnalyst { backend: spec.backend, analyser, eyes: spec.stereo.map(Eyes::new), line, borrowed: None })
 }
 
 impl EngineAnalyst {
-    fn scene(&mut self, view: FrameView<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, AnalystError> {
-        let Some(eyes) = &mut self.eyes else { return Ok(self.analyser.analyse(view, stamps, is_current)?) };
+    fn scene(&mut self, frame: Handed<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, AnalystError> {
+        let Some(eyes) = &mut self.eyes else {
+            return Ok(self.analyser.analyse(captured(&self.borrowed, frame), stamps, is_current)?);
+        };
         let refused = |text| AnalystError::Refused { text, is_finding: false };
-        let scene = self.analyser.analyse(eyes.view(view).map_err(refused)?, stamps, is_current)?;
+        let scene = self.analyser.analyse(eyes.view(frame.view).map_err(refused)?, stamps, is_current)?;
         Ok(scene.map(|scene| eyes.place(scene)))
+    }
+}
+
+fn captured<'a>(borrowed: &'a Option<BorrowedSlots>, frame: Handed<'a>) -> Captured<'a> {
+    match borrowed.as_ref().and_then(|slots| slots.span(frame.slot)) {
+        Some(span) => Captured::There(frame.view.layout, span),
+        None => Captured::Here(frame.view),
     }
 }
 
@@ -185,8 +197,8 @@ impl Analyst for EngineAnalyst {
         self.backend != Backend::Cpu
     }
 
-    fn analyse(&mut self, view: FrameView<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, String> {
-        self.scene(view, stamps, is_current).or_else(without_scene)
+    fn analyse(&mut self, frame: Handed<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, String> {
+        self.scene(frame, stamps, is_current).or_else(without_scene)
     }
 
     fn order(&mut self, order: &serde_json::Value) -> Result<(), String> {
@@ -203,15 +215,29 @@ impl Analyst for EngineAnalyst {
         self.analyser.prove().map(Some).map_err(|e| e.to_string())
     }
 
-    fn meet(&mut self, ring: &Arc<RingReader>) {
-        self.analyser.meet(ring);
+    fn meet(&mut self, ring: &Arc<RingReader>, slots: Option<LentSlots>) -> Result<(), String> {
+        // What it had goes first.
+        self.borrowed = None;
+        match slots {
+            Some(LentSlots { lent, memory }) => {
+                let borrowed = self.analyser.borrow(&lent, ring.layout(), memory);
+                self.borrowed = Some(borrowed.map_err(|error| error.to_string())?);
+            }
+            None => self.analyser.meet(ring),
+        }
+        Ok(())
     }
 
-    fn input_hash(&mut self, view: FrameView<'_>) -> [u8; 32] {
+    /// One eye of a picture is cut out of it here.
+    fn reads_on(&self) -> Option<String> {
+        if self.eyes.is_some() { None } else { self.analyser.reads_on() }
+    }
+
+    fn input_hash(&mut self, frame: Handed<'_>) -> Option<[u8; 32]> {
         match &self.eyes {
             // What was analysed is a part of it.
-            Some(_) => infer::input_hash(view),
-            None => self.analyser.input_hash(view),
+            Some(_) => Some(infer::input_hash(frame.view)),
+            None => self.analyser.input_hash(captured(&self.borrowed, frame)),
         }
     }
 }

@@ -64,8 +64,9 @@ impl Analyst for OnDevice {
         true
     }
 
-    fn analyse(&mut self, view: FrameView<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, String> {
-        let picture = [view.layout.width, view.layout.height].map(|side| side as u32);
+    fn analyse(&mut self, frame: Handed<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, String> {
+        let layout = frame.view.layout;
+        let picture = [layout.width, layout.height].map(|side| side as u32);
         if let Err(error) = self.run() {
             return without_scene(InferError::Cuda(error).into());
         }
@@ -76,8 +77,8 @@ impl Analyst for OnDevice {
         Ok(Some([7; 32]))
     }
 
-    fn input_hash(&mut self, view: FrameView<'_>) -> [u8; 32] {
-        infer::input_hash(view)
+    fn input_hash(&mut self, frame: Handed<'_>) -> Option<[u8; 32]> {
+        Some(infer::input_hash(frame.view))
     }
 }
 

@@ -12,12 +12,16 @@ use super::shrunk::Shrunk;
 use super::sure::SureFrom;
 use super::tracker::Tracker;
 use crate::base::ids::ClassId;
+use crate::frame::FrameLayout;
+use crate::frame::cuda::CudaError;
+use crate::frame::on_device::{BorrowedSlots, Lent};
 use crate::infer::{
-    self, Backend, Captured, DeviceInfo, Engine, EngineFault, FaultyEngine, Feed, FrameView, InferError, InputSpec, LockedEngine,
-    Normalisation, Normaliser, RingReader, Stamps, Traffic,
+    self, Backend, Captured, DeviceInfo, Engine, EngineFault, FaultyEngine, Feed, InferError, InputSpec, LockedEngine, Normalisation,
+    Normaliser, RingReader, Stamps, Traffic,
 };
 use crate::scene::{AnalysisTimes, Reset, Scene, Trust, Verdict};
 use sha2::{Digest, Sha256};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -112,6 +116,18 @@ impl Analyser {
         self.feed.meet(ring, &mut self.engine);
     }
 
+    /// As `meet`, where the frames lie on the engine's own device: what it reads there.
+    pub fn borrow(&mut self, lent: &Lent, layout: &FrameLayout, memory: Vec<OwnedFd>) -> Result<BorrowedSlots, InferError> {
+        let gpu = self.engine.gpu().ok_or(CudaError::Elsewhere)?;
+        Ok(BorrowedSlots::import(gpu.device(), lent, layout, memory)?)
+    }
+
+    /// The device, as CUDA names it, on which frames can be shown to the engine.
+    pub fn reads_on(&self) -> Option<String> {
+        let gpu = self.engine.gpu().filter(|_| self.feed.is_on_device())?;
+        Some(gpu.device().info().uuid.clone())
+    }
+
     /// The device that the engine runs on, and what it has taken of its memory; None: it runs here. After the first frame it takes no
     /// more.
     pub fn device(&self) -> Result<Option<(&DeviceInfo, usize)>, InferError> {
@@ -129,9 +145,9 @@ impl Analyser {
         self.engine.device_input().map(|to| to.gpu.traffic())
     }
 
-    /// `input_hash` of the frame that was analysed last, which `view` is.
-    pub fn input_hash(&mut self, view: FrameView<'_>) -> [u8; 32] {
-        self.feed.input_hash(view, &mut self.engine)
+    /// `input_hash` of the frame that was analysed last, which `frame` is. None: its device does not say.
+    pub fn input_hash(&mut self, frame: Captured<'_>) -> Option<[u8; 32]> {
+        self.feed.input_hash(frame, &mut self.engine)
     }
 
     /// A scene that nobody needs any more: its memory serves the next one.

@@ -1,6 +1,7 @@
 use super::*;
 use crate::base::ids::{ClassId, FrameId};
-use crate::infer::testing::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range, TestModel, loaded, locked};
+use crate::frame::FrameView;
+use crate::infer::testing::{Colorimetry, Matrix, PixelFormat, Range, TestModel, loaded, locked};
 
 fn stamps(id: u64) -> Stamps {
     Stamps { id: FrameId(id), pts_ns: id * 40_000_000, capture_ns: 1_000_000_000 + id * 40_000_000 }

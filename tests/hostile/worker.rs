@@ -4,9 +4,9 @@
 use keyhole::base::clock::MonotonicClock;
 use keyhole::base::ids::{ClassId, FrameId, TrackId};
 use keyhole::base::slot::Wake;
-use keyhole::frame::{FrameView, Stamps};
+use keyhole::frame::Stamps;
 use keyhole::link::wire::{self, FromParent, Infer, Introduction, Kind};
-use keyhole::link::{Analyst, Hello, Settings, Socket, Spawn, Worker, encode_scene, sandbox, worker_main};
+use keyhole::link::{Analyst, Handed, Hello, Settings, Socket, Spawn, Worker, encode_scene, sandbox, worker_main};
 use keyhole::scene::{AnalysisTimes, ClassMask, Scene, Track, Trust};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{FallocateFlags, Mode, OFlags, SealFlags};
@@ -78,7 +78,8 @@ impl Analyst for Fixed {
         serde_json::json!([{ "name": "fixed" }])
     }
 
-    fn analyse(&mut self, view: FrameView<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, String> {
+    fn analyse(&mut self, frame: Handed<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, String> {
+        let view = frame.view;
         let mut answer = scene(stamps, [view.layout.width as u32, view.layout.height as u32], view.row(0, 0)[0]);
         if !is_current() {
             return Ok(None);
@@ -107,8 +108,8 @@ impl Analyst for Fixed {
         })
     }
 
-    fn input_hash(&mut self, view: FrameView<'_>) -> [u8; 32] {
-        [view.row(0, 0)[0]; 32]
+    fn input_hash(&mut self, frame: Handed<'_>) -> Option<[u8; 32]> {
+        Some([frame.view.row(0, 0)[0]; 32])
     }
 }
 
@@ -171,7 +172,7 @@ fn by_hand(mode: &str) -> ! {
         }
     };
     let proof = (mode == "no-proof").then_some([7; 32]);
-    let introduction = Introduction { engines: serde_json::Value::Null, sandbox: sandbox::Granted::default(), proof };
+    let introduction = Introduction { engines: serde_json::Value::Null, sandbox: sandbox::Granted::default(), proof, reads_on: None };
     let introduction = wire::packet(Kind::Ready, &serde_json::to_vec(&introduction).expect("plain values"));
     let mut buffer = vec![0; 64 * 1024];
     let mut picture = [0; 2];

@@ -17,6 +17,7 @@ use cudarc::driver::{CudaContext, CudaFunction, DriverError, sys};
 use cudarc::nvrtc::Ptx;
 use std::collections::HashMap;
 use std::ffi::c_void;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// What all that belongs to a device needs of it.
@@ -127,7 +128,17 @@ impl Device {
 
     /// Memory of the same device (`frame::vulkan::device_uuid` is its `DeviceInfo::uuid`), as this side sees it.
     pub fn import(&self, buffer: &SharedBuffer) -> Result<ImportedBuffer, CudaError> {
-        ImportedBuffer::new(&self.shared, buffer)
+        let memory = buffer.descriptor().map_err(|error| CudaError::Failed {
+            device: self.info.name.clone(),
+            what: "sharing Vulkan's memory",
+            reason: error.to_string(),
+        })?;
+        self.import_memory(memory, buffer.allocated(), buffer.buffer.size() as usize)
+    }
+
+    /// As `import`, of memory whose descriptor came from elsewhere: `bytes` at its start, of so many that were allocated for one buffer.
+    pub fn import_memory(&self, memory: OwnedFd, allocated: u64, bytes: usize) -> Result<ImportedBuffer, CudaError> {
+        ImportedBuffer::new(&self.shared, memory, allocated, bytes)
     }
 
     /// Of all its streams and buffers, since it was opened.

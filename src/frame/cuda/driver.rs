@@ -114,7 +114,8 @@ fn version_text(version: i32) -> String {
     format!("{}.{}", version / 1_000, version % 1_000 / 10)
 }
 
-fn uuid_text(bytes: &[u8; 16]) -> String {
+/// As `DeviceInfo::uuid` has it.
+pub fn uuid_text(bytes: &[u8; 16]) -> String {
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("GPU-{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }

@@ -3,13 +3,12 @@
 use super::CudaError;
 use super::device::Shared;
 use super::memory::DeviceSpan;
-use crate::frame::vulkan::SharedBuffer;
 use cudarc::driver::{result, sys};
 use std::marker::PhantomData;
-use std::os::fd::{AsRawFd, IntoRawFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
 
-/// A `SharedBuffer` that was imported (CUDA Driver API, External Resource Interoperability). Who reads what the other side wrote waits
+/// A `frame::vulkan::SharedBuffer` that was imported (CUDA Driver API, External Resource Interoperability). Who reads what the other side wrote waits
 /// for that first.
 #[derive(Debug)]
 pub struct ImportedBuffer {
@@ -21,20 +20,21 @@ pub struct ImportedBuffer {
 
 // SAFETY: the driver's handle may be used on any thread, and nothing here changes it.
 unsafe impl Send for ImportedBuffer {}
+// SAFETY: as above; a shared one only tells where it lies.
+unsafe impl Sync for ImportedBuffer {}
 
 impl ImportedBuffer {
-    pub(super) fn new(shared: &Arc<Shared>, buffer: &SharedBuffer) -> Result<Self, CudaError> {
+    /// `bytes` at the start of the memory that `descriptor` is of, which was allocated with `allocated` bytes for one buffer alone.
+    pub(super) fn new(shared: &Arc<Shared>, descriptor: OwnedFd, allocated: u64, bytes: usize) -> Result<Self, CudaError> {
         shared.bind()?;
         let failed = |error| shared.failed("importing Vulkan's memory", error);
-        let descriptor = buffer.descriptor().map_err(|error| CudaError::Failed {
-            device: shared.name.clone(),
-            what: "importing Vulkan's memory",
-            reason: error.to_string(),
-        })?;
+        if bytes as u64 > allocated {
+            return Err(CudaError::Outside { what: "imported memory", asked: bytes, bytes: allocated as usize });
+        }
         let wanted = sys::CUDA_EXTERNAL_MEMORY_HANDLE_DESC {
             type_: sys::CUexternalMemoryHandleType::CU_EXTERNAL_MEMORY_HANDLE_TYPE_OPAQUE_FD,
             handle: sys::CUDA_EXTERNAL_MEMORY_HANDLE_DESC_st__bindgen_ty_1 { fd: descriptor.as_raw_fd() },
-            size: buffer.allocated(),
+            size: allocated,
             flags: sys::CUDA_EXTERNAL_MEMORY_DEDICATED,
             reserved: [0; 16],
         };
@@ -43,15 +43,14 @@ impl ImportedBuffer {
         unsafe { sys::cuImportExternalMemory(&mut memory, &wanted) }.result().map_err(failed)?;
         // It is the driver's now.
         let _ = descriptor.into_raw_fd();
-        let bytes = buffer.buffer.size();
         // SAFETY: the buffer lies at the start of the memory.
-        let mapped = unsafe { result::external_memory::get_mapped_buffer(memory, 0, bytes) };
+        let mapped = unsafe { result::external_memory::get_mapped_buffer(memory, 0, bytes as u64) };
         let pointer = mapped.map_err(|error| {
             // SAFETY: it was made just now, and nothing is mapped of it.
             let _ = unsafe { result::external_memory::destroy_external_memory(memory) };
             failed(error)
         })?;
-        Ok(ImportedBuffer { memory, pointer, bytes: bytes as usize, shared: shared.clone() })
+        Ok(ImportedBuffer { memory, pointer, bytes, shared: shared.clone() })
     }
 
     pub fn span(&self) -> DeviceSpan<'_> {

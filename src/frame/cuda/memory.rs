@@ -91,6 +91,13 @@ impl DeviceSpan<'_> {
         Ok(DeviceSpan { bytes, ..self })
     }
 
+    /// Its last `bytes`.
+    pub fn last(self, bytes: usize) -> Result<Self, CudaError> {
+        let before = self.bytes.checked_sub(bytes);
+        let before = before.ok_or(CudaError::Outside { what: "the end of device memory", asked: bytes, bytes: self.bytes })?;
+        Ok(DeviceSpan { pointer: self.pointer + before as u64, bytes, ..self })
+    }
+
     /// For libraries that find their tensors there; what they do with it is begun and waited for like anything else.
     pub fn address(&self) -> u64 {
         self.pointer

@@ -13,6 +13,7 @@ mod counts;
 mod device;
 mod driver;
 mod error;
+mod glance;
 mod import;
 mod kernel;
 mod memory;
@@ -28,11 +29,12 @@ pub(crate) mod testing;
 
 pub use counts::{Moved, Traffic};
 pub use device::{Device, Param};
-pub use driver::{DeviceInfo, device_of, devices, usable_device};
+pub use driver::{DeviceInfo, device_of, devices, usable_device, uuid_text};
 pub use error::CudaError;
+pub use glance::GlancePlan;
 pub use import::ImportedBuffer;
 pub use kernel::{
-    DECODE, DETECTION, INPUT_HASH, KERNELS, Kernel, Launch, MASK_EDGES, MASK_OVERLAY, PREPROCESS, REGION_SHAPE, REGIONS, STILLNESS,
+    DECODE, DETECTION, GLANCE, INPUT_HASH, KERNELS, Kernel, Launch, MASK_EDGES, MASK_OVERLAY, PREPROCESS, REGION_SHAPE, REGIONS, STILLNESS,
 };
 pub use memory::{DeviceBuffer, DeviceSpan, Payload, PinnedBuffer, RegisteredRing};
 pub use nvrtc::{Architecture, Nvrtc, OPTIONS};

@@ -1,0 +1,211 @@
+//! Frames whose pixels lie on a device: a ring's slots there, in memory that Vulkan allocated and CUDA writes.
+//!
+//! ```text
+//!   picture on the device ─copy─► shown ─► drawn from where it lies
+//!                                  ├─copy─► lent ─ fd ─► the AI process: it could write what it imports, and what is shown is never its
+//!                                  ├─ glance.cu ─► a few numbers here, for whoever looks at every picture
+//!                                  └─ fetched, once, where somebody wants its pixels here ─► the ring's own memory
+//! ```
+//! A frame is published when all that was begun for it is done: nobody who reads it waits for anybody else.
+
+use super::cuda::{
+    CudaError, Device, DeviceBuffer, DeviceSpan, GlancePlan, ImportedBuffer, Param, Payload, PinnedBuffer, Priority, Stream,
+};
+use super::glance::GLANCE_BYTES;
+use super::ring::SLOT_COUNT;
+use super::vulkan::{self, SharedBuffer, SharedMemoryError};
+use super::{FrameLayout, thumbnail};
+use crate::base::error::ErrorKind;
+use bytemuck::bytes_of;
+use serde::{Deserialize, Serialize};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    #[error("pictures are drawn on {drawn} and decoded on {decoded}: they are copied through the processor's memory")]
+    TwoDevices { drawn: String, decoded: String },
+    #[error(transparent)]
+    Vulkan(#[from] SharedMemoryError),
+    #[error(transparent)]
+    Cuda(#[from] CudaError),
+    #[error("the device that draws does not answer ({0}): pictures are copied through the processor's memory")]
+    Silent(String),
+}
+
+impl PlaceError {
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            PlaceError::Cuda(error) => error.kind(),
+            _ => ErrorKind::Degrade,
+        }
+    }
+}
+
+/// The device on which pictures arrive and are drawn.
+#[derive(Debug)]
+pub struct Place {
+    drawing: wgpu::Device,
+    queue: wgpu::Queue,
+    /// With `drawing`.
+    patience: Duration,
+    cuda: Arc<Device>,
+}
+
+impl Place {
+    /// `drawing` is of `adapter`, and hangs where it does not answer within `patience`; `cuda` has `GLANCE` loaded. An error: they are not
+    /// the same device.
+    pub fn new(
+        adapter: &wgpu::Adapter,
+        (drawing, queue): (&wgpu::Device, &wgpu::Queue),
+        patience: Duration,
+        cuda: Arc<Device>,
+    ) -> Result<Self, PlaceError> {
+        let decoded = &cuda.info().uuid;
+        let drawn = vulkan::device_uuid(adapter).map(|uuid| super::cuda::uuid_text(&uuid));
+        if drawn.as_ref() != Some(decoded) {
+            return Err(PlaceError::TwoDevices { drawn: adapter.get_info().name, decoded: cuda.info().name.clone() });
+        }
+        Ok(Place { drawing: drawing.clone(), queue: queue.clone(), patience, cuda })
+    }
+}
+
+/// A stretch of Vulkan's memory as both sides see it.
+#[derive(Debug)]
+struct Both {
+    cuda: ImportedBuffer,
+    vulkan: SharedBuffer,
+}
+
+impl Both {
+    fn new(place: &Place, bytes: usize) -> Result<Self, PlaceError> {
+        let vulkan = SharedBuffer::new(&place.drawing, &place.queue, bytes)?;
+        Ok(Both { cuda: place.cuda.import(&vulkan)?, vulkan })
+    }
+}
+
+/// What the capture thread has done to each frame.
+#[derive(Debug)]
+struct Work {
+    stream: Stream,
+    digests: DeviceBuffer,
+    brightest: DeviceBuffer,
+    glance: DeviceBuffer,
+    glance_here: PinnedBuffer,
+}
+
+/// The slots of one ring. Taken once for a picture format.
+#[derive(Debug)]
+pub(super) struct DeviceSlots {
+    shown: Vec<Both>,
+    lent: Vec<Both>,
+    size: usize,
+    plan: GlancePlan,
+    work: Mutex<Work>,
+    fetching: Mutex<Stream>,
+    place: Arc<Place>,
+}
+
+/// What another process needs to know to import a ring's lent slots, beside their descriptors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lent {
+    /// The device's, as CUDA has it.
+    pub uuid: String,
+    /// Bytes that were allocated for each slot.
+    pub allocated: u64,
+}
+
+impl DeviceSlots {
+    pub fn new(place: &Arc<Place>, layout: &FrameLayout) -> Result<Self, PlaceError> {
+        let slots = || (0..SLOT_COUNT).map(|_| Both::new(place, layout.size)).collect::<Result<Vec<_>, _>>();
+        let (shown, lent, plan, cuda) = (slots()?, slots()?, GlancePlan::new(layout), &place.cuda);
+        vulkan::settle(&place.drawing, place.patience).map_err(PlaceError::Silent)?;
+        let work = Work {
+            stream: cuda.stream(Priority::High)?,
+            digests: cuda.buffer(size_of::<u64>() * plan.row_count)?,
+            brightest: cuda.buffer(size_of::<u32>() * layout.height)?,
+            glance: cuda.buffer(GLANCE_BYTES)?,
+            glance_here: cuda.pinned(GLANCE_BYTES)?,
+        };
+        let fetching = Mutex::new(cuda.stream(Priority::High)?);
+        Ok(DeviceSlots { shown, lent, size: layout.size, plan, work: Mutex::new(work), fetching, place: place.clone() })
+    }
+
+    /// Has `fill` begin to write the slot's planes, and waits until the frame and all that follows from it are there.
+    pub fn fill(
+        &self,
+        slot: usize,
+        glance: &mut [u8],
+        fill: impl FnOnce(&Stream, DeviceSpan<'_>) -> Result<(), CudaError>,
+    ) -> Result<(), CudaError> {
+        let mut work = lock(&self.work);
+        let Work { stream, digests, brightest, glance: there, glance_here } = &mut *work;
+        let frame = self.shown[slot].cuda.span().first(self.size)?;
+        fill(stream, frame)?;
+        stream.copy(frame, self.lent[slot].cuda.span())?;
+        let light_bytes = thumbnail::WIDTH * thumbnail::HEIGHT;
+        let (params, launch) = (Param::Value(bytes_of(&self.plan.params)), |launch, arguments: &[Param<'_>]| {
+            self.place.cuda.launch(stream, launch, arguments)
+        });
+        let [digests, brightest, frame] = [digests.span(), brightest.span(), frame].map(Param::Memory);
+        launch(&self.plan.rows, &[params, frame, digests, brightest])?;
+        launch(&self.plan.thumbnail, &[params, frame, Param::Memory(there.span().last(light_bytes)?)])?;
+        launch(&self.plan.finish, &[params, digests, brightest, Param::Memory(there.span())])?;
+        stream.read_back(there.span(), glance_here, Payload::Numbers)?;
+        stream.synchronize()?;
+        glance.copy_from_slice(&glance_here.bytes()?[..GLANCE_BYTES]);
+        Ok(())
+    }
+
+    /// The slot's pixels, brought to `into`, which holds a frame.
+    pub fn fetch(&self, slot: usize, into: &mut [u8]) -> Result<(), CudaError> {
+        let (stream, frame) = (lock(&self.fetching), self.shown[slot].cuda.span().first(self.size)?);
+        // SAFETY: it is waited for before `into` is given back.
+        let begun = unsafe { stream.read_back_to(frame, into, Payload::Pixels) };
+        let done = stream.synchronize();
+        begun.and(done)
+    }
+
+    /// Where `drawing` finds the slot's planes; None: it is another device.
+    pub fn buffer(&self, slot: usize, drawing: &wgpu::Device) -> Option<&wgpu::Buffer> {
+        (self.place.drawing == *drawing).then(|| &self.shown[slot].vulkan.buffer)
+    }
+
+    pub fn lent(&self) -> Lent {
+        Lent { uuid: self.place.cuda.info().uuid.clone(), allocated: self.lent[0].vulkan.allocated() }
+    }
+
+    /// Of the lent slots' memory, in their order.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.lent.iter().map(|both| both.vulkan.as_fd())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The lent slots of a ring, as the AI process has them.
+#[derive(Debug)]
+pub struct BorrowedSlots {
+    slots: Vec<ImportedBuffer>,
+    size: usize,
+}
+
+impl BorrowedSlots {
+    /// `memory`: a descriptor a slot.
+    pub fn import(device: &Device, lent: &Lent, layout: &FrameLayout, memory: Vec<OwnedFd>) -> Result<Self, CudaError> {
+        if lent.uuid != device.info().uuid || memory.len() != SLOT_COUNT {
+            return Err(CudaError::Elsewhere);
+        }
+        let slots = memory.into_iter().map(|memory| device.import_memory(memory, lent.allocated, layout.size)).collect::<Result<_, _>>()?;
+        Ok(BorrowedSlots { slots, size: layout.size })
+    }
+
+    /// The slot's planes, whatever they are by now (as `RingReader::view`).
+    pub fn span(&self, slot: usize) -> Option<DeviceSpan<'_>> {
+        self.slots.get(slot)?.span().first(self.size).ok()
+    }
+}
