@@ -53,7 +53,7 @@ pub use fault::{FaultSpan, FaultySource, SourceFault};
 pub use inventory::inventory;
 pub use pace::Lateness;
 pub use pattern::PatternSpec;
-pub use settings::Settings;
+pub use settings::{Memory, Settings};
 pub use stereo::{Eye, Packing, Stereo, eye_layout, split as split_stereo};
 
 use crate::base::clock::{Clock, MonotonicClock};

@@ -112,6 +112,10 @@ impl Output for GpuWindow {
         OutputInfo { display: "window", adapter: self.compositor.gpu().name.clone(), compositor: "wgpu" }
     }
 
+    fn gpu(&self) -> Option<&Gpu> {
+        Some(self.compositor.gpu())
+    }
+
     fn lose_device(&mut self) -> bool {
         self.compositor.gpu().device.destroy();
         true

@@ -76,6 +76,10 @@ impl Output for HeadlessGpu {
         OutputInfo { display: "headless", adapter: self.compositor.gpu().name.clone(), compositor: "wgpu" }
     }
 
+    fn gpu(&self) -> Option<&Gpu> {
+        Some(self.compositor.gpu())
+    }
+
     fn lose_device(&mut self) -> bool {
         self.compositor.gpu().device.destroy();
         true
@@ -98,7 +102,10 @@ impl Output for HeadlessGpu {
 /// Brings a picture to the device; one that is shown again is there already.
 pub(super) fn upload(compositor: &mut GpuCompositor, picture: Picture<'_>, layers: &[&Layer]) -> Result<(), DisplayError> {
     let uploaded = match picture {
-        Picture::New(frame) => compositor.upload(Source::New(&frame.view()), layers),
+        Picture::New(frame) => match frame.buffer_on(&compositor.gpu().device) {
+            Some(buffer) => compositor.upload(Source::OnDevice(frame.layout(), buffer), layers),
+            None => compositor.upload(Source::New(&frame.view()), layers),
+        },
         Picture::Again(frame) => compositor.upload(Source::Again(frame.layout()), layers),
         Picture::Blank(width, height) => compositor.upload(Source::Blank(width, height), layers),
     };

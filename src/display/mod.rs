@@ -55,6 +55,7 @@ pub use wiring::{Wiring, WiringPath};
 pub use x11::X11Output;
 
 use crate::frame::Frame;
+use crate::overlay::gpu::Gpu;
 use crate::overlay::{Layer, Rect};
 use serde::Serialize;
 
@@ -146,6 +147,11 @@ pub struct CodeBeside<'a> {
 /// Shows pictures. Lives on the display thread.
 pub trait Output: Send {
     fn describe(&self) -> OutputInfo;
+
+    /// What composes, where a graphics device does: pictures that lie there are drawn from there.
+    fn gpu(&self) -> Option<&Gpu> {
+        None
+    }
 
     /// When this output takes new pictures, where it does so at a rate of its own: `show` then returns at a tick. None: it
     /// takes them as they come.

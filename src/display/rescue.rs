@@ -4,6 +4,7 @@
 use crate::display::monitor_watch::MonitorNote;
 use crate::display::{Beside, DisplayError, Output, OutputInfo, Picture, PresentedView, Refresh, Shown};
 use crate::overlay::Layer;
+use crate::overlay::gpu::Gpu;
 use std::time::Duration;
 
 /// A device that hangs may let go of nothing: nobody waits longer for it before another way is taken.
@@ -30,6 +31,10 @@ impl Rescued {
 impl Output for Rescued {
     fn describe(&self) -> OutputInfo {
         self.info.clone()
+    }
+
+    fn gpu(&self) -> Option<&Gpu> {
+        self.output.as_ref()?.gpu()
     }
 
     fn refresh(&self) -> Option<Refresh> {

@@ -289,6 +289,11 @@ impl FrameWriter {
         &self.hold.shared.mapping.geometry.layout
     }
 
+    /// Does the frame lie on a device?
+    pub fn is_on_device(&self) -> bool {
+        self.hold.shared.device.is_some()
+    }
+
     /// The frame's bytes, planes as `layout()` says. Not for one on a device.
     pub fn data_mut(&mut self) -> &mut [u8] {
         let mapping = &self.hold.shared.mapping;

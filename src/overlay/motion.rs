@@ -43,13 +43,20 @@ impl Thumb {
         thumb
     }
 
+    /// As `of`, of a frame, wherever its pixels lie.
+    pub fn of_frame(frame: &Frame) -> Self {
+        let mut thumb = Thumb::default();
+        thumb.update_from(frame);
+        thumb
+    }
+
     /// Takes the luma of `view` (RGB formats: green; 10 bits: the upper eight); allocates nothing.
     pub fn update(&mut self, view: &FrameView<'_>) {
         thumbnail::sample(view, &mut self.luma);
         self.scale_to(view.layout);
     }
 
-    /// As `update`, of a frame, wherever its pixels lie.
+    /// As `update`, of a frame.
     pub fn update_from(&mut self, frame: &Frame) {
         match frame.glance() {
             Some(glance) => {

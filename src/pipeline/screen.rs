@@ -147,12 +147,12 @@ impl Screen {
             return;
         }
         if self.thumbs.len() < THUMBS {
-            self.thumbs.push((frame.id(), Thumb::of(&frame.view())));
+            self.thumbs.push((frame.id(), Thumb::of_frame(frame)));
         } else {
             self.thumbs.rotate_left(1);
             if let Some((id, thumb)) = self.thumbs.last_mut() {
                 *id = frame.id();
-                thumb.update(&frame.view());
+                thumb.update_from(frame);
             }
         }
         let content_part = self.thumbs.last().map_or(1.0, |(_, thumb)| thumb.content_part());
@@ -193,7 +193,7 @@ impl Screen {
     pub fn paint(&mut self, scene: Option<&Scene>, frame: &Frame) {
         match scene {
             Some(scene) => {
-                self.content_part.get_or_insert_with(|| Thumb::of(&frame.view()).content_part().max(LEAST_CONTENT));
+                self.content_part.get_or_insert_with(|| Thumb::of_frame(frame).content_part().max(LEAST_CONTENT));
                 self.paint_at(scene, frame.stamps().capture_ns);
             }
             None => {

@@ -93,8 +93,7 @@ impl Gpu {
 
     /// Makes the entries of `kernel` ready to be launched: compiled now, or taken as they were kept.
     pub fn load(&mut self, kernel: &Kernel) -> Result<(), InferError> {
-        let ptx = program(kernel, self.device.architecture(), &Nvrtc::open()?, &Plans::of_this_user())?;
-        Ok(self.device.load(kernel, &ptx)?)
+        load(&mut self.device, kernel)
     }
 
     /// What is gone of the device's memory since it was opened: ours, and what others on it took meanwhile.
@@ -140,6 +139,12 @@ impl Gpu {
         };
         take().map_err(|e| unusable(&e.to_string()))
     }
+}
+
+/// Makes the entries of `kernel` ready to be launched on `device`: compiled now, or taken as they were kept.
+pub fn load(device: &mut Device, kernel: &Kernel) -> Result<(), InferError> {
+    let ptx = program(kernel, device.architecture(), &Nvrtc::open()?, &Plans::of_this_user())?;
+    Ok(device.load(kernel, &ptx)?)
 }
 
 /// The device that `Gpu::open` would run an engine on. Where the provider is installed, what it needs can be opened.

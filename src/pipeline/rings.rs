@@ -1,0 +1,136 @@
+//! Where captured pictures are put: in shared memory, or on the device on which they came and are drawn.
+//!
+//! ```text
+//!   picture here ──────────────► a slot of shared memory
+//!   picture on a device ─┬─ drawn there ─► a slot there (`frame::on_device`)
+//!                        └─ drawn here, or on another device ─► staging there ─► a slot of shared memory
+//! ```
+
+use crate::capture::{Memory, Picture};
+use crate::frame::cuda::{CudaError, Device, DeviceBuffer, GLANCE, Payload, Priority, Stream, Traffic, usable_device};
+use crate::frame::on_device::Place;
+use crate::frame::{FrameRing, FrameWriter, MemoryError};
+use crate::infer::{self, Backend, InferError};
+use crate::overlay::gpu::Gpu;
+use std::sync::{Arc, OnceLock};
+
+/// The device on which a run's pictures may lie.
+#[derive(Debug)]
+pub struct Home {
+    device: Arc<Device>,
+    /// Told once, when the display is open; None: what it draws with is another device, or none.
+    place: OnceLock<Option<Arc<Place>>>,
+}
+
+impl Home {
+    /// None: pictures are wanted here, or there is no device for them, which is said.
+    pub fn of_run(wanted: Memory, backend: Backend) -> Option<Arc<Self>> {
+        if wanted == Memory::Host || backend == Backend::Cpu {
+            return None;
+        }
+        let open = || -> Result<Device, InferError> {
+            let mut device = Device::open(&usable_device()?)?;
+            infer::cuda::load(&mut device, &GLANCE)?;
+            Ok(device)
+        };
+        match open() {
+            Ok(device) => Some(Arc::new(Home { device: Arc::new(device), place: OnceLock::new() })),
+            Err(error) => {
+                tracing::warn!("pictures are decoded in the processor's memory: {error}");
+                None
+            }
+        }
+    }
+
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// `gpu` draws the pictures; None: no device does.
+    pub fn is_drawn_by(&self, gpu: Option<&Gpu>) {
+        let place = gpu.and_then(|gpu| {
+            let made = Place::new(&gpu.adapter, (&gpu.device, &gpu.queue), gpu.patience(), self.device.clone());
+            made.inspect_err(|error| tracing::info!("{error}")).ok().map(Arc::new)
+        });
+        // One display a run.
+        let _ = self.place.set(place);
+    }
+
+    fn place(&self) -> Option<&Arc<Place>> {
+        self.place.get()?.as_ref()
+    }
+
+    /// What went over the bus for this process.
+    pub fn traffic(&self) -> Traffic {
+        self.device.traffic()
+    }
+}
+
+/// The ring of a run's pictures; another one for each format.
+#[derive(Debug)]
+pub struct Rings {
+    home: Option<Arc<Home>>,
+    ring: Option<FrameRing>,
+    /// The device that draws has no memory for rings.
+    is_refused: bool,
+    staging: Option<Staging>,
+}
+
+/// On the way from a device to memory that it does not share.
+#[derive(Debug)]
+struct Staging {
+    stream: Stream,
+    memory: DeviceBuffer,
+}
+
+impl Rings {
+    pub fn new(home: Option<Arc<Home>>) -> Self {
+        Rings { home, ring: None, is_refused: false, staging: None }
+    }
+
+    /// A free slot for `picture`. None: every one is still in use.
+    pub fn acquire(&mut self, picture: &Picture<'_>) -> Result<Option<FrameWriter>, MemoryError> {
+        let is_there = picture.planes.here().is_none() && !self.is_refused;
+        let place = self.home.as_ref().filter(|_| is_there).and_then(|home| home.place());
+        if self.ring.as_ref().is_none_or(|ring| *ring.layout() != picture.layout || ring.is_on_device() != place.is_some()) {
+            // Its last frames may still be shown; what it has on a device goes with them.
+            self.ring = None;
+            self.ring = match place.map(|place| FrameRing::on_device(picture.layout, place)) {
+                Some(Ok(ring)) => Some(ring),
+                Some(Err(error)) => {
+                    tracing::warn!("pictures are brought from their device: {error}");
+                    self.is_refused = true;
+                    Some(FrameRing::new(picture.layout)?)
+                }
+                None => Some(FrameRing::new(picture.layout)?),
+            };
+        }
+        Ok(self.ring.as_ref().and_then(FrameRing::acquire))
+    }
+
+    /// Puts `picture` into the slot. An error: its device has failed.
+    pub fn write(&mut self, picture: &Picture<'_>, writer: &mut FrameWriter) -> Result<(), CudaError> {
+        if picture.planes.here().is_some() {
+            picture.copy_into(writer.data_mut());
+            return Ok(());
+        }
+        if writer.is_on_device() {
+            return writer.fill(|stream, to| picture.copy_there(stream, to));
+        }
+        let home = self.home.as_ref().ok_or(CudaError::Elsewhere)?;
+        let Staging { stream, memory } = staging(&mut self.staging, home, picture.layout.size)?;
+        let frame = memory.span().first(picture.layout.size)?;
+        picture.copy_there(stream, frame)?;
+        // SAFETY: the stream is waited for before the slot is given back.
+        let begun = unsafe { stream.read_back_to(frame, writer.data_mut(), Payload::Pixels) };
+        begun.and(stream.synchronize())
+    }
+}
+
+fn staging<'a>(kept: &'a mut Option<Staging>, home: &Home, bytes: usize) -> Result<&'a Staging, CudaError> {
+    if kept.as_ref().is_none_or(|staging| staging.memory.span().bytes() < bytes) {
+        *kept = None;
+        *kept = Some(Staging { stream: home.device.stream(Priority::High)?, memory: home.device.buffer(bytes)? });
+    }
+    kept.as_ref().ok_or(CudaError::Elsewhere)
+}
