@@ -4,6 +4,7 @@
 // (on_cpu.h): TEST_CUDA_KERNELS is the folder of those libraries. Built by frame/cuda/testing.rs; holds nothing of NVIDIA's but the
 // names of the functions.
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -14,6 +15,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <mutex>
 #include <set>
 #include <string>
 #include <sys/mman.h>
@@ -31,7 +33,7 @@ static long setting(const char *name, long otherwise) {
 }
 
 struct Stream {
-    bool recording = false;
+    bool recording = false, at_once = false;
     std::vector<std::function<void()>> recorded;
     std::deque<std::function<void()>> waiting;
     uint64_t queued = 0, done = 0;
@@ -60,7 +62,7 @@ struct Graph {
 static int the_context;
 static std::set<Stream *> streams;
 static thread_local void *current = nullptr;
-static long taken = 0;
+static std::atomic<long> taken = 0;
 
 #define API extern "C" __attribute__((visibility("default"))) Result
 
@@ -122,6 +124,7 @@ struct ExternalDescription {
     unsigned flags, reserved[16];
 };
 static std::set<Pointer> mapped;
+static std::mutex of_mapped;
 API cuImportExternalMemory(External **memory, const ExternalDescription *wanted) {
     External found;
     int fd = wanted->handle.fd;
@@ -137,6 +140,7 @@ API cuImportExternalMemory(External **memory, const ExternalDescription *wanted)
 API cuExternalMemoryGetMappedBuffer(Pointer *pointer, External *memory, const unsigned long long *wanted) {
     auto [offset, size] = std::pair(wanted[0], wanted[1]);
     if (memory->header[1] + offset + size > memory->header[0]) return BAD_VALUE;
+    std::lock_guard alone(of_mapped);
     mapped.insert(*pointer = (Pointer)memory->file + memory->header[1] + offset);
     return OK;
 }
@@ -146,6 +150,7 @@ API cuDestroyExternalMemory(External *memory) {
     return OK;
 }
 API cuMemFree_v2(Pointer pointer) {
+    std::lock_guard alone(of_mapped);
     if (!mapped.erase(pointer)) free((void *)pointer);
     return OK;
 }
@@ -328,3 +333,5 @@ API cuGetErrorString(int error, const char **text) {
     *text = error == NO_MEMORY ? "out of memory" : error == NO_DEVICE ? "no CUDA-capable device is detected" : "as the test asked for";
     return OK;
 }
+
+#include "gstreamer.h"
