@@ -15,7 +15,7 @@ use super::dark::BlackLevel;
 use super::flaws::{Change as FlawChange, Flaws};
 use super::stereo::{Eye, Packing, eye_layout};
 use super::torn::{Found, RowWatch, SAMPLED_ROWS};
-use super::{Picture, SignalEvent};
+use super::{Picture, Planes, SignalEvent};
 use crate::frame::{FrameLayout, PixelFormat};
 use std::hash::Hasher;
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
@@ -157,7 +157,8 @@ impl Area {
 
     /// Row `y` of this part, without what the source leaves unwritten.
     fn row<'a>(self, picture: &Picture<'a>, plane: usize, y: usize) -> &'a [u8] {
-        let from = &picture.planes[plane];
+        let Planes::Here(planes) = &picture.planes else { return &[] };
+        let from = &planes[plane];
         let written = written_bytes(&picture.layout, plane);
         let (y, begin, end) = match self {
             Area::Whole => (y, 0, written),
@@ -215,7 +216,8 @@ struct Change {
 
 impl AreaWatch {
     fn look(&mut self, picture: &Picture<'_>, area: Area, limits: Limits, now_ns: u64) -> Change {
-        if self.is_absent {
+        // What lies on a device is not looked at here.
+        if self.is_absent || picture.planes.here().is_none() {
             return Change::default();
         }
         let Sample { rows, count, whole, is_dark } = look_at(picture, area);
@@ -328,7 +330,7 @@ mod tests {
             }
             let picture = Picture {
                 layout: self.layout,
-                planes,
+                planes: Planes::Here(planes),
                 pts_ns: at_ms * MS,
                 due_ns: None,
                 arrival_ns: 0,

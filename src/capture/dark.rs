@@ -76,7 +76,7 @@ mod tests {
                 );
                 let mut source = open(&uri, &Settings::default(), std::sync::Arc::new(MonotonicClock)).unwrap_or_else(|e| panic!("{e}"));
                 let Pull::Picture(picture) = source.pull(std::time::Duration::from_secs(5)).unwrap() else { panic!("{uri}: no picture") };
-                let (plane, from) = (picture.layout.planes()[0], picture.planes[0]);
+                let (plane, from) = (picture.layout.planes()[0], picture.planes.here().unwrap()[0]);
                 let row = &from.data[7 * from.stride..][..plane.row_bytes];
                 assert_eq!(BlackLevel::of(&picture.layout).is_dark(row), is_black, "{} {colour}", format.name());
             }

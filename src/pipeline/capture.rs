@@ -237,7 +237,7 @@ fn write_frame(
 mod tests {
     use super::*;
     use crate::base::clock::ManualClock;
-    use crate::capture::{PlaneRef, SourceInfo};
+    use crate::capture::{PlaneRef, Planes, SourceInfo};
     use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range};
     use proptest::prelude::*;
     use std::sync::Mutex;
@@ -299,7 +299,7 @@ mod tests {
                 let plane = &self.layout.planes()[i];
                 PlaneRef { data: &self.bytes[plane.offset..][..plane.stride * plane.rows], stride: plane.stride }
             };
-            let planes = [plane(0), plane(1), PlaneRef { data: &[], stride: 0 }];
+            let planes = Planes::Here([plane(0), plane(1), PlaneRef { data: &[], stride: 0 }]);
             let due = Some(due_ns);
             Ok(Pull::Picture(Picture {
                 layout: self.layout,
