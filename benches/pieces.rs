@@ -9,7 +9,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use keyhole::base::ids::{ClassId, FrameId};
 use keyhole::capture::sim::{Simulator, Spec};
-use keyhole::capture::{ContentWatch, Picture, PlaneRef};
+use keyhole::capture::{ContentWatch, Picture, PlaneRef, Planes};
 use keyhole::frame::{FrameLayout, FrameRing, FrameView, PixelFormat, Stamps};
 use keyhole::infer::{
     Activation, BoxFormat, BoxUnits, DetectionSpec, Engine, Field, Fit, HeadSpec, InputSpec, LockedEngine, Preprocess, TensorView,
@@ -112,7 +112,16 @@ fn decoded<'a>(layout: &FrameLayout, bytes: &'a [u8], at_ns: u64) -> Picture<'a>
     for (plane, lies) in planes.iter_mut().zip(layout.planes()) {
         *plane = PlaneRef { data: &bytes[lies.offset..], stride: lies.stride };
     }
-    Picture { layout: *layout, planes, pts_ns: at_ns, due_ns: None, arrival_ns: at_ns, decode_ns: None, skipped: 0, is_damaged: false }
+    Picture {
+        layout: *layout,
+        planes: Planes::Here(planes),
+        pts_ns: at_ns,
+        due_ns: None,
+        arrival_ns: at_ns,
+        decode_ns: None,
+        skipped: 0,
+        is_damaged: false,
+    }
 }
 
 /// A cohort that the simulator's frames are far from: all is done that normalisation can do.

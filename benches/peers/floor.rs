@@ -147,11 +147,12 @@ fn live(a: &Arguments) -> anyhow::Result<(Vec<f64>, usize)> {
             let buffer = buffer.get_mut().context("the buffer is shared")?;
             buffer.set_pts(gst::ClockTime::from_nseconds(due_ns));
             let mut frame = gst_video::VideoFrameRef::from_buffer_ref_writable(buffer, &video)?;
+            let from = picture.planes.here().context("it does not lie here")?;
             for (index, plane) in picture.layout.planes().iter().enumerate() {
                 let stride = video.stride()[index] as usize;
                 let to = frame.plane_data_mut(index as u32)?;
                 for row in 0..plane.rows {
-                    let from = &picture.planes[index].data[row * picture.planes[index].stride..][..plane.row_bytes];
+                    let from = &from[index].data[row * from[index].stride..][..plane.row_bytes];
                     to[row * stride..][..plane.row_bytes].copy_from_slice(from);
                 }
             }

@@ -15,13 +15,13 @@ use gstreamer::glib;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
-/// The pipeline of `input` and its end. `arrivals` notes the packets of what comes over a network.
-pub(super) fn build(input: &Input, arrivals: &Arrivals) -> Result<(gst::Pipeline, gst_app::AppSink), CaptureError> {
+/// The pipeline of `input` and its end. `arrivals` notes the packets of what comes over a network; `on_device` as for `app_sink`.
+pub(super) fn build(input: &Input, arrivals: &Arrivals, on_device: bool) -> Result<(gst::Pipeline, gst_app::AppSink), CaptureError> {
     let pipeline = gst::Pipeline::new();
     let failed = |e: glib::BoolError| CaptureError::GStreamer { reason: e.to_string() };
     let decode = element("decodebin")?;
     let convert = element("videoconvert")?;
-    let sink = app_sink(1);
+    let sink = app_sink(1, on_device);
     pipeline.add_many([&decode, &convert, sink.upcast_ref()]).map_err(failed)?;
     convert.link(&sink).map_err(failed)?;
     let mut after = convert;

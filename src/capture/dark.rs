@@ -23,7 +23,12 @@ impl BlackLevel {
 
     /// `row`: whole pixels of the first plane. Chroma and what fills a pixel up say nothing.
     pub fn is_dark(self, row: &[u8]) -> bool {
-        self.brightest(row) <= self.at_most
+        self.is_above(self.brightest(row))
+    }
+
+    /// Is a picture dark whose brightest level is this?
+    pub fn is_above(self, brightest: u8) -> bool {
+        brightest <= self.at_most
     }
 
     fn brightest(self, row: &[u8]) -> u8 {
@@ -76,7 +81,7 @@ mod tests {
                 );
                 let mut source = open(&uri, &Settings::default(), std::sync::Arc::new(MonotonicClock)).unwrap_or_else(|e| panic!("{e}"));
                 let Pull::Picture(picture) = source.pull(std::time::Duration::from_secs(5)).unwrap() else { panic!("{uri}: no picture") };
-                let (plane, from) = (picture.layout.planes()[0], picture.planes[0]);
+                let (plane, from) = (picture.layout.planes()[0], picture.planes.here().unwrap()[0]);
                 let row = &from.data[7 * from.stride..][..plane.row_bytes];
                 assert_eq!(BlackLevel::of(&picture.layout).is_dark(row), is_black, "{} {colour}", format.name());
             }

@@ -5,10 +5,12 @@
 //!   inputs: see `build`
 //!   gst:    DESCRIPTION ────────┴► videoconvert (passes the formats of `PixelFormat` untouched) ► appsink (bounded, sync=false)
 //! ```
+//! Where a device is given, its memory passes as well, and before the host's.
 
 use super::arrivals::Arrivals;
 use super::build;
 use super::container::Header;
+use super::cuda::Lender;
 use super::decode_time::DecodeTimes;
 use super::error::CaptureError;
 use super::input::{Input, Kind};
@@ -47,6 +49,8 @@ pub(super) struct Decoder {
     has_libav: Arc<AtomicBool>,
     /// decodebin has found all streams, and none of them is video.
     no_video: Arc<AtomicBool>,
+    /// Where a device is given: what its elements make their pictures with.
+    pub lender: Option<Arc<Lender>>,
 }
 
 /// What a pipeline was made from.
@@ -67,13 +71,13 @@ pub(super) enum Step {
 
 impl Decoder {
     /// A pipeline that decodes the first video stream of the file at `path`.
-    pub fn for_file(path: &Path, header: Header, clock: Arc<dyn Clock>) -> Result<Self, CaptureError> {
+    pub fn for_file(path: &Path, header: Header, clock: Arc<dyn Clock>, lender: Option<Arc<Lender>>) -> Result<Self, CaptureError> {
         let pipeline = gst::Pipeline::new();
         let source = element("filesrc")?;
         source.set_property("location", path);
         let demux = element("decodebin")?;
         let convert = element("videoconvert")?;
-        let sink = app_sink(1);
+        let sink = app_sink(1, lender.is_some());
         let build = |e: gst::glib::BoolError| CaptureError::GStreamer { reason: e.to_string() };
         pipeline.add_many([&source, &demux, &convert, sink.upcast_ref()]).map_err(build)?;
         source.link(&demux).map_err(build)?;
@@ -102,11 +106,16 @@ impl Decoder {
         let no_video = Arc::new(AtomicBool::new(false));
         let noted = no_video.clone();
         demux.connect_no_more_pads(move |_| noted.store(!convert_pad.is_linked(), Ordering::Release));
-        Self::finish(path.display().to_string(), pipeline, sink, clock, no_video, Kin::File(header))
+        Self::finish(path.display().to_string(), pipeline, sink, clock, no_video, Kin::File(header), lender)
     }
 
     /// The pipeline that `description` describes, as for gst-launch-1.0, ending in raw video.
-    pub fn for_description(description: &str, ahead: u32, clock: Arc<dyn Clock>) -> Result<Self, CaptureError> {
+    pub fn for_description(
+        description: &str,
+        ahead: u32,
+        clock: Arc<dyn Clock>,
+        lender: Option<Arc<Lender>>,
+    ) -> Result<Self, CaptureError> {
         let refuse = |reason: String| CaptureError::Description { description: description.to_owned(), reason };
         let mut context = gst::ParseContext::new();
         let text = format!("{description} ! videoconvert name=keyhole-in");
@@ -122,18 +131,18 @@ impl Decoder {
         let parsed = parsed.map_err(|e| refuse(e.to_string().replace("keyhole-in", "the picture's input")))?;
         let pipeline = parsed.downcast::<gst::Pipeline>().map_err(|_| refuse("it is not a pipeline".to_owned()))?;
         let convert = pipeline.by_name("keyhole-in").ok_or_else(|| refuse("it has no end".to_owned()))?;
-        let sink = app_sink(held_of(ahead));
+        let sink = app_sink(held_of(ahead), lender.is_some());
         let linked = pipeline.add(&sink).and_then(|()| convert.link(&sink));
         linked.map_err(|e| refuse(e.to_string()))?;
-        Self::finish(format!("gst:{description}"), pipeline, sink, clock, Arc::default(), Kin::Description)
+        Self::finish(format!("gst:{description}"), pipeline, sink, clock, Arc::default(), Kin::Description, lender)
     }
 
     /// The pipeline of a live input.
-    pub fn for_input(input: &Input, clock: Arc<dyn Clock>) -> Result<Self, CaptureError> {
+    pub fn for_input(input: &Input, clock: Arc<dyn Clock>, lender: Option<Arc<Lender>>) -> Result<Self, CaptureError> {
         let arrivals = Arrivals::new(clock.clone());
-        let (pipeline, sink) = build::build(input, &arrivals)?;
+        let (pipeline, sink) = build::build(input, &arrivals, lender.is_some())?;
         let kin = if input.kind == Kind::Network { Kin::Network(arrivals) } else { Kin::Device };
-        Self::finish(input.uri.clone(), pipeline, sink, clock, Arc::default(), kin)
+        Self::finish(input.uri.clone(), pipeline, sink, clock, Arc::default(), kin, lender)
     }
 
     fn finish(
@@ -143,6 +152,7 @@ impl Decoder {
         clock: Arc<dyn Clock>,
         no_video: Arc<AtomicBool>,
         kin: Kin,
+        lender: Option<Arc<Lender>>,
     ) -> Result<Self, CaptureError> {
         let times = DecodeTimes::new(clock);
         let (watcher, is_file) = (times.clone(), matches!(kin, Kin::File(_)));
@@ -169,8 +179,24 @@ impl Decoder {
         };
         pipeline.iterate_recurse().into_iter().flatten().for_each(|element| prepare(&element));
         pipeline.connect_deep_element_added(move |_, _, element| prepare(element));
+        if let Some(lender) = &lender {
+            lender.lend_to(&pipeline);
+        }
         let troubles = Troubles::of(&pipeline).ok_or_else(|| CaptureError::GStreamer { reason: "a pipeline has no bus".into() })?;
-        Ok(Decoder { thing, pipeline, sink, times, live: false, arrivals, reads_from: None, is_file, troubles, has_libav, no_video })
+        Ok(Decoder {
+            thing,
+            pipeline,
+            sink,
+            times,
+            live: false,
+            arrivals,
+            reads_from: None,
+            is_file,
+            troubles,
+            has_libav,
+            no_video,
+            lender,
+        })
     }
 
     /// Finds out whether the pipeline is live; it is then ready to `play`.
@@ -300,10 +326,11 @@ fn held_of(ahead: u32) -> u32 {
     ahead.saturating_sub(1).max(1)
 }
 
-/// The end of every pipeline; it holds so many pictures.
-pub(super) fn app_sink(held: u32) -> gst_app::AppSink {
+/// The end of every pipeline; it holds so many pictures. With `on_device`, those in a device's memory are asked for first.
+pub(super) fn app_sink(held: u32, on_device: bool) -> gst_app::AppSink {
     let formats = PixelFormat::ALL.map(|format| gst_video::VideoFormat::from_string(format.name()));
-    let caps = gst_video::VideoCapsBuilder::new().format_list(formats).build();
+    let mut caps = if on_device { Lender::caps() } else { gst::Caps::new_empty() };
+    caps.merge(gst_video::VideoCapsBuilder::new().format_list(formats).build());
     let sink = gst_app::AppSink::builder().caps(&caps).sync(false).drop(false).max_buffers(held).enable_last_sample(false).build();
     // With GstVideoMeta accepted, decoders hand out their own padded pictures instead of copying them tight.
     if let Some(pad) = sink.static_pad("sink") {

@@ -2,6 +2,7 @@
 
 use crate::base::error::ErrorKind;
 use crate::frame::LayoutError;
+use crate::frame::cuda::CudaError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
@@ -47,6 +48,16 @@ pub enum CaptureError {
     Description { description: String, reason: String },
     #[error("'{thing}': {source}")]
     Layout { thing: String, source: LayoutError },
+    #[error(
+        "pictures cannot stay on the GPU: GStreamer's libgstcuda-1.0.so.0 cannot be used ({reason}); install GStreamer 1.22 or newer (Debian: libgstreamer-plugins-bad1.0-0, gstreamer1.0-plugins-bad), or use `--backend cpu`"
+    )]
+    NoGstCuda { reason: String },
+    #[error(
+        "'{thing}': its pictures lie in another CUDA context (of device {found}) than that of device {ordinal}, '{device}', on which they are analysed; leave its elements' cuda-device-id away, or use `--backend cpu`"
+    )]
+    OtherContext { thing: String, found: u32, device: String, ordinal: usize },
+    #[error(transparent)]
+    Cuda(#[from] CudaError),
     #[error("'{thing}' failed: {reason}; {remedy}")]
     Failed { thing: String, reason: String, remedy: &'static str, kind: ErrorKind },
     #[error("GStreamer cannot start ({reason}); install gstreamer1.0-plugins-base, -good and gstreamer1.0-libav")]
@@ -57,6 +68,7 @@ impl CaptureError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             CaptureError::Failed { kind, .. } => *kind,
+            CaptureError::Cuda(error) => error.kind(),
             _ => ErrorKind::Stop,
         }
     }

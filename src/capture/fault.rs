@@ -6,7 +6,7 @@
 
 use super::judge::Judge;
 use super::pair::blacken;
-use super::{CaptureError, PlaneRef, Pull, Source, SourceInfo};
+use super::{CaptureError, PlaneRef, Planes, Pull, Source, SourceInfo};
 use crate::base::clock::Clock;
 use crate::frame::FrameLayout;
 use serde::Deserialize;
@@ -199,12 +199,12 @@ impl Source for FaultySource {
     }
 }
 
-fn planes_of<'a>(bytes: &'a [u8], layout: &FrameLayout) -> [PlaneRef<'a>; 3] {
+fn planes_of<'a>(bytes: &'a [u8], layout: &FrameLayout) -> Planes<'a> {
     let mut planes = [PlaneRef { data: &[], stride: 0 }; 3];
     for (plane, from) in planes.iter_mut().zip(layout.planes()) {
         *plane = PlaneRef { data: &bytes[from.offset..][..from.stride * from.rows], stride: from.stride };
     }
-    planes
+    Planes::Here(planes)
 }
 
 /// Puts the upper eighths of `last` over those of `bytes`.
@@ -307,7 +307,7 @@ mod tests {
                 Pull::Picture(picture) => {
                     let at_ns = picture.due_ns.unwrap_or(picture.arrival_ns);
                     said.extend(
-                        watch.look(&picture, at_ns).into_iter().flatten().map(|event| (clock.now_ns() as f64 / 1e6 - 1_000.0, event)),
+                        watch.look(&picture, None, at_ns).into_iter().flatten().map(|event| (clock.now_ns() as f64 / 1e6 - 1_000.0, event)),
                     );
                     continue;
                 }

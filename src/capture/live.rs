@@ -160,7 +160,7 @@ impl LivePipeline {
                 None => Ok(None),
             };
         };
-        let mut mapped = match Mapped::new(&self.decoder.thing, &arrived.sample, &mut self.format) {
+        let mut mapped = match Mapped::new(&self.decoder.thing, self.decoder.lender.as_ref(), &arrived.sample, &mut self.format) {
             Ok(mapped) => mapped,
             // There is no picture in it. The next one says so; where none follows, silence does.
             Err(CaptureError::Corrupt { reason, .. }) => {

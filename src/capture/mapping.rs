@@ -1,12 +1,14 @@
-//! From a GStreamer sample to our layout and planes. The memory is mapped for reading and stays the decoder's own.
+//! From a GStreamer sample to our layout and planes. The memory is mapped for reading and stays the decoder's own, wherever it lies.
 
+use super::cuda::{Held, Lender};
 use super::error::CaptureError;
-use super::{Picture, PlaneRef};
+use super::{Picture, PlaneRef, Planes};
 use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range, Transfer};
 use gstreamer as gst;
 use gstreamer::glib::translate::IntoGlib;
 use gstreamer_video as gst_video;
 use gstreamer_video::prelude::*;
+use std::sync::Arc;
 
 /// What caps say, kept until they change.
 #[derive(Debug, Clone)]
@@ -94,15 +96,22 @@ fn transfer_of(colorimetry: &gst_video::VideoColorimetry) -> Transfer {
 
 /// A mapped picture: held until the next pull.
 pub(super) struct Mapped {
-    frame: gst_video::VideoFrame<gst_video::video_frame::Readable>,
+    memory: Memory,
     layout: FrameLayout,
     /// Who decoded it says that something in it is missing or wrong.
     pub is_damaged: bool,
 }
 
+/// One a source, so its size does not matter.
+#[allow(clippy::large_enum_variant)]
+enum Memory {
+    Here(gst_video::VideoFrame<gst_video::video_frame::Readable>),
+    There(Held),
+}
+
 impl Mapped {
-    /// Maps `sample`; `format` is read anew when the sample's caps are others.
-    pub fn new(thing: &str, sample: &gst::Sample, format: &mut Format) -> Result<Self, CaptureError> {
+    /// Maps `sample`, on the device of `lender` where it lies there; `format` is read anew when the sample's caps are others.
+    pub fn new(thing: &str, lender: Option<&Arc<Lender>>, sample: &gst::Sample, format: &mut Format) -> Result<Self, CaptureError> {
         let damaged = |reason: &str| CaptureError::Corrupt { thing: thing.to_owned(), reason: reason.to_owned() };
         let caps = sample.caps().ok_or_else(|| damaged("a picture came without a format"))?;
         if !format.is_of(caps) {
@@ -110,33 +119,47 @@ impl Mapped {
         }
         let buffer = sample.buffer_owned().ok_or_else(|| damaged("a picture came without data"))?;
         let is_damaged = buffer.flags().contains(gst::BufferFlags::CORRUPTED);
+        let there = lender.map(|lender| lender.hold(thing, &buffer, &format.info, &format.layout)).transpose()?.flatten();
+        if let Some(held) = there {
+            return Ok(Mapped { memory: Memory::There(held), layout: format.layout, is_damaged });
+        }
         let frame = gst_video::VideoFrame::from_buffer_readable(buffer, &format.info)
             .map_err(|_| damaged("a picture's data is smaller than its format"))?;
-        let mapped = Mapped { frame, layout: format.layout, is_damaged };
-        let fits = mapped.layout.planes().iter().zip(mapped.planes()).all(|(wanted, plane)| {
+        let layout = format.layout;
+        let fits = layout.planes().iter().zip(planes_of(&frame, &layout)).all(|(wanted, plane)| {
             plane.stride >= wanted.row_bytes && plane.data.len() >= plane.stride * (wanted.rows - 1) + wanted.row_bytes
         });
-        if fits { Ok(mapped) } else { Err(damaged("a picture's planes are smaller than its format")) }
+        if !fits {
+            return Err(damaged("a picture's planes are smaller than its format"));
+        }
+        Ok(Mapped { memory: Memory::Here(frame), layout, is_damaged })
     }
 
     pub fn layout(&self) -> FrameLayout {
         self.layout
     }
 
-    fn planes(&self) -> [PlaneRef<'_>; 3] {
-        std::array::from_fn(|i| {
-            if i >= self.layout.planes().len() {
-                return PlaneRef { data: &[], stride: 0 };
-            }
-            let data = self.frame.plane_data(i as u32).unwrap_or(&[]);
-            PlaneRef { data, stride: usize::try_from(self.frame.plane_stride()[i]).unwrap_or(0) }
-        })
+    fn planes(&self) -> Planes<'_> {
+        match &self.memory {
+            Memory::Here(frame) => Planes::Here(planes_of(frame, &self.layout)),
+            Memory::There(held) => held.planes(),
+        }
     }
 
     pub fn picture(&self, pts_ns: u64, due_ns: Option<u64>, arrival_ns: u64, decode_ns: Option<u64>, skipped: u32) -> Picture<'_> {
         let is_damaged = self.is_damaged;
         Picture { layout: self.layout, planes: self.planes(), pts_ns, due_ns, arrival_ns, decode_ns, skipped, is_damaged }
     }
+}
+
+fn planes_of<'a>(frame: &'a gst_video::VideoFrame<gst_video::video_frame::Readable>, layout: &FrameLayout) -> [PlaneRef<'a>; 3] {
+    std::array::from_fn(|i| {
+        if i >= layout.planes().len() {
+            return PlaneRef { data: &[], stride: 0 };
+        }
+        let data = frame.plane_data(i as u32).unwrap_or(&[]);
+        PlaneRef { data, stride: usize::try_from(frame.plane_stride()[i]).unwrap_or(0) }
+    })
 }
 
 #[cfg(test)]

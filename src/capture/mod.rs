@@ -10,6 +10,8 @@ mod build;
 mod concealed;
 mod container;
 mod content;
+mod cuda;
+mod cuda_ffi;
 mod dark;
 mod decode_time;
 mod decoder;
@@ -57,7 +59,9 @@ pub use settings::{Memory, Settings};
 pub use stereo::{Eye, Packing, Stereo, eye_layout, split as split_stereo};
 
 use crate::base::clock::{Clock, MonotonicClock};
+use crate::frame::cuda::{CudaError, Device as CudaDevice, DevicePlane, DeviceSpan, Event, Stream};
 use crate::frame::{Colorimetry, FrameLayout, PixelFormat};
+use cuda::Lender;
 use decoder::Decoder;
 use input::Input;
 use live::Patience;
@@ -90,12 +94,37 @@ pub struct PlaneRef<'a> {
     pub stride: usize,
 }
 
+/// The planes of a picture that lies on a device. What was begun with them is marked in `used`, behind what is marked there already:
+/// when they are given back, the source waits for it, and only then is their memory written again.
+#[derive(Debug, Clone, Copy)]
+pub struct OnDevice<'a> {
+    pub planes: [DevicePlane<'a>; 3],
+    pub used: &'a Event,
+}
+
+/// Where a picture lies. A plane that its format does not have is empty, or has no rows.
+#[derive(Debug, Clone, Copy)]
+pub enum Planes<'a> {
+    /// In this process's memory.
+    Here([PlaneRef<'a>; 3]),
+    There(OnDevice<'a>),
+}
+
+impl<'a> Planes<'a> {
+    pub fn here(&self) -> Option<&[PlaneRef<'a>; 3]> {
+        match self {
+            Planes::Here(planes) => Some(planes),
+            Planes::There(_) => None,
+        }
+    }
+}
+
 /// A decoded picture, borrowed from the source until the next pull.
 #[derive(Debug)]
 pub struct Picture<'a> {
     /// Our own layout of this format, size and colorimetry: changes when the source changes.
     pub layout: FrameLayout,
-    pub planes: [PlaneRef<'a>; 3],
+    pub planes: Planes<'a>,
     /// Position in the source, ns. Grows over loops: each pass begins where the one before it ended (its last picture's
     /// stamp + duration).
     pub pts_ns: u64,
@@ -112,14 +141,19 @@ pub struct Picture<'a> {
 }
 
 impl Picture<'_> {
-    /// Copies the visible rows of all planes to where `layout` puts them. `into` holds `layout.size` bytes.
+    /// Copies the visible rows of all planes to where `layout` puts them. `into` holds `layout.size` bytes. What lies on a device is not
+    /// here: zeros.
     pub fn copy_into(&self, into: &mut [u8]) {
+        let Planes::Here(planes) = &self.planes else {
+            into.fill(0);
+            return;
+        };
         let last_v = match self.layout.format {
             PixelFormat::Yuy2 => Some(3),
             PixelFormat::Uyvy => Some(2),
             _ => None,
         };
-        for (to, from) in self.layout.planes().iter().zip(&self.planes) {
+        for (to, from) in self.layout.planes().iter().zip(planes) {
             for row in 0..to.rows {
                 let target = &mut into[to.offset + row * to.stride..][..to.row_bytes];
                 target.copy_from_slice(&from.data[row * from.stride..][..to.row_bytes]);
@@ -129,6 +163,25 @@ impl Picture<'_> {
                 }
             }
         }
+    }
+}
+
+impl Picture<'_> {
+    /// Begins to copy the visible rows of all planes to where `layout` puts them, on the device on which they lie. `to` holds
+    /// `layout.size` bytes. The source keeps its memory until it is done.
+    pub fn copy_there(&self, stream: &Stream, to: DeviceSpan<'_>) -> Result<(), CudaError> {
+        let Planes::There(OnDevice { planes, used }) = &self.planes else { return Err(CudaError::NotThere) };
+        let to = to.first(self.layout.size)?;
+        // Another stream may have been told something of them, too: one mark stands for both.
+        stream.wait_for(used)?;
+        let lies = self.layout.planes().iter().zip(planes);
+        let begun = lies.map(|(plane, from)| {
+            let to = DevicePlane { span: to.from(plane.offset)?, stride: plane.stride };
+            stream.copy_rows(*from, to, plane.row_bytes, plane.rows)
+        });
+        let begun = begun.collect::<Result<(), CudaError>>();
+        stream.mark(used)?;
+        begun
     }
 }
 
@@ -151,6 +204,11 @@ pub trait Source: Send {
 
     /// The next picture; waits at most `at_most` for it. Files and `sim:` never wait for the due time themselves.
     fn pull(&mut self, at_most: Duration) -> Result<Pull<'_>, CaptureError>;
+
+    /// The device on which its pictures lie has failed: from now on they come here. False: they cannot.
+    fn leave_device(&mut self) -> Result<bool, CaptureError> {
+        Ok(false)
+    }
 }
 
 /// Opens what `uri` names (`--source`) and waits until its first picture is decoded, at most 5 s.
@@ -158,30 +216,52 @@ pub trait Source: Send {
 /// Errors name the thing, the reason and the remedy: no such file, not a video, no video stream in it, truncated,
 /// corrupt, unknown scheme, GStreamer element missing.
 pub fn open(uri: &str, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box<dyn Source>, CaptureError> {
+    open_on(uri, settings, clock, None)
+}
+
+/// Might `uri` have pictures that lie on a device? Those that are made here, or put together here, never do.
+pub fn may_lie_on_device(uri: &str) -> bool {
+    let is_made_here = || matches!(uri::parse(uri), Ok(uri::Spec::Sim | uri::Spec::Pattern) | Err(_));
+    matches!(pair::parse(uri), Ok(None)) && matches!(split_stereo(uri), Ok((_, None))) && !is_made_here()
+}
+
+/// As `open`. Where a device is given, what its decoder makes or an element brings there stays there, and its pictures lie there
+/// (`Planes::There`); all others come as ever. Two inputs are put together here, and so are never there.
+pub fn open_on(
+    uri: &str,
+    settings: &Settings,
+    clock: Arc<dyn Clock>,
+    device: Option<&CudaDevice>,
+) -> Result<Box<dyn Source>, CaptureError> {
     if let Some(two) = pair::parse(uri)? {
         let (left, right) = (open(two.left, settings, clock.clone())?, open(two.right, settings, clock.clone())?);
         return Ok(Box::new(pair::PairSource::new(uri, [left, right], clock)?));
     }
     let (plain, stereo) = split_stereo(uri)?;
-    let source = open_one(&plain, settings, clock)?;
+    let source = open_one(&plain, settings, clock, device)?;
     match stereo {
         Some(stereo) => Ok(Box::new(stereo::Parted::new(uri, source, stereo.packing)?)),
         None => Ok(source),
     }
 }
 
-fn open_one(uri: &str, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box<dyn Source>, CaptureError> {
+fn open_one(uri: &str, settings: &Settings, clock: Arc<dyn Clock>, device: Option<&CudaDevice>) -> Result<Box<dyn Source>, CaptureError> {
+    // GStreamer is started before anything of its is asked for.
+    let lender = || -> Result<Option<Arc<Lender>>, CaptureError> {
+        messages::init()?;
+        device.map(Lender::new).transpose()
+    };
     let ahead = settings.decode_ahead_frames.clamp(1, 16);
     match uri::parse(uri)? {
         uri::Spec::Sim => Ok(sim::SimSource::open(uri, clock)?),
         uri::Spec::Pattern => pattern::PatternSource::open(uri, clock),
         uri::Spec::File { path, rate } => {
             let header = file::check(&path)?;
-            messages::init()?;
+            let lender = lender()?;
             let reopen: paced::Reopen = {
                 let clock = clock.clone();
                 Box::new(move || {
-                    let mut decoder = Decoder::for_file(&path, header, clock.clone())?;
+                    let mut decoder = Decoder::for_file(&path, header, clock.clone(), lender.clone())?;
                     decoder.play()?;
                     Ok(decoder)
                 })
@@ -190,11 +270,11 @@ fn open_one(uri: &str, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box
             Ok(Box::new(PacedSource::new(uri, decoder, ahead, rate, Some(reopen), clock)?))
         }
         uri::Spec::Gst(description) => {
-            messages::init()?;
+            let lender = lender()?;
             let build = {
                 let clock = clock.clone();
                 move || {
-                    let mut decoder = Decoder::for_description(&description, ahead, clock.clone())?;
+                    let mut decoder = Decoder::for_description(&description, ahead, clock.clone(), lender.clone())?;
                     decoder.prepare()?;
                     Ok(decoder)
                 }
@@ -208,8 +288,8 @@ fn open_one(uri: &str, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box
             decoder.play()?;
             Ok(Box::new(PacedSource::new(uri, decoder, ahead, None, None, clock)?))
         }
-        uri::Spec::Live(input) => open_live(input, settings, node::Places::default()),
-        uri::Spec::Pipe(path) => open_pipe(uri, path, settings),
+        uri::Spec::Live(input) => open_live(input, settings, node::Places::default(), lender()?),
+        uri::Spec::Pipe(path) => open_pipe(uri, path, settings, lender()?),
     }
 }
 
@@ -218,7 +298,12 @@ fn open_one(uri: &str, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box
 const PATIENCE: Patience = Patience { at_most: Duration::from_secs(10), without_data: Duration::from_secs(1) };
 
 /// What is live is stamped by the machine's clock, also where nothing else is timed by it.
-fn open_live(input: Input, settings: &Settings, places: node::Places) -> Result<Box<dyn Source>, CaptureError> {
+fn open_live(
+    input: Input,
+    settings: &Settings,
+    places: node::Places,
+    lender: Option<Arc<Lender>>,
+) -> Result<Box<dyn Source>, CaptureError> {
     let clock: Arc<dyn Clock> = Arc::new(MonotonicClock);
     messages::init()?;
     device::check(&input)?;
@@ -228,7 +313,7 @@ fn open_live(input: Input, settings: &Settings, places: node::Places) -> Result<
     let node = node::Node::of(&input, places);
     let build = move || {
         let followed = node.as_ref().map(|node| node.follow(&input)).transpose()?;
-        let mut decoder = Decoder::for_input(followed.as_ref().unwrap_or(&input), building.clone())?;
+        let mut decoder = Decoder::for_input(followed.as_ref().unwrap_or(&input), building.clone(), lender.clone())?;
         decoder.prepare()?;
         Ok(decoder)
     };
@@ -237,14 +322,19 @@ fn open_live(input: Input, settings: &Settings, places: node::Places) -> Result<
     Ok(Box::new(source.map_err(|error| device::explain(&uri, kind, error))?))
 }
 
-fn open_pipe(uri: &str, path: std::path::PathBuf, settings: &Settings) -> Result<Box<dyn Source>, CaptureError> {
+fn open_pipe(
+    uri: &str,
+    path: std::path::PathBuf,
+    settings: &Settings,
+    lender: Option<Arc<Lender>>,
+) -> Result<Box<dyn Source>, CaptureError> {
     let clock: Arc<dyn Clock> = Arc::new(MonotonicClock);
     messages::init()?;
     let (keeper, building) = (pipe::open(&path)?, clock.clone());
     let build = move || {
         let _ = &keeper;
         let end = pipe::open(&path)?;
-        let mut decoder = Decoder::for_input(&pipe::input(&path, &end), building.clone())?;
+        let mut decoder = Decoder::for_input(&pipe::input(&path, &end), building.clone(), lender.clone())?;
         // Not prepared: that would wait for a writer.
         (decoder.reads_from, decoder.live) = (Some(end), true);
         Ok(decoder)

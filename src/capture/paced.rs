@@ -215,7 +215,7 @@ impl Source for PacedSource {
         };
         self.last_due_ns = due_ns;
         let decode_ns = sample.buffer().and_then(|b| b.pts()).and_then(|pts| self.decoder.times.take(pts.nseconds()));
-        let mapped = Mapped::new(&self.decoder.thing, &sample, &mut self.format)?;
+        let mapped = Mapped::new(&self.decoder.thing, self.decoder.lender.as_ref(), &sample, &mut self.format)?;
         let skipped = u32::try_from(skipped).unwrap_or(u32::MAX);
         Ok(Pull::Picture(self.held.insert(mapped).picture(position_ns, Some(due_ns), now_ns, decode_ns, skipped)))
     }

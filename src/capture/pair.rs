@@ -8,7 +8,7 @@
 //! ```
 
 use super::stereo::{Eye, Packing, eye_layout, unparted};
-use super::{CaptureError, Picture, PlaneRef, Pull, SignalEvent, Source, SourceInfo};
+use super::{CaptureError, Picture, PlaneRef, Planes, Pull, SignalEvent, Source, SourceInfo};
 use crate::base::clock::Clock;
 use crate::frame::{FrameLayout, PixelFormat, Range};
 use std::collections::VecDeque;
@@ -138,8 +138,8 @@ impl PairSource {
                 let (layout, skipped, is_damaged) = (picture.layout, picture.skipped, picture.is_damaged);
                 let waiting = Waiting { stamp_ns: picture.due_ns.unwrap_or(picture.arrival_ns), decode_ns: picture.decode_ns };
                 let fits = layout == input.layout && eye_layout(&self.layout, Packing::SideBySide) == Some(layout);
-                if fits {
-                    let rows = layout.planes().iter().zip(&picture.planes);
+                if let (true, Some(planes)) = (fits, picture.planes.here()) {
+                    let rows = layout.planes().iter().zip(planes);
                     let mut rows =
                         rows.flat_map(|(plane, from)| (0..plane.rows).map(move |row| &from.data[row * from.stride..][..plane.row_bytes]));
                     half(&self.layout, at, |_, from, len| {
@@ -272,7 +272,7 @@ impl Source for PairSource {
                 let due_ns = (!self.info.live).then_some(stamp_ns);
                 return Ok(Pull::Picture(Picture {
                     layout: self.layout,
-                    planes,
+                    planes: Planes::Here(planes),
                     pts_ns,
                     due_ns,
                     arrival_ns: stamp_ns,

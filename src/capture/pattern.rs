@@ -6,7 +6,7 @@
 
 use super::error::CaptureError;
 use super::pace::{Lateness, Rate};
-use super::{Picture, PlaneRef, Pull, Source, SourceInfo};
+use super::{Picture, PlaneRef, Planes, Pull, Source, SourceInfo};
 use crate::base::clock::Clock;
 use crate::frame::marker::{Placement, Signal, Target, paint};
 use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range};
@@ -203,7 +203,7 @@ impl Source for PatternSource {
         let due_ns = Some(start_ns + pts_ns);
         Ok(Pull::Picture(Picture {
             layout: self.layout,
-            planes,
+            planes: Planes::Here(planes),
             pts_ns,
             due_ns,
             arrival_ns: now_ns,

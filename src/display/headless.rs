@@ -3,7 +3,8 @@
 use crate::base::clock::Clock;
 use crate::base::rate::Rate;
 use crate::display::canvas::Canvas;
-use crate::display::{DisplayError, Output, OutputInfo, Picture, PresentedView, Refresh, Shown};
+use crate::display::rescue::Rescued;
+use crate::display::{DisplayError, Output, OutputInfo, Picture, PresentedView, Presenter, Refresh, Settings, Shown};
 use crate::overlay::Layer;
 use crate::overlay::gpu::{self, Gpu, GpuCompositor, Source};
 use std::sync::Arc;
@@ -96,6 +97,23 @@ impl Output for HeadlessGpu {
     fn presented(&mut self) -> Result<PresentedView<'_>, DisplayError> {
         let (width, height) = self.compositor.read_back(&mut self.read)?;
         Ok(PresentedView { data: &self.read, stride: 4 * width, width, height })
+    }
+}
+
+/// The output of a run without a display. It composes on a GPU where `presenter` says so, or where `wants_gpu` (pictures lie on one) and
+/// there is a real one; a monitor's rate (`refresh_hz`) is kept by the host compositor only. A device that is lost is followed by that.
+pub fn open_headless(settings: &Settings, wants_gpu: bool, clock: Arc<dyn Clock>) -> Result<Box<dyn Output>, DisplayError> {
+    let (refresh, again) = (settings.refresh_hz, clock.clone());
+    let host = move || Ok(Box::new(Headless::new(again.clone(), refresh)) as Box<dyn Output>);
+    let open = || Gpu::new(&gpu::instance(), None);
+    let gpu = match settings.presenter {
+        Presenter::Wgpu if refresh.is_none() => Some(open()?),
+        Presenter::Auto if refresh.is_none() && wants_gpu => open().ok().filter(|gpu| !gpu.is_software),
+        _ => None,
+    };
+    match gpu {
+        Some(gpu) => Ok(Box::new(Rescued::new(Box::new(HeadlessGpu::new(gpu, clock)), Box::new(host)))),
+        None => host(),
     }
 }
 

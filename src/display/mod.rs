@@ -39,7 +39,7 @@ mod x11_monitor;
 pub use error::DisplayError;
 pub use feed::{CleanFeed, FeedCounts, OpenFeed};
 pub use gpu_window::GpuWindow;
-pub use headless::{Headless, HeadlessGpu};
+pub use headless::{Headless, HeadlessGpu, open_headless};
 pub use inventory::inventory;
 pub use kms::{KeyLabels, KmsOutput};
 pub use modes::modes_in_words;

@@ -4,7 +4,8 @@ use super::thumbnail;
 
 /// Rows of the first plane that are looked at, evenly spread; all of a picture that has fewer.
 pub const SAMPLED_ROWS: usize = 64;
-const LIGHT_AT: usize = 8 * (2 + SAMPLED_ROWS);
+/// Where the thumbnail begins.
+pub const LIGHT_AT: usize = 8 * (2 + SAMPLED_ROWS);
 /// The numbers, then the thumbnail.
 pub const GLANCE_BYTES: usize = LIGHT_AT + thumbnail::WIDTH * thumbnail::HEIGHT;
 

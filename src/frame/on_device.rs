@@ -8,13 +8,13 @@
 //! ```
 //! A frame is published when all that was begun for it is done: nobody who reads it waits for anybody else.
 
+use super::FrameLayout;
 use super::cuda::{
     CudaError, Device, DeviceBuffer, DeviceSpan, GlancePlan, ImportedBuffer, Param, Payload, PinnedBuffer, Priority, Stream,
 };
-use super::glance::GLANCE_BYTES;
+use super::glance::{GLANCE_BYTES, LIGHT_AT};
 use super::ring::SLOT_COUNT;
 use super::vulkan::{self, SharedBuffer, SharedMemoryError};
-use super::{FrameLayout, thumbnail};
 use crate::base::error::ErrorKind;
 use bytemuck::bytes_of;
 use serde::{Deserialize, Serialize};
@@ -145,13 +145,12 @@ impl DeviceSlots {
         let frame = self.shown[slot].cuda.span().first(self.size)?;
         fill(stream, frame)?;
         stream.copy(frame, self.lent[slot].cuda.span())?;
-        let light_bytes = thumbnail::WIDTH * thumbnail::HEIGHT;
         let (params, launch) = (Param::Value(bytes_of(&self.plan.params)), |launch, arguments: &[Param<'_>]| {
             self.place.cuda.launch(stream, launch, arguments)
         });
         let [digests, brightest, frame] = [digests.span(), brightest.span(), frame].map(Param::Memory);
         launch(&self.plan.rows, &[params, frame, digests, brightest])?;
-        launch(&self.plan.thumbnail, &[params, frame, Param::Memory(there.span().last(light_bytes)?)])?;
+        launch(&self.plan.thumbnail, &[params, frame, Param::Memory(there.span().from(LIGHT_AT)?)])?;
         launch(&self.plan.finish, &[params, digests, brightest, Param::Memory(there.span())])?;
         stream.read_back(there.span(), glance_here, Payload::Numbers)?;
         stream.synchronize()?;

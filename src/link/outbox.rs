@@ -59,8 +59,8 @@ pub(super) struct Offered {
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     desk: Mutex<Desk>,
-    /// As `Desk::is_lent`, for whoever must not wait.
-    is_lent: AtomicBool,
+    /// A worker is there that reads its frames here, wherever they lie. For whoever must not wait.
+    reads_here: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -104,7 +104,7 @@ const LOCK_TRIES: usize = 1000;
 impl Outbox {
     /// The newest frame. Never waits, allocates nothing. From a device, it is fetched first for a worker that reads it here.
     pub fn offer(&self, frame: &Frame, now_ns: u64) -> Offered {
-        let is_here = !frame.is_on_device() || !self.is_lent.load(Ordering::Acquire);
+        let is_here = !frame.is_on_device() || self.reads_here.load(Ordering::Acquire);
         if is_here {
             frame.view();
         }
@@ -186,7 +186,9 @@ impl Outbox {
         let mut desk = self.lock();
         desk.ring_is_known = desk.ring_number == number;
         desk.is_lent = is_lent && desk.ring_is_known;
-        self.is_lent.store(desk.is_lent, Ordering::Release);
+        if desk.ring_is_known {
+            self.reads_here.store(!is_lent, Ordering::Release);
+        }
         let given_up = desk.ring_is_known && !is_lent && desk.waiting.is_some_and(|waiting| !waiting.is_here);
         if given_up {
             desk.waiting = None;
@@ -194,9 +196,11 @@ impl Outbox {
         desk.ring_is_known.then_some(u64::from(given_up))
     }
 
-    /// From now on frames go to this worker.
-    pub fn open(&self, socket: Arc<Socket>) {
-        self.lock().socket = Some(socket);
+    /// From now on frames go to this worker. `reads_here`: wherever they lie.
+    pub fn open(&self, socket: Arc<Socket>, reads_here: bool) {
+        let mut desk = self.lock();
+        desk.socket = Some(socket);
+        self.reads_here.store(reads_here, Ordering::Release);
     }
 
     pub fn asked(&self) -> Option<Asked> {
@@ -222,7 +226,7 @@ impl Outbox {
         desk.socket = None;
         desk.ring_is_known = false;
         desk.is_lent = false;
-        self.is_lent.store(false, Ordering::Release);
+        self.reads_here.store(false, Ordering::Release);
         desk.asked.take()
     }
 
@@ -309,7 +313,7 @@ mod tests {
                     Op::Close => { lost += u64::from(outbox.close().is_some()); theirs = None; open = false; }
                     Op::Open => if !open {
                         let (a, b) = Socket::pair().unwrap();
-                        outbox.open(Arc::new(a));
+                        outbox.open(Arc::new(a), true);
                         (theirs, open) = (Some(b), true);
                     },
                     Op::ChangeRing => which += 1,
@@ -333,7 +337,7 @@ mod tests {
     fn a_failed_send_leaves_the_frame_waiting() {
         let (outbox, ring) = (Outbox::default(), ring(64));
         let (a, b) = Socket::pair().unwrap();
-        outbox.open(Arc::new(a));
+        outbox.open(Arc::new(a), true);
         assert!(outbox.offer(&frame(&ring, 0), 0).needs_link);
         let (number, _) = outbox.new_ring().unwrap();
         assert_eq!(outbox.ring_was_sent(number, false), Some(0));

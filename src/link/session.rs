@@ -371,7 +371,7 @@ impl<'a> Session<'a> {
         self.proof = introduction.proof.map(|answer| (answer, self.heard_ns));
         self.reads_on = introduction.reads_on.clone();
         self.shared.introduced(introduction);
-        self.shared.outbox.open(self.socket.clone());
+        self.shared.outbox.open(self.socket.clone(), self.reads_on.is_none());
         self.shared.board.ready();
         Ok(())
     }

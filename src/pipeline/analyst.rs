@@ -243,5 +243,8 @@ impl Analyst for EngineAnalyst {
 }
 
 #[cfg(test)]
+#[path = "device_run_tests.rs"]
+mod device_run;
+#[cfg(test)]
 #[path = "analyst_tests.rs"]
 mod tests;

@@ -86,6 +86,39 @@ fn engines() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/engines"))
 }
 
+/// A headless run of `source`, whose AI process is this program as the test `ai` of this room.
+pub fn spec(source: &str, ai: &str) -> Spec {
+    let mut config = Config::default();
+    // A busy machine is no hang.
+    config.link.kill_after_ms = 2_000;
+    Spec {
+        source: source.into(),
+        display: DisplayChoice::Headless,
+        limit: Limit::default(),
+        overlay: OverlayMode::Outline,
+        is_overlay_asked: true,
+        hud: false,
+        is_hud_asked: true,
+        engines: Some(engines()),
+        record: None,
+        record_clean: None,
+        snapshots: SnapshotPlan::default(),
+        report: None,
+        timeline: None,
+        scenes: None,
+        masks: None,
+        coverage: None,
+        worker: Spawn {
+            program: std::env::current_exe().unwrap(),
+            args: ["--exact", &format!("pipeline::analyst::{ai}"), "--ignored", "--nocapture"].map(Into::into).to_vec(),
+        },
+        taps: None,
+        case: None,
+        inject: None,
+        config,
+    }
+}
+
 #[test]
 #[ignore = "the other half of a_device_that_fails_is_followed_by_the_processor_and_costs_no_picture: its AI process"]
 fn be_the_ai_process() {
@@ -102,35 +135,8 @@ fn be_the_ai_process() {
 #[test]
 #[ignore = "the other half of a_device_that_fails_is_followed_by_the_processor_and_costs_no_picture: its video process"]
 fn run_while_the_device_fails() {
-    let mut config = Config::default();
-    // A busy machine is no hang.
-    config.link.kill_after_ms = 2_000;
-    let spec = Spec {
-        source: "gst:videotestsrc ! video/x-raw,format=NV12,width=320,height=180,framerate=30/1".into(),
-        display: DisplayChoice::Headless,
-        limit: Limit { frames: None, seconds: Some(10.0) },
-        overlay: OverlayMode::Outline,
-        is_overlay_asked: true,
-        hud: false,
-        is_hud_asked: true,
-        engines: Some(engines()),
-        record: None,
-        record_clean: None,
-        snapshots: SnapshotPlan::default(),
-        report: None,
-        timeline: None,
-        scenes: None,
-        masks: None,
-        coverage: None,
-        worker: Spawn {
-            program: std::env::current_exe().unwrap(),
-            args: ["--exact", "pipeline::analyst::tests::be_the_ai_process", "--ignored", "--nocapture"].map(Into::into).to_vec(),
-        },
-        taps: None,
-        case: None,
-        inject: None,
-        config,
-    };
+    let source = "gst:videotestsrc ! video/x-raw,format=NV12,width=320,height=180,framerate=30/1";
+    let spec = Spec { limit: Limit { frames: None, seconds: Some(10.0) }, ..spec(source, "tests::be_the_ai_process") };
     let (report, refused) = run_on(Backend::Cuda, spec, true, None, Arc::new(MonotonicClock)).unwrap();
     assert!(refused.is_none(), "{refused:?}");
     println!("video_delay_ms {}", serde_json::to_string(&report.video_delay_ms).unwrap());

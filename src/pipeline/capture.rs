@@ -10,7 +10,9 @@ use crate::base::shutdown::Shutdown;
 use crate::base::slot::{Slot, Wake};
 use crate::base::stats::Delays;
 use crate::capture::{CaptureError, ContentWatch, Lateness, Picture, Pull, SignalEvent, Source};
-use crate::frame::{Frame, FrameRing, MemoryError, Stamps};
+use crate::frame::cuda::CudaError;
+use crate::frame::{Frame, FrameWriter, MemoryError, Stamps};
+use crate::pipeline::rings::Rings;
 use crate::pipeline::scheduling;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -32,6 +34,8 @@ pub struct CaptureCounters {
     pub dropped_late: AtomicU64,
     /// Every slot of the ring was still in use.
     pub dropped_ring_full: AtomicU64,
+    /// The device on which it lay has failed.
+    pub dropped_device: AtomicU64,
     /// Replaced in the display slot by a newer frame, or skipped because the display left no room for too long.
     pub dropped_display: AtomicU64,
 }
@@ -73,6 +77,8 @@ pub enum CaptureFailure {
     Source(#[from] CaptureError),
     #[error(transparent)]
     Memory(#[from] MemoryError),
+    #[error("the pictures of this source come on a device only, and that has failed: {0}")]
+    Device(CudaError),
 }
 
 pub struct CaptureThread {
@@ -89,6 +95,7 @@ pub struct CaptureThread {
     pub ended: Arc<AtomicBool>,
     pub notes: crossbeam_channel::Sender<SignalNote>,
     pub content: ContentWatch,
+    pub rings: Rings,
     /// For the watchdog: one a turn.
     pub beat: Arc<Beat>,
 }
@@ -107,12 +114,19 @@ impl CaptureThread {
     }
 
     fn capture(&mut self, outcome: &mut CaptureOutcome) -> Result<(), CaptureFailure> {
-        let mut ring: Option<FrameRing> = None;
         let mut end_ns: Option<u64> = None;
         let mut next_id = 0u64;
         let mut waited_for_display = false;
+        let mut failed = None;
         while !self.stop.is_requested() && self.limit.frames.is_none_or(|limit| next_id < limit) {
             self.beat.beat();
+            if let Some(error) = failed.take() {
+                tracing::error!("pictures do not lie on their device any more: {error}");
+                self.rings.leave_device();
+                if !self.source.leave_device()? {
+                    return Err(CaptureFailure::Device(error));
+                }
+            }
             let picture = match self.source.pull(PULL_WAIT)? {
                 Pull::Picture(picture) => picture,
                 Pull::Event(event) => {
@@ -139,10 +153,14 @@ impl CaptureThread {
             next_id += skipped;
             let id = FrameId(next_id);
             next_id += 1;
+            // On a device, it is what was made of it there that is looked at.
+            let is_there = picture.planes.here().is_none();
+            let mut put = if is_there { put(&mut self.rings, &picture, &*self.clock, outcome)? } else { Put::Nowhere };
             if let Some(ready) = &self.pulled {
                 wait_until_taken(ready, &self.stop);
             } else {
-                for event in self.content.look(&picture, stamp_ns).into_iter().flatten() {
+                let glance = if let Put::In(writer) = &put { writer.glance() } else { None };
+                for event in self.content.look(&picture, glance, stamp_ns).into_iter().flatten() {
                     if let Some(tap) = &mut self.tap {
                         tap.hear(&event);
                     }
@@ -152,11 +170,22 @@ impl CaptureThread {
                     waited_for_display = wait_for_room(&self.frames, due_ns, &*self.clock, &self.stop);
                 }
             }
-            let frame = write_frame(&mut ring, &picture, id, &*self.clock, self.pulled.is_some(), outcome)?;
+            if !is_there {
+                put = self::put(&mut self.rings, &picture, &*self.clock, outcome)?;
+            }
+            let stamps = Stamps { id, pts_ns: picture.pts_ns, capture_ns: release(&picture, &*self.clock, self.pulled.is_some()) };
             self.counters.captured.fetch_add(1, Ordering::Relaxed);
-            let Some(frame) = frame else {
-                self.counters.dropped_ring_full.fetch_add(1, Ordering::Relaxed);
-                continue;
+            let frame = match put {
+                Put::In(writer) => writer.publish(stamps),
+                Put::Nowhere => {
+                    self.counters.dropped_ring_full.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
+                Put::Failed(error) => {
+                    self.counters.dropped_device.fetch_add(1, Ordering::Relaxed);
+                    failed = Some(error);
+                    continue;
+                }
             };
             if let Some(tap) = &mut self.tap {
                 tap.offer(&frame);
@@ -197,47 +226,45 @@ fn wait_until_taken(ready: &AtomicBool, stop: &Shutdown) {
     }
 }
 
-/// Copies a picture into a free slot ahead of its time, waits until it is due, stamps and publishes it.
-/// None: no slot was free.
-fn write_frame(
-    ring: &mut Option<FrameRing>,
-    picture: &Picture<'_>,
-    id: FrameId,
-    clock: &dyn Clock,
-    pulled: bool,
-    outcome: &mut CaptureOutcome,
-) -> Result<Option<Frame>, CaptureFailure> {
-    if ring.as_ref().is_none_or(|ring| *ring.layout() != picture.layout) {
-        *ring = Some(FrameRing::new(picture.layout)?);
-    }
-    let Some(mut writer) = ring.as_ref().and_then(FrameRing::acquire) else {
-        if let Some(due_ns) = picture.due_ns {
-            clock.sleep_until_ns(due_ns);
-        }
-        return Ok(None);
-    };
+/// What has become of a picture.
+enum Put {
+    In(FrameWriter),
+    /// No slot was free.
+    Nowhere,
+    Failed(CudaError),
+}
+
+/// Copies a picture into a free slot, ahead of its time.
+fn put(rings: &mut Rings, picture: &Picture<'_>, clock: &dyn Clock, outcome: &mut CaptureOutcome) -> Result<Put, MemoryError> {
+    let Some(mut writer) = rings.acquire(picture)? else { return Ok(Put::Nowhere) };
     let started_ns = clock.now_ns();
-    picture.copy_into(writer.data_mut());
+    if let Err(error) = rings.write(picture, &mut writer) {
+        return Ok(Put::Failed(error));
+    }
     outcome.upload.record_ns(clock.now_ns().saturating_sub(started_ns));
     if let Some(decode_ns) = picture.decode_ns {
         outcome.decode.record_ns(decode_ns);
     }
-    let capture_ns = match picture.due_ns {
+    Ok(Put::In(writer))
+}
+
+/// Waits until a picture is due. Returns its capture stamp.
+fn release(picture: &Picture<'_>, clock: &dyn Clock, pulled: bool) -> u64 {
+    match picture.due_ns {
         _ if pulled => clock.now_ns(),
         Some(due_ns) => {
             clock.sleep_until_ns(due_ns);
             due_ns
         }
         None => picture.arrival_ns,
-    };
-    Ok(Some(writer.publish(Stamps { id, pts_ns: picture.pts_ns, capture_ns })))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::clock::ManualClock;
-    use crate::capture::{PlaneRef, SourceInfo};
+    use crate::capture::{PlaneRef, Planes, SourceInfo};
     use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range};
     use proptest::prelude::*;
     use std::sync::Mutex;
@@ -299,7 +326,7 @@ mod tests {
                 let plane = &self.layout.planes()[i];
                 PlaneRef { data: &self.bytes[plane.offset..][..plane.stride * plane.rows], stride: plane.stride }
             };
-            let planes = [plane(0), plane(1), PlaneRef { data: &[], stride: 0 }];
+            let planes = Planes::Here([plane(0), plane(1), PlaneRef { data: &[], stride: 0 }]);
             let due = Some(due_ns);
             Ok(Pull::Picture(Picture {
                 layout: self.layout,
@@ -340,6 +367,7 @@ mod tests {
             ended: ended.clone(),
             notes,
             content: ContentWatch::new(u64::MAX, u64::MAX, None),
+            rings: Rings::new(None),
             beat: Arc::default(),
         };
         let thread = std::thread::spawn(move || capture.run());

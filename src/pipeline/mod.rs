@@ -37,6 +37,7 @@ mod prefs;
 mod probe;
 mod progress;
 mod proof;
+mod rings;
 mod running;
 mod scheduling;
 mod screen;
@@ -64,9 +65,9 @@ use crate::base::clock::{Clock, ManualClock, MonotonicClock};
 use crate::base::say::say;
 use crate::base::shutdown;
 use crate::base::slot::Wake;
-use crate::capture::{CaptureError, Stereo};
+use crate::capture::{CaptureError, Source, Stereo};
 use crate::config::{Config, Mode};
-use crate::display::{DisplayError, Headless, KmsOutput, OpenFeed, Output, SdiOutput, SdiSpec};
+use crate::display::{DisplayError, KmsOutput, OpenFeed, Output, SdiOutput, SdiSpec, Settings, open_headless};
 use crate::guard::{Process, answer};
 use crate::infer::{Backend, Wanted};
 use crate::link::{Hello, Instead, LinkError, Permission, Spawn, State, Worker};
@@ -74,6 +75,7 @@ use crate::overlay::OverlayMode;
 use crate::pipeline::capture::CaptureFailure;
 use crate::pipeline::case::Case;
 use crate::pipeline::operator::{Operator, Seat};
+use crate::pipeline::rings::Home;
 use crate::pipeline::running::Prepared;
 use crate::record::{RecordError, RecordMode, Report, sidecar_path};
 use std::path::PathBuf;
@@ -262,7 +264,9 @@ fn run_on(
     // Where the recorder pulls, no picture is ever late: the source's clock stands still.
     let source_clock: Arc<dyn Clock> = if is_pulled { Arc::new(ManualClock::at(clock.now_ns())) } else { clock.clone() };
     let capture_settings = crate::capture::Settings { lost_ms: spec.config.signal.lost_ms, ..spec.config.capture.clone() };
-    let mut source = crate::capture::open(&spec.source, &capture_settings, source_clock.clone())?;
+    let may_lie_there = !is_pulled && spec.inject.is_none() && crate::capture::may_lie_on_device(&spec.source);
+    let home = if may_lie_there { Home::of_run(capture_settings.memory, backend) } else { None };
+    let (mut source, home) = open_source(&spec.source, &capture_settings, &source_clock, home)?;
     if let Some(injection) = &spec.inject {
         source = injection.put_into(source, source_clock, spec.config.signal.lost_ms)?;
     }
@@ -300,12 +304,31 @@ fn run_on(
         backend,
         source,
         stereo,
+        home,
         is_pulled,
         words: crossbeam_channel::bounded(WORDS_DEPTH),
     };
     let report = show(run, is_window)?;
     case.into_iter().for_each(Case::close);
     Ok((report, refused))
+}
+
+type MaybeHome = Option<Arc<Home>>;
+
+/// On the device of `home`, if GStreamer can use it.
+fn open_source(
+    uri: &str,
+    settings: &crate::capture::Settings,
+    clock: &Arc<dyn Clock>,
+    home: MaybeHome,
+) -> Result<(Box<dyn Source>, MaybeHome), CaptureError> {
+    match crate::capture::open_on(uri, settings, clock.clone(), home.as_ref().map(|home| home.device())) {
+        Err(error @ CaptureError::NoGstCuda { .. }) => {
+            tracing::warn!("pictures are decoded in the processor's memory: {error}");
+            Ok((crate::capture::open(uri, settings, clock.clone())?, None))
+        }
+        opened => Ok((opened?, home)),
+    }
 }
 
 /// Opens the display that was asked for and runs to the end.
@@ -330,8 +353,9 @@ fn show(run: Prepared, is_window: bool) -> Result<Report, RunError> {
         let feed = output.feed(size, fps, settings, clock)?.map(|feed| opened(feed) as OpenFeed);
         return run.go(opened(output), operator, feed);
     }
-    let refresh = run.spec.config.display.refresh_hz.filter(|_| !is_pulled);
-    run.go(Box::new(move || Ok(Box::new(Headless::new(clock, refresh)) as Box<dyn Output>)), operator, None)
+    let settings = Settings { refresh_hz: run.spec.config.display.refresh_hz.filter(|_| !is_pulled), ..run.spec.config.display.clone() };
+    let wants_gpu = run.home.is_some();
+    run.go(Box::new(move || open_headless(&settings, wants_gpu, clock)), operator, None)
 }
 
 /// Each output can be written, and none would be written over another or over what is played.

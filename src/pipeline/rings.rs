@@ -12,6 +12,8 @@ use crate::frame::on_device::Place;
 use crate::frame::{FrameRing, FrameWriter, MemoryError};
 use crate::infer::{self, Backend, InferError};
 use crate::overlay::gpu::Gpu;
+use crate::record::SourceDeviceLine;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// The device on which a run's pictures may lie.
@@ -20,6 +22,7 @@ pub struct Home {
     device: Arc<Device>,
     /// Told once, when the display is open; None: what it draws with is another device, or none.
     place: OnceLock<Option<Arc<Place>>>,
+    was_used: AtomicBool,
 }
 
 impl Home {
@@ -34,7 +37,7 @@ impl Home {
             Ok(device)
         };
         match open() {
-            Ok(device) => Some(Arc::new(Home { device: Arc::new(device), place: OnceLock::new() })),
+            Ok(device) => Some(Arc::new(Home { device: Arc::new(device), place: OnceLock::new(), was_used: AtomicBool::new(false) })),
             Err(error) => {
                 tracing::warn!("pictures are decoded in the processor's memory: {error}");
                 None
@@ -60,9 +63,18 @@ impl Home {
         self.place.get()?.as_ref()
     }
 
-    /// What went over the bus for this process.
-    pub fn traffic(&self) -> Traffic {
-        self.device.traffic()
+    /// None: no picture lay there.
+    pub fn line(&self) -> Option<SourceDeviceLine> {
+        let (info, Traffic { to_device, to_host, .. }) = (self.device.info(), self.device.traffic());
+        self.was_used.load(Ordering::Relaxed).then(|| SourceDeviceLine {
+            name: info.name.clone(),
+            uuid: info.uuid.clone(),
+            is_drawn_there: self.place().is_some(),
+            pixels_to_host: to_host.pixels,
+            pixels_to_device: to_device.pixels,
+            numbers_to_host: to_host.numbers,
+            numbers_to_device: to_device.numbers,
+        })
     }
 }
 
@@ -86,6 +98,11 @@ struct Staging {
 impl Rings {
     pub fn new(home: Option<Arc<Home>>) -> Self {
         Rings { home, ring: None, is_refused: false, staging: None }
+    }
+
+    /// From now on pictures come here.
+    pub fn leave_device(&mut self) {
+        *self = Rings::new(None);
     }
 
     /// A free slot for `picture`. None: every one is still in use.
@@ -114,6 +131,7 @@ impl Rings {
             picture.copy_into(writer.data_mut());
             return Ok(());
         }
+        self.home.iter().for_each(|home| home.was_used.store(true, Ordering::Relaxed));
         if writer.is_on_device() {
             return writer.fill(|stream, to| picture.copy_there(stream, to));
         }

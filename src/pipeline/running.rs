@@ -28,6 +28,7 @@ use crate::pipeline::operator::Operator;
 use crate::pipeline::outcome::DisplayOutcome;
 use crate::pipeline::permission::{Answer, Asking};
 use crate::pipeline::progress::{Progress, ProgressLine};
+use crate::pipeline::rings::{Home, Rings};
 use crate::pipeline::screen::Screen;
 use crate::pipeline::sinks::Sinks;
 use crate::pipeline::stall::{self, Stalls};
@@ -57,6 +58,8 @@ pub struct Prepared {
     pub backend: Backend,
     pub source: Box<dyn Source>,
     pub stereo: Option<Stereo>,
+    /// The device on which the source's pictures may lie.
+    pub home: Option<Arc<Home>>,
     /// The recorder pulls the run instead of the clock.
     pub is_pulled: bool,
     /// Whoever has a word on the AI or an alarm sends it here: gates, proofs, watchdogs.
@@ -79,6 +82,7 @@ pub struct Leftovers {
     pub restarts: u64,
     pub has_fallen_back: bool,
     pub introduction: Option<Introduction>,
+    pub home: Option<Arc<Home>>,
     pub losses: BTreeMap<String, u64>,
     pub start_ns: u64,
     pub seconds: f64,
@@ -99,7 +103,7 @@ impl FrameTap for Arc<Worker> {
 impl Prepared {
     /// Runs to the end. `open` is called on the display thread, `open_feed` on the clean feed's.
     pub fn go(self, open: OpenOutput, operator: Operator, open_feed: Option<OpenFeed>) -> Result<Report, RunError> {
-        let Prepared { spec, case, clock, wake, worker, engine, fallback, backend, source, stereo, is_pulled, words } = self;
+        let Prepared { spec, case, clock, wake, worker, engine, fallback, backend, source, stereo, home, is_pulled, words } = self;
         let info = source.info().clone();
         if is_pulled {
             say(format_args!("lossless recording: the recorder pulls the run, nothing is shown at the source's pace"));
@@ -180,6 +184,7 @@ impl Prepared {
             ended,
             notes,
             content: ContentWatch::new(signal.frozen_ms * 1_000_000, signal.black_ms * 1_000_000, stereo.map(|stereo| stereo.packing)),
+            rings: Rings::new(home.clone()),
             beat: beats[Part::Capture as usize].clone(),
         };
         let stall = stall::start(clock.clone(), stop.clone())?;
@@ -204,8 +209,12 @@ impl Prepared {
         let injecting = injecting.transpose()?;
         // Pictures begin when there is something to show them on: a window takes longer to open than a picture lasts.
         let (opening, is_open) = crossbeam_channel::bounded::<()>(0);
+        let home_of_display = home.clone();
         let open: OpenOutput = Box::new(move || {
             let output = open();
+            if let (Some(home), Ok(output)) = (home_of_display, &output) {
+                home.is_drawn_by(output.gpu());
+            }
             drop(opening);
             output
         });
@@ -270,6 +279,7 @@ impl Prepared {
             restarts: status.restarts,
             has_fallen_back: status.has_fallen_back,
             introduction,
+            home,
             losses,
             start_ns,
             seconds,

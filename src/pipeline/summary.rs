@@ -22,6 +22,7 @@ pub fn of(left: Leftovers) -> Report {
         restarts,
         has_fallen_back,
         introduction,
+        home,
         mut losses,
         seconds,
         start_ns,
@@ -47,7 +48,7 @@ pub fn of(left: Leftovers) -> Report {
         displayed: shown.counters.displayed,
         repeated: shown.counters.repeated,
         rate_slip: shown.cadence.as_ref().map_or(0, |cadence| cadence.counts.rate_slip),
-        dropped_capture: read(&counters.dropped_late) + read(&counters.dropped_ring_full),
+        dropped_capture: [&counters.dropped_late, &counters.dropped_ring_full, &counters.dropped_device].map(read).iter().sum(),
         dropped_display: read(&counters.dropped_display) + shown.counters.failed,
         inferred: counts.inferred,
         inference_skipped: counts.skipped() + counts.lost,
@@ -59,6 +60,7 @@ pub fn of(left: Leftovers) -> Report {
     };
     lose("capture_decoder_late", read(&counters.dropped_late));
     lose("capture_ring_full", read(&counters.dropped_ring_full));
+    lose("capture_device_failed", read(&counters.dropped_device));
     lose("display_slot_full", read(&counters.dropped_display));
     lose("display_failed", shown.counters.failed);
     lose("inference_busy", counts.skipped_busy);
@@ -90,6 +92,7 @@ pub fn of(left: Leftovers) -> Report {
             fps: info.fps,
             format: info.format,
             latency_ms: info.latency_ns as f64 / 1e6,
+            device: home.and_then(|home| home.line()),
         },
         backend: backend.name(),
         adapter: shown.output.adapter,

@@ -19,6 +19,22 @@ pub struct SourceLine {
     pub format: PixelFormat,
     /// What a live source's decoder holds back, ms.
     pub latency_ms: f64,
+    /// Where its pictures lay on a device.
+    pub device: Option<SourceDeviceLine>,
+}
+
+/// The device on which a run's pictures lay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SourceDeviceLine {
+    pub name: String,
+    pub uuid: String,
+    /// Drawn from where they lay; else they were brought here first.
+    pub is_drawn_there: bool,
+    /// What went over the bus for this process, bytes, all frames together.
+    pub pixels_to_host: u64,
+    pub pixels_to_device: u64,
+    pub numbers_to_host: u64,
+    pub numbers_to_device: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]

@@ -5,7 +5,7 @@ use super::clip::Clip;
 use super::spec::Spec;
 use crate::base::clock::Clock;
 use crate::capture::pace::Lateness;
-use crate::capture::{CaptureError, Picture, PlaneRef, Pull, Source, SourceInfo};
+use crate::capture::{CaptureError, Picture, PlaneRef, Planes, Pull, Source, SourceInfo};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,7 +118,7 @@ impl Source for SimSource {
         }
         Ok(Pull::Picture(Picture {
             layout,
-            planes,
+            planes: Planes::Here(planes),
             pts_ns,
             due_ns: Some(due_ns),
             arrival_ns: now_ns,

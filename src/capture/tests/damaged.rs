@@ -22,7 +22,7 @@ fn live() -> (LivePipeline, gst_app::AppSrc) {
     let clock: Arc<dyn Clock> = Arc::new(MonotonicClock);
     let caps = format!("video/x-raw,format=NV12,width={SIDE},height={SIDE},framerate=60/1");
     let description = format!("appsrc name=from is-live=true do-timestamp=true format=time caps=\"{caps}\"");
-    let mut decoder = Decoder::for_description(&description, 2, clock.clone()).unwrap();
+    let mut decoder = Decoder::for_description(&description, 2, clock.clone(), None).unwrap();
     let from = decoder.pipeline.by_name("from").unwrap().downcast::<gst_app::AppSrc>().unwrap();
     decoder.prepare().unwrap();
     push(&from, 0, WHOLE, false);
@@ -80,7 +80,7 @@ fn pictures_that_keep_coming_damaged_are_named_by_the_third() {
                 break mapped;
             }
         };
-        said.extend(watch.look(&mapped.picture(at_ns, None, at_ns, None, 0), at_ns).into_iter().flatten().map(|event| (n, event)));
+        said.extend(watch.look(&mapped.picture(at_ns, None, at_ns, None, 0), None, at_ns).into_iter().flatten().map(|event| (n, event)));
     }
     said.retain(|(_, event)| matches!(event, SignalEvent::Damaged { .. } | SignalEvent::Sound { .. }));
     let expected = [
@@ -124,7 +124,7 @@ fn what_libav_fills_in_by_itself_is_damaged() {
     let caps = "video/x-h264,stream-format=byte-stream,alignment=au,width=320,height=240,framerate=30/1";
     let decode = "avdec_h264 max-threads=1";
     let description = format!("appsrc name=from is-live=true do-timestamp=true format=time caps=\"{caps}\" ! h264parse ! {decode}");
-    let mut decoder = Decoder::for_description(&description, 2, clock.clone()).unwrap();
+    let mut decoder = Decoder::for_description(&description, 2, clock.clone(), None).unwrap();
     let from = decoder.pipeline.by_name("from").unwrap().downcast::<gst_app::AppSrc>().unwrap();
     decoder.prepare().unwrap();
     // Parser and decoder keep one or two back.

@@ -326,7 +326,7 @@ fn stand_in(uri: &str, stages: &[(&'static str, &[(&'static str, &str)])]) -> Re
         properties: properties.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
     });
     input.stages.splice(0..1, made);
-    open_live(input, &Settings::default(), Places::default())
+    open_live(input, &Settings::default(), Places::default(), None)
 }
 
 #[test]
@@ -357,7 +357,7 @@ fn combing(source: &mut dyn Source, pictures: usize) -> f64 {
     while seen < pictures && begun.elapsed() < SLOW {
         let Pull::Picture(picture) = source.pull(Duration::from_millis(50)).unwrap() else { continue };
         seen += 1;
-        let (plane, layout) = (&picture.planes[0], picture.layout);
+        let (plane, layout) = (&picture.planes.here().unwrap()[0], picture.layout);
         for y in 0..layout.height / 2 {
             for x in 0..layout.width {
                 sum += u64::from(plane.data[y * plane.stride + x].abs_diff(plane.data[(y + 1) * plane.stride + x]));
@@ -406,7 +406,7 @@ fn a_card_that_re_enumerates_is_found_again_and_another_is_not_taken_for_it() {
     let mut input = input::parse(&format!("v4l2:{}", bench.node(0).display())).unwrap().unwrap();
     input.stages = vec![Stage { element: "filesrc", properties: vec![("location", bench.node(0).display().to_string())] }];
     input.node = Some("location");
-    let mut source = open_live(input, &Settings::default(), bench.places.clone()).unwrap_or_else(|e| panic!("{e}"));
+    let mut source = open_live(input, &Settings::default(), bench.places.clone(), None).unwrap_or_else(|e| panic!("{e}"));
     let mut watched = Watched::default();
     watched.pictures(&mut *source, 5);
     let before = watched.settle(&mut *source);

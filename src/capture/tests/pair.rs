@@ -3,7 +3,7 @@
 use super::{Seen, clips, next, open_at};
 use crate::base::clock::{Clock, JumpingClock, ManualClock, MonotonicClock};
 use crate::capture::pair::{PairSource, Two, parse};
-use crate::capture::{CaptureError, Eye, Picture, PlaneRef, Pull, Settings, SignalEvent, Source, SourceInfo, open};
+use crate::capture::{CaptureError, Eye, Picture, PlaneRef, Planes, Pull, Settings, SignalEvent, Source, SourceInfo, open};
 use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range};
 use proptest::prelude::*;
 use std::collections::VecDeque;
@@ -160,7 +160,7 @@ impl Source for Scripted {
                 let layout = self.layout;
                 Pull::Picture(Picture {
                     layout,
-                    planes,
+                    planes: Planes::Here(planes),
                     pts_ns: 0,
                     due_ns: None,
                     arrival_ns: stamp_ns,
@@ -194,7 +194,7 @@ proptest! {
         let (mut shown, mut skipped, mut last_ns) = (0u64, 0u64, 0);
         for _ in 0..4 * missing.len() + 4 {
             if let Pull::Picture(picture) = source.pull(Duration::from_millis(1)).unwrap() {
-                let row = &picture.planes[0].data[..picture.layout.planes()[0].row_bytes];
+                let row = &picture.planes.here().unwrap()[0].data[..picture.layout.planes()[0].row_bytes];
                 prop_assert!(row[0].abs_diff(row[row.len() - 1]) <= 1, "two moments: {} and {}", row[0], row[row.len() - 1]);
                 prop_assert!(picture.arrival_ns > last_ns);
                 (shown, skipped, last_ns) = (shown + 1, skipped + u64::from(picture.skipped), picture.arrival_ns);

@@ -47,6 +47,28 @@ impl Shared {
     }
 }
 
+/// A device's context, for libraries that take memory in it themselves. It stays as long as this does.
+#[derive(Debug, Clone)]
+pub struct Context {
+    shared: Arc<Shared>,
+}
+
+impl Context {
+    pub fn handle(&self) -> *mut () {
+        self.shared.context.cu_ctx().cast()
+    }
+
+    /// The driver's number of its device.
+    pub fn ordinal(&self) -> usize {
+        self.shared.context.ordinal()
+    }
+
+    /// Its device's.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+}
+
 /// One argument of a launch.
 #[derive(Debug, Clone, Copy)]
 pub enum Param<'a> {
@@ -103,6 +125,10 @@ impl Device {
     /// On this thread, for libraries that work on whatever device is current.
     pub fn make_current(&self) -> Result<(), CudaError> {
         self.shared.bind()
+    }
+
+    pub fn context(&self) -> Context {
+        Context { shared: self.shared.clone() }
     }
 
     pub fn stream(&self, priority: Priority) -> Result<Stream, CudaError> {

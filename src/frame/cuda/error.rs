@@ -31,6 +31,9 @@ pub enum CudaError {
     #[error("a frame that lies on a GPU can be analysed there only, and the model runs elsewhere")]
     Elsewhere,
     /// Our own mistake.
+    #[error("a picture that lies in the host's memory cannot be copied within a GPU")]
+    NotThere,
+    /// Our own mistake.
     #[error("{what} cannot be part of a recorded sequence of launches")]
     Recording { what: &'static str },
     #[error(
@@ -54,6 +57,7 @@ impl CudaError {
             | CudaError::Arguments { .. }
             | CudaError::Outside { .. }
             | CudaError::Elsewhere
+            | CudaError::NotThere
             | CudaError::Recording { .. } => ErrorKind::Bug,
             // A process that is started anew has a context of its own.
             CudaError::Failed { .. } => ErrorKind::Retry,

@@ -91,16 +91,40 @@ impl DeviceSpan<'_> {
         Ok(DeviceSpan { bytes, ..self })
     }
 
-    /// Its last `bytes`.
-    pub fn last(self, bytes: usize) -> Result<Self, CudaError> {
-        let before = self.bytes.checked_sub(bytes);
-        let before = before.ok_or(CudaError::Outside { what: "the end of device memory", asked: bytes, bytes: self.bytes })?;
-        Ok(DeviceSpan { pointer: self.pointer + before as u64, bytes, ..self })
+    /// What lies behind its first `offset` bytes.
+    pub fn from(self, offset: usize) -> Result<Self, CudaError> {
+        if offset > self.bytes {
+            return Err(CudaError::Outside { what: "a part of device memory", asked: offset, bytes: self.bytes });
+        }
+        Ok(DeviceSpan { pointer: self.pointer + offset as u64, bytes: self.bytes - offset, ..self })
     }
 
     /// For libraries that find their tensors there; what they do with it is begun and waited for like anything else.
     pub fn address(&self) -> u64 {
         self.pointer
+    }
+}
+
+/// Rows of a picture in a device's memory.
+#[derive(Debug, Clone, Copy)]
+pub struct DevicePlane<'a> {
+    /// The first row begins where it begins.
+    pub span: DeviceSpan<'a>,
+    /// Bytes from one row to the next.
+    pub stride: usize,
+}
+
+impl DevicePlane<'_> {
+    /// Does it hold so many rows of so many bytes?
+    pub(super) fn check(&self, row_bytes: usize, rows: usize) -> Result<(), CudaError> {
+        if row_bytes > self.stride {
+            return Err(CudaError::Outside { what: "a row in device memory", asked: row_bytes, bytes: self.stride });
+        }
+        let asked = rows.saturating_sub(1).saturating_mul(self.stride).saturating_add(row_bytes);
+        if asked > self.span.bytes {
+            return Err(CudaError::Outside { what: "rows in device memory", asked, bytes: self.span.bytes });
+        }
+        Ok(())
     }
 }
 

@@ -28,7 +28,7 @@ mod stream;
 pub(crate) mod testing;
 
 pub use counts::{Moved, Traffic};
-pub use device::{Device, Param};
+pub use device::{Context, Device, Param};
 pub use driver::{DeviceInfo, device_of, devices, usable_device, uuid_text};
 pub use error::CudaError;
 pub use glance::GlancePlan;
@@ -36,6 +36,6 @@ pub use import::ImportedBuffer;
 pub use kernel::{
     DECODE, DETECTION, GLANCE, INPUT_HASH, KERNELS, Kernel, Launch, MASK_EDGES, MASK_OVERLAY, PREPROCESS, REGION_SHAPE, REGIONS, STILLNESS,
 };
-pub use memory::{DeviceBuffer, DeviceSpan, Payload, PinnedBuffer, RegisteredRing};
+pub use memory::{DeviceBuffer, DevicePlane, DeviceSpan, Payload, PinnedBuffer, RegisteredRing};
 pub use nvrtc::{Architecture, Nvrtc, OPTIONS};
 pub use stream::{Event, Graph, Priority, Stream};

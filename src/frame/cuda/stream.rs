@@ -2,7 +2,7 @@
 
 use super::CudaError;
 use super::device::Shared;
-use super::memory::{DeviceSpan, Memory, Payload, PinnedBuffer};
+use super::memory::{DevicePlane, DeviceSpan, Memory, Payload, PinnedBuffer};
 use cudarc::driver::{CudaEvent, CudaGraph, CudaStream, result, sys};
 use std::cell::RefCell;
 use std::ffi::c_void;
@@ -105,6 +105,34 @@ impl Stream {
         copied.map_err(|error| self.shared.failed("copying within it", error))
     }
 
+    /// Within the device: so many rows of so many bytes, each to where `to` has it.
+    pub fn copy_rows(&self, from: DevicePlane<'_>, to: DevicePlane<'_>, row_bytes: usize, rows: usize) -> Result<(), CudaError> {
+        from.check(row_bytes, rows)?;
+        to.check(row_bytes, rows)?;
+        self.before_copy("rows in device memory", row_bytes, to.span.bytes)?;
+        let copy = sys::CUDA_MEMCPY2D {
+            srcXInBytes: 0,
+            srcY: 0,
+            srcMemoryType: sys::CUmemorytype::CU_MEMORYTYPE_DEVICE,
+            srcHost: std::ptr::null(),
+            srcDevice: from.span.pointer,
+            srcArray: std::ptr::null_mut(),
+            srcPitch: from.stride,
+            dstXInBytes: 0,
+            dstY: 0,
+            dstMemoryType: sys::CUmemorytype::CU_MEMORYTYPE_DEVICE,
+            dstHost: std::ptr::null_mut(),
+            dstDevice: to.span.pointer,
+            dstArray: std::ptr::null_mut(),
+            dstPitch: to.stride,
+            WidthInBytes: row_bytes,
+            Height: rows,
+        };
+        // SAFETY: both hold as many rows, and the driver reads `copy` before it returns.
+        let copied = unsafe { sys::cuMemcpy2DAsync_v2(&copy, self.stream.cu_stream()) };
+        copied.result().map_err(|error| self.shared.failed("copying rows within it", error))
+    }
+
     /// Zeros.
     pub fn clear(&self, span: DeviceSpan<'_>) -> Result<(), CudaError> {
         self.before_copy("device memory to be cleared", span.bytes, span.bytes)?;
@@ -187,6 +215,11 @@ impl Event {
     pub(super) fn new(shared: &Arc<Shared>) -> Result<Self, CudaError> {
         let event = shared.context.new_event(None).map_err(|error| shared.failed("making an event", error))?;
         Ok(Event { event, shared: shared.clone() })
+    }
+
+    /// Waits until all is done that came before it; not at all where it was never marked.
+    pub fn wait(&self) -> Result<(), CudaError> {
+        self.event.synchronize().map_err(|error| self.shared.failed("what it was told", error))
     }
 
     /// Is all done that came before it?

@@ -109,6 +109,7 @@ pub fn skipped_without_gpu(test: &str, reason: &str) {
 pub struct TestDriver {
     folder: tempfile::TempDir,
     kernels: tempfile::TempDir,
+    is_for_gstreamer: bool,
 }
 
 impl TestDriver {
@@ -116,7 +117,7 @@ impl TestDriver {
     pub fn new(test: &str) -> Option<Self> {
         let [folder, kernels] = [(); 2].map(|()| tempfile::tempdir().unwrap());
         match test_driver::build(folder.path()) {
-            Ok(()) => Some(TestDriver { folder, kernels }),
+            Ok(()) => Some(TestDriver { folder, kernels, is_for_gstreamer: false }),
             Err(reason) => {
                 println!("SKIPPED {test}: {reason}");
                 None
@@ -134,10 +135,31 @@ impl TestDriver {
         Some(self)
     }
 
+    /// GStreamer will find it, too, and looks for what it can do with it.
+    pub fn with_gstreamer(mut self) -> Self {
+        let folder = self.folder.path();
+        std::os::unix::fs::symlink("libcuda.so", folder.join("libcuda.so.1")).unwrap();
+        // Its plugin has nothing to show where there is no decoder library.
+        test_driver::compile("nvcuvid.cpp", &folder.join("libnvcuvid.so.1")).unwrap();
+        self.is_for_gstreamer = true;
+        self
+    }
+
+    /// Instead of this library there will be an empty file.
+    pub fn with_broken(self, library: &str) -> Self {
+        std::fs::write(self.folder.path().join(library), b"").unwrap();
+        self
+    }
+
     /// Runs the test with this path, which is ignored otherwise, in a process with this driver, that reads `settings`. What it says.
     pub fn run(&self, test: &str, settings: &[(&str, &str)]) -> String {
         let others = std::env::var("LD_LIBRARY_PATH").unwrap_or_default();
-        let output = Command::new(std::env::current_exe().unwrap())
+        let mut process = Command::new(std::env::current_exe().unwrap());
+        if self.is_for_gstreamer {
+            // What plugins have is kept from run to run; with another driver they have other things.
+            process.env("GST_REGISTRY", self.folder.path().join("registry.bin"));
+        }
+        let output = process
             .args(["--exact", test, "--ignored", "--nocapture"])
             .env("LD_LIBRARY_PATH", format!("{}:{others}", self.folder.path().display()))
             .env("TEST_CUDA_KERNELS", self.kernels.path())
@@ -145,7 +167,12 @@ impl TestDriver {
             .output()
             .unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success() && text.contains("1 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success() && text.contains("1 passed"),
+            "{}\n{text}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
         text
     }
 }

@@ -10,7 +10,7 @@ mod preprocess;
 mod programs;
 
 pub use feed::DeviceFeed;
-pub use gpu::{Gpu, provider, usable_device};
+pub use gpu::{Gpu, load, provider, usable_device};
 pub use hash::{HashParams, HashPlan};
 pub use inventory::inventory;
 pub use preprocess::{LIGHT_COUNTS, Number, PreprocessParams, PreprocessPlan, SpanOnGpu, Tap};

@@ -6,9 +6,9 @@ use crate::base::clock::Clock;
 use crate::base::hud::AiTrouble;
 use crate::base::shutdown::Shutdown;
 use crate::base::stats::Delays;
-use crate::capture::{self, Picture, Pull, Source};
-use crate::frame::PixelFormat;
+use crate::capture::{self, Picture, PlaneRef, Pull, Source};
 use crate::frame::marker::{BorderSpot, Capture, NUMBERS};
+use crate::frame::{FrameLayout, PixelFormat};
 use crate::guard::{Cause, Code, Course, Creep, Word};
 use crossbeam_channel::Sender;
 use std::sync::{Arc, Mutex};
@@ -157,9 +157,13 @@ struct Watch {
 
 impl Watch {
     fn look(&mut self, picture: &Picture<'_>, at_ns: u64) {
-        let (plane, layout) = (picture.planes[0], &picture.layout);
+        let layout = &picture.layout;
+        let Some([plane, ..]) = picture.planes.here() else {
+            self.found.unreadable += 1;
+            return;
+        };
         if layout.format == PixelFormat::V210 {
-            unpack_v210(picture, &mut self.luma);
+            unpack_v210(plane, layout, &mut self.luma);
         }
         let as_it_is = Capture::of_plane(layout.format, plane.data, plane.stride, layout.width, layout.height);
         let Some(capture) = as_it_is.or_else(|| Capture::luma(&self.luma, layout.width, layout.width, layout.height)) else {
@@ -239,8 +243,7 @@ impl Watch {
 }
 
 /// Luma out of the words of v210, whose bytes are no samples: the upper eight bits of each.
-fn unpack_v210(picture: &Picture<'_>, luma: &mut Vec<u8>) {
-    let (plane, layout) = (picture.planes[0], &picture.layout);
+fn unpack_v210(plane: &PlaneRef<'_>, layout: &FrameLayout, luma: &mut Vec<u8>) {
     luma.clear();
     for row in plane.data.chunks(plane.stride.max(1)).take(layout.height) {
         let end = luma.len() + layout.width;

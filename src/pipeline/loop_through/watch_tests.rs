@@ -88,7 +88,7 @@ fn watch(words: Sender<Word>, stamps: &Arc<Stamps>) -> Watch {
 /// The same screen in every format that an input may give.
 #[test]
 fn the_code_is_read_in_pictures_of_every_format() {
-    use crate::capture::PlaneRef;
+    use crate::capture::{PlaneRef, Planes};
     use crate::frame::{Colorimetry, FrameLayout, Matrix, Range, testing::pack};
     let grey: Vec<u8> = screen(2, AT).chunks_exact(4).map(|pixel| pixel[1]).collect();
     for format in PixelFormat::ALL {
@@ -106,7 +106,16 @@ fn the_code_is_read_in_pictures_of_every_format() {
         for (plane, from) in planes.iter_mut().zip(layout.planes()) {
             *plane = PlaneRef { data: &bytes[from.offset..][..from.stride * from.rows], stride: from.stride };
         }
-        let picture = Picture { layout, planes, pts_ns: 0, due_ns: None, arrival_ns: 0, decode_ns: None, skipped: 0, is_damaged: false };
+        let picture = Picture {
+            layout,
+            planes: Planes::Here(planes),
+            pts_ns: 0,
+            due_ns: None,
+            arrival_ns: 0,
+            decode_ns: None,
+            skipped: 0,
+            is_damaged: false,
+        };
         watch.look(&picture, 1_010 * MS);
         assert_eq!((watch.found.read, watch.found.unreadable), (1, 0), "{format:?}");
     }

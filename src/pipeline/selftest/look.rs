@@ -31,7 +31,9 @@ impl Looker {
 
     pub fn look(&mut self, picture: &Picture<'_>, with_colours: bool) -> Look {
         let layout = &picture.layout;
-        let (width, height, plane) = (layout.width, layout.height, &picture.planes[0]);
+        let nothing = Look { seen: Err(Unread::NotFound), echo: Err(Unread::NotFound), colours: None };
+        let Some([plane, ..]) = picture.planes.here() else { return nothing };
+        let (width, height) = (layout.width, layout.height);
         let as_it_is = Capture::of_plane(layout.format, plane.data, plane.stride, width, height);
         let is_bgrx = matches!(layout.format, PixelFormat::Bgrx | PixelFormat::Bgra);
         if as_it_is.is_none() || (with_colours && !is_bgrx) {
@@ -39,7 +41,7 @@ impl Looker {
         }
         let stride = width * PIXEL_BYTES;
         let Some(capture) = as_it_is.or_else(|| Capture::bgrx(&self.bgrx, stride, width, height)) else {
-            return Look { seen: Err(Unread::NotFound), echo: Err(Unread::NotFound), colours: None };
+            return nothing;
         };
         let seen = self.reader.read(&capture);
         let echo = seen.as_ref().map_err(|_| Unread::NotFound).and_then(|reading| self.reader.read_echo(&capture, reading));
@@ -65,7 +67,7 @@ impl Looker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::PlaneRef;
+    use crate::capture::{PlaneRef, Planes};
     use crate::frame::marker::{Placement, Signal, Target, judge_colours, paint};
     use crate::frame::{Colorimetry, FrameLayout, Matrix, Range, Transfer, testing::pack};
 
@@ -105,8 +107,16 @@ mod tests {
                 for (plane, from) in planes.iter_mut().zip(layout.planes()) {
                     *plane = PlaneRef { data: &bytes[from.offset..][..from.stride * from.rows], stride: from.stride };
                 }
-                let picture =
-                    Picture { layout, planes, pts_ns: 0, due_ns: None, arrival_ns: 0, decode_ns: None, skipped: 0, is_damaged: false };
+                let picture = Picture {
+                    layout,
+                    planes: Planes::Here(planes),
+                    pts_ns: 0,
+                    due_ns: None,
+                    arrival_ns: 0,
+                    decode_ns: None,
+                    skipped: 0,
+                    is_damaged: false,
+                };
                 let mut looker = Looker::new();
                 let look = looker.look(&picture, true);
                 assert_eq!(look.seen.map(|reading| reading.number), Ok(NUMBER), "{format:?} {matrix:?}");

@@ -16,7 +16,7 @@ use crate::base::random::Random;
 use crate::base::shutdown;
 use crate::base::slot::Wake;
 use crate::base::texts::Language;
-use crate::capture::{Picture as Captured, PlaneRef};
+use crate::capture::{Picture as Captured, PlaneRef, Planes as Lies};
 use crate::display::hud::Hud;
 use crate::display::{DisplayError, Headless, Output, Picture};
 use crate::frame::{Colorimetry, Frame, FrameLayout, FrameRing, LayoutError, Matrix, MemoryError, PixelFormat, Range, Stamps};
@@ -339,7 +339,7 @@ fn captured(planes: &Planes, layout: &FrameLayout, ring: &FrameRing, number: u64
     let plane = |index: usize| PlaneRef { data: &planes.planes[index], stride: planes.strides[index] };
     let picture = Captured {
         layout: *layout,
-        planes: [plane(0), plane(1), plane(2)],
+        planes: Lies::Here([plane(0), plane(1), plane(2)]),
         pts_ns: 0,
         due_ns: None,
         arrival_ns: 0,

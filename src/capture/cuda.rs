@@ -1,0 +1,121 @@
+//! Pictures that GStreamer holds in the memory of a CUDA device (NVDEC, cudaupload): made in our own context, so that one copy within
+//! the device brings them to where they are needed. What reads them is none of this room's.
+//!
+//! ```text
+//!   Device ─ Lender ─ "gst.cuda.context" ─► pipeline: nvh264dec, cudaupload ─► buffer ─ hold ─► Held ─► Planes::There
+//!                                                        ▲ given back when its copies are done ─┘
+//! ```
+
+use super::cuda_ffi::{GstCuda, Map};
+use super::error::CaptureError;
+use super::{OnDevice, Planes};
+use crate::frame::cuda::{Context, Device, DevicePlane, Event};
+use crate::frame::{FrameLayout, PixelFormat};
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_video as gst_video;
+use std::sync::Arc;
+
+/// What is taken there. Of the others GStreamer 1.22 knows none in such memory.
+const FORMATS: [PixelFormat; 6] =
+    [PixelFormat::Nv12, PixelFormat::I420, PixelFormat::P010, PixelFormat::Rgb, PixelFormat::Bgrx, PixelFormat::Bgra];
+
+/// Lends a device's context to the pipelines of a source.
+pub(super) struct Lender {
+    library: &'static GstCuda,
+    wrapped: gst::Object,
+    context: Context,
+    /// Behind the last copy of a picture that is held.
+    used: Event,
+}
+
+impl Lender {
+    pub fn new(device: &Device) -> Result<Arc<Self>, CaptureError> {
+        let unusable = |reason: &str| CaptureError::NoGstCuda { reason: reason.to_owned() };
+        let library = GstCuda::open().map_err(unusable)?;
+        let context = device.context();
+        let wrapped = library.wrap(&context).ok_or_else(|| unusable(&format!("it does not take device '{}'", context.name())))?;
+        Ok(Arc::new(Lender { library, wrapped, context, used: device.event()? }))
+    }
+
+    /// From now on the elements of `pipeline` make their pictures in this context.
+    pub fn lend_to(&self, pipeline: &gst::Pipeline) {
+        pipeline.set_context(&self.library.context_of(&self.wrapped));
+    }
+
+    /// What an appsink takes before it takes anything else.
+    pub fn caps() -> gst::Caps {
+        let formats = FORMATS.map(|format| gst_video::VideoFormat::from_string(format.name()));
+        gst_video::VideoCapsBuilder::new().features(["memory:CUDAMemory"]).format_list(formats).build()
+    }
+
+    /// Keeps `buffer` and says where its planes lie. None: they lie in the host's memory.
+    pub fn hold(
+        self: &Arc<Self>,
+        thing: &str,
+        buffer: &gst::Buffer,
+        info: &gst_video::VideoInfo,
+        layout: &FrameLayout,
+    ) -> Result<Option<Held>, CaptureError> {
+        let Some(owner) = self.library.owner(buffer) else { return Ok(None) };
+        if self.library.handle(&owner) != self.context.handle() {
+            return Err(CaptureError::OtherContext {
+                thing: thing.to_owned(),
+                found: owner.property::<u32>("cuda-device-id"),
+                device: self.context.name().to_owned(),
+                ordinal: self.context.ordinal(),
+            });
+        }
+        let corrupt = |reason: &str| CaptureError::Corrupt { thing: thing.to_owned(), reason: reason.to_owned() };
+        let meta = buffer.meta::<gst_video::VideoMeta>();
+        let (offsets, strides) = meta.as_ref().map_or((info.offset(), info.stride()), |meta| (meta.offset(), meta.stride()));
+        let mut places = [Place::default(); 3];
+        for ((place, offset), stride) in places.iter_mut().zip(offsets).zip(strides) {
+            *place = Place { offset: *offset, stride: usize::try_from(*stride).unwrap_or(0) };
+        }
+        let map = self.library.map(buffer.clone()).ok_or_else(|| corrupt("a picture's memory cannot be mapped on its device"))?;
+        let bytes = map.span().bytes();
+        let fits = layout.planes().iter().zip(&places).all(|(wanted, place)| {
+            let end = place.stride.checked_mul(wanted.rows - 1).and_then(|rows| rows.checked_add(place.offset + wanted.row_bytes));
+            place.stride >= wanted.row_bytes && end.is_some_and(|end| end <= bytes)
+        });
+        if fits {
+            Ok(Some(Held { map, places, lender: self.clone() }))
+        } else {
+            Err(corrupt("a picture's planes are smaller than its format"))
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    offset: usize,
+    stride: usize,
+}
+
+/// A picture on a device; whoever made it does not write its memory again as long as this lives.
+pub(super) struct Held {
+    map: Map,
+    places: [Place; 3],
+    lender: Arc<Lender>,
+}
+
+impl Held {
+    pub fn planes(&self) -> Planes<'_> {
+        let all = self.map.span();
+        // Each lies within: `Lender::hold` has looked. What has no plane there gets all of it, and no rows.
+        let plane = |place: &Place| DevicePlane { span: all.from(place.offset).unwrap_or(all), stride: place.stride };
+        Planes::There(OnDevice { planes: self.places.each_ref().map(plane), used: &self.lender.used })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // What still reads it is waited for. An error says that the device is gone, and its memory with it.
+        let _ = self.lender.used.wait();
+    }
+}
+
+#[cfg(test)]
+#[path = "cuda_tests.rs"]
+mod tests;
