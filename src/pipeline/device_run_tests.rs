@@ -1,56 +1,175 @@
-//! A whole run whose pictures never leave their device: GStreamer holds them in CUDA's memory, the AI process analyses its copy of them
+//! Whole runs whose pictures never leave their device: GStreamer holds them in CUDA's memory, the AI process analyses its copy of them
 //! there, and they are drawn from where they lie. Without a GPU the tests' driver stands for CUDA, Mesa's software device for Vulkan,
 //! and the processor plays the model.
 
 use super::tests::spec;
 use super::*;
 use crate::base::clock::MonotonicClock;
+use crate::capture::Memory;
 use crate::display::Presenter;
 use crate::frame::cuda::testing::TestDriver;
-use crate::frame::cuda::{DECODE, GLANCE, INPUT_HASH, PREPROCESS, STILLNESS, uuid_text};
+use crate::frame::cuda::{DECODE, GLANCE, INPUT_HASH, PREPROCESS, Priority, STILLNESS, Stream, uuid_text};
 use crate::frame::glance::GLANCE_BYTES;
 use crate::frame::vulkan;
 use crate::infer::testing::{TestEngine, rehearsed};
 use crate::overlay::gpu::{Gpu, instance};
-use crate::pipeline::run_on;
+use crate::pipeline::{Injection, Spec, run_on};
+use crate::record::Report;
+use std::collections::BTreeMap;
+use std::path::Path;
 
 const PICTURES: u64 = 60;
+/// In the environment of the AI process: it writes over each frame that it was lent.
+const VANDAL: &str = "TEST_VANDAL";
 
-fn source(is_there: bool) -> String {
+/// A ball that moves, on CUDA's memory or not.
+fn source(count: u64, is_there: bool) -> String {
     let upload = if is_there { " ! cudaupload ! video/x-raw(memory:CUDAMemory)" } else { "" };
-    format!("gst:videotestsrc num-buffers={PICTURES} pattern=ball ! video/x-raw,format=NV12,width=320,height=180,framerate=20/1{upload}")
+    format!("gst:videotestsrc num-buffers={count} pattern=ball ! video/x-raw,format=NV12,width=320,height=180,framerate=20/1{upload}")
+}
+
+/// Composed by wgpu, whatever the device.
+fn composed(count: u64, is_there: bool) -> Spec {
+    let mut spec = spec(&source(count, is_there), "device_run::be_the_ai_process");
+    spec.config.display.presenter = Presenter::Wgpu;
+    // The processor that plays the model does not wait for the driver's queue. (In this process the driver works as late as it can.)
+    let program = std::mem::replace(&mut spec.worker.program, "/usr/bin/env".into());
+    spec.worker.args.splice(0..0, ["TEST_CUDA_AT_ONCE=1".into(), program.into()]);
+    spec
+}
+
+fn report_of(spec: Spec) -> Report {
+    let (report, refused) = run_on(Backend::Cuda, spec, true, None, Arc::new(MonotonicClock)).unwrap();
+    assert!(refused.is_none(), "{refused:?}");
+    report
+}
+
+/// Writes over what it was lent, once it has looked at it.
+struct Vandal {
+    inner: EngineAnalyst,
+    stream: Stream,
+}
+
+impl Analyst for Vandal {
+    fn ready(&self) -> serde_json::Value {
+        self.inner.ready()
+    }
+
+    fn needs_device(&self) -> bool {
+        true
+    }
+
+    fn reads_on(&self) -> Option<String> {
+        self.inner.reads_on()
+    }
+
+    fn meet(&mut self, ring: &Arc<RingReader>, slots: Option<LentSlots>) -> Result<(), String> {
+        self.inner.meet(ring, slots)
+    }
+
+    fn analyse(&mut self, frame: Handed<'_>, stamps: Stamps, is_current: &dyn Fn() -> bool) -> Result<Option<Scene>, String> {
+        let scene = self.inner.analyse(frame, stamps, is_current);
+        if let Some(lent) = self.inner.borrowed.as_ref().and_then(|slots| slots.span(frame.slot)) {
+            self.stream.clear(lent).and_then(|()| self.stream.synchronize()).unwrap();
+        }
+        scene
+    }
+
+    fn prove(&mut self) -> Result<Option<[u8; 32]>, String> {
+        self.inner.prove()
+    }
+
+    fn input_hash(&mut self, frame: Handed<'_>) -> Option<[u8; 32]> {
+        self.inner.input_hash(frame)
+    }
 }
 
 #[test]
-#[ignore = "the other half of a_picture_stays_on_its_device_from_capture_to_screen: its AI process"]
+#[ignore = "the other half of the tests of this file: an AI process"]
 fn be_the_ai_process() {
     std::process::exit(crate::link::worker_main(|hello| {
         let spec: AnalystSpec = serde_json::from_value(hello.analyst.clone()).unwrap();
-        let mut analyser = Analyser::of(Box::new(rehearsed(&TestEngine::maps())), None).map_err(|error| error.to_string())?;
-        analyser.prove().map_err(|error| error.to_string())?;
-        let line = EngineLine { device: device_line(&analyser).unwrap(), ..check_engine(&spec).map_err(|error| error.to_line())? };
-        Ok(Box::new(EngineAnalyst { backend: spec.backend, analyser, eyes: None, line, borrowed: None }) as Box<dyn Analyst>)
+        if spec.backend == Backend::Cpu {
+            return load(hello).map(|analyst| Box::new(analyst) as Box<dyn Analyst>).map_err(|error| error.to_line());
+        }
+        let mut analyser = Analyser::of(Box::new(rehearsed(&TestEngine::maps())), None).unwrap();
+        analyser.prove().unwrap();
+        let line = EngineLine { device: device_line(&analyser).unwrap(), ..check_engine(&spec).unwrap() };
+        let inner = EngineAnalyst { backend: spec.backend, analyser, eyes: None, line, borrowed: None };
+        if std::env::var_os(VANDAL).is_none() {
+            return Ok(Box::new(inner));
+        }
+        let device = crate::frame::cuda::Device::open(&crate::frame::cuda::usable_device().unwrap()).unwrap();
+        Ok(Box::new(Vandal { inner, stream: device.stream(Priority::Low).unwrap() }))
     }));
 }
 
 #[test]
-#[ignore = "the other half of a_picture_stays_on_its_device_from_capture_to_screen: its video process"]
-fn run_in_this_process() {
-    let mut spec = spec(&source(true), "device_run::be_the_ai_process");
-    spec.config.display.presenter = Presenter::Wgpu;
-    let (report, refused) = run_on(Backend::Cuda, spec, true, None, Arc::new(MonotonicClock)).unwrap();
-    assert!(refused.is_none(), "{refused:?}");
+#[ignore = "the other half of a_picture_stays_on_its_device_from_capture_to_screen"]
+fn stay_in_this_process() {
+    let report = report_of(composed(PICTURES, true));
     let (frames, device) = (report.frames, report.source.device.clone().expect("pictures lay on a device"));
-    println!("{frames:?} {device:?} {:?} {:?}", report.losses, report.states);
     assert_eq!((frames.captured, frames.displayed, report.compositor), (PICTURES, PICTURES, "wgpu"), "{:?}", report.losses);
     assert!(device.is_drawn_there && device.pixels_to_host == 0 && device.pixels_to_device == 0, "{device:?}");
     assert_eq!((device.numbers_to_host, device.numbers_to_device), (PICTURES * GLANCE_BYTES as u64, 0));
     assert!(frames.inferred > PICTURES / 2, "{frames:?} {:?} {:?}", report.losses, report.states);
 }
 
+/// What each line of a file says under these keys, by frame.
+fn said(path: &Path, keys: &[&str]) -> BTreeMap<u64, Vec<String>> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    lines.map(|line| (line["frame"].as_u64().unwrap(), keys.iter().map(|key| line[key].to_string()).collect())).collect()
+}
+
 #[test]
-fn a_picture_stays_on_its_device_from_capture_to_screen() {
-    let test = "a_picture_stays_on_its_device_from_capture_to_screen";
+#[ignore = "the other half of a_picture_on_its_device_is_the_one_that_comes_here_whatever_the_ai_process_does_to_its_copy"]
+fn compare_in_this_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |name: &str, is_there: bool| {
+        let [timeline, scenes] = ["timeline", "scenes"].map(|what| folder.path().join(format!("{name}-{what}.jsonl")));
+        let mut spec = Spec { timeline: Some(timeline.clone()), scenes: Some(scenes.clone()), ..composed(PICTURES, is_there) };
+        spec.config.capture.memory = if is_there { Memory::Auto } else { Memory::Host };
+        let report = report_of(spec);
+        assert_eq!(report.source.device.is_some(), is_there);
+        assert!(report.frames.displayed == PICTURES && report.frames.inferred > PICTURES / 2, "{:?} {:?}", report.frames, report.losses);
+        let drawn = said(&timeline, &["outside_hash", "clean_outside_hash"]);
+        assert!(drawn.values().all(|hashes| hashes[0] == hashes[1]), "{name}: what is drawn outside the overlay is what was captured");
+        (said(&timeline, &["clean_hash"]), said(&scenes, &["input_hash"]))
+    };
+    let ((clean, inputs), (clean_there, inputs_there)) = (run("here", false), run("there", true));
+    assert!(clean == clean_there && clean.len() as u64 == PICTURES, "each frame, as it was captured");
+    let both: Vec<_> = inputs.iter().filter_map(|(frame, hash)| Some((hash, inputs_there.get(frame)?))).collect();
+    assert!(both.len() as u64 > PICTURES / 4 && both.iter().all(|(a, b)| a == b && a[0].len() == 66), "{both:?}");
+}
+
+/// `way` as `--inject` has it.
+fn after_a_loss(way: &str) -> Report {
+    let folder = tempfile::tempdir().unwrap();
+    let faults = folder.path().join("faults.toml");
+    std::fs::write(&faults, format!("[[fault]]\nkind = 'gpu-loss'\nway = '{way}'\nat_s = 2.0\n")).unwrap();
+    let report = report_of(Spec { inject: Some(Injection::load(&faults).unwrap()), ..composed(3 * PICTURES, true) });
+    assert_eq!(report.frames.captured, report.frames.displayed, "{:?}", report.losses);
+    report
+}
+
+#[test]
+#[ignore = "the other half of when_a_device_is_lost_its_pictures_are_brought_here"]
+fn lose_in_this_process() {
+    let (report, code) = match std::env::var("TEST_LOSES").unwrap().as_str() {
+        "display" => (after_a_loss("display"), "GPU-LOST"),
+        _ => (after_a_loss("inference"), "AI-ON-PROCESSOR"),
+    };
+    let device = report.source.device.clone().unwrap();
+    assert!(report.alarms.iter().any(|alarm| alarm.code == code), "{:?}", report.alarms);
+    // A third of them before, and then each frame once.
+    let frame = 320 * 180 * 3 / 2;
+    assert!((PICTURES * frame..3 * PICTURES * frame).contains(&device.pixels_to_host), "{device:?}");
+    assert!(report.frames.inferred > 3 * PICTURES / 2, "{:?} {:?}", report.frames, report.losses);
+}
+
+/// Runs one half in a process whose CUDA device is the Vulkan device that draws.
+fn rehearse(test: &str, half: &str, settings: &[(&str, &str)]) {
     let gpu = match Gpu::new(&instance(), None) {
         Ok(gpu) if gpu.is_software && gpu.device.features().contains(vulkan::FEATURE) => gpu,
         Ok(gpu) => return println!("SKIPPED {test}: {} is none that the tests' driver knows", gpu.name),
@@ -61,7 +180,25 @@ fn a_picture_stays_on_its_device_from_capture_to_screen() {
     let state = tempfile::tempdir().unwrap();
     let driver = TestDriver::new(test).and_then(|driver| driver.with_kernels(test, &[GLANCE, PREPROCESS, INPUT_HASH, STILLNESS, DECODE]));
     if let Some(driver) = driver {
-        let settings = [("TEST_CUDA_UUID", uuid.as_str()), ("XDG_STATE_HOME", state.path().to_str().unwrap())];
-        driver.with_gstreamer().run("pipeline::analyst::device_run::run_in_this_process", &settings);
+        let common = [("TEST_CUDA_UUID", uuid.as_str()), ("XDG_STATE_HOME", state.path().to_str().unwrap())];
+        driver.with_gstreamer().run(&format!("pipeline::analyst::device_run::{half}"), &[&common, settings].concat());
+    }
+}
+
+#[test]
+fn a_picture_stays_on_its_device_from_capture_to_screen() {
+    rehearse("a_picture_stays_on_its_device_from_capture_to_screen", "stay_in_this_process", &[]);
+}
+
+#[test]
+fn a_picture_on_its_device_is_the_one_that_comes_here_whatever_the_ai_process_does_to_its_copy() {
+    let test = "a_picture_on_its_device_is_the_one_that_comes_here_whatever_the_ai_process_does_to_its_copy";
+    rehearse(test, "compare_in_this_process", &[(VANDAL, "1")]);
+}
+
+#[test]
+fn when_a_device_is_lost_its_pictures_are_brought_here() {
+    for loses in ["display", "inference"] {
+        rehearse("when_a_device_is_lost_its_pictures_are_brought_here", "lose_in_this_process", &[("TEST_LOSES", loses)]);
     }
 }

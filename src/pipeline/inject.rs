@@ -164,12 +164,16 @@ impl Injection {
 
     /// The source, with what befalls it. `lost_ms`: of a camera, silence of so long is a loss.
     pub fn put_into(&self, source: Box<dyn Source>, clock: Arc<dyn Clock>, lost_ms: u64) -> Result<Box<dyn Source>, CaptureError> {
-        let spans = self.of_source();
-        if spans.is_empty() && !self.camera {
+        if !self.touches_source() {
             return Ok(source);
         }
-        let faulty = FaultySource::new(source, spans, clock);
+        let faulty = FaultySource::new(source, self.of_source(), clock);
         Ok(Box::new(if self.camera { faulty.as_camera(lost_ms * 1_000_000)? } else { faulty }))
+    }
+
+    /// Does anything befall the source's pictures? Those are made here.
+    pub fn touches_source(&self) -> bool {
+        self.camera || !self.of_source().is_empty()
     }
 
     /// What befalls the source.

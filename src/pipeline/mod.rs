@@ -264,7 +264,8 @@ fn run_on(
     // Where the recorder pulls, no picture is ever late: the source's clock stands still.
     let source_clock: Arc<dyn Clock> = if is_pulled { Arc::new(ManualClock::at(clock.now_ns())) } else { clock.clone() };
     let capture_settings = crate::capture::Settings { lost_ms: spec.config.signal.lost_ms, ..spec.config.capture.clone() };
-    let may_lie_there = !is_pulled && spec.inject.is_none() && crate::capture::may_lie_on_device(&spec.source);
+    let is_touched = spec.inject.as_ref().is_some_and(Injection::touches_source);
+    let may_lie_there = !is_pulled && !is_touched && crate::capture::may_lie_on_device(&spec.source);
     let home = if may_lie_there { Home::of_run(capture_settings.memory, backend) } else { None };
     let (mut source, home) = open_source(&spec.source, &capture_settings, &source_clock, home)?;
     if let Some(injection) = &spec.inject {
