@@ -1,7 +1,8 @@
 //! Frames whose pixels lie on a device: a ring's slots there, in memory that Vulkan allocated and CUDA writes.
 //!
 //! ```text
-//!   picture on the device ─copy─► shown ─► drawn from where it lies
+//!   picture on the device ─copy─┐
+//!   picture here ── upload ─────┴► shown ─► drawn from where it lies
 //!                                  ├─copy─► lent ─ fd ─► the AI process: it could write what it imports, and what is shown is never its
 //!                                  ├─ glance.cu ─► a few numbers here, for whoever looks at every picture
 //!                                  └─ fetched, once, where somebody wants its pixels here ─► the ring's own memory
@@ -10,7 +11,7 @@
 
 use super::FrameLayout;
 use super::cuda::{
-    CudaError, Device, DeviceBuffer, DeviceSpan, GlancePlan, ImportedBuffer, Param, Payload, PinnedBuffer, Priority, Stream,
+    CudaError, Device, DeviceBuffer, DeviceSpan, GlancePlan, ImportedBuffer, Param, Payload, PinnedBuffer, Priority, Registered, Stream,
 };
 use super::glance::{GLANCE_BYTES, LIGHT_AT};
 use super::ring::SLOT_COUNT;
@@ -19,6 +20,7 @@ use crate::base::error::ErrorKind;
 use bytemuck::bytes_of;
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -104,6 +106,8 @@ pub(super) struct DeviceSlots {
     plan: GlancePlan,
     work: Mutex<Work>,
     fetching: Mutex<Stream>,
+    /// The ring's own memory. None: the system does not let it be; copies from it cost one more.
+    _registered: Option<Registered>,
     place: Arc<Place>,
 }
 
@@ -118,7 +122,9 @@ pub struct Lent {
 }
 
 impl DeviceSlots {
-    pub fn new(place: &Arc<Place>, layout: &FrameLayout) -> Result<Self, PlaceError> {
+    /// # Safety
+    /// `memory` is a mapping of so many bytes, which outlives this.
+    pub unsafe fn new(place: &Arc<Place>, layout: &FrameLayout, memory: (NonNull<u8>, usize)) -> Result<Self, PlaceError> {
         let slots = || (0..SLOT_COUNT).map(|_| Both::new(place, layout.size)).collect::<Result<Vec<_>, _>>();
         let (shown, lent, plan, cuda) = (slots()?, slots()?, GlancePlan::new(layout), &place.cuda);
         vulkan::settle(&place.drawing, place.patience).map_err(PlaceError::Silent)?;
@@ -130,7 +136,11 @@ impl DeviceSlots {
             glance_here: cuda.pinned(GLANCE_BYTES)?,
         };
         let fetching = Mutex::new(cuda.stream(Priority::High)?);
-        Ok(DeviceSlots { shown, lent, size: layout.size, plan, work: Mutex::new(work), fetching, place: place.clone() })
+        // SAFETY: as the caller says.
+        let registered = unsafe { cuda.register_memory(memory) };
+        let _registered =
+            registered.inspect_err(|error| tracing::info!("frames are copied once more on their way to the device: {error}")).ok();
+        Ok(DeviceSlots { shown, lent, size: layout.size, plan, work: Mutex::new(work), fetching, _registered, place: place.clone() })
     }
 
     /// Has `fill` begin to write the slot's planes, and waits until the frame and all that follows from it are there.
@@ -141,21 +151,31 @@ impl DeviceSlots {
         fill: impl FnOnce(&Stream, DeviceSpan<'_>) -> Result<(), CudaError>,
     ) -> Result<(), CudaError> {
         let mut work = lock(&self.work);
-        let Work { stream, digests, brightest, glance: there, glance_here } = &mut *work;
+        let begun = self.begin(slot, &mut work, fill);
+        // Whatever became of it: what was begun uses memory that others are given back.
+        let done = work.stream.synchronize();
+        begun.and(done)?;
+        glance.copy_from_slice(&work.glance_here.bytes()?[..GLANCE_BYTES]);
+        Ok(())
+    }
+
+    fn begin(
+        &self,
+        slot: usize,
+        work: &mut Work,
+        fill: impl FnOnce(&Stream, DeviceSpan<'_>) -> Result<(), CudaError>,
+    ) -> Result<(), CudaError> {
+        let Work { stream, digests, brightest, glance, glance_here } = work;
         let frame = self.shown[slot].cuda.span().first(self.size)?;
         fill(stream, frame)?;
         stream.copy(frame, self.lent[slot].cuda.span())?;
-        let (params, launch) = (Param::Value(bytes_of(&self.plan.params)), |launch, arguments: &[Param<'_>]| {
-            self.place.cuda.launch(stream, launch, arguments)
-        });
+        let launch = |launch, arguments: &[Param<'_>]| self.place.cuda.launch(stream, launch, arguments);
+        let params = Param::Value(bytes_of(&self.plan.params));
         let [digests, brightest, frame] = [digests.span(), brightest.span(), frame].map(Param::Memory);
         launch(&self.plan.rows, &[params, frame, digests, brightest])?;
-        launch(&self.plan.thumbnail, &[params, frame, Param::Memory(there.span().from(LIGHT_AT)?)])?;
-        launch(&self.plan.finish, &[params, digests, brightest, Param::Memory(there.span())])?;
-        stream.read_back(there.span(), glance_here, Payload::Numbers)?;
-        stream.synchronize()?;
-        glance.copy_from_slice(&glance_here.bytes()?[..GLANCE_BYTES]);
-        Ok(())
+        launch(&self.plan.thumbnail, &[params, frame, Param::Memory(glance.span().from(LIGHT_AT)?)])?;
+        launch(&self.plan.finish, &[params, digests, brightest, Param::Memory(glance.span())])?;
+        stream.read_back(glance.span(), glance_here, Payload::Numbers)
     }
 
     /// The slot's pixels, brought to `into`, which holds a frame.
@@ -170,6 +190,11 @@ impl DeviceSlots {
     /// Where `drawing` finds the slot's planes; None: it is another device.
     pub fn buffer(&self, slot: usize, drawing: &wgpu::Device) -> Option<&wgpu::Buffer> {
         (self.place.drawing == *drawing).then(|| &self.shown[slot].vulkan.buffer)
+    }
+
+    /// Of Vulkan's memory, all slots together.
+    pub fn bytes(&self) -> u64 {
+        self.shown.iter().chain(&self.lent).map(|both| both.vulkan.allocated()).sum()
     }
 
     pub fn lent(&self) -> Lent {

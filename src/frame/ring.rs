@@ -16,7 +16,7 @@
 
 use crate::base::error::ErrorKind;
 use crate::base::ids::FrameId;
-use crate::frame::cuda::{CudaError, DeviceSpan, Stream};
+use crate::frame::cuda::{CudaError, DeviceSpan, Payload, Stream};
 use crate::frame::glance::{GLANCE_BYTES, Glance};
 use crate::frame::layout::{FrameLayout, FrameView};
 use crate::frame::on_device::{DeviceSlots, Lent, Place, PlaceError};
@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Slots of a ring (design: 6).
 pub const SLOT_COUNT: usize = 6;
@@ -154,28 +154,31 @@ pub struct FrameRing {
 
 #[derive(Debug)]
 struct Shared {
+    /// The frames' pixels lie there. It goes before the mapping.
+    device: Option<DeviceSlots>,
     mapping: Mapping,
     fd: OwnedFd,
     /// Per slot: how many hold it, one writer or any number of frames; 0 is free.
     held: [AtomicUsize; SLOT_COUNT],
     next: AtomicUsize,
-    /// The frames' pixels lie there.
-    device: Option<DeviceSlots>,
-    /// Of each slot on a device: the generation that was fetched last.
+    /// Of each slot on a device: the generation whose pixels are in its own planes.
     fetched: [Mutex<u64>; SLOT_COUNT],
 }
 
 impl FrameRing {
     pub fn new(layout: FrameLayout) -> Result<Self, MemoryError> {
-        Self::with(layout, None)
+        Self::with(layout, |_| Ok(None))
     }
 
-    /// Its frames are filled, and lie, on a device.
+    /// Its frames lie on a device.
     pub fn on_device(layout: FrameLayout, place: &Arc<Place>) -> Result<Self, RingError> {
-        Ok(Self::with(layout, Some(DeviceSlots::new(place, &layout)?))?)
+        Self::with(layout, |mapping| {
+            // SAFETY: it goes before the mapping.
+            Ok(Some(unsafe { DeviceSlots::new(place, &layout, (mapping.start, mapping.geometry.total_bytes()))? }))
+        })
     }
 
-    fn with(layout: FrameLayout, device: Option<DeviceSlots>) -> Result<Self, MemoryError> {
+    fn with<E: From<MemoryError>>(layout: FrameLayout, device: impl FnOnce(&Mapping) -> Result<Option<DeviceSlots>, E>) -> Result<Self, E> {
         let geometry = RingGeometry::new(layout);
         let bytes = geometry.total_bytes();
         let create = |source| MemoryError::Create { bytes, source };
@@ -184,7 +187,8 @@ impl FrameRing {
         let mapping = Mapping::map(fd.as_fd(), geometry, ProtFlags::READ | ProtFlags::WRITE).map_err(create)?;
         let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::FUTURE_WRITE | SealFlags::SEAL;
         rustix::fs::fcntl_add_seals(&fd, seals).map_err(create)?;
-        let shared = Shared { mapping, fd, held: Default::default(), next: AtomicUsize::new(0), device, fetched: Default::default() };
+        let device = device(&mapping)?;
+        let shared = Shared { device, mapping, fd, held: Default::default(), next: AtomicUsize::new(0), fetched: Default::default() };
         Ok(FrameRing { shared: Arc::new(shared) })
     }
 
@@ -206,6 +210,11 @@ impl FrameRing {
         self.shared.device.is_some()
     }
 
+    /// Of the device's memory that it has taken.
+    pub fn device_bytes(&self) -> u64 {
+        self.shared.device.as_ref().map_or(0, DeviceSlots::bytes)
+    }
+
     /// What of it another process may import, and its descriptors.
     pub fn lent(&self) -> Option<(Lent, Vec<BorrowedFd<'_>>)> {
         self.shared.device.as_ref().map(|device| (device.lent(), device.descriptors().collect()))
@@ -220,7 +229,7 @@ impl FrameRing {
                 self.shared.next.store((slot + 1) % SLOT_COUNT, Ordering::Relaxed);
                 self.shared.mapping.generation(slot).fetch_add(1, Ordering::AcqRel);
                 fence(Ordering::SeqCst);
-                return Some(FrameWriter { hold: Hold { shared: self.shared.clone(), slot } });
+                return Some(FrameWriter { hold: Hold { shared: self.shared.clone(), slot }, is_here: self.shared.device.is_none() });
             }
         }
         None
@@ -241,9 +250,13 @@ impl Hold {
         Glance::of(unsafe { std::slice::from_raw_parts(self.shared.mapping.glance(self.slot), GLANCE_BYTES) })
     }
 
+    fn fetched(&self) -> MutexGuard<'_, u64> {
+        self.shared.fetched[self.slot].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Brings a frame's pixels from the device to this slot's planes, once.
     fn fetch(&self, device: &DeviceSlots, generation: u64) {
-        let mut fetched = self.shared.fetched[self.slot].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fetched = self.fetched();
         if std::mem::replace(&mut *fetched, generation) == generation {
             return;
         }
@@ -282,6 +295,8 @@ impl Drop for Hold {
 #[derive(Debug)]
 pub struct FrameWriter {
     hold: Hold,
+    /// Its pixels are in the slot's own planes.
+    is_here: bool,
 }
 
 impl FrameWriter {
@@ -294,7 +309,7 @@ impl FrameWriter {
         self.hold.shared.device.is_some()
     }
 
-    /// The frame's bytes, planes as `layout()` says. Not for one on a device.
+    /// The frame's bytes, planes as `layout()` says. On a device: `mirror` brings them there.
     pub fn data_mut(&mut self) -> &mut [u8] {
         let mapping = &self.hold.shared.mapping;
         // SAFETY: this writer is the slot's only holder in this process (compare_exchange in `acquire`), and other
@@ -311,6 +326,17 @@ impl FrameWriter {
         device.fill(self.hold.slot, glance, fill)
     }
 
+    /// On a device: brings what was written to `data_mut` there, too, and waits until it is there.
+    pub fn mirror(&mut self) -> Result<(), CudaError> {
+        let mapping = &self.hold.shared.mapping;
+        // SAFETY: as in `data_mut`; it is only read until this comes back.
+        let planes = unsafe { std::slice::from_raw_parts(mapping.pixels(self.hold.slot), mapping.geometry.layout.size) };
+        // SAFETY: the slot is this writer's, and `fill` waits for the stream, whatever became of it.
+        let mirrored = self.fill(|stream, to| unsafe { stream.upload_from(planes, to, Payload::Pixels) });
+        self.is_here = mirrored.is_ok();
+        mirrored
+    }
+
     /// On a device, after `fill`.
     pub fn glance(&self) -> Option<Glance<'_>> {
         self.hold.glance()
@@ -318,6 +344,9 @@ impl FrameWriter {
 
     pub fn publish(self, stamps: Stamps) -> Frame {
         let generation = self.hold.shared.mapping.generation(self.hold.slot).fetch_add(1, Ordering::AcqRel) + 1;
+        if self.is_here {
+            *self.hold.fetched() = generation;
+        }
         Frame { hold: self.hold, stamps, generation }
     }
 }
@@ -354,9 +383,9 @@ impl Frame {
         self.hold.glance()
     }
 
-    /// Do its pixels lie on a device?
-    pub fn is_on_device(&self) -> bool {
-        self.hold.shared.device.is_some()
+    /// Are its pixels in the ring's own memory, wherever else they lie?
+    pub fn is_here(&self) -> bool {
+        self.hold.shared.device.is_none() || *self.hold.fetched() == self.generation
     }
 
     /// Where `drawing` finds its planes; None: they are not there.

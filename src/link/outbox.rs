@@ -104,10 +104,10 @@ const LOCK_TRIES: usize = 1000;
 impl Outbox {
     /// The newest frame. Never waits, allocates nothing. From a device, it is fetched first for a worker that reads it here.
     pub fn offer(&self, frame: &Frame, now_ns: u64) -> Offered {
-        let is_here = !frame.is_on_device() || self.reads_here.load(Ordering::Acquire);
-        if is_here {
+        if self.reads_here.load(Ordering::Acquire) {
             frame.view();
         }
+        let is_here = frame.is_here();
         let Some(mut desk) = self.try_lock() else {
             return Offered { skipped_busy: 1, ..Offered::default() };
         };

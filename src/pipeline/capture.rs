@@ -239,7 +239,13 @@ fn put(rings: &mut Rings, picture: &Picture<'_>, clock: &dyn Clock, outcome: &mu
     let Some(mut writer) = rings.acquire(picture)? else { return Ok(Put::Nowhere) };
     let started_ns = clock.now_ns();
     if let Err(error) = rings.write(picture, &mut writer) {
-        return Ok(Put::Failed(error));
+        if picture.planes.here().is_none() {
+            return Ok(Put::Failed(error));
+        }
+        tracing::error!("pictures are not brought to their device any more: {error}");
+        drop(writer);
+        rings.leave_device();
+        return put(rings, picture, clock, outcome);
     }
     outcome.upload.record_ns(clock.now_ns().saturating_sub(started_ns));
     if let Some(decode_ns) = picture.decode_ns {

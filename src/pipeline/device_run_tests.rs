@@ -111,8 +111,35 @@ fn stay_in_this_process() {
     let (frames, device) = (report.frames, report.source.device.clone().expect("pictures lay on a device"));
     assert_eq!((frames.captured, frames.displayed, report.compositor), (PICTURES, PICTURES, "wgpu"), "{:?}", report.losses);
     assert!(device.is_drawn_there && device.pixels_to_host == 0 && device.pixels_to_device == 0, "{device:?}");
+    let frame_bytes = 320 * 180 * 3 / 2;
+    assert!((12 * frame_bytes..24 * frame_bytes).contains(&device.memory_bytes), "six slots, twice: {device:?}");
     assert_eq!((device.numbers_to_host, device.numbers_to_device), (PICTURES * GLANCE_BYTES as u64, 0));
     assert!(frames.inferred > PICTURES / 2, "{frames:?} {:?} {:?}", report.losses, report.states);
+}
+
+#[test]
+#[ignore = "the other half of a_picture_from_elsewhere_goes_to_the_device_once"]
+fn bring_in_this_process() {
+    let report = report_of(composed(PICTURES, false));
+    let (frames, device, frame_bytes) = (report.frames, report.source.device.clone().expect("pictures lay on a device"), 320 * 180 * 3 / 2);
+    assert_eq!((frames.captured, frames.displayed, report.compositor), (PICTURES, PICTURES, "wgpu"), "{:?}", report.losses);
+    assert!(device.is_drawn_there && device.pixels_to_host == 0 && device.pixels_to_device == PICTURES * frame_bytes, "{device:?}");
+    assert!(frames.inferred > PICTURES / 2, "{frames:?} {:?} {:?}", report.losses, report.states);
+}
+
+#[test]
+#[ignore = "the other half of a_card_that_is_gone_costs_no_picture"]
+fn go_on_in_this_process() {
+    let report = report_of(composed(3 * PICTURES, false));
+    let (frames, device) = (report.frames, report.source.device.clone().unwrap());
+    assert_eq!((frames.captured, frames.displayed), (3 * PICTURES, 3 * PICTURES), "{:?}", report.losses);
+    let brought = device.pixels_to_device / (320 * 180 * 3 / 2);
+    assert!((PICTURES / 4..3 * PICTURES).contains(&brought), "{device:?}");
+    assert!(
+        report.alarms.iter().any(|alarm| alarm.code == "AI-ON-PROCESSOR") && frames.inferred > PICTURES,
+        "{frames:?} {:?}",
+        report.alarms
+    );
 }
 
 /// What each line of a file says under these keys, by frame.
@@ -126,21 +153,24 @@ fn said(path: &Path, keys: &[&str]) -> BTreeMap<u64, Vec<String>> {
 #[ignore = "the other half of a_picture_on_its_device_is_the_one_that_comes_here_whatever_the_ai_process_does_to_its_copy"]
 fn compare_in_this_process() {
     let folder = tempfile::tempdir().unwrap();
-    let run = |name: &str, is_there: bool| {
+    let run = |name: &str, is_there: bool, memory: Memory| {
         let [timeline, scenes] = ["timeline", "scenes"].map(|what| folder.path().join(format!("{name}-{what}.jsonl")));
         let mut spec = Spec { timeline: Some(timeline.clone()), scenes: Some(scenes.clone()), ..composed(PICTURES, is_there) };
-        spec.config.capture.memory = if is_there { Memory::Auto } else { Memory::Host };
+        spec.config.capture.memory = memory;
         let report = report_of(spec);
-        assert_eq!(report.source.device.is_some(), is_there);
+        assert_eq!(report.source.device.is_some(), memory == Memory::Auto);
         assert!(report.frames.displayed == PICTURES && report.frames.inferred > PICTURES / 2, "{:?} {:?}", report.frames, report.losses);
         let drawn = said(&timeline, &["outside_hash", "clean_outside_hash"]);
         assert!(drawn.values().all(|hashes| hashes[0] == hashes[1]), "{name}: what is drawn outside the overlay is what was captured");
         (said(&timeline, &["clean_hash"]), said(&scenes, &["input_hash"]))
     };
-    let ((clean, inputs), (clean_there, inputs_there)) = (run("here", false), run("there", true));
-    assert!(clean == clean_there && clean.len() as u64 == PICTURES, "each frame, as it was captured");
-    let both: Vec<_> = inputs.iter().filter_map(|(frame, hash)| Some((hash, inputs_there.get(frame)?))).collect();
-    assert!(both.len() as u64 > PICTURES / 4 && both.iter().all(|(a, b)| a == b && a[0].len() == 66), "{both:?}");
+    let (clean, inputs) = run("here", false, Memory::Host);
+    for (name, is_there) in [("brought", false), ("there", true)] {
+        let (clean_there, inputs_there) = run(name, is_there, Memory::Auto);
+        assert!(clean == clean_there && clean.len() as u64 == PICTURES, "{name}: each frame, as it was captured");
+        let both: Vec<_> = inputs.iter().filter_map(|(frame, hash)| Some((hash, inputs_there.get(frame)?))).collect();
+        assert!(both.len() as u64 > PICTURES / 4 && both.iter().all(|(a, b)| a == b && a[0].len() == 66), "{name}: {both:?}");
+    }
 }
 
 /// `way` as `--inject` has it.
@@ -194,6 +224,16 @@ fn a_picture_stays_on_its_device_from_capture_to_screen() {
 fn a_picture_on_its_device_is_the_one_that_comes_here_whatever_the_ai_process_does_to_its_copy() {
     let test = "a_picture_on_its_device_is_the_one_that_comes_here_whatever_the_ai_process_does_to_its_copy";
     rehearse(test, "compare_in_this_process", &[(VANDAL, "1")]);
+}
+
+#[test]
+fn a_picture_from_elsewhere_goes_to_the_device_once() {
+    rehearse("a_picture_from_elsewhere_goes_to_the_device_once", "bring_in_this_process", &[]);
+}
+
+#[test]
+fn a_card_that_is_gone_costs_no_picture() {
+    rehearse("a_card_that_is_gone_costs_no_picture", "go_on_in_this_process", &[("TEST_CUDA_LASTS", "4000")]);
 }
 
 #[test]

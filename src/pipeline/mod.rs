@@ -264,10 +264,10 @@ fn run_on(
     // Where the recorder pulls, no picture is ever late: the source's clock stands still.
     let source_clock: Arc<dyn Clock> = if is_pulled { Arc::new(ManualClock::at(clock.now_ns())) } else { clock.clone() };
     let capture_settings = crate::capture::Settings { lost_ms: spec.config.signal.lost_ms, ..spec.config.capture.clone() };
+    let home = if is_pulled { None } else { Home::of_run(capture_settings.memory, backend) };
     let is_touched = spec.inject.as_ref().is_some_and(Injection::touches_source);
-    let may_lie_there = !is_pulled && !is_touched && crate::capture::may_lie_on_device(&spec.source);
-    let home = if may_lie_there { Home::of_run(capture_settings.memory, backend) } else { None };
-    let (mut source, home) = open_source(&spec.source, &capture_settings, &source_clock, home)?;
+    let decoding = home.as_ref().filter(|_| !is_touched && crate::capture::may_lie_on_device(&spec.source));
+    let mut source = open_source(&spec.source, &capture_settings, &source_clock, decoding)?;
     if let Some(injection) = &spec.inject {
         source = injection.put_into(source, source_clock, spec.config.signal.lost_ms)?;
     }
@@ -314,21 +314,19 @@ fn run_on(
     Ok((report, refused))
 }
 
-type MaybeHome = Option<Arc<Home>>;
-
 /// On the device of `home`, if GStreamer can use it.
 fn open_source(
     uri: &str,
     settings: &crate::capture::Settings,
     clock: &Arc<dyn Clock>,
-    home: MaybeHome,
-) -> Result<(Box<dyn Source>, MaybeHome), CaptureError> {
-    match crate::capture::open_on(uri, settings, clock.clone(), home.as_ref().map(|home| home.device())) {
+    home: Option<&Arc<Home>>,
+) -> Result<Box<dyn Source>, CaptureError> {
+    match crate::capture::open_on(uri, settings, clock.clone(), home.map(|home| home.device())) {
         Err(error @ CaptureError::NoGstCuda { .. }) => {
             tracing::warn!("pictures are decoded in the processor's memory: {error}");
-            Ok((crate::capture::open(uri, settings, clock.clone())?, None))
+            crate::capture::open(uri, settings, clock.clone())
         }
-        opened => Ok((opened?, home)),
+        opened => opened,
     }
 }
 

@@ -1,8 +1,9 @@
 //! Where captured pictures are put: in shared memory, or on the device on which they came and are drawn.
 //!
 //! ```text
-//!   picture here ──────────────► a slot of shared memory
-//!   picture on a device ─┬─ drawn there ─► a slot there (`frame::on_device`)
+//!   picture here ────────┬─ drawn here ──► a slot of shared memory
+//!                        └─ drawn there ─► a slot of shared memory ─► and there (`frame::on_device`)
+//!   picture on a device ─┬─ drawn there ─► a slot there
 //!                        └─ drawn here, or on another device ─► staging there ─► a slot of shared memory
 //! ```
 
@@ -13,7 +14,7 @@ use crate::frame::{FrameRing, FrameWriter, MemoryError};
 use crate::infer::{self, Backend, InferError};
 use crate::overlay::gpu::Gpu;
 use crate::record::SourceDeviceLine;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// The device on which a run's pictures may lie.
@@ -23,6 +24,7 @@ pub struct Home {
     /// Told once, when the display is open; None: what it draws with is another device, or none.
     place: OnceLock<Option<Arc<Place>>>,
     was_used: AtomicBool,
+    memory_bytes: AtomicU64,
 }
 
 impl Home {
@@ -37,7 +39,12 @@ impl Home {
             Ok(device)
         };
         match open() {
-            Ok(device) => Some(Arc::new(Home { device: Arc::new(device), place: OnceLock::new(), was_used: AtomicBool::new(false) })),
+            Ok(device) => Some(Arc::new(Home {
+                device: Arc::new(device),
+                place: OnceLock::new(),
+                was_used: AtomicBool::new(false),
+                memory_bytes: AtomicU64::new(0),
+            })),
             Err(error) => {
                 tracing::warn!("pictures are decoded in the processor's memory: {error}");
                 None
@@ -70,6 +77,7 @@ impl Home {
             name: info.name.clone(),
             uuid: info.uuid.clone(),
             is_drawn_there: self.place().is_some(),
+            memory_bytes: self.memory_bytes.load(Ordering::Relaxed),
             pixels_to_host: to_host.pixels,
             pixels_to_device: to_device.pixels,
             numbers_to_host: to_host.numbers,
@@ -107,13 +115,15 @@ impl Rings {
 
     /// A free slot for `picture`. None: every one is still in use.
     pub fn acquire(&mut self, picture: &Picture<'_>) -> Result<Option<FrameWriter>, MemoryError> {
-        let is_there = picture.planes.here().is_none() && !self.is_refused;
-        let place = self.home.as_ref().filter(|_| is_there).and_then(|home| home.place());
+        let place = self.home.as_ref().filter(|_| !self.is_refused).and_then(|home| home.place());
         if self.ring.as_ref().is_none_or(|ring| *ring.layout() != picture.layout || ring.is_on_device() != place.is_some()) {
             // Its last frames may still be shown; what it has on a device goes with them.
             self.ring = None;
             self.ring = match place.map(|place| FrameRing::on_device(picture.layout, place)) {
-                Some(Ok(ring)) => Some(ring),
+                Some(Ok(ring)) => {
+                    self.home.iter().for_each(|home| home.memory_bytes.store(ring.device_bytes(), Ordering::Relaxed));
+                    Some(ring)
+                }
                 Some(Err(error)) => {
                     tracing::warn!("pictures are brought from their device: {error}");
                     self.is_refused = true;
@@ -127,13 +137,18 @@ impl Rings {
 
     /// Puts `picture` into the slot. An error: its device has failed.
     pub fn write(&mut self, picture: &Picture<'_>, writer: &mut FrameWriter) -> Result<(), CudaError> {
-        if picture.planes.here().is_some() {
-            picture.copy_into(writer.data_mut());
-            return Ok(());
+        let (is_here, is_there) = (picture.planes.here().is_some(), writer.is_on_device());
+        if is_there || !is_here {
+            self.home.iter().for_each(|home| home.was_used.store(true, Ordering::Relaxed));
         }
-        self.home.iter().for_each(|home| home.was_used.store(true, Ordering::Relaxed));
-        if writer.is_on_device() {
-            return writer.fill(|stream, to| picture.copy_there(stream, to));
+        if is_here {
+            picture.copy_into(writer.data_mut());
+        }
+        match (is_here, is_there) {
+            (true, false) => return Ok(()),
+            (true, true) => return writer.mirror(),
+            (false, true) => return writer.fill(|stream, to| picture.copy_there(stream, to)),
+            (false, false) => {}
         }
         let home = self.home.as_ref().ok_or(CudaError::Elsewhere)?;
         let Staging { stream, memory } = staging(&mut self.staging, home, picture.layout.size)?;

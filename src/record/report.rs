@@ -30,6 +30,8 @@ pub struct SourceDeviceLine {
     pub uuid: String,
     /// Drawn from where they lay; else they were brought here first.
     pub is_drawn_there: bool,
+    /// Of its memory, taken for the frames of the last picture format; no frame takes more.
+    pub memory_bytes: u64,
     /// What went over the bus for this process, bytes, all frames together.
     pub pixels_to_host: u64,
     pub pixels_to_device: u64,

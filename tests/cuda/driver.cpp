@@ -32,6 +32,12 @@ static long setting(const char *name, long otherwise) {
     return text ? atol(text) : otherwise;
 }
 
+// TEST_CUDA_LOST: it is gone. TEST_CUDA_LASTS: it is so many milliseconds after it was opened.
+static bool is_lost() {
+    static const auto opened = std::chrono::steady_clock::now();
+    return setting("TEST_CUDA_LOST", 0) || std::chrono::steady_clock::now() - opened > std::chrono::milliseconds(setting("TEST_CUDA_LASTS", 1L << 40));
+}
+
 struct Stream {
     bool recording = false, at_once = false;
     std::vector<std::function<void()>> recorded;
@@ -69,7 +75,7 @@ static std::atomic<long> taken = 0;
 API cuDriverGetVersion(int *version) { *version = setting("TEST_CUDA_VERSION", 13000); return OK; }
 // What NVRTC asks a driver for that it finds: there is nothing.
 API cuGetExportTable(const void **table, const void *) { *table = nullptr; return NOT_FOUND; }
-API cuInit(unsigned) { return setting("TEST_CUDA_DEVICES", 1) < 0 ? NO_DEVICE : OK; }
+API cuInit(unsigned) { is_lost(); return setting("TEST_CUDA_DEVICES", 1) < 0 ? NO_DEVICE : OK; }
 API cuDeviceGetCount(int *count) { *count = setting("TEST_CUDA_DEVICES", 1); return OK; }
 API cuDeviceGet(int *device, int ordinal) { *device = ordinal; return OK; }
 API cuDeviceGetName(char *name, int length, int device) { snprintf(name, length, "Test card %d", device); return OK; }
@@ -221,7 +227,7 @@ API cuStreamDestroy_v2(Stream *stream) {
 }
 API cuStreamSynchronize(Stream *stream) {
     stream->work(stream->queued);
-    return setting("TEST_CUDA_LOST", 0) ? LOST : OK;
+    return is_lost() ? LOST : OK;
 }
 API cuStreamWaitEvent(Stream *stream, Event *event, unsigned) {
     return queue(stream, [point = *event]() mutable { point.wait(); });

@@ -7,7 +7,7 @@
 use super::counts::{Counts, Traffic};
 use super::driver::{DeviceInfo, words};
 use super::import::ImportedBuffer;
-use super::memory::{DeviceBuffer, DeviceSpan, PinnedBuffer, RegisteredRing};
+use super::memory::{DeviceBuffer, DeviceSpan, PinnedBuffer, Registered, RegisteredRing};
 use super::ptx::{self, Arguments, MOST_ARGUMENTS};
 use super::stream::{Event, Priority, Stream};
 use super::{Architecture, CudaError, Kernel, Launch};
@@ -18,6 +18,7 @@ use cudarc::nvrtc::Ptx;
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::os::fd::OwnedFd;
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// What all that belongs to a device needs of it.
@@ -150,6 +151,15 @@ impl Device {
     /// From now on the device reads the frames of `ring` by itself, where the system lets it.
     pub fn register(&self, ring: Arc<RingReader>) -> Result<RegisteredRing, CudaError> {
         RegisteredRing::new(&self.shared, ring)
+    }
+
+    /// From now on the device reads this memory by itself.
+    ///
+    /// # Safety
+    /// It is a mapping of so many bytes, which outlives what is returned.
+    pub(in crate::frame) unsafe fn register_memory(&self, memory: (NonNull<u8>, usize)) -> Result<Registered, CudaError> {
+        // SAFETY: as the caller says.
+        unsafe { Registered::new(&self.shared, memory, false) }
     }
 
     /// Memory of the same device (`frame::vulkan::device_uuid` is its `DeviceInfo::uuid`), as this side sees it.

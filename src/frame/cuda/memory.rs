@@ -193,30 +193,51 @@ impl Drop for PinnedBuffer {
     }
 }
 
-/// The frame ring, whose pages stay where they are, so that copies from it need no other memory in between. It is mapped for reading
-/// only, and so it is registered.
+/// Host memory whose pages stay where they are, so that copies from it need no other memory in between.
 #[derive(Debug)]
-pub struct RegisteredRing {
-    ring: Arc<RingReader>,
+pub(in crate::frame) struct Registered {
+    start: NonNull<u8>,
     shared: Arc<Shared>,
 }
 
-impl RegisteredRing {
-    pub(super) fn new(shared: &Arc<Shared>, ring: Arc<RingReader>) -> Result<Self, CudaError> {
+// SAFETY: it only remembers where the memory begins.
+unsafe impl Send for Registered {}
+// SAFETY: as above.
+unsafe impl Sync for Registered {}
+
+impl Registered {
+    /// # Safety
+    /// It is a mapping of so many bytes, which outlives this. `is_read_only`: it is mapped so.
+    pub(super) unsafe fn new(shared: &Arc<Shared>, (start, bytes): (NonNull<u8>, usize), is_read_only: bool) -> Result<Self, CudaError> {
         shared.bind()?;
-        let (start, bytes) = ring.memory();
-        // SAFETY: a mapping of so many bytes, which lives as long as `ring`, and that is kept until it is unregistered.
-        let registered = unsafe { sys::cuMemHostRegister_v2(start.as_ptr().cast(), bytes, sys::CU_MEMHOSTREGISTER_READ_ONLY) };
+        let flags = if is_read_only { sys::CU_MEMHOSTREGISTER_READ_ONLY } else { 0 };
+        // SAFETY: as the caller says.
+        let registered = unsafe { sys::cuMemHostRegister_v2(start.as_ptr().cast(), bytes, flags) };
         registered.result().map_err(|error| shared.failed("registering the frames' memory", error))?;
-        Ok(RegisteredRing { ring, shared: shared.clone() })
+        Ok(Registered { start, shared: shared.clone() })
     }
 }
 
-impl Drop for RegisteredRing {
+impl Drop for Registered {
     fn drop(&mut self) {
         // What still copies from it is waited for. An error says that the context is gone, and the registration with it.
         let _ = self.shared.bind().map(|()| result::ctx::synchronize());
         // SAFETY: registered by `new`, and here alone it is undone; the mapping goes after this.
-        let _ = unsafe { sys::cuMemHostUnregister(self.ring.memory().0.as_ptr().cast()) };
+        let _ = unsafe { sys::cuMemHostUnregister(self.start.as_ptr().cast()) };
+    }
+}
+
+/// The frame ring of another process, mapped for reading only. It goes after its registration.
+#[derive(Debug)]
+pub struct RegisteredRing {
+    _registered: Registered,
+    _ring: Arc<RingReader>,
+}
+
+impl RegisteredRing {
+    pub(super) fn new(shared: &Arc<Shared>, ring: Arc<RingReader>) -> Result<Self, CudaError> {
+        // SAFETY: the mapping lives as long as `ring`, which goes after it.
+        let registered = unsafe { Registered::new(shared, ring.memory(), true)? };
+        Ok(RegisteredRing { _registered: registered, _ring: ring })
     }
 }

@@ -36,6 +36,7 @@ pub use import::ImportedBuffer;
 pub use kernel::{
     DECODE, DETECTION, GLANCE, INPUT_HASH, KERNELS, Kernel, Launch, MASK_EDGES, MASK_OVERLAY, PREPROCESS, REGION_SHAPE, REGIONS, STILLNESS,
 };
+pub(in crate::frame) use memory::Registered;
 pub use memory::{DeviceBuffer, DevicePlane, DeviceSpan, Payload, PinnedBuffer, RegisteredRing};
 pub use nvrtc::{Architecture, Nvrtc, OPTIONS};
 pub use stream::{Event, Graph, Priority, Stream};
