@@ -18,7 +18,11 @@ fn plain(caps: &str) -> String {
 }
 
 fn opened(uri: &str, device: &Device) -> Box<dyn Source> {
-    open_on(uri, &Settings::default(), Arc::new(ManualClock::at(1)), Some(device)).unwrap_or_else(|error| panic!("{uri}: {error}"))
+    open_on(uri, &Settings::default(), still(), Some(device)).unwrap_or_else(|error| panic!("{uri}: {error}"))
+}
+
+fn still() -> Arc<ManualClock> {
+    Arc::new(ManualClock::at(1_000_000_007))
 }
 
 fn first_device() -> Device {
@@ -44,7 +48,7 @@ fn each_of(source: &mut dyn Source, count: usize, mut take: impl FnMut(usize, &P
 
 /// Every picture of `uri`, as it comes into this process's memory.
 fn as_ever(uri: &str) -> Vec<Vec<u8>> {
-    let mut source = open(uri, &Settings::default(), Arc::new(ManualClock::at(1))).unwrap_or_else(|error| panic!("{uri}: {error}"));
+    let mut source = open(uri, &Settings::default(), still()).unwrap_or_else(|error| panic!("{uri}: {error}"));
     let mut pictures = Vec::new();
     let taken = each_of(&mut *source, PICTURES, |_, picture| {
         let mut bytes = vec![0; picture.layout.size];
@@ -188,7 +192,7 @@ fn memory_of_another_device_is_refused_by_name() {
 fn miss_it_in_this_process() {
     let device = first_device();
     let uri = plain(NV12);
-    let error = open_on(&uri, &Settings::default(), Arc::new(ManualClock::at(1)), Some(&device)).err().unwrap().to_string();
+    let error = open_on(&uri, &Settings::default(), still(), Some(&device)).err().unwrap().to_string();
     for part in ["libgstcuda-1.0.so.0", "too short", "gstreamer1.0-plugins-bad", "--backend cpu"] {
         assert!(error.contains(part), "{part} is not in: {error}");
     }
