@@ -6,7 +6,8 @@
 //! ```
 
 use super::arrivals::Arrivals;
-use super::decoder::{app_sink, element};
+use super::cuda::Lender;
+use super::decoder::{app_sink, caps, element};
 use super::error::CaptureError;
 use super::input::{Input, Kind, Stage};
 use super::messages::debian_package;
@@ -15,15 +16,22 @@ use gstreamer::glib;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
-/// The pipeline of `input` and its end. `arrivals` notes the packets of what comes over a network; `on_device` as for `app_sink`.
-pub(super) fn build(input: &Input, arrivals: &Arrivals, on_device: bool) -> Result<(gst::Pipeline, gst_app::AppSink), CaptureError> {
+/// The pipeline of `input` and its end. `arrivals` notes the packets of what comes over a network; `lender` lends a device to it.
+pub(super) fn build(
+    input: &Input,
+    arrivals: &Arrivals,
+    lender: Option<&Lender>,
+) -> Result<(gst::Pipeline, gst_app::AppSink), CaptureError> {
     let pipeline = gst::Pipeline::new();
     let failed = |e: glib::BoolError| CaptureError::GStreamer { reason: e.to_string() };
     let decode = element("decodebin")?;
     let convert = element("videoconvert")?;
-    let sink = app_sink(1, on_device);
+    let sink = app_sink(1, lender.is_some());
     pipeline.add_many([&decode, &convert, sink.upcast_ref()]).map_err(failed)?;
     convert.link(&sink).map_err(failed)?;
+    if let Some(lender) = lender {
+        lender.prefer_in(&decode);
+    }
     let mut after = convert;
     if input.deinterlace {
         let fields = element("deinterlace")?;
@@ -34,6 +42,15 @@ pub(super) fn build(input: &Input, arrivals: &Arrivals, on_device: bool) -> Resu
         pipeline.add(&fields).map_err(failed)?;
         fields.link(&after).map_err(failed)?;
         after = fields;
+        if lender.is_some() {
+            // That is done in the host's memory.
+            let end = sink.clone();
+            decode.connect_pad_added(move |_, pad| {
+                if pad.current_caps().is_some_and(|caps| is_interlaced(&caps)) {
+                    end.set_caps(Some(&caps(false)));
+                }
+            });
+        }
     }
     link_when_there(&decode, &after, "video/");
 
@@ -64,6 +81,11 @@ pub(super) fn build(input: &Input, arrivals: &Arrivals, on_device: bool) -> Resu
         only_video(&last);
     }
     Ok((pipeline, sink))
+}
+
+fn is_interlaced(caps: &gst::CapsRef) -> bool {
+    let mode = caps.structure(0).and_then(|s| s.get::<&str>("interlace-mode").ok());
+    mode.is_some_and(|mode| mode != "progressive")
 }
 
 /// Links the first pad of `from` whose caps begin with `kind`.

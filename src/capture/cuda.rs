@@ -12,6 +12,7 @@ use super::{OnDevice, Planes};
 use crate::frame::cuda::{Context, Device, DevicePlane, Event};
 use crate::frame::{FrameLayout, PixelFormat};
 use gstreamer as gst;
+use gstreamer::glib;
 use gstreamer::prelude::*;
 use gstreamer_video as gst_video;
 use std::sync::Arc;
@@ -41,6 +42,30 @@ impl Lender {
     /// From now on the elements of `pipeline` make their pictures in this context.
     pub fn lend_to(&self, pipeline: &gst::Pipeline) {
         pipeline.set_context(&self.library.context_of(&self.wrapped));
+    }
+
+    /// Of what could decode a stream, `decodebin` takes what does so on this device first, and what does so on another one never.
+    pub fn prefer_in(&self, decodebin: &gst::Element) {
+        let ours = self.context.ordinal();
+        decodebin.connect("autoplug-sort", false, move |values| {
+            let all = values.get(3).and_then(|all| all.get::<glib::ValueArray>().ok()).unwrap_or_default();
+            let mut kept: Vec<(Turn, &glib::Value)> = Vec::new();
+            for value in all.iter() {
+                let turn = match value.get::<gst::ElementFactory>() {
+                    Ok(factory) if !factory.has_type(gst::ElementFactoryType::DECODER) => Turn::Parser,
+                    Ok(factory) => match decodes_on(&factory) {
+                        Some(device) if device != ours => continue,
+                        Some(_) => Turn::First,
+                        None => Turn::AsEver,
+                    },
+                    Err(_) => Turn::AsEver,
+                };
+                kept.push((turn, value));
+            }
+            // Alike ones stay in GStreamer's order.
+            kept.sort_by_key(|(turn, _)| *turn);
+            Some(kept.into_iter().map(|(_, value)| value.clone()).collect::<glib::ValueArray>().to_value())
+        });
     }
 
     /// What an appsink takes before it takes anything else.
@@ -85,6 +110,26 @@ impl Lender {
             Err(corrupt("a picture's planes are smaller than its format"))
         }
     }
+}
+
+/// Of those that could be next in a pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    /// It finds out what its stream is, before anybody decodes it.
+    Parser,
+    First,
+    AsEver,
+}
+
+/// On which device a decoder of GStreamer's plugin works: `nvh264dec` on the first one, `nvh264device1dec` on the second. Not its JPEG
+/// decoder, which fails where it meets 4:2:2, and that is what cameras send.
+fn decodes_on(factory: &gst::ElementFactory) -> Option<usize> {
+    let name = factory.name();
+    let name = name.strip_prefix("nv")?.strip_suffix("dec")?;
+    if factory.plugin_name()? != "nvcodec" || name.starts_with("jpeg") {
+        return None;
+    }
+    name.rsplit_once("device").map_or(Some(0), |(_, number)| number.parse().ok())
 }
 
 #[derive(Debug, Clone, Copy, Default)]

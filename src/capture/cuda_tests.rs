@@ -2,7 +2,8 @@ use super::*;
 use crate::base::clock::{Clock, ManualClock, MonotonicClock};
 use crate::capture::{Picture, Pull, Settings, Source, open, open_on};
 use crate::frame::cuda::testing::{TestDriver, skipped_without_gpu};
-use crate::frame::cuda::{CudaError, DeviceBuffer, Moved, Payload, Priority, Stream, usable_device};
+use crate::frame::cuda::{CudaError, DeviceBuffer, Moved, Payload, Priority, Stream, devices, usable_device};
+use std::io::Write;
 use std::time::Duration;
 
 const PICTURES: usize = 30;
@@ -18,7 +19,11 @@ fn plain(caps: &str) -> String {
 }
 
 fn opened(uri: &str, device: &Device) -> Box<dyn Source> {
-    open_on(uri, &Settings::default(), Arc::new(ManualClock::at(1)), Some(device)).unwrap_or_else(|error| panic!("{uri}: {error}"))
+    open_on(uri, &Settings::default(), still(), Some(device)).unwrap_or_else(|error| panic!("{uri}: {error}"))
+}
+
+fn still() -> Arc<ManualClock> {
+    Arc::new(ManualClock::at(1_000_000_007))
 }
 
 fn first_device() -> Device {
@@ -44,7 +49,7 @@ fn each_of(source: &mut dyn Source, count: usize, mut take: impl FnMut(usize, &P
 
 /// Every picture of `uri`, as it comes into this process's memory.
 fn as_ever(uri: &str) -> Vec<Vec<u8>> {
-    let mut source = open(uri, &Settings::default(), Arc::new(ManualClock::at(1))).unwrap_or_else(|error| panic!("{uri}: {error}"));
+    let mut source = open(uri, &Settings::default(), still()).unwrap_or_else(|error| panic!("{uri}: {error}"));
     let mut pictures = Vec::new();
     let taken = each_of(&mut *source, PICTURES, |_, picture| {
         let mut bytes = vec![0; picture.layout.size];
@@ -166,6 +171,78 @@ fn a_live_input_on_a_device_is_as_live_as_any_other() {
     rehearse("a_live_input_on_a_device_is_as_live_as_any_other", "be_live_in_this_process", &[]);
 }
 
+// The library that stands for NVIDIA's makes flat pictures of whatever it is given: 16 + their number.
+
+fn clip(through: &str, folder: &tempfile::TempDir) -> String {
+    let clip = folder.path().join("ball");
+    let made = plain("format=I420,width=240,height=136").replace("gst:", "");
+    crate::capture::tests::write_clip(&format!("{made} ! {through}"), &clip);
+    clip.display().to_string()
+}
+
+#[test]
+#[ignore = "the other half of a_file_is_decoded_on_the_device_that_is_given"]
+fn decode_in_this_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let uri = clip("x264enc bframes=0 ! mp4mux", &folder);
+    for info in devices().unwrap() {
+        let device = Device::open(&info).unwrap();
+        let stream = device.stream(Priority::High).unwrap();
+        let to = device.buffer(1 << 20).unwrap();
+        let mut source = opened(&uri, &device);
+        let mut numbers = Vec::new();
+        // Its end is followed by its beginning, out of a second decoder.
+        let taken = each_of(&mut *source, PICTURES + 5, |_, picture| {
+            picture.copy_there(&stream, to.span()).unwrap();
+            let bytes = read_back(&to, &device, &stream);
+            let [luma, chroma] = [0, 1].map(|plane| picture.layout.planes()[plane]);
+            let of = |plane: crate::frame::PlaneLayout, row: usize| &bytes[plane.offset + row * plane.stride..][..plane.row_bytes];
+            assert!((0..luma.rows).all(|row| of(luma, row).iter().all(|byte| *byte == bytes[0])));
+            assert!((0..chroma.rows).all(|row| of(chroma, row).iter().all(|byte| *byte == 128)));
+            numbers.push(usize::from(bytes[0]) - 16);
+        });
+        assert_eq!(taken.unwrap(), PICTURES + 5);
+        assert_eq!(numbers, (0..PICTURES).chain(0..5).collect::<Vec<_>>(), "{}", info.name);
+    }
+    // Without a device it is decoded as ever, whatever the machine has.
+    assert_eq!(as_ever(&uri).len(), PICTURES);
+}
+
+#[test]
+fn a_file_is_decoded_on_the_device_that_is_given() {
+    let settings = [("TEST_CUDA_DECODES", "240x136"), ("TEST_CUDA_DEVICES", "2")];
+    rehearse("a_file_is_decoded_on_the_device_that_is_given", "decode_in_this_process", &settings);
+}
+
+#[test]
+#[ignore = "the other half of a_live_stream_is_decoded_on_the_device_and_comes_here_where_it_is_interlaced"]
+fn decode_live_in_this_process() {
+    let (folder, device) = (tempfile::tempdir().unwrap(), first_device());
+    let pipe = folder.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    let stream = std::fs::read(clip("x264enc bframes=0 key-int-max=10 ! h264parse ! mpegtsmux", &folder)).unwrap();
+    let to = pipe.clone();
+    let writer = std::thread::spawn(move || {
+        let mut to = std::fs::OpenOptions::new().write(true).open(to).unwrap();
+        // Until nobody reads any more.
+        while to.write_all(&stream).is_ok() {}
+    });
+    let mut source = open_on(pipe.to_str().unwrap(), &Settings::default(), Arc::new(MonotonicClock), Some(&device)).unwrap();
+    let is_interlaced = std::env::var("TEST_CUDA_DECODES").unwrap().ends_with('i');
+    let taken = each_of(&mut *source, 5, |_, picture| assert_eq!(picture.planes.here().is_some(), is_interlaced));
+    assert_eq!(taken.unwrap(), 5);
+    drop(source);
+    writer.join().unwrap();
+}
+
+#[test]
+fn a_live_stream_is_decoded_on_the_device_and_comes_here_where_it_is_interlaced() {
+    for decodes in ["240x136", "240x136i"] {
+        let test = "a_live_stream_is_decoded_on_the_device_and_comes_here_where_it_is_interlaced";
+        rehearse(test, "decode_live_in_this_process", &[("TEST_CUDA_DECODES", decodes)]);
+    }
+}
+
 #[test]
 #[ignore = "the other half of memory_of_another_device_is_refused_by_name"]
 fn refuse_in_this_process() {
@@ -188,7 +265,7 @@ fn memory_of_another_device_is_refused_by_name() {
 fn miss_it_in_this_process() {
     let device = first_device();
     let uri = plain(NV12);
-    let error = open_on(&uri, &Settings::default(), Arc::new(ManualClock::at(1)), Some(&device)).err().unwrap().to_string();
+    let error = open_on(&uri, &Settings::default(), still(), Some(&device)).err().unwrap().to_string();
     for part in ["libgstcuda-1.0.so.0", "too short", "gstreamer1.0-plugins-bad", "--backend cpu"] {
         assert!(error.contains(part), "{part} is not in: {error}");
     }

@@ -83,6 +83,9 @@ impl Decoder {
         source.link(&demux).map_err(build)?;
         convert.link(&sink).map_err(build)?;
 
+        if let Some(lender) = &lender {
+            lender.prefer_in(&demux);
+        }
         // Sound is not decoded: its stream is exposed as it is and stays unlinked.
         demux.connect("autoplug-continue", false, |values| {
             let caps = values.get(2).and_then(|value| value.get::<gst::Caps>().ok());
@@ -140,7 +143,7 @@ impl Decoder {
     /// The pipeline of a live input.
     pub fn for_input(input: &Input, clock: Arc<dyn Clock>, lender: Option<Arc<Lender>>) -> Result<Self, CaptureError> {
         let arrivals = Arrivals::new(clock.clone());
-        let (pipeline, sink) = build::build(input, &arrivals, lender.is_some())?;
+        let (pipeline, sink) = build::build(input, &arrivals, lender.as_deref())?;
         let kin = if input.kind == Kind::Network { Kin::Network(arrivals) } else { Kin::Device };
         Self::finish(input.uri.clone(), pipeline, sink, clock, Arc::default(), kin, lender)
     }
@@ -326,12 +329,18 @@ fn held_of(ahead: u32) -> u32 {
     ahead.saturating_sub(1).max(1)
 }
 
-/// The end of every pipeline; it holds so many pictures. With `on_device`, those in a device's memory are asked for first.
-pub(super) fn app_sink(held: u32, on_device: bool) -> gst_app::AppSink {
+/// What is taken.
+pub(super) fn caps(on_device: bool) -> gst::Caps {
     let formats = PixelFormat::ALL.map(|format| gst_video::VideoFormat::from_string(format.name()));
     let mut caps = if on_device { Lender::caps() } else { gst::Caps::new_empty() };
     caps.merge(gst_video::VideoCapsBuilder::new().format_list(formats).build());
-    let sink = gst_app::AppSink::builder().caps(&caps).sync(false).drop(false).max_buffers(held).enable_last_sample(false).build();
+    caps
+}
+
+/// The end of every pipeline; it holds so many pictures. With `on_device`, those in a device's memory are asked for first.
+pub(super) fn app_sink(held: u32, on_device: bool) -> gst_app::AppSink {
+    let sink =
+        gst_app::AppSink::builder().caps(&caps(on_device)).sync(false).drop(false).max_buffers(held).enable_last_sample(false).build();
     // With GstVideoMeta accepted, decoders hand out their own padded pictures instead of copying them tight.
     if let Some(pad) = sink.static_pad("sink") {
         pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, |_, info| {

@@ -65,7 +65,7 @@ struct Graph {
     std::vector<std::function<void()>> steps;
 };
 
-static int the_context;
+static int contexts[16];
 static std::set<Stream *> streams;
 static thread_local void *current = nullptr;
 static std::atomic<long> taken = 0;
@@ -93,7 +93,7 @@ API cuDeviceGetAttribute(int *value, int which, int) {
     return OK;
 }
 
-API cuDevicePrimaryCtxRetain(void **context, int) { *context = &the_context; return OK; }
+API cuDevicePrimaryCtxRetain(void **context, int device) { *context = &contexts[device]; return OK; }
 API cuDevicePrimaryCtxRelease_v2(int) { return OK; }
 API cuCtxGetCurrent(void **context) { *context = current; return OK; }
 API cuCtxSetCurrent(void *context) { current = context; return OK; }
