@@ -34,6 +34,9 @@ impl Lender {
     pub fn new(device: &Device) -> Result<Arc<Self>, CaptureError> {
         let unusable = |reason: &str| CaptureError::NoGstCuda { reason: reason.to_owned() };
         let library = GstCuda::open().map_err(unusable)?;
+        // What GStreamer noted of its plugin may be of a time without this driver: it looks again when it is loaded. Without the plugin
+        // all is decoded here.
+        let _ = gst::Plugin::load_by_name("nvcodec");
         let context = device.context();
         let wrapped = library.wrap(&context).ok_or_else(|| unusable(&format!("it does not take device '{}'", context.name())))?;
         Ok(Arc::new(Lender { library, wrapped, context, used: device.event()? }))

@@ -211,7 +211,11 @@ fn decode_in_this_process() {
 #[test]
 fn a_file_is_decoded_on_the_device_that_is_given() {
     let settings = [("TEST_CUDA_DECODES", "240x136"), ("TEST_CUDA_DEVICES", "2")];
-    rehearse("a_file_is_decoded_on_the_device_that_is_given", "decode_in_this_process", &settings);
+    let Some(driver) = TestDriver::new("a_file_is_decoded_on_the_device_that_is_given") else { return };
+    let driver = driver.with_gstreamer();
+    // GStreamer has noted what it found while there was no decoder.
+    driver.run("capture::cuda::tests::stay_in_this_process", &[]);
+    driver.run("capture::cuda::tests::decode_in_this_process", &settings);
 }
 
 #[test]
@@ -280,22 +284,19 @@ fn without_gstreamer_s_library_it_is_said_what_is_missing() {
     }
 }
 
-/// The first GPU, where GStreamer has this element for it. None: `test` is skipped, which is said.
-fn on_a_gpu(test: &str, element: &str) -> Option<Device> {
+/// The first GPU, where GStreamer has these elements. None: `test` is skipped, which is said.
+fn on_a_gpu(test: &str, elements: &[&str]) -> Option<Device> {
     let found = usable_device().and_then(|info| Device::open(&info));
     let device = found.map_err(|error| skipped_without_gpu(test, &error.to_string())).ok()?;
     crate::capture::messages::init().unwrap();
-    if gst::ElementFactory::find(element).is_none() {
-        println!("SKIPPED {test} on a GPU: GStreamer has no {element} for it");
-        return None;
-    }
-    Some(device)
+    let missing = elements.iter().find(|element| gst::ElementFactory::find(element).is_none());
+    missing.inspect(|element| println!("SKIPPED {test} on a GPU: GStreamer has no {element}")).is_none().then_some(device)
 }
 
 #[test]
 fn on_a_gpu_what_gstreamer_holds_there_is_copied_there_as_it_is() {
     let test = "on_a_gpu_what_gstreamer_holds_there_is_copied_there_as_it_is";
-    if let Some(device) = on_a_gpu(test, "cudaupload") {
+    if let Some(device) = on_a_gpu(test, &["cudaupload"]) {
         compare(&device);
         println!("RAN {test} on a GPU");
     }
@@ -305,7 +306,7 @@ fn on_a_gpu_what_gstreamer_holds_there_is_copied_there_as_it_is() {
 #[test]
 fn on_a_gpu_a_file_is_decoded_there() {
     let test = "on_a_gpu_a_file_is_decoded_there";
-    let Some(device) = on_a_gpu(test, "nvh264dec") else { return };
+    let Some(device) = on_a_gpu(test, &["nvh264dec", "x264enc"]) else { return };
     let folder = tempfile::tempdir().unwrap();
     let clip = folder.path().join("ball.mp4");
     let made = plain("format=NV12,width=640,height=360").replace("gst:", "");

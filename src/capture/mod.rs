@@ -4,6 +4,7 @@
 //! ```text
 //!   open(uri) ─► Source ── pull ─► Picture (planes as decoded, due_ns) ─► copied into a ring slot ─► Frame at due_ns
 //! ```
+//! With a GPU (`open_on`) the planes may lie in its memory, and are copied there.
 
 mod arrivals;
 mod build;

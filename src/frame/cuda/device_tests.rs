@@ -1,6 +1,6 @@
 use super::*;
 use crate::frame::cuda::testing::TestDriver;
-use crate::frame::cuda::{Moved, Payload, devices, usable_device};
+use crate::frame::cuda::{DevicePlane, Moved, Payload, devices, usable_device};
 
 const ADD: Kernel = Kernel { name: "add", source: "", entries: &["add"] };
 const PTX: &str = ".visible .entry add(\n\t.param .align 4 .b8 add_param_0[8],\n\t.param .u64 add_param_1\n)\n{ }";
@@ -126,6 +126,14 @@ fn be_refused_in_this_process() {
     assert!(stream.read_back(memory.span(), &mut small, Payload::Numbers).is_err());
     let large = device.buffer(33).unwrap();
     assert!(stream.copy(large.span(), memory.span()).is_err());
+    let rows = |stride| DevicePlane { span: memory.span(), stride };
+    stream.copy_rows(rows(8), rows(8), 8, 4).unwrap();
+    for (from, to, row_bytes, count) in [(8, 8, 8, 5), (8, 16, 8, 4), (16, 8, 8, 4), (8, 16, 9, 1), (usize::MAX, 8, 8, 3)] {
+        let refused = stream.copy_rows(rows(from), rows(to), row_bytes, count);
+        assert!(matches!(refused, Err(CudaError::Outside { .. })), "{from} {to} {row_bytes} {count}");
+    }
+    assert_eq!(memory.span().from(30).unwrap().bytes(), 2);
+    assert!(memory.span().from(33).is_err());
     assert_eq!(device.traffic().to_device, Moved::default());
 
     let text = device.buffer(2_000_000_000).unwrap_err().to_string();
