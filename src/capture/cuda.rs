@@ -15,7 +15,7 @@ use gstreamer as gst;
 use gstreamer::glib;
 use gstreamer::prelude::*;
 use gstreamer_video as gst_video;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What is taken there. Of the others GStreamer 1.22 knows none in such memory.
 const FORMATS: [PixelFormat; 6] =
@@ -133,6 +133,28 @@ fn decodes_on(factory: &gst::ElementFactory) -> Option<usize> {
         return None;
     }
     name.rsplit_once("device").map_or(Some(0), |(_, number)| number.parse().ok())
+}
+
+/// Whether a source's pipelines are lent a device: until that fails.
+pub(super) struct Lending(Mutex<Option<Arc<Lender>>>);
+
+impl Lending {
+    pub fn new(device: Option<&Device>) -> Result<Arc<Self>, CaptureError> {
+        Ok(Arc::new(Lending(Mutex::new(device.map(Lender::new).transpose()?))))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Lender>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn lender(&self) -> Option<Arc<Lender>> {
+        self.lock().clone()
+    }
+
+    /// No pipeline that is built from now on is lent one. False: none was.
+    pub fn end(&self) -> bool {
+        self.lock().take().is_some()
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default)]

@@ -1,6 +1,6 @@
 use super::*;
 use crate::base::clock::{Clock, ManualClock, MonotonicClock};
-use crate::capture::{Picture, Pull, Settings, Source, open, open_on};
+use crate::capture::{Picture, Pull, Settings, SignalEvent, Source, open, open_on};
 use crate::frame::cuda::testing::{TestDriver, skipped_without_gpu};
 use crate::frame::cuda::{CudaError, DeviceBuffer, Moved, Payload, Priority, Stream, devices, usable_device};
 use std::io::Write;
@@ -235,6 +235,10 @@ fn decode_live_in_this_process() {
     let is_interlaced = std::env::var("TEST_CUDA_DECODES").unwrap().ends_with('i');
     let taken = each_of(&mut *source, 5, |_, picture| assert_eq!(picture.planes.here().is_some(), is_interlaced));
     assert_eq!(taken.unwrap(), 5);
+    // A device that has failed is a loss, and what comes back comes here.
+    assert!(source.leave_device().unwrap());
+    assert!(matches!(source.pull(Duration::ZERO).unwrap(), Pull::Event(SignalEvent::Lost { .. })));
+    assert_eq!(each_of(&mut *source, 5, |_, picture| assert!(picture.planes.here().is_some())).unwrap(), 5);
     drop(source);
     writer.join().unwrap();
 }
@@ -245,6 +249,43 @@ fn a_live_stream_is_decoded_on_the_device_and_comes_here_where_it_is_interlaced(
         let test = "a_live_stream_is_decoded_on_the_device_and_comes_here_where_it_is_interlaced";
         rehearse(test, "decode_live_in_this_process", &[("TEST_CUDA_DECODES", decodes)]);
     }
+}
+
+#[test]
+#[ignore = "the other half of a_source_whose_device_has_failed_goes_on_here"]
+fn go_on_in_this_process() {
+    let (folder, device) = (tempfile::tempdir().unwrap(), first_device());
+    let uri = clip("x264enc bframes=0 key-int-max=5 ! mp4mux", &folder);
+    let expected = as_ever(&uri);
+    let mut source = opened(&uri, &device);
+    let mut last_ns = 0;
+    each_of(&mut *source, 12, |_, picture| {
+        assert!(picture.planes.here().is_none());
+        last_ns = picture.pts_ns;
+    })
+    .unwrap();
+    assert!(source.leave_device().unwrap() && !source.leave_device().unwrap(), "there is no other device to leave");
+    let mut places = Vec::new();
+    // Past the file's end: the decoder that stood by is another one, too.
+    let taken = each_of(&mut *source, 2 * PICTURES, |_, picture| {
+        assert!(picture.pts_ns > last_ns, "{} after {last_ns}", picture.pts_ns);
+        last_ns = picture.pts_ns;
+        let mut bytes = vec![0; picture.layout.size];
+        picture.copy_into(&mut bytes);
+        places.push(expected.iter().position(|frame| *frame == bytes).expect("a picture of the file, decoded here"));
+    });
+    assert_eq!(taken.unwrap(), 2 * PICTURES);
+    assert!((5..20).contains(&places[0]), "it goes on where it was: {places:?}");
+    assert!(places.windows(2).all(|two| two[1] == (two[0] + 1) % PICTURES), "{places:?}");
+    // What a description makes comes there or not at all.
+    let mut source = opened(&uploaded(NV12), &device);
+    each_of(&mut *source, 1, |_, picture| assert!(picture.planes.here().is_none())).unwrap();
+    assert!(!source.leave_device().unwrap());
+}
+
+#[test]
+fn a_source_whose_device_has_failed_goes_on_here() {
+    rehearse("a_source_whose_device_has_failed_goes_on_here", "go_on_in_this_process", &[("TEST_CUDA_DECODES", "240x136")]);
 }
 
 #[test]

@@ -280,6 +280,25 @@ impl Decoder {
         self.pipeline.seek_simple(gst::SeekFlags::FLUSH | gst::SeekFlags::KEY_UNIT, gst::ClockTime::ZERO).is_ok()
     }
 
+    /// Goes on at the picture from which `position_ns` of the file can be decoded. One that cannot goes on where it is.
+    pub fn seek(&self, position_ns: u64) {
+        let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::KEY_UNIT | gst::SeekFlags::SNAP_BEFORE;
+        if let Err(error) = self.pipeline.seek_simple(flags, gst::ClockTime::from_nseconds(position_ns)) {
+            tracing::debug!("{}: {error}", self.thing);
+        }
+    }
+
+    /// Waits at most so long for its first picture, or an error.
+    pub fn has_begun(&self, at_most: Duration) -> bool {
+        let wait = gst::ClockTime::from_nseconds(at_most.as_nanos() as u64);
+        !matches!(self.pipeline.state(wait).0, Ok(gst::StateChangeSuccess::Async))
+    }
+
+    /// Where in the file it is.
+    pub fn position_ns(&self) -> u64 {
+        self.pipeline.query_position::<gst::ClockTime>().map_or(0, gst::ClockTime::nseconds)
+    }
+
     pub fn is_seekable(&self) -> bool {
         let mut query = gst::query::Seeking::new(gst::Format::Time);
         self.pipeline.query(&mut query) && query.result().0

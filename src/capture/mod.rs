@@ -62,7 +62,7 @@ pub use stereo::{Eye, Packing, Stereo, eye_layout, split as split_stereo};
 use crate::base::clock::{Clock, MonotonicClock};
 use crate::frame::cuda::{CudaError, Device as CudaDevice, DevicePlane, DeviceSpan, Event, Stream};
 use crate::frame::{Colorimetry, FrameLayout, PixelFormat};
-use cuda::Lender;
+use cuda::Lending;
 use decoder::Decoder;
 use input::Input;
 use live::Patience;
@@ -248,34 +248,31 @@ pub fn open_on(
 
 fn open_one(uri: &str, settings: &Settings, clock: Arc<dyn Clock>, device: Option<&CudaDevice>) -> Result<Box<dyn Source>, CaptureError> {
     // GStreamer is started before anything of its is asked for.
-    let lender = || -> Result<Option<Arc<Lender>>, CaptureError> {
-        messages::init()?;
-        device.map(Lender::new).transpose()
-    };
+    let lending = || messages::init().and_then(|()| Lending::new(device));
     let ahead = settings.decode_ahead_frames.clamp(1, 16);
     match uri::parse(uri)? {
         uri::Spec::Sim => Ok(sim::SimSource::open(uri, clock)?),
         uri::Spec::Pattern => pattern::PatternSource::open(uri, clock),
         uri::Spec::File { path, rate } => {
             let header = file::check(&path)?;
-            let lender = lender()?;
+            let lending = lending()?;
             let reopen: paced::Reopen = {
-                let clock = clock.clone();
+                let (clock, lending) = (clock.clone(), lending.clone());
                 Box::new(move || {
-                    let mut decoder = Decoder::for_file(&path, header, clock.clone(), lender.clone())?;
+                    let mut decoder = Decoder::for_file(&path, header, clock.clone(), lending.lender())?;
                     decoder.play()?;
                     Ok(decoder)
                 })
             };
             let decoder = reopen()?;
-            Ok(Box::new(PacedSource::new(uri, decoder, ahead, rate, Some(reopen), clock)?))
+            Ok(Box::new(PacedSource::new(uri, decoder, ahead, rate, Some((reopen, lending)), clock)?))
         }
         uri::Spec::Gst(description) => {
-            let lender = lender()?;
+            let lending = lending()?;
             let build = {
-                let clock = clock.clone();
+                let (clock, lending) = (clock.clone(), lending.clone());
                 move || {
-                    let mut decoder = Decoder::for_description(&description, ahead, clock.clone(), lender.clone())?;
+                    let mut decoder = Decoder::for_description(&description, ahead, clock.clone(), lending.lender())?;
                     decoder.prepare()?;
                     Ok(decoder)
                 }
@@ -284,13 +281,14 @@ fn open_one(uri: &str, settings: &Settings, clock: Arc<dyn Clock>, device: Optio
             if decoder.live {
                 let clock = Arc::new(MonotonicClock);
                 let patience = Patience::AT_START;
-                return Ok(Box::new(SupervisedSource::new(uri, decoder, Box::new(build), patience, lost_ns(settings), clock)?));
+                let lost_ns = lost_ns(settings);
+                return Ok(Box::new(SupervisedSource::new(uri, decoder, Box::new(build), lending, patience, lost_ns, clock)?));
             }
             decoder.play()?;
             Ok(Box::new(PacedSource::new(uri, decoder, ahead, None, None, clock)?))
         }
-        uri::Spec::Live(input) => open_live(input, settings, node::Places::default(), lender()?),
-        uri::Spec::Pipe(path) => open_pipe(uri, path, settings, lender()?),
+        uri::Spec::Live(input) => open_live(input, settings, node::Places::default(), lending()?),
+        uri::Spec::Pipe(path) => open_pipe(uri, path, settings, lending()?),
     }
 }
 
@@ -299,49 +297,39 @@ fn open_one(uri: &str, settings: &Settings, clock: Arc<dyn Clock>, device: Optio
 const PATIENCE: Patience = Patience { at_most: Duration::from_secs(10), without_data: Duration::from_secs(1) };
 
 /// What is live is stamped by the machine's clock, also where nothing else is timed by it.
-fn open_live(
-    input: Input,
-    settings: &Settings,
-    places: node::Places,
-    lender: Option<Arc<Lender>>,
-) -> Result<Box<dyn Source>, CaptureError> {
+fn open_live(input: Input, settings: &Settings, places: node::Places, lending: Arc<Lending>) -> Result<Box<dyn Source>, CaptureError> {
     let clock: Arc<dyn Clock> = Arc::new(MonotonicClock);
     messages::init()?;
     device::check(&input)?;
     let uri = input.uri.clone();
     let kind = input.kind;
     let building = clock.clone();
-    let node = node::Node::of(&input, places);
+    let (node, lends) = (node::Node::of(&input, places), lending.clone());
     let build = move || {
         let followed = node.as_ref().map(|node| node.follow(&input)).transpose()?;
-        let mut decoder = Decoder::for_input(followed.as_ref().unwrap_or(&input), building.clone(), lender.clone())?;
+        let mut decoder = Decoder::for_input(followed.as_ref().unwrap_or(&input), building.clone(), lends.lender())?;
         decoder.prepare()?;
         Ok(decoder)
     };
     let decoder: Decoder = build().map_err(|error| device::explain(&uri, kind, error))?;
-    let source = SupervisedSource::new(&uri, decoder, Box::new(build), PATIENCE, lost_ns(settings), clock);
+    let source = SupervisedSource::new(&uri, decoder, Box::new(build), lending, PATIENCE, lost_ns(settings), clock);
     Ok(Box::new(source.map_err(|error| device::explain(&uri, kind, error))?))
 }
 
-fn open_pipe(
-    uri: &str,
-    path: std::path::PathBuf,
-    settings: &Settings,
-    lender: Option<Arc<Lender>>,
-) -> Result<Box<dyn Source>, CaptureError> {
+fn open_pipe(uri: &str, path: std::path::PathBuf, settings: &Settings, lending: Arc<Lending>) -> Result<Box<dyn Source>, CaptureError> {
     let clock: Arc<dyn Clock> = Arc::new(MonotonicClock);
     messages::init()?;
-    let (keeper, building) = (pipe::open(&path)?, clock.clone());
+    let (keeper, building, lends) = (pipe::open(&path)?, clock.clone(), lending.clone());
     let build = move || {
         let _ = &keeper;
         let end = pipe::open(&path)?;
-        let mut decoder = Decoder::for_input(&pipe::input(&path, &end), building.clone(), lender.clone())?;
+        let mut decoder = Decoder::for_input(&pipe::input(&path, &end), building.clone(), lends.lender())?;
         // Not prepared: that would wait for a writer.
         (decoder.reads_from, decoder.live) = (Some(end), true);
         Ok(decoder)
     };
     let decoder: Decoder = build()?;
-    Ok(Box::new(SupervisedSource::new(uri, decoder, Box::new(build), PATIENCE, lost_ns(settings), clock)?))
+    Ok(Box::new(SupervisedSource::new(uri, decoder, Box::new(build), lending, PATIENCE, lost_ns(settings), clock)?))
 }
 
 fn lost_ns(settings: &Settings) -> u64 {

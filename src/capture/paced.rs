@@ -8,6 +8,7 @@
 //!   gst:   rewound in place (a description may not be opened twice)
 //! ```
 
+use super::cuda::Lending;
 use super::decoder::{Decoder, Step};
 use super::error::CaptureError;
 use super::mapping::{Format, Mapped};
@@ -46,6 +47,10 @@ pub(super) struct PacedSource {
     pictures_in_pass: u64,
     ahead: u32,
     last_due_ns: u64,
+    /// Its decoder's device has failed: where in the file the next one goes on, ns.
+    resumes_at: Option<u64>,
+    /// The next one, until it has begun.
+    fresh: Option<Decoder>,
     /// Since when nothing has come, in the machine's own time: it is the decoder that is waited for.
     waiting_since: Option<Instant>,
 }
@@ -57,13 +62,14 @@ enum Looping {
 }
 
 impl PacedSource {
-    /// `decoder` plays; it decodes up to `ahead` pictures ahead. With `reopen` the source loops without a gap, by a second decoder.
+    /// `decoder` plays; it decodes up to `ahead` pictures ahead. With `reopen` the source loops without a gap, by a second decoder, and
+    /// can do without the device that it is lent.
     pub fn new(
         uri: &str,
         mut decoder: Decoder,
         ahead: u32,
         fixed_rate: Option<Rate>,
-        reopen: Option<Reopen>,
+        reopen: Option<(Reopen, Arc<Lending>)>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, CaptureError> {
         let first = decoder.first()?;
@@ -81,7 +87,10 @@ impl PacedSource {
             }
         };
         let looping = match reopen {
-            Some(reopen) => Looping::Spare(Spare::start(reopen).map_err(|e| decoder.no_picture(&format!("no thread for it ({e})")))?),
+            Some((reopen, lending)) => {
+                let spare = Spare::start(reopen, lending);
+                Looping::Spare(spare.map_err(|e| decoder.no_picture(&format!("no thread for it ({e})")))?)
+            }
             None if decoder.is_seekable() => Looping::InPlace,
             None => Looping::Ended,
         };
@@ -109,6 +118,8 @@ impl PacedSource {
             pictures_in_pass: 0,
             ahead,
             last_due_ns: 0,
+            resumes_at: None,
+            fresh: None,
             waiting_since: None,
         })
     }
@@ -155,6 +166,30 @@ impl PacedSource {
         }
     }
 
+    /// Whoever decoded on a device that has failed is followed by one that does it here. False: none is there yet.
+    fn resume(&mut self, at_most: Duration) -> Result<bool, CaptureError> {
+        let (Some(at_ns), Looping::Spare(spare)) = (self.resumes_at, &self.looping) else { return Ok(true) };
+        let fresh = match self.fresh.take() {
+            Some(fresh) => fresh,
+            None => match spare.take(at_most)? {
+                Some(fresh) if fresh.lender.is_none() => fresh,
+                stale => {
+                    stale.into_iter().for_each(|stale| spare.give_back(stale));
+                    return Ok(false);
+                }
+            },
+        };
+        if !fresh.has_begun(at_most) {
+            self.fresh = Some(fresh);
+            return Ok(false);
+        }
+        fresh.seek(at_ns);
+        spare.give_back(std::mem::replace(&mut self.decoder, fresh));
+        (self.resumes_at, self.waiting_since) = (None, None);
+        self.timeline.wrap();
+        Ok(true)
+    }
+
     /// Nothing to show yet. A decoder that stays silent has stopped in the middle without saying so.
     fn idle(&mut self) -> Result<Pull<'_>, CaptureError> {
         if self.waiting_since.get_or_insert_with(Instant::now).elapsed() > SILENCE {
@@ -177,6 +212,9 @@ impl Source for PacedSource {
 
     fn pull(&mut self, at_most: Duration) -> Result<Pull<'_>, CaptureError> {
         self.held = None;
+        if !self.resume(at_most)? {
+            return self.idle();
+        }
         self.wait_for_calm(at_most);
         let mut sample = loop {
             match self.next_sample(at_most)? {
@@ -219,6 +257,17 @@ impl Source for PacedSource {
         let skipped = u32::try_from(skipped).unwrap_or(u32::MAX);
         Ok(Pull::Picture(self.held.insert(mapped).picture(position_ns, Some(due_ns), now_ns, decode_ns, skipped)))
     }
+
+    fn leave_device(&mut self) -> Result<bool, CaptureError> {
+        let Looping::Spare(spare) = &self.looping else { return Ok(false) };
+        if !spare.lending.end() {
+            return Ok(false);
+        }
+        self.held = None;
+        self.opened_with.clear();
+        self.resumes_at = Some(self.decoder.position_ns());
+        Ok(true)
+    }
 }
 
 /// Running time (grows over the segments of an edited file) and duration of a sample, ns.
@@ -237,23 +286,31 @@ fn measured_rate(samples: &VecDeque<gst::Sample>) -> Option<Rate> {
 
 /// The decoder that stands by, and the thread that readies it.
 struct Spare {
+    lending: Arc<Lending>,
     used: Option<Sender<Decoder>>,
     ready: Receiver<Result<Decoder, CaptureError>>,
     helper: Option<JoinHandle<()>>,
 }
 
 impl Spare {
-    fn start(reopen: Reopen) -> std::io::Result<Self> {
+    fn start(reopen: Reopen, lending: Arc<Lending>) -> std::io::Result<Self> {
+        let lends = lending.clone();
         let (used_tx, used_rx) = bounded::<Decoder>(1);
         let (ready_tx, ready) = bounded(1);
         let helper = std::thread::Builder::new().name("capture-rewind".into()).spawn(move || {
             let mut next = reopen();
             while ready_tx.send(next).is_ok() {
                 let Ok(decoder) = used_rx.recv() else { break };
-                next = if decoder.rewind() { Ok(decoder) } else { reopen() };
+                let is_of_use = decoder.lender.is_none() || lends.lender().is_some();
+                next = if is_of_use && decoder.rewind() {
+                    Ok(decoder)
+                } else {
+                    drop(decoder);
+                    reopen()
+                };
             }
         })?;
-        Ok(Spare { used: Some(used_tx), ready, helper: Some(helper) })
+        Ok(Spare { lending, used: Some(used_tx), ready, helper: Some(helper) })
     }
 
     fn take(&self, at_most: Duration) -> Result<Option<Decoder>, CaptureError> {

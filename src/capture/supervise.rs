@@ -9,6 +9,7 @@
 //! ```
 //! `pull` never waits for a device or a network: tearing down and building are the helper thread's.
 
+use super::cuda::Lending;
 use super::decoder::Decoder;
 use super::error::CaptureError;
 use super::judge::Judge;
@@ -35,6 +36,7 @@ pub(super) struct SupervisedSource {
     clock: Arc<dyn Clock>,
     state: State,
     helper: Helper,
+    lending: Arc<Lending>,
     judge: Judge,
     /// Capture stamp of the very first picture.
     first_ns: Option<u64>,
@@ -58,6 +60,7 @@ impl SupervisedSource {
         uri: &str,
         first: Decoder,
         rebuild: Rebuild,
+        lending: Arc<Lending>,
         patience: Patience,
         lost_ns: u64,
         clock: Arc<dyn Clock>,
@@ -75,6 +78,7 @@ impl SupervisedSource {
             clock,
             state: State::Up(pipeline),
             helper,
+            lending,
             first_ns: None,
             pts_start_ns: None,
             last_pts_ns: None,
@@ -147,6 +151,15 @@ impl Source for SupervisedSource {
                 Ok(self.judge.next_event().map_or(Pull::Idle, Pull::Event))
             }
         }
+    }
+
+    fn leave_device(&mut self) -> Result<bool, CaptureError> {
+        if !self.lending.end() {
+            return Ok(false);
+        }
+        self.held = None;
+        self.give_up("the device that decoded it has failed".to_owned());
+        Ok(true)
     }
 }
 

@@ -128,6 +128,24 @@ fn bring_in_this_process() {
 }
 
 #[test]
+#[ignore = "the other half of what_a_card_decodes_goes_on_here_when_it_is_gone"]
+fn decode_on_in_this_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = folder.path().join("ball.mp4");
+    let made = format!("{} ! x264enc bframes=0 ! mp4mux ! filesink location={}", &source(PICTURES, false)["gst:".len()..], clip.display());
+    assert!(std::process::Command::new("gst-launch-1.0").arg("-q").args(made.split(' ')).status().unwrap().success());
+    let mut spec = Spec { source: clip.display().to_string(), ..composed(0, true) };
+    spec.limit.frames = Some(3 * PICTURES);
+    let report = report_of(spec);
+    let (frames, device) = (report.frames, report.source.device.clone().unwrap());
+    // The one that lay there, and what was due while another decoder was made.
+    let failed = report.losses.get("capture_device_failed").copied();
+    assert!(failed == Some(1) && frames.captured == frames.displayed + frames.dropped_capture, "{frames:?} {:?}", report.losses);
+    assert!(frames.dropped_capture < PICTURES / 2 && device.is_drawn_there && device.numbers_to_host > 0, "{frames:?} {device:?}");
+    assert!(report.alarms.iter().any(|alarm| alarm.code == "AI-ON-PROCESSOR"), "{:?}", report.alarms);
+}
+
+#[test]
 #[ignore = "the other half of a_card_that_is_gone_costs_no_picture"]
 fn go_on_in_this_process() {
     let report = report_of(composed(3 * PICTURES, false));
@@ -237,6 +255,12 @@ fn a_picture_from_elsewhere_goes_to_the_device_once() {
 #[test]
 fn a_card_that_is_gone_costs_no_picture() {
     rehearse("a_card_that_is_gone_costs_no_picture", "go_on_in_this_process", &[("TEST_CUDA_LASTS", "3000")]);
+}
+
+#[test]
+fn what_a_card_decodes_goes_on_here_when_it_is_gone() {
+    let settings = [("TEST_CUDA_LASTS", "3000"), ("TEST_CUDA_DECODES", "320x180")];
+    rehearse("what_a_card_decodes_goes_on_here_when_it_is_gone", "decode_on_in_this_process", &settings);
 }
 
 #[test]

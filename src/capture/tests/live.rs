@@ -1,6 +1,7 @@
 //! Live inputs against real servers on loopback and stand-ins for absent devices: unplugged, stopped, changed, and back.
 
 use crate::base::clock::MonotonicClock;
+use crate::capture::cuda::Lending;
 use crate::capture::input::{self, Stage};
 use crate::capture::node::Places;
 use crate::capture::node::tests::Bench;
@@ -326,7 +327,7 @@ fn stand_in(uri: &str, stages: &[(&'static str, &[(&'static str, &str)])]) -> Re
         properties: properties.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
     });
     input.stages.splice(0..1, made);
-    open_live(input, &Settings::default(), Places::default(), None)
+    open_live(input, &Settings::default(), Places::default(), Lending::new(None)?)
 }
 
 #[test]
@@ -406,7 +407,8 @@ fn a_card_that_re_enumerates_is_found_again_and_another_is_not_taken_for_it() {
     let mut input = input::parse(&format!("v4l2:{}", bench.node(0).display())).unwrap().unwrap();
     input.stages = vec![Stage { element: "filesrc", properties: vec![("location", bench.node(0).display().to_string())] }];
     input.node = Some("location");
-    let mut source = open_live(input, &Settings::default(), bench.places.clone(), None).unwrap_or_else(|e| panic!("{e}"));
+    let mut source =
+        open_live(input, &Settings::default(), bench.places.clone(), Lending::new(None).unwrap()).unwrap_or_else(|e| panic!("{e}"));
     let mut watched = Watched::default();
     watched.pictures(&mut *source, 5);
     let before = watched.settle(&mut *source);
