@@ -107,7 +107,11 @@ fn be_the_ai_process() {
 #[test]
 #[ignore = "the other half of a_picture_stays_on_its_device_from_capture_to_screen"]
 fn stay_in_this_process() {
-    let report = report_of(composed(PICTURES, true));
+    stay(composed(PICTURES, true));
+}
+
+fn stay(spec: Spec) {
+    let report = report_of(spec);
     let (frames, device) = (report.frames, report.source.device.clone().expect("pictures lay on a device"));
     assert_eq!((frames.captured, frames.displayed, report.compositor), (PICTURES, PICTURES, "wgpu"), "{:?}", report.losses);
     assert!(device.is_drawn_there && device.pixels_to_host == 0 && device.pixels_to_device == 0, "{device:?}");
@@ -115,6 +119,7 @@ fn stay_in_this_process() {
     assert!((12 * frame_bytes..24 * frame_bytes).contains(&device.memory_bytes), "six slots, twice: {device:?}");
     assert_eq!((device.numbers_to_host, device.numbers_to_device), (PICTURES * GLANCE_BYTES as u64, 0));
     assert!(frames.inferred > PICTURES / 2, "{frames:?} {:?} {:?}", report.losses, report.states);
+    println!("FIGURE a run's pictures stay on their device: video delay {:?} ms", report.video_delay_ms);
 }
 
 #[test]
@@ -267,5 +272,32 @@ fn what_a_card_decodes_goes_on_here_when_it_is_gone() {
 fn when_a_device_is_lost_its_pictures_are_brought_here() {
     for loses in ["display", "inference"] {
         rehearse("when_a_device_is_lost_its_pictures_are_brought_here", "lose_in_this_process", &[("TEST_LOSES", loses)]);
+    }
+}
+
+mod on_cuda {
+    use super::*;
+    use crate::frame::cuda::testing::skipped_without_gpu;
+    use crate::infer::cuda;
+
+    #[test]
+    #[ignore = "the other half of on_a_gpu_a_picture_stays_on_its_device_from_capture_to_screen: its AI process"]
+    fn be_the_ai_process() {
+        std::process::exit(serve());
+    }
+
+    #[test]
+    fn on_a_gpu_a_picture_stays_on_its_device_from_capture_to_screen() {
+        let test = "on_a_gpu_a_picture_stays_on_its_device_from_capture_to_screen";
+        let found = cuda::Gpu::of_this_machine().map_err(|error| error.to_string());
+        let drawn = found.and_then(|_| Gpu::new(&instance(), None).map_err(|error| error.to_string()));
+        match drawn.map(|gpu| gpu.is_software) {
+            Ok(false) => {
+                stay(spec(&source(PICTURES, true), "device_run::on_cuda::be_the_ai_process"));
+                println!("RAN {test} on a GPU");
+            }
+            Ok(true) => skipped_without_gpu(test, "Vulkan has a software device only"),
+            Err(reason) => skipped_without_gpu(test, &reason),
+        }
     }
 }
