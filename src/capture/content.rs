@@ -16,8 +16,8 @@ use super::flaws::{Change as FlawChange, Flaws};
 use super::stereo::{Eye, Packing, eye_layout};
 use super::torn::{Found, RowWatch};
 use super::{Picture, Planes, SignalEvent};
-use crate::frame::glance::{SAMPLED_ROWS, sampled_row};
-use crate::frame::{FrameLayout, Glance};
+use crate::frame::preview::{SAMPLED_ROWS, sampled_row};
+use crate::frame::{FrameLayout, Preview};
 use std::hash::Hasher;
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
@@ -59,14 +59,14 @@ impl ContentWatch {
         }
     }
 
-    /// Looks at a picture, captured at `now_ns`. What is said of frost comes before what is said of light. `glance`: of one that lies on a
+    /// Looks at a picture, captured at `now_ns`. What is said of frost comes before what is said of light. `preview`: of one that lies on a
     /// device; nothing is looked at of one that lies there without it.
-    pub fn look(&mut self, picture: &Picture<'_>, glance: Option<Glance<'_>>, now_ns: u64) -> [Option<SignalEvent>; 7] {
+    pub fn look(&mut self, picture: &Picture<'_>, preview: Option<Preview<'_>>, now_ns: u64) -> [Option<SignalEvent>; 7] {
         let limits = Limits { frozen_ns: self.frozen_ns, black_ns: self.black_ns };
         let ran_back = self.pts_ns.replace(picture.pts_ns).is_some_and(|last_ns| picture.pts_ns < last_ns.saturating_add(LEAST_STEP_NS));
         let (said, found) = match self.packing {
             None => {
-                let change = self.areas[0].look(picture, glance, Area::Whole, limits, now_ns);
+                let change = self.areas[0].look(picture, preview, Area::Whole, limits, now_ns);
                 ([change.frozen.map(of_frost), None, change.black.map(of_light), None], change.found)
             }
             Some(packing) => {
@@ -74,7 +74,7 @@ impl ContentWatch {
                 let is_parted = eye_layout(&picture.layout, packing).is_some();
                 let [left, right] = EYES.map(|eye| {
                     let area = if is_parted { Area::Half(packing, eye) } else { Area::Whole };
-                    self.areas[eye as usize].look(picture, glance, area, limits, now_ns)
+                    self.areas[eye as usize].look(picture, preview, area, limits, now_ns)
                 });
                 let [a, b] = of_both([left.frozen, right.frozen], of_frost, of_eyes_frost);
                 let [c, d] = of_both([left.black, right.black], of_light, of_eyes_light);
@@ -208,16 +208,16 @@ struct Change {
 }
 
 impl AreaWatch {
-    fn look(&mut self, picture: &Picture<'_>, glance: Option<Glance<'_>>, area: Area, limits: Limits, now_ns: u64) -> Change {
-        let seen = match (picture.planes.here(), glance, area) {
+    fn look(&mut self, picture: &Picture<'_>, preview: Option<Preview<'_>>, area: Area, limits: Limits, now_ns: u64) -> Change {
+        let seen = match (picture.planes.here(), preview, area) {
             (Some(_), ..) => Some(look_at(picture, area)),
-            (None, Some(glance), Area::Whole) => Some(Sample::of(glance, &picture.layout)),
+            (None, Some(preview), Area::Whole) => Some(Sample::of(preview, &picture.layout)),
             (None, ..) => None,
         };
         let Some(Sample { rows, count, whole, is_dark }) = seen.filter(|_| !self.is_absent) else { return Change::default() };
         let is_new = self.sample != Some(whole);
         let found = if is_new { self.rows.look(&rows, count, whole) } else { Found::default() };
-        // A glance is at all of it.
+        // A preview is of all of it.
         let all = || if picture.planes.here().is_some() { whole_digest(picture, area) } else { whole };
         let frozen = self.look_for_frost(whole, &all, limits.frozen_ns, now_ns);
         Change { frozen, black: self.look_for_light(is_dark, limits.black_ns, now_ns), found }
@@ -275,12 +275,12 @@ struct Sample {
 }
 
 impl Sample {
-    fn of(glance: Glance<'_>, layout: &FrameLayout) -> Self {
+    fn of(preview: Preview<'_>, layout: &FrameLayout) -> Self {
         Sample {
-            rows: glance.rows(),
+            rows: preview.rows(),
             count: layout.height.min(SAMPLED_ROWS),
-            whole: glance.digest(),
-            is_dark: BlackLevel::of(layout).is_above(glance.brightest()),
+            whole: preview.digest(),
+            is_dark: BlackLevel::of(layout).is_above(preview.brightest()),
         }
     }
 }

@@ -10,7 +10,7 @@
 //! What this misses: tears in the uppermost and lowest rows (fewer than `SIDE` sampled rows), tears of two moments of which
 //! neither was shown before, and whatever a lossy codec stands between.
 
-use crate::frame::glance::SAMPLED_ROWS;
+use crate::frame::preview::SAMPLED_ROWS;
 
 /// A row that has changed with so many pictures in a row lives.
 const LIVING: u8 = 16;

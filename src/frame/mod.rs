@@ -3,11 +3,11 @@
 
 pub mod cuda;
 mod format;
-pub mod glance;
 mod layout;
 pub mod marker;
 pub mod on_device;
 mod png;
+pub mod preview;
 mod ring;
 pub mod rows;
 #[cfg(target_arch = "x86_64")]
@@ -22,7 +22,7 @@ mod vulkan_tests;
 
 pub use self::png::{map_from_png, map_to_png, picture_from_png};
 pub use format::{Colorimetry, Matrix, PixelFormat, Range, Transfer};
-pub use glance::Glance;
 pub use layout::{FrameLayout, FrameView, LayoutError, PlaneLayout};
+pub use preview::Preview;
 pub use ring::{Frame, FrameRing, FrameWriter, MemoryError, RingError, RingGeometry, RingReader, SLOT_COUNT, Stamps};
 pub use tone::Tone;

@@ -4,16 +4,16 @@
 //!   picture on the device ─copy─┐
 //!   picture here ── upload ─────┴► shown ─► drawn from where it lies
 //!                                  ├─copy─► lent ─ fd ─► the AI process: it could write what it imports, and what is shown is never its
-//!                                  ├─ glance.cu ─► a few numbers here, for whoever looks at every picture
+//!                                  ├─ preview.cu ─► a few numbers here, for whoever looks at every picture
 //!                                  └─ fetched, once, where somebody wants its pixels here ─► the ring's own memory
 //! ```
 //! A frame is published when all that was begun for it is done: nobody who reads it waits for anybody else.
 
 use super::FrameLayout;
 use super::cuda::{
-    CudaError, Device, DeviceBuffer, DeviceSpan, GlancePlan, ImportedBuffer, Param, Payload, PinnedBuffer, Priority, Registered, Stream,
+    CudaError, Device, DeviceBuffer, DeviceSpan, ImportedBuffer, Param, Payload, PinnedBuffer, PreviewPlan, Priority, Registered, Stream,
 };
-use super::glance::{GLANCE_BYTES, LIGHT_AT};
+use super::preview::{LIGHT_AT, PREVIEW_BYTES};
 use super::ring::SLOT_COUNT;
 use super::vulkan::{self, SharedBuffer, SharedMemoryError};
 use crate::base::error::ErrorKind;
@@ -56,7 +56,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// `drawing` is of `adapter`, and hangs where it does not answer within `patience`; `cuda` has `GLANCE` loaded. An error: they are not
+    /// `drawing` is of `adapter`, and hangs where it does not answer within `patience`; `cuda` has `PREVIEW` loaded. An error: they are not
     /// the same device.
     pub fn new(
         adapter: &wgpu::Adapter,
@@ -93,8 +93,8 @@ struct Work {
     stream: Stream,
     digests: DeviceBuffer,
     brightest: DeviceBuffer,
-    glance: DeviceBuffer,
-    glance_here: PinnedBuffer,
+    preview: DeviceBuffer,
+    preview_here: PinnedBuffer,
 }
 
 /// The slots of one ring. Taken once for a picture format.
@@ -103,7 +103,7 @@ pub(super) struct DeviceSlots {
     shown: Vec<Both>,
     lent: Vec<Both>,
     size: usize,
-    plan: GlancePlan,
+    plan: PreviewPlan,
     work: Mutex<Work>,
     fetching: Mutex<Stream>,
     /// The ring's own memory. None: the system does not let it be; copies from it cost one more.
@@ -126,14 +126,14 @@ impl DeviceSlots {
     /// `memory` is a mapping of so many bytes, which outlives this.
     pub unsafe fn new(place: &Arc<Place>, layout: &FrameLayout, memory: (NonNull<u8>, usize)) -> Result<Self, PlaceError> {
         let slots = || (0..SLOT_COUNT).map(|_| Both::new(place, layout.size)).collect::<Result<Vec<_>, _>>();
-        let (shown, lent, plan, cuda) = (slots()?, slots()?, GlancePlan::new(layout), &place.cuda);
+        let (shown, lent, plan, cuda) = (slots()?, slots()?, PreviewPlan::new(layout), &place.cuda);
         vulkan::settle(&place.drawing, place.patience).map_err(PlaceError::Silent)?;
         let work = Work {
             stream: cuda.stream(Priority::High)?,
             digests: cuda.buffer(size_of::<u64>() * plan.row_count)?,
             brightest: cuda.buffer(size_of::<u32>() * layout.height)?,
-            glance: cuda.buffer(GLANCE_BYTES)?,
-            glance_here: cuda.pinned(GLANCE_BYTES)?,
+            preview: cuda.buffer(PREVIEW_BYTES)?,
+            preview_here: cuda.pinned(PREVIEW_BYTES)?,
         };
         let fetching = Mutex::new(cuda.stream(Priority::High)?);
         // SAFETY: as the caller says.
@@ -147,7 +147,7 @@ impl DeviceSlots {
     pub fn fill(
         &self,
         slot: usize,
-        glance: &mut [u8],
+        preview: &mut [u8],
         fill: impl FnOnce(&Stream, DeviceSpan<'_>) -> Result<(), CudaError>,
     ) -> Result<(), CudaError> {
         let mut work = lock(&self.work);
@@ -155,7 +155,7 @@ impl DeviceSlots {
         // Whatever became of it: what was begun uses memory that others are given back.
         let done = work.stream.synchronize();
         begun.and(done)?;
-        glance.copy_from_slice(&work.glance_here.bytes()?[..GLANCE_BYTES]);
+        preview.copy_from_slice(&work.preview_here.bytes()?[..PREVIEW_BYTES]);
         Ok(())
     }
 
@@ -165,7 +165,7 @@ impl DeviceSlots {
         work: &mut Work,
         fill: impl FnOnce(&Stream, DeviceSpan<'_>) -> Result<(), CudaError>,
     ) -> Result<(), CudaError> {
-        let Work { stream, digests, brightest, glance, glance_here } = work;
+        let Work { stream, digests, brightest, preview, preview_here } = work;
         let frame = self.shown[slot].cuda.span().first(self.size)?;
         fill(stream, frame)?;
         stream.copy(frame, self.lent[slot].cuda.span())?;
@@ -173,9 +173,9 @@ impl DeviceSlots {
         let params = Param::Value(bytes_of(&self.plan.params));
         let [digests, brightest, frame] = [digests.span(), brightest.span(), frame].map(Param::Memory);
         launch(&self.plan.rows, &[params, frame, digests, brightest])?;
-        launch(&self.plan.thumbnail, &[params, frame, Param::Memory(glance.span().from(LIGHT_AT)?)])?;
-        launch(&self.plan.finish, &[params, digests, brightest, Param::Memory(glance.span())])?;
-        stream.read_back(glance.span(), glance_here, Payload::Numbers)
+        launch(&self.plan.thumbnail, &[params, frame, Param::Memory(preview.span().from(LIGHT_AT)?)])?;
+        launch(&self.plan.finish, &[params, digests, brightest, Param::Memory(preview.span())])?;
+        stream.read_back(preview.span(), preview_here, Payload::Numbers)
     }
 
     /// The slot's pixels, brought to `into`, which holds a frame.

@@ -1,7 +1,7 @@
 //! The frame ring: shared memory that capture writes and everybody else reads.
 //!
 //! ```text
-//!  slot:   [ header: generation; on a device: the glance ][ planes … page aligned ]   × 6, one memfd
+//!  slot:   [ header: generation; on a device: the preview ][ planes … page aligned ]   × 6, one memfd
 //!
 //!          ┌──────── acquire: generation → odd ────────┐
 //!        Free                                        Writing
@@ -17,9 +17,9 @@
 use crate::base::error::ErrorKind;
 use crate::base::ids::FrameId;
 use crate::frame::cuda::{CudaError, DeviceSpan, Payload, Stream};
-use crate::frame::glance::{GLANCE_BYTES, Glance};
 use crate::frame::layout::{FrameLayout, FrameView};
 use crate::frame::on_device::{DeviceSlots, Lent, Place, PlaceError};
+use crate::frame::preview::{PREVIEW_BYTES, Preview};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags};
 use serde::{Deserialize, Serialize};
@@ -32,8 +32,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub const SLOT_COUNT: usize = 6;
 const HEADER_BYTES: usize = 20 * 1024;
 /// In a header, of a frame on a device.
-const GLANCE_OFFSET: usize = 4096;
-const _: () = assert!(GLANCE_OFFSET + GLANCE_BYTES <= HEADER_BYTES);
+const PREVIEW_OFFSET: usize = 4096;
+const _: () = assert!(PREVIEW_OFFSET + PREVIEW_BYTES <= HEADER_BYTES);
 
 #[derive(Debug, thiserror::Error)]
 pub enum MemoryError {
@@ -126,9 +126,9 @@ impl Mapping {
         unsafe { self.header(slot).add(HEADER_BYTES).as_ptr() }
     }
 
-    fn glance(&self, slot: usize) -> *mut u8 {
+    fn preview(&self, slot: usize) -> *mut u8 {
         // SAFETY: it lies in the slot's header.
-        unsafe { self.header(slot).add(GLANCE_OFFSET).as_ptr() }
+        unsafe { self.header(slot).add(PREVIEW_OFFSET).as_ptr() }
     }
 
     fn view(&self, slot: usize) -> FrameView<'_> {
@@ -244,10 +244,10 @@ struct Hold {
 }
 
 impl Hold {
-    fn glance(&self) -> Option<Glance<'_>> {
+    fn preview(&self) -> Option<Preview<'_>> {
         self.shared.device.as_ref()?;
         // SAFETY: so many bytes of this slot's header, which only `FrameWriter::fill` writes.
-        Glance::of(unsafe { std::slice::from_raw_parts(self.shared.mapping.glance(self.slot), GLANCE_BYTES) })
+        Preview::of(unsafe { std::slice::from_raw_parts(self.shared.mapping.preview(self.slot), PREVIEW_BYTES) })
     }
 
     fn fetched(&self) -> MutexGuard<'_, u64> {
@@ -322,8 +322,8 @@ impl FrameWriter {
         let Shared { mapping, device, .. } = &*self.hold.shared;
         let device = device.as_ref().ok_or(CudaError::Elsewhere)?;
         // SAFETY: as in `data_mut`: so many bytes of this slot's header.
-        let glance = unsafe { std::slice::from_raw_parts_mut(mapping.glance(self.hold.slot), GLANCE_BYTES) };
-        device.fill(self.hold.slot, glance, fill)
+        let preview = unsafe { std::slice::from_raw_parts_mut(mapping.preview(self.hold.slot), PREVIEW_BYTES) };
+        device.fill(self.hold.slot, preview, fill)
     }
 
     /// On a device: brings what was written to `data_mut` there, too, and waits until it is there.
@@ -338,8 +338,8 @@ impl FrameWriter {
     }
 
     /// On a device, after `fill`.
-    pub fn glance(&self) -> Option<Glance<'_>> {
-        self.hold.glance()
+    pub fn preview(&self) -> Option<Preview<'_>> {
+        self.hold.preview()
     }
 
     pub fn publish(self, stamps: Stamps) -> Frame {
@@ -379,8 +379,8 @@ impl Frame {
     }
 
     /// On a device: what is looked at of every picture.
-    pub fn glance(&self) -> Option<Glance<'_>> {
-        self.hold.glance()
+    pub fn preview(&self) -> Option<Preview<'_>> {
+        self.hold.preview()
     }
 
     /// Are its pixels in the ring's own memory, wherever else they lie?

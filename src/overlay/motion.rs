@@ -58,9 +58,9 @@ impl Thumb {
 
     /// As `update`, of a frame.
     pub fn update_from(&mut self, frame: &Frame) {
-        match frame.glance() {
-            Some(glance) => {
-                self.luma.copy_from_slice(glance.thumbnail());
+        match frame.preview() {
+            Some(preview) => {
+                self.luma.copy_from_slice(preview.thumbnail());
                 self.scale_to(frame.layout());
             }
             None => self.update(&frame.view()),

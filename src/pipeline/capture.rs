@@ -159,8 +159,8 @@ impl CaptureThread {
             if let Some(ready) = &self.pulled {
                 wait_until_taken(ready, &self.stop);
             } else {
-                let glance = if let Put::In(writer) = &put { writer.glance() } else { None };
-                for event in self.content.look(&picture, glance, stamp_ns).into_iter().flatten() {
+                let preview = if let Put::In(writer) = &put { writer.preview() } else { None };
+                for event in self.content.look(&picture, preview, stamp_ns).into_iter().flatten() {
                     if let Some(tap) = &mut self.tap {
                         tap.hear(&event);
                     }

@@ -8,8 +8,8 @@ use crate::base::clock::MonotonicClock;
 use crate::capture::Memory;
 use crate::display::Presenter;
 use crate::frame::cuda::testing::TestDriver;
-use crate::frame::cuda::{DECODE, GLANCE, INPUT_HASH, PREPROCESS, Priority, STILLNESS, Stream, uuid_text};
-use crate::frame::glance::GLANCE_BYTES;
+use crate::frame::cuda::{DECODE, INPUT_HASH, PREPROCESS, PREVIEW, Priority, STILLNESS, Stream, uuid_text};
+use crate::frame::preview::PREVIEW_BYTES;
 use crate::frame::vulkan;
 use crate::infer::testing::{TestEngine, rehearsed};
 use crate::overlay::gpu::{Gpu, instance};
@@ -117,7 +117,7 @@ fn stay(spec: Spec) {
     assert!(device.is_drawn_there && device.pixels_to_host == 0 && device.pixels_to_device == 0, "{device:?}");
     let frame_bytes = 320 * 180 * 3 / 2;
     assert!((12 * frame_bytes..24 * frame_bytes).contains(&device.memory_bytes), "six slots, twice: {device:?}");
-    assert_eq!((device.numbers_to_host, device.numbers_to_device), (PICTURES * GLANCE_BYTES as u64, 0));
+    assert_eq!((device.numbers_to_host, device.numbers_to_device), (PICTURES * PREVIEW_BYTES as u64, 0));
     assert!(frames.inferred > PICTURES / 2, "{frames:?} {:?} {:?}", report.losses, report.states);
     println!("FIGURE a run's pictures stay on their device: video delay {:?} ms", report.video_delay_ms);
 }
@@ -234,7 +234,7 @@ fn rehearse(test: &str, half: &str, settings: &[(&str, &str)]) {
     // `GPU-` and groups of digits.
     let uuid = uuid_text(&vulkan::device_uuid(&gpu.adapter).unwrap()).replace("GPU-", "").replace('-', "");
     let state = tempfile::tempdir().unwrap();
-    let driver = TestDriver::new(test).and_then(|driver| driver.with_kernels(test, &[GLANCE, PREPROCESS, INPUT_HASH, STILLNESS, DECODE]));
+    let driver = TestDriver::new(test).and_then(|driver| driver.with_kernels(test, &[PREVIEW, PREPROCESS, INPUT_HASH, STILLNESS, DECODE]));
     if let Some(driver) = driver {
         let common = [("TEST_CUDA_UUID", uuid.as_str()), ("XDG_STATE_HOME", state.path().to_str().unwrap())];
         driver.with_gstreamer().run(&format!("pipeline::analyst::device_run::{half}"), &[&common, settings].concat());

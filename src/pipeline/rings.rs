@@ -8,7 +8,7 @@
 //! ```
 
 use crate::capture::{Memory, Picture};
-use crate::frame::cuda::{CudaError, Device, DeviceBuffer, GLANCE, Payload, Priority, Stream, Traffic, usable_device};
+use crate::frame::cuda::{CudaError, Device, DeviceBuffer, PREVIEW, Payload, Priority, Stream, Traffic, usable_device};
 use crate::frame::on_device::Place;
 use crate::frame::{FrameRing, FrameWriter, MemoryError};
 use crate::infer::{self, Backend, InferError};
@@ -35,7 +35,7 @@ impl Home {
         }
         let open = || -> Result<Device, InferError> {
             let mut device = Device::open(&usable_device()?)?;
-            infer::cuda::load(&mut device, &GLANCE)?;
+            infer::cuda::load(&mut device, &PREVIEW)?;
             Ok(device)
         };
         match open() {

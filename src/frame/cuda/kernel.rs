@@ -23,7 +23,7 @@ macro_rules! kernel {
     };
 }
 
-pub const GLANCE: Kernel = kernel!("glance", "glance_rows", "glance_thumbnail", "glance_finish");
+pub const PREVIEW: Kernel = kernel!("preview", "preview_rows", "preview_thumbnail", "preview_finish");
 pub const PREPROCESS: Kernel = kernel!("preprocess", "preprocess");
 pub const INPUT_HASH: Kernel = kernel!("input_hash", "input_hash_blocks", "input_hash_root");
 pub const STILLNESS: Kernel = kernel!("stillness", "stillness_compare", "stillness_share");
@@ -37,7 +37,7 @@ pub const MASK_OVERLAY: Kernel = kernel!("mask_overlay", "mask_overlay");
 
 /// All of them, in the order in which a frame meets them.
 pub const KERNELS: [Kernel; 10] =
-    [GLANCE, PREPROCESS, INPUT_HASH, STILLNESS, DECODE, DETECTION, REGIONS, REGION_SHAPE, MASK_EDGES, MASK_OVERLAY];
+    [PREVIEW, PREPROCESS, INPUT_HASH, STILLNESS, DECODE, DETECTION, REGIONS, REGION_SHAPE, MASK_EDGES, MASK_OVERLAY];
 
 /// Everything about a launch but its arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

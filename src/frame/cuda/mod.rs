@@ -13,7 +13,6 @@ mod counts;
 mod device;
 mod driver;
 mod error;
-mod glance;
 mod import;
 mod kernel;
 mod memory;
@@ -22,6 +21,7 @@ mod nvrtc;
 mod on_cpu;
 #[cfg(test)]
 mod on_gpu;
+mod preview;
 mod ptx;
 mod stream;
 #[cfg(test)]
@@ -31,12 +31,12 @@ pub use counts::{Moved, Traffic};
 pub use device::{Context, Device, Param};
 pub use driver::{DeviceInfo, device_of, devices, usable_device, uuid_text};
 pub use error::CudaError;
-pub use glance::GlancePlan;
 pub use import::ImportedBuffer;
 pub use kernel::{
-    DECODE, DETECTION, GLANCE, INPUT_HASH, KERNELS, Kernel, Launch, MASK_EDGES, MASK_OVERLAY, PREPROCESS, REGION_SHAPE, REGIONS, STILLNESS,
+    DECODE, DETECTION, INPUT_HASH, KERNELS, Kernel, Launch, MASK_EDGES, MASK_OVERLAY, PREPROCESS, PREVIEW, REGION_SHAPE, REGIONS, STILLNESS,
 };
 pub(in crate::frame) use memory::Registered;
 pub use memory::{DeviceBuffer, DevicePlane, DeviceSpan, Payload, PinnedBuffer, RegisteredRing};
 pub use nvrtc::{Architecture, Nvrtc, OPTIONS};
+pub use preview::PreviewPlan;
 pub use stream::{Event, Graph, Priority, Stream};

@@ -1,7 +1,7 @@
-//! What `shaders/glance.cu` is given for one picture format.
+//! What `shaders/preview.cu` is given for one picture format.
 
-use super::{GLANCE, Launch};
-use crate::frame::glance::SAMPLED_ROWS;
+use super::{Launch, PREVIEW};
+use crate::frame::preview::SAMPLED_ROWS;
 use crate::frame::{FrameLayout, PixelFormat, PlaneLayout, thumbnail};
 use bytemuck::{Pod, Zeroable};
 
@@ -10,7 +10,7 @@ const THREADS: u32 = 128;
 /// As in the kernel.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
-pub struct GlanceParams {
+pub struct PreviewParams {
     pub planes: u32,
     pub offset: [u32; 3],
     pub stride: [u32; 3],
@@ -27,8 +27,8 @@ pub struct GlanceParams {
 
 /// The three launches, one after the other.
 #[derive(Debug, Clone, Copy)]
-pub struct GlancePlan {
-    pub params: GlanceParams,
+pub struct PreviewPlan {
+    pub params: PreviewParams,
     pub rows: Launch,
     pub thumbnail: Launch,
     pub finish: Launch,
@@ -36,7 +36,7 @@ pub struct GlancePlan {
     pub row_count: usize,
 }
 
-impl GlancePlan {
+impl PreviewPlan {
     pub fn new(layout: &FrameLayout) -> Self {
         let planes = layout.planes();
         let of = |value: &dyn Fn(usize, &PlaneLayout) -> usize| {
@@ -53,9 +53,9 @@ impl GlancePlan {
             PixelFormat::V210 => 0,
         };
         let row_count = planes.iter().map(|plane| plane.rows).sum();
-        let one = Launch { kernel: GLANCE, entry: "glance_finish", grid: [1; 3], block: [THREADS, 1, 1], shared_bytes: 0 };
-        GlancePlan {
-            params: GlanceParams {
+        let one = Launch { kernel: PREVIEW, entry: "preview_finish", grid: [1; 3], block: [THREADS, 1, 1], shared_bytes: 0 };
+        PreviewPlan {
+            params: PreviewParams {
                 planes: planes.len() as u32,
                 offset: of(&|_, plane| plane.offset),
                 stride: of(&|_, plane| plane.stride),
@@ -69,8 +69,8 @@ impl GlancePlan {
                 height: layout.height as u32,
                 sampled: layout.height.min(SAMPLED_ROWS) as u32,
             },
-            rows: Launch { entry: "glance_rows", grid: [row_count as u32, 1, 1], ..one },
-            thumbnail: Launch::over(GLANCE, "glance_thumbnail", thumbnail::WIDTH * thumbnail::HEIGHT, THREADS),
+            rows: Launch { entry: "preview_rows", grid: [row_count as u32, 1, 1], ..one },
+            thumbnail: Launch::over(PREVIEW, "preview_thumbnail", thumbnail::WIDTH * thumbnail::HEIGHT, THREADS),
             finish: one,
             row_count,
         }
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
     use crate::base::random::Random;
     use crate::frame::cuda::testing::{input, on_every_device, output, value};
-    use crate::frame::glance::{GLANCE_BYTES, Glance, sampled_row};
+    use crate::frame::preview::{PREVIEW_BYTES, Preview, sampled_row};
     use crate::frame::{Colorimetry, FrameView, Matrix, Range};
     use proptest::prelude::*;
     use proptest::test_runner::{Config, TestRunner};
@@ -120,9 +120,9 @@ mod tests {
     }
 
     #[test]
-    fn a_glance_is_the_references() {
+    fn a_preview_is_the_reference_s() {
         let pictures = (prop::sample::select(PixelFormat::ALL.to_vec()), 16usize..700, 16usize..200, any::<u64>(), any::<bool>());
-        on_every_device("a_glance_is_the_references", |runner| {
+        on_every_device("a_preview_is_the_reference_s", |runner| {
             let config = Config { cases: 40, failure_persistence: None, ..Config::default() };
             let test = |(format, width, height, seed, is_dim): (PixelFormat, usize, usize, u64, bool)| {
                 let layout = FrameLayout::new(format, Colorimetry::sdr(Matrix::Bt709, Range::Limited), width, height).unwrap();
@@ -131,7 +131,7 @@ mod tests {
                     data.iter_mut().for_each(|byte| *byte %= 40);
                 }
                 let view = FrameView::new(&layout, &data).unwrap();
-                let plan = GlancePlan::new(&layout);
+                let plan = PreviewPlan::new(&layout);
                 let (mut digests, mut brightest) = (vec![0u64; plan.row_count], vec![0u32; height]);
                 let (mut numbers, mut thumbnail) = ([0u64; 2 + SAMPLED_ROWS], vec![0u8; thumbnail::WIDTH * thumbnail::HEIGHT]);
                 let params = || value(&plan.params);
@@ -139,24 +139,24 @@ mod tests {
                 runner.run(&plan.thumbnail, &mut [params(), input(&data), output(&mut thumbnail)]);
                 runner.run(&plan.finish, &mut [params(), input(&digests), input(&brightest), output(&mut numbers)]);
                 let bytes = [bytemuck::cast_slice(&numbers), &thumbnail[..]].concat();
-                prop_assert_eq!(bytes.len(), GLANCE_BYTES);
-                let glance = Glance::of(&bytes).unwrap();
+                prop_assert_eq!(bytes.len(), PREVIEW_BYTES);
+                let preview = Preview::of(&bytes).unwrap();
 
                 let written = |plane: usize, y: usize| &view.row(plane, y)[..layout.written_bytes(plane)];
                 let all = (0..layout.planes().len()).flat_map(|plane| (0..layout.planes()[plane].rows).map(move |y| (plane, y)));
                 let whole = all.enumerate().fold(0u64, |sum, (index, (plane, y))| sum.wrapping_add(digest(written(plane, y), index)));
-                prop_assert_eq!(glance.digest(), whole);
+                prop_assert_eq!(preview.digest(), whole);
                 let count = height.min(SAMPLED_ROWS);
                 let rows: [u64; SAMPLED_ROWS] = std::array::from_fn(|index| {
                     let y = sampled_row(index.min(count - 1), count, height);
                     if index < count { digest(written(0, y), y) } else { 0 }
                 });
-                prop_assert_eq!(glance.rows(), rows);
+                prop_assert_eq!(preview.rows(), rows);
                 let lights = (0..count).flat_map(|index| light(format, written(0, sampled_row(index, count, height))));
-                prop_assert_eq!(Some(glance.brightest()), lights.max());
+                prop_assert_eq!(Some(preview.brightest()), lights.max());
                 let mut expected = vec![0; thumbnail::WIDTH * thumbnail::HEIGHT];
                 thumbnail::sample(&view, &mut expected);
-                prop_assert_eq!(glance.thumbnail(), &expected[..]);
+                prop_assert_eq!(preview.thumbnail(), &expected[..]);
                 Ok(())
             };
             TestRunner::new(config).run(&pictures, test).unwrap();

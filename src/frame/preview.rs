@@ -1,4 +1,4 @@
-//! What is looked at of every picture without fetching it from the device that it lies on: made there by `shaders/glance.cu`.
+//! What is looked at of every picture without fetching it from the device that it lies on: made there by `shaders/preview.cu`.
 
 use super::thumbnail;
 
@@ -7,21 +7,21 @@ pub const SAMPLED_ROWS: usize = 64;
 /// Where the thumbnail begins.
 pub const LIGHT_AT: usize = 8 * (2 + SAMPLED_ROWS);
 /// The numbers, then the thumbnail.
-pub const GLANCE_BYTES: usize = LIGHT_AT + thumbnail::WIDTH * thumbnail::HEIGHT;
+pub const PREVIEW_BYTES: usize = LIGHT_AT + thumbnail::WIDTH * thumbnail::HEIGHT;
 
 /// Row of the first plane that is the `index`-th of `count` sampled ones.
 pub fn sampled_row(index: usize, count: usize, height: usize) -> usize {
     (2 * index + 1) * height / (2 * count)
 }
 
-/// A picture at a glance, `GLANCE_BYTES` as the kernel leaves them.
+/// A picture at a glance, `PREVIEW_BYTES` as the kernel leaves them.
 #[derive(Debug, Clone, Copy)]
-pub struct Glance<'a>(&'a [u8]);
+pub struct Preview<'a>(&'a [u8]);
 
-impl<'a> Glance<'a> {
+impl<'a> Preview<'a> {
     /// None: so many bytes are none.
     pub fn of(bytes: &'a [u8]) -> Option<Self> {
-        (bytes.len() == GLANCE_BYTES).then_some(Glance(bytes))
+        (bytes.len() == PREVIEW_BYTES).then_some(Preview(bytes))
     }
 
     fn number(&self, index: usize) -> u64 {

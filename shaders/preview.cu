@@ -1,14 +1,14 @@
 // One pass: what is looked at of every picture without fetching it from the device: is it the last one again, is it dark, what does it
-// look like from afar. The same integers as in src/frame/glance.rs.
+// look like from afar. The same integers as in src/frame/preview.rs.
 //
-// glance_rows       in   frame       bytes of the captured planes, at the planes' offsets and strides, which are multiples of 64
+// preview_rows       in   frame       bytes of the captured planes, at the planes' offsets and strides, which are multiples of 64
 //                   out  digests     a number a row of each plane, one plane after the other
 //                        brightest   a level a row of the first plane, 0..255: the brightest sample of it
-// glance_thumbnail  in   frame
+// preview_thumbnail  in   frame
 //                   out  thumbnail   160 × 90 levels: each the mean of 4 × 4 samples of its box
-// glance_finish     in   digests, brightest
-//                   out  glance      the sum of all digests; the digests of the sampled rows of the first plane, others 0; the
-//                                    brightest level of the sampled rows (src/frame/glance.rs)
+// preview_finish     in   digests, brightest
+//                   out  preview      the sum of all digests; the digests of the sampled rows of the first plane, others 0; the
+//                                    brightest level of the sampled rows (src/frame/preview.rs)
 //
 // One block a row; one thread a level; one block.
 
@@ -20,7 +20,7 @@
 
 typedef unsigned long long u64;
 
-struct GlanceParams {
+struct PreviewParams {
     unsigned planes;
     unsigned offset[3], stride[3], rows[3];
     // Of a row: those that its source writes.
@@ -51,7 +51,7 @@ __device__ unsigned brightest_of_v210(unsigned word, unsigned index)
     return index % 2 == 0 ? word >> 12 & 255 : larger(word >> 2 & 255, word >> 22 & 255);
 }
 
-__device__ unsigned brightest_of(const GlanceParams *p, unsigned word, unsigned index)
+__device__ unsigned brightest_of(const PreviewParams *p, unsigned word, unsigned index)
 {
     if (p->is_v210)
         return brightest_of_v210(word, index);
@@ -62,7 +62,7 @@ __device__ unsigned brightest_of(const GlanceParams *p, unsigned word, unsigned 
     return most;
 }
 
-extern "C" __global__ void glance_rows(const __grid_constant__ GlanceParams p, const unsigned char *frame, u64 *digests, unsigned *brightest)
+extern "C" __global__ void preview_rows(const __grid_constant__ PreviewParams p, const unsigned char *frame, u64 *digests, unsigned *brightest)
 {
     __shared__ u64 sums[THREADS];
     __shared__ unsigned levels[THREADS];
@@ -98,7 +98,7 @@ extern "C" __global__ void glance_rows(const __grid_constant__ GlanceParams p, c
     }
 }
 
-__device__ unsigned light_at(const GlanceParams *p, const unsigned char *row, unsigned x)
+__device__ unsigned light_at(const PreviewParams *p, const unsigned char *row, unsigned x)
 {
     if (!p->is_v210)
         return row[p->step * x + p->place];
@@ -109,7 +109,7 @@ __device__ unsigned light_at(const GlanceParams *p, const unsigned char *row, un
     return bits >> (sample % 3 * 10 + 2) & 255;
 }
 
-extern "C" __global__ void glance_thumbnail(const __grid_constant__ GlanceParams p, const unsigned char *frame, unsigned char *thumbnail)
+extern "C" __global__ void preview_thumbnail(const __grid_constant__ PreviewParams p, const unsigned char *frame, unsigned char *thumbnail)
 {
     unsigned at = blockIdx.x * THREADS + threadIdx.x;
     if (at >= WIDTH * HEIGHT)
@@ -123,13 +123,13 @@ extern "C" __global__ void glance_thumbnail(const __grid_constant__ GlanceParams
     thumbnail[at] = (unsigned char)(sum / (TAPS * TAPS));
 }
 
-struct Glance {
+struct Preview {
     u64 digest;
     u64 rows[SAMPLED];
     u64 brightest;
 };
 
-extern "C" __global__ void glance_finish(const __grid_constant__ GlanceParams p, const u64 *digests, const unsigned *brightest, Glance *glance)
+extern "C" __global__ void preview_finish(const __grid_constant__ PreviewParams p, const u64 *digests, const unsigned *brightest, Preview *preview)
 {
     __shared__ u64 sums[THREADS];
     __shared__ unsigned levels[THREADS];
@@ -141,7 +141,7 @@ extern "C" __global__ void glance_finish(const __grid_constant__ GlanceParams p,
     if (threadIdx.x < SAMPLED) {
         bool is_used = threadIdx.x < p.sampled;
         unsigned row = is_used ? (2 * threadIdx.x + 1) * p.height / (2 * p.sampled) : 0;
-        glance->rows[threadIdx.x] = is_used ? digests[row] : 0;
+        preview->rows[threadIdx.x] = is_used ? digests[row] : 0;
         level = is_used ? brightest[row] : 0;
     }
     sums[threadIdx.x] = sum;
@@ -154,7 +154,7 @@ extern "C" __global__ void glance_finish(const __grid_constant__ GlanceParams p,
         }
     }
     if (threadIdx.x == 0) {
-        glance->digest = sums[0];
-        glance->brightest = levels[0];
+        preview->digest = sums[0];
+        preview->brightest = levels[0];
     }
 }
