@@ -6,12 +6,11 @@ use super::findings::FindingFollower;
 use super::flow::Flow;
 use super::gate::IndicationGate;
 use super::golden;
-use super::heads::Heads;
+use super::heads::{Heads, Probabilities};
 use super::look::{Look, Shown};
 use super::shrunk::Shrunk;
 use super::sure::SureFrom;
 use super::tracker::Tracker;
-use crate::base::ids::ClassId;
 use crate::infer::{
     self, Backend, Captured, DeviceInfo, Engine, EngineFault, FaultyEngine, Feed, FrameView, InferError, InputSpec, LockedEngine,
     Normalisation, Normaliser, RingReader, Stamps, Traffic,
@@ -140,8 +139,8 @@ impl Analyser {
     }
 
     /// The probabilities that the last frame was decoded from: of each class that has a map of its own, `width · height` numbers.
-    pub fn probabilities(&self) -> (usize, usize, Vec<(ClassId, &[f32])>) {
-        self.heads.probabilities()
+    pub fn probabilities(&mut self) -> Result<Probabilities<'_>, InferError> {
+        self.heads.probabilities(&self.engine)
     }
 
     /// SHA-256 of all numbers that the network gives for its reference picture, as they are (little-endian f32, head after head): as
@@ -206,11 +205,11 @@ impl Analyser {
         let preprocessed = Instant::now();
         self.heads.watch(&mut self.engine, stamps.capture_ns)?;
         self.feed.run(&mut self.engine)?;
-        self.heads.fetch(&mut self.engine, fit)?;
-        let inferred = Instant::now();
-
         let picture = [layout.width, layout.height];
         self.heads.expect(self.tracker.expected(stamps.capture_ns));
+        self.heads.fetch(&mut self.engine, fit, picture)?;
+        let inferred = Instant::now();
+
         let mut seen = self.heads.decode(&self.engine, fit, picture)?;
         let gate = self.gate.as_mut().map(|gate| gate.judge(&self.engine, stamps.capture_ns));
         if gate.is_some_and(|gate| gate.verdict != Verdict::Within) {

@@ -1,10 +1,11 @@
 //! Scenes of the same frames from both: an engine whose maps are decoded on a device, and one on the processor. Where there is no GPU,
 //! the tests' driver runs the kernels, and the processor plays the model.
 
+use super::MAP_KERNELS;
 use crate::base::ids::FrameId;
 use crate::base::random::Random;
 use crate::frame::cuda::testing::{TestDriver, skipped_without_gpu};
-use crate::frame::cuda::{DECODE, INPUT_HASH, PREPROCESS, STILLNESS};
+use crate::frame::cuda::{INPUT_HASH, Kernel, PREPROCESS};
 use crate::infer::tensorrt::testing as tensorrt;
 use crate::infer::testing::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range, TestEngine, loaded, rehearsed};
 use crate::infer::{Engine, EngineFault, FrameView, OnnxEngine, Stamps, cuda};
@@ -104,7 +105,7 @@ fn rehearse_plans_in_this_process() {
 #[test]
 fn a_scene_decoded_on_a_device_is_what_it_is_here() {
     let test = "a_scene_decoded_on_a_device_is_what_it_is_here";
-    let kernels = [PREPROCESS, INPUT_HASH, STILLNESS, DECODE];
+    let kernels: Vec<Kernel> = [PREPROCESS, INPUT_HASH].into_iter().chain(MAP_KERNELS).collect();
     if let Some(driver) = TestDriver::new(test).and_then(|driver| driver.with_kernels(test, &kernels)) {
         driver.run("track::cuda::maps_tests::rehearse_in_this_process", &[("TEST_CUDA_AT_ONCE", "1")]);
         driver.run("track::cuda::maps_tests::rehearse_plans_in_this_process", &[]);
