@@ -152,6 +152,11 @@ impl Decoder {
         self.expected.extend(expected);
     }
 
+    /// Of the last frame's instruments, in their order, the places of their regions among those that were measured.
+    pub fn ranks(&self) -> impl Iterator<Item = usize> {
+        self.found.iter().filter_map(|&region| self.measured.rank(region))
+    }
+
     /// What was told by `expect`.
     pub fn expected(&self) -> &[Expected] {
         &self.expected

@@ -33,7 +33,12 @@ pub struct Measured {
 impl Measured {
     /// Of the region with this number.
     pub fn instrument(&self, region: usize) -> Option<&InstrumentSums> {
-        self.instruments.iter().find(|sums| sums.region as usize == region)
+        self.rank(region).map(|rank| &self.instruments[rank])
+    }
+
+    /// Its place among the instruments.
+    pub fn rank(&self, region: usize) -> Option<usize> {
+        self.instruments.iter().position(|sums| sums.region as usize == region)
     }
 
     /// `crossings` are those of the borders between these regions. False: there are more or fewer of them.

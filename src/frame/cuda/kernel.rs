@@ -24,6 +24,8 @@ macro_rules! kernel {
 }
 
 pub const PREPROCESS: Kernel = kernel!("preprocess", "preprocess");
+pub const GLANCE: Kernel =
+    kernel!("glance", "glance_thumb", "glance_shrink", "glance_fine", "glance_counts", "glance_sums", "glance_edges");
 pub const INPUT_HASH: Kernel = kernel!("input_hash", "input_hash_blocks", "input_hash_root");
 pub const STILLNESS: Kernel = kernel!("stillness", "stillness_compare", "stillness_share");
 pub const DECODE: Kernel = kernel!("decode", "decode");
@@ -34,13 +36,16 @@ pub const REGIONS: Kernel =
     kernel!("regions", "regions_start", "regions_join", "regions_measure", "regions_settle", "regions_number", "regions_map");
 pub const CROSSINGS: Kernel = kernel!("crossings", "crossings_count", "crossings_list");
 pub const REGION_SUMS: Kernel = kernel!("region_sums", "tissue_sums", "instrument_sums");
+pub const LOOKS: Kernel = kernel!("looks", "instrument_looks");
+pub const MOTION: Kernel = kernel!("motion", "motion_half", "motion_quarter", "motion_camera", "motion_flow");
 pub const REGION_SHAPE: Kernel = kernel!("region_shape", "region_shape");
 pub const MASK_EDGES: Kernel = kernel!("mask_edges", "mask_edges");
 pub const MASK_OVERLAY: Kernel = kernel!("mask_overlay", "mask_overlay");
 
 /// All of them, in the order in which a frame meets them.
-pub const KERNELS: [Kernel; 13] = [
+pub const KERNELS: [Kernel; 16] = [
     PREPROCESS,
+    GLANCE,
     INPUT_HASH,
     STILLNESS,
     DECODE,
@@ -50,6 +55,8 @@ pub const KERNELS: [Kernel; 13] = [
     REGIONS,
     CROSSINGS,
     REGION_SUMS,
+    LOOKS,
+    MOTION,
     REGION_SHAPE,
     MASK_EDGES,
     MASK_OVERLAY,

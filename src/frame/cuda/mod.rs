@@ -32,8 +32,8 @@ pub use driver::{DeviceInfo, device_of, devices, usable_device};
 pub use error::CudaError;
 pub use import::ImportedBuffer;
 pub use kernel::{
-    CROSSINGS, DECODE, DETECTION, INPUT_HASH, KERNELS, Kernel, Launch, MASK_EDGES, MASK_OVERLAY, MASK_RUNS, PREPROCESS, REGION_SHAPE,
-    REGION_SUMS, REGIONS, SPLIT, STILLNESS,
+    CROSSINGS, DECODE, DETECTION, GLANCE, INPUT_HASH, KERNELS, Kernel, LOOKS, Launch, MASK_EDGES, MASK_OVERLAY, MASK_RUNS, MOTION,
+    PREPROCESS, REGION_SHAPE, REGION_SUMS, REGIONS, SPLIT, STILLNESS,
 };
 pub use memory::{DeviceBuffer, DeviceSpan, Payload, PinnedBuffer, RegisteredRing};
 pub use nvrtc::{Architecture, Nvrtc, OPTIONS};

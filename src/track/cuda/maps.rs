@@ -42,6 +42,8 @@ pub struct DeviceMaps {
     averaged: Option<(Window, usize)>,
     /// What is being decoded; None: nothing.
     begun: Option<Window>,
+    /// Of what was begun last: size and place of its maps, whether its labels were cut apart, and whether it has instruments.
+    laid: Option<(Window, Mapping, [bool; 2])>,
     planes: Planes,
     regions: Regions,
     certainty: Sides,
@@ -50,6 +52,21 @@ pub struct DeviceMaps {
     crossings: List,
     tissue_sums: Sides,
     instruments: Sides,
+}
+
+/// What lies there of the last frame that was begun.
+#[derive(Debug, Clone, Copy)]
+pub struct Laid<'a> {
+    /// Of the maps, and how they lie in the picture.
+    pub size: [usize; 2],
+    pub mapping: Mapping,
+    /// As the regions were found in them.
+    pub labels: DeviceSpan<'a>,
+    pub mask: DeviceSpan<'a>,
+    pub map: DeviceSpan<'a>,
+    pub list: DeviceSpan<'a>,
+    /// `InstrumentSums`; None: there is no such head.
+    pub instruments: Option<DeviceSpan<'a>>,
 }
 
 /// What is decoded, and stays there.
@@ -137,6 +154,7 @@ impl DeviceMaps {
             last_ns: None,
             averaged: None,
             begun: None,
+            laid: None,
             planes: Planes {
                 tissue: device.buffer(channels * pixels * float)?,
                 instrument: device.buffer(pixels * float)?,
@@ -220,6 +238,20 @@ impl DeviceMaps {
         Ok(())
     }
 
+    /// Where the frame lies that was begun last.
+    pub fn laid(&self) -> Option<Laid<'_>> {
+        let (window, mapping, [is_cut, has_instrument]) = self.laid?;
+        Some(Laid {
+            size: [window.width, window.height],
+            mapping,
+            labels: if is_cut { &self.planes.cut } else { &self.planes.labels }.span(),
+            mask: self.planes.mask.span(),
+            map: self.regions.map.span(),
+            list: self.regions.list.span(),
+            instruments: has_instrument.then(|| self.instruments.there.span()),
+        })
+    }
+
     fn list_runs(&mut self, device: &Device, stream: &Stream, window: Window) -> Result<(), InferError> {
         let plan = RunsPlan::new(window.width * window.height);
         let params = Param::Value(bytes_of(&plan.params));
@@ -242,13 +274,16 @@ impl DeviceMaps {
         let size = [window.width, window.height];
         let mut labels = self.planes.labels.span();
         let has_instrument = specs.iter().any(|spec| spec.kind == HeadKind::Instrument);
+        let mut is_cut = false;
         if let Some(plan) = SplitPlan::new(size, mapping, expected).filter(|_| has_instrument) {
             let (params, whole) = (Param::Value(bytes_of(&plan.params)), Param::Memory(labels));
             let [owner, cut] = [&self.planes.owner, &self.planes.cut].map(DeviceBuffer::span);
             device.launch(stream, &plan.owner, &[params, whole, Param::Memory(owner)])?;
             device.launch(stream, &plan.cut, &[params, whole, Param::Memory(owner), Param::Memory(cut)])?;
             labels = cut;
+            is_cut = true;
         }
+        self.laid = Some((window, *mapping, [is_cut, has_instrument]));
         self.regions.find(device, stream, &RegionsPlan::new(size), labels)?;
 
         let [map, list, count] = [&self.regions.map, &self.regions.list, &self.regions.count].map(|buffer| Param::Memory(buffer.span()));

@@ -55,7 +55,7 @@ mod tests {
     use proptest::test_runner::{Config, TestRunner};
 
     const MAP: [usize; 2] = [75, 52];
-    const MOST: usize = 4;
+    const MOST: usize = 8;
 
     /// As `Decoder::tissues` adds them up.
     fn tissue(maps: &Maps, regions: &Regions, channel: usize) -> f64 {

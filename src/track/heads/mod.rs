@@ -14,7 +14,7 @@ mod detector;
 mod frame_class;
 mod instance;
 
-use super::cuda::DeviceMaps;
+use super::cuda::{DeviceMaps, DeviceSight, Laid};
 use super::decode::{Decoded, Decoder, Detection};
 use super::findings::Found;
 use super::maps::NotFinite;
@@ -102,17 +102,41 @@ impl Heads {
         self.there.is_some()
     }
 
+    /// Is all that they see in maps that are decoded there?
+    pub fn see_there(&self) -> bool {
+        self.there.is_some() && self.detectors.is_empty() && self.finding_map.is_none()
+    }
+
+    /// What lies there of the last frame.
+    pub fn laid(&self) -> Option<Laid<'_>> {
+        self.there.as_ref().and_then(DeviceMaps::laid)
+    }
+
+    /// Of the instruments that were decoded last, in their order, which ranks their regions have among all regions of instrument.
+    pub fn ranks(&self) -> impl Iterator<Item = usize> {
+        self.decoder.ranks()
+    }
+
     /// Are maps decoded there? (With a fault on demand the engine's outputs are here alone.)
-    fn are_there(&self, engine: &dyn Engine) -> bool {
+    pub fn are_there(&self, engine: &dyn Engine) -> bool {
         self.there.is_some() && self.maps.iter().all(|(tensor, _)| engine.device_output(*tensor).is_some())
     }
 
     /// After a run: brings what is read here, and looks whether it can be an answer at all. What is decoded there is begun; `fit`: where
-    /// in the input the picture lies, which has the size `picture`.
-    pub fn fetch(&mut self, engine: &mut dyn Engine, fit: Fit, picture: [usize; 2]) -> Result<(), InferError> {
+    /// in the input the picture lies, which has the size `picture`; `sight` looks on there.
+    pub fn fetch(
+        &mut self,
+        engine: &mut dyn Engine,
+        fit: Fit,
+        picture: [usize; 2],
+        sight: Option<&mut DeviceSight>,
+    ) -> Result<(), InferError> {
         let are_there = self.are_there(engine);
         if let Some(there) = self.there.as_mut().filter(|_| are_there) {
             there.begin(&self.maps, engine, (fit, picture), self.decoder.expected())?;
+            if let (Some(sight), Some(laid), Some(to)) = (sight, there.laid(), engine.device_input()) {
+                sight.follow(&to, &laid, fit, picture)?;
+            }
         }
         let is_here = |tensor: usize| !are_there || self.maps.iter().all(|(map, _)| *map != tensor);
         engine.fetch_outputs(&is_here)?;
