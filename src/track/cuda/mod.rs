@@ -2,6 +2,8 @@
 //! that make `Maps` and measure them; and `DeviceSight`, which launches those that look at the frame itself. `stillness`, `maps`, `heads`,
 //! `split`, `regions`, `shape`, `outline`, `continuity`, `signs`, `shrunk`, `camera`, `flow` and `look` are their references.
 
+#[cfg(test)]
+mod bytes_tests;
 mod crossings;
 mod decode;
 mod detection;
