@@ -192,7 +192,7 @@ impl<M: Model> Engine for Bound<M> {
 
     fn fetch_input(&mut self) -> Result<(), InferError> {
         let Some(gpu) = self.model.gpu() else { return Ok(()) };
-        self.source.place.receive(gpu.stream())?;
+        self.source.place.receive(gpu.stream(), self.source.payload())?;
         gpu.stream().synchronize()?;
         Ok(self.source.fetch()?)
     }
@@ -223,7 +223,7 @@ impl<M: Model> Engine for Bound<M> {
         }
         if let Some(gpu) = self.model.gpu() {
             for (_, output) in self.outputs.iter_mut().enumerate().filter(|(index, _)| is_wanted(*index)) {
-                output.place.receive(gpu.stream())?;
+                output.place.receive(gpu.stream(), output.payload())?;
             }
             gpu.stream().synchronize()?;
         }

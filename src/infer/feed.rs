@@ -3,12 +3,14 @@
 //! ```text
 //!   here     FrameView ─► Preprocess ─► input_mut ─► Normaliser ───────────────────────► run
 //!   device   Captured ──► upload ─► preprocess.cu ─► device_input ─► preprocess.cu, corrected ─► run_there
-//!                                        └► fetch_input ─► input_mut ─► Normaliser ─┘
+//!   `show`                               └► fetch_input ─► input_mut ─► Normaliser ─┘
+//!   `show_there`                         └► what is told of its light ─► Normaliser ┘
 //! ```
-//! On both ways `input_mut` holds what the model is shown: everything else that looks at the frame looks there.
+//! After `show`, `input_mut` holds what the model is shown: everything else that looks at the frame looks there. After `show_there` it
+//! does not: who looks at the frame does so where it lies.
 
 use super::cuda::DeviceFeed;
-use super::engine::Engine;
+use super::engine::{DeviceInput, Engine};
 use super::error::InferError;
 use super::hash::input_hash;
 use super::normalise::Normaliser;
@@ -45,6 +47,8 @@ impl<'a> From<FrameView<'a>> for Captured<'a> {
 pub struct Feed {
     preprocess: Preprocess,
     device: Option<DeviceFeed>,
+    /// Was the last frame shown by `show_there`?
+    is_there: bool,
 }
 
 impl Feed {
@@ -54,7 +58,7 @@ impl Feed {
             Some(to) => Some(DeviceFeed::new(spec.clone(), to)?),
             None => None,
         };
-        Ok(Feed { preprocess: Preprocess::new(spec), device })
+        Ok(Feed { preprocess: Preprocess::new(spec), device, is_there: false })
     }
 
     /// Frames come from this ring from now on.
@@ -64,8 +68,38 @@ impl Feed {
         }
     }
 
+    /// Can frames be shown by `show_there`?
+    pub fn shows_there(&self) -> bool {
+        self.device.as_ref().is_some_and(DeviceFeed::judges)
+    }
+
+    /// As `show`, and nothing of the input comes here: `glance` has the device do what is to be told of it, before it is corrected, and is
+    /// given where in it the picture lies.
+    pub fn show_there(
+        &mut self,
+        frame: Captured<'_>,
+        engine: &mut dyn Engine,
+        glance: &mut dyn FnMut(&DeviceInput<'_>, Fit) -> Result<(), InferError>,
+    ) -> Result<Fit, InferError> {
+        let (Some(device), Some(to)) = (&mut self.device, engine.device_input()) else { return Err(CudaError::Elsewhere.into()) };
+        self.is_there = true;
+        // SAFETY: the light is waited for, and the whole stream where that or anything else has failed.
+        let shown = unsafe { device.show(frame, &to, true) };
+        let shown = shown.and_then(|fit| glance(&to, fit).map(|()| fit)).and_then(|fit| device.wait_for_light().map(|()| fit));
+        if shown.is_err() {
+            to.gpu.stream().synchronize()?;
+        }
+        shown
+    }
+
+    /// Makes `input_mut` hold what the model was shown last.
+    pub fn fetch(&self, engine: &mut dyn Engine) -> Result<(), InferError> {
+        if self.device.is_some() { engine.fetch_input() } else { Ok(()) }
+    }
+
     /// Fills the input. Returns where in it the picture lies.
     pub fn show(&mut self, frame: Captured<'_>, engine: &mut dyn Engine) -> Result<Fit, InferError> {
+        self.is_there = false;
         let (Some(device), Some(to)) = (&mut self.device, engine.device_input()) else {
             return match frame {
                 Captured::Here(view) => Ok(self.preprocess.run(view, engine.input_mut())),
@@ -73,14 +107,17 @@ impl Feed {
             };
         };
         // SAFETY: `fetch_input` waits for the stream, whatever became of this.
-        let shown = unsafe { device.show(frame, &to) };
+        let shown = unsafe { device.show(frame, &to, false) };
         engine.fetch_input()?;
         shown
     }
 
     /// Changes what was shown to the light that the engine knows.
     pub fn normalise(&mut self, normaliser: &mut Normaliser, capture_ns: u64, engine: &mut dyn Engine) -> Result<(), InferError> {
-        let is_changed = normaliser.run(engine.input_mut(), capture_ns);
+        let is_changed = match &self.device {
+            Some(device) if self.is_there => device.judge(normaliser, capture_ns)?,
+            _ => normaliser.run(engine.input_mut(), capture_ns),
+        };
         match (&mut self.device, engine.device_input()) {
             (Some(device), Some(to)) if is_changed => device.correct(normaliser, &to),
             _ => Ok(()),

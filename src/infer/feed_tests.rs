@@ -28,21 +28,38 @@ struct Side {
     engine: Box<dyn Engine>,
     feed: Feed,
     normaliser: Normaliser,
+    /// Frames are shown there, and nothing of the input comes here by itself.
+    stays_there: bool,
 }
 
 impl Side {
     fn new(mut engine: Box<dyn Engine>) -> Self {
         let spec: InputSpec = engine.input().clone();
-        Side { feed: Feed::new(&mut *engine).unwrap(), normaliser: Normaliser::new(cohort(), spec), engine }
+        Side { feed: Feed::new(&mut *engine).unwrap(), normaliser: Normaliser::new(cohort(), spec), engine, stays_there: false }
     }
 
     /// What the model is shown, and what it says of it.
     fn analyse(&mut self, view: FrameView<'_>, capture_ns: u64) -> (Fit, Vec<f32>, Vec<f32>, Vec<f32>) {
-        let fit = self.feed.show(view.into(), &mut *self.engine).unwrap();
+        let mut looked_at = None;
+        let fit = match self.stays_there {
+            true => self.feed.show_there(view.into(), &mut *self.engine, &mut |_, fit| {
+                looked_at = Some(fit);
+                Ok(())
+            }),
+            false => self.feed.show(view.into(), &mut *self.engine),
+        };
+        let fit = fit.unwrap();
+        assert_eq!(looked_at, self.stays_there.then_some(fit));
+        if self.stays_there {
+            self.feed.fetch(&mut *self.engine).unwrap();
+        }
         let captured = self.engine.input_mut().to_vec();
         self.feed.normalise(&mut self.normaliser, capture_ns, &mut *self.engine).unwrap();
         self.feed.run(&mut *self.engine).unwrap();
         self.engine.fetch_outputs(&|_| true).unwrap();
+        if self.stays_there {
+            self.feed.fetch(&mut *self.engine).unwrap();
+        }
         let outputs = (0..self.engine.outputs()).flat_map(|tensor| self.engine.tensor(tensor).to_vec()).collect();
         let shown = self.engine.input_mut().to_vec();
         // What lies there is what was shown, but for what a half cannot hold.
@@ -86,9 +103,15 @@ fn on(gpu: Gpu, engine: LockedEngine) -> Box<dyn Engine> {
 }
 
 fn compare(there: &dyn Fn(LockedEngine) -> Box<dyn Engine>) {
+    for stays_there in [false, true] {
+        compare_as(there, stays_there);
+    }
+}
+
+fn compare_as(there: &dyn Fn(LockedEngine) -> Box<dyn Engine>, stays_there: bool) {
     for (name, engine, most) in [("maps", TestEngine::maps(), 1e-3), ("half", TestEngine::maps().in_half_precision(), 0.04)] {
         let mut here = Side::new(Box::new(OnnxEngine::open(loaded(&engine)).unwrap()));
-        let mut there = Side::new(there(loaded(&engine)));
+        let mut there = Side { stays_there, ..Side::new(there(loaded(&engine))) };
         assert!(here.feed.device.is_none() && there.feed.device.is_some());
         let is_half = name == "half";
         let mut corrected = 0;

@@ -22,6 +22,7 @@ use correction::Correction;
 use figures::Histograms;
 use rows::Rows;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// A pixel none of whose channels is above this is black: nothing was lit there, or there is no picture. Of 0..1.
 const BLACK: f32 = 0.05;
@@ -93,7 +94,8 @@ impl Normaliser {
 
     /// Normalises what preprocessing made of the frame captured at `capture_ns`; false: it stays as it is. Allocates nothing.
     pub fn run(&mut self, input: &mut [f32], capture_ns: u64) -> bool {
-        self.judge(input, capture_ns);
+        self.look(input);
+        self.judge(capture_ns);
         let has_outside = self.area.has_outside();
         let is_corrected = !self.correction.is_none();
         if !has_outside && !is_corrected {
@@ -113,21 +115,38 @@ impl Normaliser {
         true
     }
 
-    /// What is done to the frames now.
-    fn judge(&mut self, input: &[f32], capture_ns: u64) {
-        let height = self.spec.height as usize;
-        let step = (height / ROWS_JUDGED).max(1);
+    /// As `run`, of what was seen of the frame elsewhere; true: there it is to be changed as this has it now. `lit`: of each row, from its
+    /// first to behind its last bright pixels; `counts`: as `Histograms` has them.
+    pub fn run_there(&mut self, lit: impl Iterator<Item = Range<usize>>, counts: impl Iterator<Item = u32>, capture_ns: u64) -> bool {
+        lit.take(self.spec.height as usize).enumerate().for_each(|(y, lit)| self.area.saw(y, lit));
+        self.histograms.take(counts);
+        self.judge(capture_ns);
+        self.area.has_outside() || !self.correction.is_none()
+    }
+
+    /// Every so many rows are judged.
+    fn step(&self) -> usize {
+        (self.spec.height as usize / ROWS_JUDGED).max(1)
+    }
+
+    fn look(&mut self, input: &[f32]) {
+        let step = self.step();
         self.histograms.clear();
-        for y in 0..height {
+        for y in 0..self.spec.height as usize {
             self.rows.load(input, y);
             let lit = self.area.see(y, self.rows.brightest());
             if y % step == 0 {
                 self.histograms.add(&self.rows.colours, lit);
             }
         }
+    }
+
+    /// What is done to the frames now.
+    fn judge(&mut self, capture_ns: u64) {
+        let judged = self.rows.width() * (self.spec.height as usize).div_ceil(self.step());
         self.area.settle(capture_ns);
         // Too little was lit to say anything: what was known stays.
-        let Some(figures) = self.histograms.figures(self.rows.width() * height.div_ceil(step)) else { return };
+        let Some(figures) = self.histograms.figures(judged) else { return };
         let wanted = Correction::of(&figures, &self.cohort);
         let is_grey = figures.is_grey();
         let share = match self.last {

@@ -173,11 +173,11 @@ impl Place for OnnxTensor {
         unsafe { stream.upload_from(std::slice::from_raw_parts(start, bytes), there.span(), Payload::Pixels) }
     }
 
-    fn receive(&mut self, stream: &Stream) -> Result<(), CudaError> {
+    fn receive(&mut self, stream: &Stream, payload: Payload) -> Result<(), CudaError> {
         let Some(there) = &mut self.there else { return Ok(()) };
         let (start, bytes) = self.here.memory();
         // SAFETY: as in `send`.
-        unsafe { stream.read_back_to(there.span(), std::slice::from_raw_parts_mut(start, bytes), Payload::Pixels) }
+        unsafe { stream.read_back_to(there.span(), std::slice::from_raw_parts_mut(start, bytes), payload) }
     }
 
     fn copy_from(&mut self, from: &mut Self, stream: Option<&Stream>) -> Result<(), CudaError> {

@@ -1,7 +1,7 @@
 //! One tensor at the border of a model: the model's own number type inside, f32 outside.
 
 use super::cuda::Number;
-use crate::frame::cuda::{CudaError, DeviceSpan, Stream};
+use crate::frame::cuda::{CudaError, DeviceSpan, Payload, Stream};
 use crate::store::TensorLayout;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -56,7 +56,7 @@ pub trait Place: Send {
     fn send(&mut self, stream: &Stream) -> Result<(), CudaError>;
 
     /// Begins to bring it from the device.
-    fn receive(&mut self, stream: &Stream) -> Result<(), CudaError>;
+    fn receive(&mut self, stream: &Stream, payload: Payload) -> Result<(), CudaError>;
 
     /// Takes over the numbers of a tensor of the same type and shape, where the model reads them.
     fn copy_from(&mut self, from: &mut Self, stream: Option<&Stream>) -> Result<(), CudaError>;
@@ -133,6 +133,11 @@ impl<P: Place> Port<P> {
             Some(own) if self.plain.is_empty() => own,
             _ => &mut self.plain,
         }
+    }
+
+    /// What it carries: numbers that lie along two sides or more are those of pixels; one a class, or one alone, is a result.
+    pub fn payload(&self) -> Payload {
+        if self.shape.iter().filter(|side| **side > 1).count() > 1 { Payload::Pixels } else { Payload::Numbers }
     }
 
     /// What the kernels call the tensor's numbers; None: they have no name for them, or they become something else outside.

@@ -33,7 +33,12 @@ pub fn locked(model: &TestModel) -> LockedEngine {
 
 /// On a device whose driver is the tests'; the processor plays the model.
 pub fn rehearsed(engine: &TestEngine) -> OnnxEngine {
-    OnnxEngine::open_on(loaded(engine), Gpu::rehearsal()).unwrap()
+    rehearsed_as(loaded(engine))
+}
+
+/// As `rehearsed`, of any engine.
+pub fn rehearsed_as(engine: LockedEngine) -> OnnxEngine {
+    OnnxEngine::open_on(engine, Gpu::rehearsal()).unwrap()
 }
 
 /// As `locked`.

@@ -4,7 +4,7 @@
 use crate::base::ids::FrameId;
 use crate::base::random::Random;
 use crate::frame::cuda::testing::{TestDriver, skipped_without_gpu};
-use crate::frame::cuda::{DECODE, Device, INPUT_HASH, PREPROCESS, Payload, Priority, STILLNESS, device_of};
+use crate::frame::cuda::{Device, INPUT_HASH, Kernel, PREPROCESS, Payload, Priority, device_of};
 use crate::frame::vulkan::{self, SharedBuffer};
 use crate::frame::{Colorimetry, FrameLayout, FrameView, Matrix, PixelFormat, Range, Stamps};
 use crate::infer::testing::{TestEngine, loaded};
@@ -12,6 +12,7 @@ use crate::infer::{Captured, OnnxEngine, cuda};
 use crate::overlay::gpu::{Gpu, GpuCompositor, OFFSCREEN_FORMAT, Source, instance};
 use crate::scene::{AnalysisTimes, Scene};
 use crate::track::Analyser;
+use crate::track::cuda::{MAP_KERNELS, SIGHT_KERNELS};
 
 const SLOTS: usize = 3;
 const FRAMES: u64 = 12;
@@ -89,8 +90,9 @@ fn compare(open: &dyn Fn(&TestEngine) -> OnnxEngine, is_exact: bool) {
     assert_eq!(followed, 1, "the bar");
     let moved = there.device_traffic().unwrap().since(&before.unwrap());
     assert_eq!((moved.to_device.pixels, moved.allocations), (0, 0), "the frame is there already");
+    assert_eq!(moved.to_host.pixels, 0, "and stays there");
     let frames = FRAMES - 1;
-    println!("FIGURE bytes a frame from the device: {} of {} captured", moved.to_host.pixels / frames, layout.size);
+    println!("FIGURE bytes a frame from the device: {} of results", moved.to_host.numbers / frames);
 }
 
 #[test]
@@ -110,7 +112,8 @@ fn a_frame_in_vulkans_memory_is_analysed_and_drawn_from_there() {
         return println!("SKIPPED {test}: the tests' driver knows the memory of Mesa's software device only");
     }
     let uuid: String = vulkan::device_uuid(&gpu.adapter).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
-    if let Some(driver) = TestDriver::new(test).and_then(|driver| driver.with_kernels(test, &[PREPROCESS, INPUT_HASH, STILLNESS, DECODE])) {
+    let kernels: Vec<Kernel> = [PREPROCESS, INPUT_HASH].into_iter().chain(MAP_KERNELS).chain(SIGHT_KERNELS).collect();
+    if let Some(driver) = TestDriver::new(test).and_then(|driver| driver.with_kernels(test, &kernels)) {
         let settings = [("TEST_CUDA_AT_ONCE", "1"), ("TEST_CUDA_UUID", uuid.as_str())];
         driver.run("pipeline::on_device_tests::rehearse_in_this_process", &settings);
     }

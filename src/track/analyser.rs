@@ -1,25 +1,25 @@
 //! The whole chain for one frame: preprocessing, model, decoding, tracking. The worker process and `validate` both run it.
 
 use super::camera::Camera;
-use super::continuity::Continuity;
+use super::continuity::{Continuity, thumb};
+use super::cuda::DeviceSight;
 use super::findings::FindingFollower;
-use super::flow::Flow;
+use super::flow::{Flow, Moved, Patch, Place};
 use super::gate::IndicationGate;
 use super::golden;
-use super::heads::Heads;
+use super::heads::{Heads, Probabilities};
 use super::look::{Look, Shown};
 use super::shrunk::Shrunk;
 use super::sure::SureFrom;
 use super::tracker::Tracker;
-use crate::base::ids::ClassId;
 use crate::frame::FrameLayout;
 use crate::frame::cuda::CudaError;
 use crate::frame::on_device::{BorrowedSlots, Lent};
 use crate::infer::{
-    self, Backend, Captured, DeviceInfo, Engine, EngineFault, FaultyEngine, Feed, InferError, InputSpec, LockedEngine, Normalisation,
+    self, Backend, Captured, DeviceInfo, Engine, EngineFault, FaultyEngine, Feed, Fit, InferError, InputSpec, LockedEngine, Normalisation,
     Normaliser, RingReader, Stamps, Traffic,
 };
-use crate::scene::{AnalysisTimes, Reset, Scene, Trust, Verdict};
+use crate::scene::{AnalysisTimes, ClassMask, Reset, Scene, Track, Trust, Verdict, limits};
 use sha2::{Digest, Sha256};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -38,8 +38,13 @@ pub struct Analyser {
     findings: FindingFollower,
     tracker: Tracker,
     looks: Vec<Look>,
+    /// Of tracks, each with its place among them, and how they have moved.
+    patches: Vec<(usize, Patch)>,
+    moved: Vec<Option<Moved>>,
     shrunk: Shrunk,
     camera: Camera,
+    /// In place of `shrunk` and `camera`, and of all else that looks at the input, where the device can do it.
+    sight: Option<DeviceSight>,
     gate: Option<IndicationGate>,
     /// What the network is fed to prove itself: its reference picture, as preprocessing gives it; without one, noise.
     reference: Vec<f32>,
@@ -60,6 +65,7 @@ impl Analyser {
         let mut analyser = Self::open(engine, backend)?;
         if let Some(golden) = golden {
             golden::check(&mut analyser, &name, &golden)?;
+            analyser.feed.fetch(&mut analyser.engine)?;
             analyser.reference = analyser.engine.input_mut().to_vec();
         }
         if !settings.normalise {
@@ -79,16 +85,34 @@ impl Analyser {
         let input = engine.input().clone();
         let (feed, mut heads) = (Feed::new(&mut engine)?, Heads::new(engine.heads(), &input));
         heads.decode_there(&mut engine)?;
-        let normaliser = cohort.map(|cohort| (Normaliser::new(cohort, input.clone()), Continuity::new(MAX_GAP_MS, input.clone())));
+        let sight = if heads.see_there() && feed.shows_there() { DeviceSight::new(&mut engine)? } else { None };
+        let normaliser = cohort.map(|cohort| (Normaliser::new(cohort, input.clone()), Continuity::new(MAX_GAP_MS)));
         let max_gap_ms = engine.max_gap_ms().or(heads.has_memory().then_some(MAX_GAP_MS));
-        let continuity = max_gap_ms.map(|ms| Continuity::new(ms, input.clone()));
+        let continuity = max_gap_ms.map(Continuity::new);
         let findings = FindingFollower::default();
         let (tracker, looks, shrunk, camera) =
             (Tracker::believing(SureFrom::of(engine.heads())), Vec::new(), Shrunk::default(), Camera::default());
         let gate = IndicationGate::of(&engine);
         // Golden ratio, from -1 to 1: no two rows are alike.
         let reference = (0..engine.input_mut().len()).map(|i| (i as f64 * 0.618_033_988_75).fract() as f32 * 2.0 - 1.0).collect();
-        Ok(Analyser { engine, input, feed, normaliser, heads, continuity, findings, tracker, looks, shrunk, camera, gate, reference })
+        Ok(Analyser {
+            engine,
+            input,
+            feed,
+            normaliser,
+            heads,
+            continuity,
+            findings,
+            tracker,
+            looks,
+            patches: Vec::with_capacity(limits::TRACKS),
+            moved: Vec::with_capacity(limits::TRACKS),
+            shrunk,
+            camera,
+            sight,
+            gate,
+            reference,
+        })
     }
 
     /// The head with this output decides at another threshold from now on.
@@ -109,6 +133,7 @@ impl Analyser {
         self.gate.iter_mut().for_each(IndicationGate::forget);
         self.tracker = Tracker::believing(SureFrom::of(self.engine.heads()));
         self.shrunk = Shrunk::default();
+        self.sight.iter_mut().for_each(DeviceSight::forget);
     }
 
     /// Frames come from this ring from now on.
@@ -140,6 +165,12 @@ impl Analyser {
         self.heads.decodes_there()
     }
 
+    /// Is nothing of the frames' pixels brought here?
+    #[cfg(test)]
+    pub fn sees_there(&self) -> bool {
+        self.sight.is_some()
+    }
+
     /// What went over the bus since the engine was opened; None: it runs here.
     pub fn device_traffic(&mut self) -> Option<Traffic> {
         self.engine.device_input().map(|to| to.gpu.traffic())
@@ -156,8 +187,8 @@ impl Analyser {
     }
 
     /// The probabilities that the last frame was decoded from: of each class that has a map of its own, `width · height` numbers.
-    pub fn probabilities(&self) -> (usize, usize, Vec<(ClassId, &[f32])>) {
-        self.heads.probabilities()
+    pub fn probabilities(&mut self) -> Result<Probabilities<'_>, InferError> {
+        self.heads.probabilities(&self.engine)
     }
 
     /// SHA-256 of all numbers that the network gives for its reference picture, as they are (little-endian f32, head after head): as
@@ -185,6 +216,32 @@ impl Analyser {
         Ok(hash.finalize().into())
     }
 
+    /// The tracks as they move by the picture itself; `fit`: where in the input it lies.
+    fn refine(
+        &mut self,
+        mut tracks: Vec<Track>,
+        mask: &ClassMask,
+        (fit, picture): (Fit, [u32; 2]),
+        is_there: bool,
+    ) -> Result<Vec<Track>, InferError> {
+        self.patches.clear();
+        self.patches.extend(self.tracker.patches(picture, &tracks));
+        match (&mut self.sight, self.engine.gpu(), self.heads.laid()) {
+            (Some(sight), Some(gpu), Some(laid)) if is_there => sight.flow(gpu, &laid, &self.patches, &mut self.moved)?,
+            _ => {
+                let flow = Flow::new(&self.shrunk.half, Place::new(fit, picture));
+                self.moved.clear();
+                self.moved.extend(self.patches.iter().map(|(_, patch)| flow.at(patch, mask)));
+            }
+        }
+        for ((index, _), moved) in self.patches.iter().zip(&self.moved) {
+            if let Some(moved) = moved {
+                self.tracker.refine(picture, &mut tracks[*index], moved);
+            }
+        }
+        Ok(tracks)
+    }
+
     fn forget_frames(&mut self) {
         self.engine.forget();
         self.heads.forget();
@@ -201,18 +258,35 @@ impl Analyser {
     ) -> Result<Option<Scene>, InferError> {
         let (start, frame) = (Instant::now(), frame.into());
         let layout = frame.layout();
-        let fit = self.feed.show(frame, &mut self.engine)?;
+        // With a fault on demand the engine's outputs are here, and so is all else.
+        let is_there = self.sight.is_some() && self.heads.are_there(&self.engine);
+        let has_gate = self.gate.is_some();
+        let fit = match &mut self.sight {
+            Some(sight) if is_there => {
+                self.shrunk = Shrunk::default();
+                self.feed.show_there(frame, &mut self.engine, &mut |to, fit| sight.glance(to, fit, has_gate))?
+            }
+            sight => {
+                sight.iter_mut().for_each(DeviceSight::forget);
+                self.feed.show(frame, &mut self.engine)?
+            }
+        };
         if !is_current() {
             return Ok(None);
         }
-        let engine = &mut self.engine;
-        self.gate.iter_mut().for_each(|gate| gate.look(engine.input_mut(), &self.input, fit));
-        let reset = self.continuity.as_mut().and_then(|continuity| continuity.judge(stamps, layout, engine.input_mut()));
+        let thumb = match &self.sight {
+            Some(sight) if is_there => sight.thumb()?,
+            _ => {
+                self.gate.iter_mut().for_each(|gate| gate.look(self.engine.input_mut(), &self.input, fit));
+                thumb(&self.input, self.engine.input_mut())
+            }
+        };
+        let reset = self.continuity.as_mut().and_then(|continuity| continuity.judge(stamps, layout, thumb));
         if reset.is_some() {
             self.forget_frames();
         }
         if let Some((normaliser, continuity)) = &mut self.normaliser {
-            match continuity.judge(stamps, layout, self.engine.input_mut()) {
+            match continuity.judge(stamps, layout, thumb) {
                 Some(Reset::Start | Reset::Format) => normaliser.forget(),
                 Some(Reset::Gap | Reset::Cut) => normaliser.cut(),
                 None => {}
@@ -222,12 +296,16 @@ impl Analyser {
         let preprocessed = Instant::now();
         self.heads.watch(&mut self.engine, stamps.capture_ns)?;
         self.feed.run(&mut self.engine)?;
-        self.heads.fetch(&mut self.engine, fit)?;
-        let inferred = Instant::now();
-
         let picture = [layout.width, layout.height];
         self.heads.expect(self.tracker.expected(stamps.capture_ns));
+        self.heads.fetch(&mut self.engine, fit, picture, self.sight.as_mut().filter(|_| is_there))?;
+        let inferred = Instant::now();
+
         let mut seen = self.heads.decode(&self.engine, fit, picture)?;
+        let sight = self.sight.as_mut().filter(|_| is_there);
+        if let (Some(gate), Some(sight)) = (&mut self.gate, &sight) {
+            sight.tell(gate.looked())?;
+        }
         let gate = self.gate.as_mut().map(|gate| gate.judge(&self.engine, stamps.capture_ns));
         if gate.is_some_and(|gate| gate.verdict != Verdict::Within) {
             self.heads.refuse(&mut seen, picture);
@@ -235,20 +313,32 @@ impl Analyser {
         let mut decoded = seen.decoded;
         let findings = self.findings.step(&seen.findings);
         let picture = picture.map(|side| side as u32);
-        let shown = Shown { input: self.engine.input_mut(), spec: &self.input, fit, picture };
-        self.shrunk.show(shown.input, &self.input);
-        if let Some(shift) = self.camera.shift(&self.shrunk.quarter, &decoded.mask) {
+        let is_blank = decoded.frame_state == Trust::Unknown;
+        self.looks.clear();
+        let shift = match sight {
+            Some(sight) => {
+                for rank in self.heads.ranks().take(decoded.instruments.len()) {
+                    self.looks.push(sight.look(rank)?);
+                }
+                sight.shift(is_blank)?
+            }
+            None => {
+                let shown = Shown { input: self.engine.input_mut(), spec: &self.input, fit, picture };
+                self.looks.extend(decoded.instruments.iter().map(|detection| shown.look(detection, &decoded.mask)));
+                self.shrunk.show(shown.input, &self.input);
+                self.camera.shift(&self.shrunk.quarter, &decoded.mask)
+            }
+        };
+        if let Some(shift) = shift {
             self.tracker.compensate(shift, stamps.capture_ns, picture);
         }
-        self.looks.clear();
-        self.looks.extend(decoded.instruments.iter().map(|detection| shown.look(detection, &decoded.mask)));
-        let tracks = if decoded.frame_state == Trust::Unknown {
+        let tracks = if is_blank {
             self.tracker.step_unknown(stamps.capture_ns, picture);
             Vec::new()
         } else {
             let spare = self.heads.spare();
             let tracks = self.tracker.step_with(&mut decoded.instruments, &self.looks, stamps.capture_ns, picture, spare);
-            self.tracker.refine(&Flow::new(&self.shrunk.half, &shown), &decoded.mask, picture, tracks)
+            self.refine(tracks, &decoded.mask, (fit, picture), is_there)?
         };
         self.heads.keep(decoded.instruments);
         let mut departed = self.heads.spare().departed();

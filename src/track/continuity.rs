@@ -8,20 +8,19 @@ use crate::scene::Reset;
 /// Cells of the thumb, and samples of each cell in either direction.
 const COLUMNS: usize = 16;
 const ROWS: usize = 10;
+pub(super) const CELLS: usize = COLUMNS * ROWS;
 const TAPS: usize = 3;
 /// A cut: the mean difference of the cells is above this part of full white ...
 const CUT_LEVEL: f32 = 10.0 / 255.0;
 /// ... and above this part of the pictures' contrast. Unrelated pictures: about 1.4; a tool that passes: below 0.5.
 const CUT_CONTRAST: f32 = 0.6;
 
-type Thumb = [f32; COLUMNS * ROWS];
+pub type Thumb = [f32; CELLS];
 
 /// Judges frame after frame.
 #[derive(Debug)]
 pub struct Continuity {
     max_gap_ns: u64,
-    /// How the input lies.
-    spec: InputSpec,
     last: Option<Last>,
 }
 
@@ -33,8 +32,8 @@ struct Last {
 }
 
 impl Continuity {
-    pub fn new(max_gap_ms: u64, spec: InputSpec) -> Self {
-        Continuity { max_gap_ns: max_gap_ms * 1_000_000, spec, last: None }
+    pub fn new(max_gap_ms: u64) -> Self {
+        Continuity { max_gap_ns: max_gap_ms * 1_000_000, last: None }
     }
 
     /// The next frame is the first one.
@@ -42,9 +41,8 @@ impl Continuity {
         self.last = None;
     }
 
-    /// `input`: what preprocessing made of the frame. Allocates nothing.
-    pub fn judge(&mut self, stamps: Stamps, layout: &FrameLayout, input: &[f32]) -> Option<Reset> {
-        let thumb = thumb(&self.spec, input);
+    /// `thumb`: of what preprocessing made of the frame. Allocates nothing.
+    pub fn judge(&mut self, stamps: Stamps, layout: &FrameLayout, thumb: Thumb) -> Option<Reset> {
         let reset = match &self.last {
             None => Some(Reset::Start),
             Some(last) if last.layout != *layout => Some(Reset::Format),
@@ -64,7 +62,7 @@ impl Continuity {
 }
 
 /// Green in 0..1, which stands for luma, of a few samples a cell.
-fn thumb(spec: &InputSpec, input: &[f32]) -> Thumb {
+pub fn thumb(spec: &InputSpec, input: &[f32]) -> Thumb {
     let (width, height) = (spec.width as usize, spec.height as usize);
     // Green is in the middle in RGB and in BGR.
     let (start, step) = match spec.layout {
@@ -139,11 +137,11 @@ mod tests {
     #[test]
     fn a_cut_is_told_from_motion_and_from_a_tool_that_comes_in() {
         for order in [TensorLayout::Nchw, TensorLayout::Nhwc] {
-            let mut continuity = Continuity::new(250, spec(order));
+            let mut continuity = Continuity::new(250);
             let mut id = 0;
             let mut judge = |seed, shift, tool| {
                 id += 1;
-                continuity.judge(stamps(id, id * 17), &layout(1920), &picture(order, seed, shift, tool))
+                continuity.judge(stamps(id, id * 17), &layout(1920), thumb(&spec(order), &picture(order, seed, shift, tool)))
             };
             assert_eq!(judge(0.0, 0.0, 0.0), Some(Reset::Start));
             assert_eq!(judge(0.0, 0.02, 0.0), None);
@@ -155,9 +153,9 @@ mod tests {
 
     #[test]
     fn gaps_formats_and_restarts_are_told() {
-        let mut continuity = Continuity::new(250, spec(TensorLayout::Nchw));
-        let input = picture(TensorLayout::Nchw, 0.0, 0.0, 0.0);
-        let judge = |continuity: &mut Continuity, stamps, width| continuity.judge(stamps, &layout(width), &input);
+        let mut continuity = Continuity::new(250);
+        let thumb = thumb(&spec(TensorLayout::Nchw), &picture(TensorLayout::Nchw, 0.0, 0.0, 0.0));
+        let judge = |continuity: &mut Continuity, stamps, width| continuity.judge(stamps, &layout(width), thumb);
         assert_eq!(judge(&mut continuity, stamps(1, 0), 1920), Some(Reset::Start));
         assert_eq!(judge(&mut continuity, stamps(2, 250), 1920), None);
         assert_eq!(judge(&mut continuity, stamps(9, 300), 1920), None, "frames that were skipped in between are no gap by themselves");

@@ -2,6 +2,7 @@
 //! One frame at a time; who is who from frame to frame is `tracker`'s.
 
 use super::maps::{INSTRUMENT, Maps, NOTHING, NotFinite, Window};
+use super::measured::Measured;
 use super::outline::{Mapping, Thinner, Tracer};
 use super::regions::{Noise, Regions};
 use super::shape::{self, Scratch};
@@ -19,7 +20,7 @@ const OUTLINE_TOLERANCE_AT: f32 = 1280.0;
 /// A line that encloses less of the map is not drawn.
 const MIN_LINE: f32 = 0.0004;
 /// The largest instruments that are looked at: more are no operation.
-const MAX_INSTRUMENTS: usize = 16;
+pub(super) const MAX_INSTRUMENTS: usize = 16;
 /// A tissue is shown from this part of the map on, and until it falls below the second: no flicker at the border.
 pub(super) const TISSUE_SHOWN_FROM: f32 = 0.004;
 const TISSUE_SHOWN_TO: f32 = 0.002;
@@ -55,6 +56,9 @@ pub struct Decoded {
 pub struct Decoder {
     input: InputSpec,
     maps: Maps,
+    /// In place of the maps' probabilities, where those are elsewhere.
+    measured: Measured,
+    is_measured: bool,
     regions: Regions,
     tracer: Tracer,
     thinner: Thinner,
@@ -91,6 +95,8 @@ impl Decoder {
         Decoder {
             input,
             maps: Maps::default(),
+            measured: Measured::default(),
+            is_measured: false,
             regions: Regions::default(),
             tracer: Tracer::default(),
             thinner: Thinner::default(),
@@ -127,6 +133,11 @@ impl Decoder {
         &self.maps
     }
 
+    /// Has `fill` bring what the last frame was decoded from, where it lies elsewhere.
+    pub fn bring_maps<E>(&mut self, fill: impl FnOnce(&mut Maps) -> Result<(), E>) -> Result<(), E> {
+        if self.is_measured { fill(&mut self.maps) } else { Ok(()) }
+    }
+
     /// The next picture does not follow on the last one.
     pub fn forget(&mut self) {
         self.shown = [false; 256];
@@ -141,6 +152,21 @@ impl Decoder {
         self.expected.extend(expected);
     }
 
+    /// Of the last frame's instruments, in their order, the places of their regions among those that were measured.
+    pub fn ranks(&self) -> impl Iterator<Item = usize> {
+        self.found.iter().filter_map(|&region| self.measured.rank(region))
+    }
+
+    /// What was told by `expect`.
+    pub fn expected(&self) -> &[Expected] {
+        &self.expected
+    }
+
+    /// The frame's time, where somebody else sees what stands still.
+    pub fn now_is(&mut self, capture_ns: u64) {
+        self.now_ns = capture_ns;
+    }
+
     /// What the network is shown: where it stands still, its answers are averaged over time.
     pub fn watch(&mut self, input: &[f32], capture_ns: u64) {
         self.now_ns = capture_ns;
@@ -150,29 +176,35 @@ impl Decoder {
     /// `heads`: the outputs of one run, all of one size. `fit`: where in the input the picture lay. `picture`: its size.
     /// Numbers that are not finite, and masks that are nothing but noise, make the frame unknown.
     pub fn decode(&mut self, heads: &[TensorView<'_>], fit: Fit, picture: [usize; 2]) -> Decoded {
-        let (window, mapping) = self.window(heads.first().map(|head| head.spec), fit, picture);
+        let (window, mapping) = window_and_mapping(&self.input, heads.first().map(|head| head.spec), fit, picture);
+        self.is_measured = false;
         if self.maps.fill_averaged(heads, window, &self.stillness) == Err(NotFinite) {
             return unknown(window, picture);
         }
         self.decode_filled(window, &mapping, picture)
     }
 
-    /// As `decode`, with maps that `fill` makes elsewhere; `output`: one of the heads. An error: whatever `fill` says.
+    /// As `decode`, with labels and mask that `fill` brings from elsewhere, and what was measured there of the probabilities; `output`:
+    /// one of the heads. An error: whatever `fill` says.
     pub fn decode_with<E>(
         &mut self,
         output: &OutputSpec,
         fit: Fit,
         picture: [usize; 2],
-        fill: impl FnOnce(&mut Maps) -> Result<(), E>,
+        fill: impl FnOnce(&mut Maps, &mut Measured) -> Result<(), E>,
     ) -> Result<Decoded, E> {
-        let (window, mapping) = self.window(Some(output), fit, picture);
-        fill(&mut self.maps)?;
+        let (window, mapping) = window_and_mapping(&self.input, Some(output), fit, picture);
+        self.is_measured = true;
+        fill(&mut self.maps, &mut self.measured)?;
         Ok(self.decode_filled(window, &mapping, picture))
     }
 
     fn decode_filled(&mut self, window: Window, mapping: &Mapping, picture: [usize; 2]) -> Decoded {
         self.splitter.cut(&mut self.maps, mapping, &self.expected);
         if self.regions.fill(&self.maps.labels, window.width, window.height) == Err(Noise) {
+            return unknown(window, picture);
+        }
+        if self.is_measured && !self.measured.belongs_to(&self.regions, window.width) {
             return unknown(window, picture);
         }
         let mut instruments = self.instruments(mapping);
@@ -188,22 +220,6 @@ impl Decoder {
             frame_state: if self.maps.certainty >= PICTURE_SURE_FROM { Trust::Sure } else { Trust::Unsure },
             unknown_px: (mapping.area(abstained as u32) as u64).min((picture[0] * picture[1]) as u64),
         }
-    }
-
-    /// The part of the outputs (all are as large as `output`) in which the picture lies, and how its pixels lie in the picture.
-    fn window(&self, output: Option<&OutputSpec>, fit: Fit, picture: [usize; 2]) -> (Window, Mapping) {
-        let input = [self.input.width as usize, self.input.height as usize];
-        let output = output.map_or(input, |spec| [spec.width, spec.height]);
-        let window = window_of(input, output, fit);
-        let (start, length) = ([fit.x, fit.y], [fit.width, fit.height]);
-        let ratio = [0, 1].map(|axis| output[axis] as f64 / input[axis] as f64);
-        let from = [window.x, window.y];
-        let mapping = Mapping {
-            scale: [0, 1].map(|axis| (picture[axis] as f64 / length[axis] as f64 / ratio[axis]) as f32),
-            shift: [0, 1].map(|axis| (from[axis] as f64 - start[axis] as f64 * ratio[axis]) as f32),
-            picture: picture.map(|side| side as f32),
-        };
-        (window, mapping)
     }
 
     /// Instruments, and in `found` the region of each; outlines are still missing.
@@ -226,10 +242,16 @@ impl Decoder {
 
     fn instrument(&mut self, index: usize, mapping: &Mapping) -> Option<Detection> {
         let region = self.regions.list[index];
+        let measured = match self.is_measured {
+            true => Some(self.measured.instrument(index)?),
+            false => None,
+        };
         let mut votes = [0u32; 256];
-        let mut probability = 0.0;
+        let mut probability = measured.map_or(0.0, |sums| sums.probability);
         for (_, _, at) in self.regions.pixels(index) {
-            probability += f64::from(self.maps.instrument[at]);
+            if measured.is_none() {
+                probability += f64::from(self.maps.instrument[at]);
+            }
             if self.maps.labels[at] == INSTRUMENT {
                 votes[usize::from(self.maps.mask[at])] += 1;
             }
@@ -237,7 +259,7 @@ impl Decoder {
         let class = (0..=255u8).max_by_key(|&id| votes[usize::from(id)]).filter(|&id| votes[usize::from(id)] > 0)?;
         let corner = |x: u32, y: u32| mapping.in_picture([x as f32, y as f32]);
         let ([left, top], [right, bottom]) = (corner(region.bbox[0], region.bbox[1]), corner(region.bbox[2], region.bbox[3]));
-        let shape = shape::of_region(&self.maps, &self.regions, mapping, index, &self.expected, &mut self.scratch);
+        let shape = shape::of_region(&self.maps, &self.regions, mapping, (index, measured), &self.expected, &mut self.scratch);
         Some(Detection {
             class: ClassId(class),
             confidence: ((probability / f64::from(region.area)) as f32).clamp(0.0, 1.0),
@@ -257,11 +279,15 @@ impl Decoder {
         // Where in `tissue` the plane of each region's class starts.
         self.planes.clear();
         for region in &self.regions.list {
-            area[usize::from(region.label)] += region.area;
-            self.planes
-                .push(maps.tissue_classes.iter().position(|class| class.0 == region.label && class.0 != NOTHING).map(|c| c * pixels));
+            let at = usize::from(region.label);
+            area[at] += region.area;
+            let channel = maps.tissue_classes.iter().position(|class| class.0 == region.label && class.0 != NOTHING);
+            match channel.filter(|_| self.is_measured) {
+                Some(channel) => probability[at] = self.measured.tissue.get(channel).copied().unwrap_or_default(),
+                None => self.planes.push(channel.map(|channel| channel * pixels)),
+            }
         }
-        for (region, at) in self.regions.rows() {
+        for (region, at) in self.regions.rows().filter(|_| !self.is_measured) {
             if let Some(plane) = self.planes[region] {
                 let sum: f32 = maps.tissue[plane + at.start..plane + at.end].iter().sum();
                 probability[usize::from(self.regions.list[region].label)] += f64::from(sum);
@@ -288,11 +314,12 @@ impl Decoder {
 
     /// Traces all outlines and hands them out, instruments first, then the largest, as far as a scene may go.
     fn draw(&mut self, mapping: &Mapping, instruments: &mut [Detection], tissues: &mut [Tissue]) {
+        let measured = self.is_measured.then_some(&self.measured);
         let Decoder { maps, regions, tracer, thinner, lines, mapped, found, spare, .. } = self;
         let smallest = MIN_LINE * regions.map.len() as f32;
         let tolerance = OUTLINE_TOLERANCE_PX * (mapping.picture[0].max(mapping.picture[1]) / OUTLINE_TOLERANCE_AT).max(1.0);
         lines.clear();
-        tracer.trace(maps, regions, |line| {
+        tracer.trace(maps, regions, measured, |line| {
             if line.area >= smallest {
                 mapped.clear();
                 mapped.extend(line.points.iter().map(|&point| mapping.in_picture(point)));
@@ -329,6 +356,22 @@ impl Decoder {
             }
         }
     }
+}
+
+/// The part of the outputs (all are as large as `output`) in which the picture lies, and how its pixels lie in the picture.
+pub(super) fn window_and_mapping(input: &InputSpec, output: Option<&OutputSpec>, fit: Fit, picture: [usize; 2]) -> (Window, Mapping) {
+    let input = [input.width as usize, input.height as usize];
+    let output = output.map_or(input, |spec| [spec.width, spec.height]);
+    let window = window_of(input, output, fit);
+    let (start, length) = ([fit.x, fit.y], [fit.width, fit.height]);
+    let ratio = [0, 1].map(|axis| output[axis] as f64 / input[axis] as f64);
+    let from = [window.x, window.y];
+    let mapping = Mapping {
+        scale: [0, 1].map(|axis| (picture[axis] as f64 / length[axis] as f64 / ratio[axis]) as f32),
+        shift: [0, 1].map(|axis| (from[axis] as f64 - start[axis] as f64 * ratio[axis]) as f32),
+        picture: picture.map(|side| side as f32),
+    };
+    (window, mapping)
 }
 
 /// The part of outputs of that size in which the picture lies.

@@ -1,10 +1,11 @@
 //! How the picture has moved between two frames in a small patch, to parts of a pixel: what a mask's edge cannot say.
 //! Iterated least squares on brightness (Lucas and Kanade 1981) in the network's input, on the instrument's own pixels.
 
-use super::look::Shown;
 use super::shrunk::Pair;
 use crate::base::ids::ClassId;
+use crate::infer::Fit;
 use crate::scene::ClassMask;
+use bytemuck::{Pod, Zeroable};
 
 const ROUNDS: usize = 6;
 /// Fewer samples say nothing.
@@ -17,13 +18,57 @@ const FAR: f32 = 5.0;
 /// Standard deviation of brightness that is expected beside noise, levels: light changes as things move.
 const LIGHT: f32 = 2.0;
 
+/// A part of the captured picture, in its pixels, whose flow is asked for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Patch {
+    pub centre: [f32; 2],
+    /// Half a side.
+    pub reach: f32,
+    /// About how far it has moved since the frame before.
+    pub guess: [f32; 2],
+    /// Only pixels count that the mask gives to it.
+    pub class: ClassId,
+}
+
+/// How a captured picture lies in half the pixels of the input.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Place {
+    /// Samples a pixel of the captured picture, each way, and where the picture begins in them.
+    pub scale: [f32; 2],
+    pub start: [f32; 2],
+    pub picture: [u32; 2],
+}
+
+/// A patch in those samples.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+pub struct Window {
+    pub from: [u32; 2],
+    /// Outside.
+    pub end: [u32; 2],
+    pub guess: [f32; 2],
+    pub class: u32,
+}
+
+/// What comes out of the least squares, in samples.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Pod, Zeroable)]
+pub struct Solved {
+    /// 1, or nothing is found.
+    pub is_found: u32,
+    pub shift: [f32; 2],
+    /// Of the gradients' squares: xx, xy, yy.
+    pub gradients: [f32; 3],
+    /// What remains, and how much there is to see, levels.
+    pub error: f32,
+    pub contrast: f32,
+}
+
 /// Two frames at half the input's resolution, and how the picture lies in them.
 #[derive(Debug, Clone, Copy)]
 pub struct Flow<'a> {
     half: &'a Pair,
-    /// Samples a pixel of the captured picture, each way, and where the picture begins in them.
-    scale: [f32; 2],
-    start: [f32; 2],
+    place: Place,
 }
 
 /// A shift with what is known of its accuracy.
@@ -44,36 +89,71 @@ impl Moved {
     }
 }
 
-impl<'a> Flow<'a> {
-    /// `half`: of what is `shown`.
-    pub fn new(half: &'a Pair, shown: &Shown<'_>) -> Self {
-        let fit = [[shown.fit.x, shown.fit.width], [shown.fit.y, shown.fit.height]];
-        let scale = [0, 1].map(|i| fit[i][1] as f32 / shown.picture[i] as f32 / 2.0);
-        Flow { half, scale, start: fit.map(|[start, _]| start as f32 / 2.0) }
+impl Place {
+    /// `fit`: where in the input the picture lies.
+    pub fn new(fit: Fit, picture: [u32; 2]) -> Self {
+        let fit = [[fit.x, fit.width], [fit.y, fit.height]];
+        let scale = [0, 1].map(|i| fit[i][1] as f32 / picture[i] as f32 / 2.0);
+        Place { scale, start: fit.map(|[start, _]| start as f32 / 2.0), picture }
     }
 
-    /// How what is now within `reach` of `centre` has moved since the frame before, if that was about `guess`; all in pixels of
-    /// the captured picture. Only pixels count that the mask gives to `class`.
-    pub fn at(&self, centre: [f32; 2], reach: f32, guess: [f32; 2], picture: [u32; 2], mask: &ClassMask, class: ClassId) -> Option<Moved> {
+    /// `sides`: of the samples.
+    pub fn window(&self, patch: &Patch, sides: [usize; 2]) -> Window {
+        let middle = [0, 1].map(|i| patch.centre[i] * self.scale[i] + self.start[i] - 0.5);
+        let half = [0, 1].map(|i| patch.reach * self.scale[i]);
+        Window {
+            from: [0, 1].map(|i| (middle[i] - half[i]).max(1.0) as u32),
+            end: [0, 1].map(|i| ((middle[i] + half[i]).max(0.0) as usize + 1).min(sides[i] - 1) as u32),
+            guess: [0, 1].map(|i| patch.guess[i] * self.scale[i]),
+            class: patch.class.0.into(),
+        }
+    }
+
+    /// None: it has not been found.
+    pub fn moved(&self, solved: &Solved) -> Option<Moved> {
+        let Solved { is_found, shift, gradients: a, error, contrast } = *solved;
+        if is_found == 0 || error > FOUND_TO.max(FOUND_PART * contrast) {
+            return None;
+        }
+        let noise = error * error + LIGHT * LIGHT;
+        let stiff = 1e-3 * (a[0] + a[2]) + 1e-3;
+        let determinant = (a[0] + stiff) * (a[2] + stiff) - a[1] * a[1];
+        // Neighbours are not independent: as if there were a quarter of them.
+        let covariance = [(a[2] + stiff) / determinant, -a[1] / determinant, (a[0] + stiff) / determinant].map(|v| 4.0 * v * noise);
+        let [sx, sy] = self.scale;
+        Some(Moved {
+            shift: [shift[0] / sx, shift[1] / sy],
+            covariance: [covariance[0] / (sx * sx), covariance[1] / (sx * sy), covariance[2] / (sy * sy)],
+        })
+    }
+}
+
+impl<'a> Flow<'a> {
+    pub fn new(half: &'a Pair, place: Place) -> Self {
+        Flow { half, place }
+    }
+
+    /// How what is now in `patch` has moved since the frame before, if that was about as it guesses.
+    pub fn at(&self, patch: &Patch, mask: &ClassMask) -> Option<Moved> {
         if self.half.before.is_empty() {
             return None;
         }
-        let middle = [0, 1].map(|i| centre[i] * self.scale[i] + self.start[i] - 0.5);
-        let half = [0, 1].map(|i| reach * self.scale[i]);
-        let sides = [self.half.width, self.half.height];
-        let range = |i: usize| {
-            let from = (middle[i] - half[i]).max(1.0) as usize;
-            from..((middle[i] + half[i]).max(0.0) as usize + 1).min(sides[i] - 1)
-        };
+        self.place.moved(&self.solve(&self.place.window(patch, [self.half.width, self.half.height]), mask))
+    }
+
+    /// There is a frame before.
+    pub fn solve(&self, window: &Window, mask: &ClassMask) -> Solved {
+        let Place { scale, start: begin, picture } = self.place;
         let is_own = |x: usize, y: usize| {
-            let part = [
-                (x as f32 + 0.5 - self.start[0]) / self.scale[0] / picture[0] as f32,
-                (y as f32 + 0.5 - self.start[1]) / self.scale[1] / picture[1] as f32,
-            ];
+            let part =
+                [(x as f32 + 0.5 - begin[0]) / scale[0] / picture[0] as f32, (y as f32 + 0.5 - begin[1]) / scale[1] / picture[1] as f32];
             let at = [(part[0] * mask.width as f32) as usize, (part[1] * mask.height as f32) as usize];
-            at[0] < mask.width as usize && at[1] < mask.height as usize && mask.ids[at[1] * mask.width as usize + at[0]] == class.0
+            at[0] < mask.width as usize
+                && at[1] < mask.height as usize
+                && u32::from(mask.ids[at[1] * mask.width as usize + at[0]]) == window.class
         };
-        let start = [0, 1].map(|i| guess[i] * self.scale[i]);
+        let range = |i: usize| window.from[i] as usize..window.end[i] as usize;
+        let start = window.guess;
         let mut shift = start;
         let (mut a, mut error, mut contrast) = ([0f32; 3], 0f32, 0f32);
         for _ in 0..ROUNDS {
@@ -98,7 +178,7 @@ impl<'a> Flow<'a> {
                 }
             }
             if count < SAMPLES {
-                return None;
+                return Solved::default();
             }
             let mean = sum / count as f32;
             contrast = (square / count as f32 - mean * mean).max(0.0).sqrt();
@@ -111,22 +191,10 @@ impl<'a> Flow<'a> {
             shift[1] -= ((a[0] + stiff) * b[1] - a[1] * b[0]) / determinant;
             let way = (shift[0] - start[0]).hypot(shift[1] - start[1]);
             if way.is_nan() || way > FAR {
-                return None;
+                return Solved::default();
             }
         }
-        if error > FOUND_TO.max(FOUND_PART * contrast) {
-            return None;
-        }
-        let noise = error * error + LIGHT * LIGHT;
-        let stiff = 1e-3 * (a[0] + a[2]) + 1e-3;
-        let determinant = (a[0] + stiff) * (a[2] + stiff) - a[1] * a[1];
-        // Neighbours are not independent: as if there were a quarter of them.
-        let covariance = [(a[2] + stiff) / determinant, -a[1] / determinant, (a[0] + stiff) / determinant].map(|v| 4.0 * v * noise);
-        let [sx, sy] = self.scale;
-        Some(Moved {
-            shift: [shift[0] / sx, shift[1] / sy],
-            covariance: [covariance[0] / (sx * sx), covariance[1] / (sx * sy), covariance[2] / (sy * sy)],
-        })
+        Solved { is_found: 1, shift, gradients: a, error, contrast }
     }
 
     /// Value and gradient of the frame before between its samples; None outside.
@@ -181,9 +249,9 @@ mod tests {
         let [before, now] = [input(0.0, 0.0, striped), input(dx, dy, striped)];
         shrunk.show(&before, &spec);
         shrunk.show(&now, &spec);
-        let flow = Flow::new(&shrunk.half, &Shown { input: &now, spec: &spec, fit, picture });
+        let flow = Flow::new(&shrunk.half, Place::new(fit, picture));
         let ids = (0..320 * 192).map(|i| if (104..176).contains(&(i % 320)) && (64..126).contains(&(i / 320)) { 13 } else { 2 }).collect();
-        flow.at([280.0, 190.0], 50.0, guess, picture, &ClassMask { width: 320, height: 192, ids }, ClassId(13))
+        flow.at(&Patch { centre: [280.0, 190.0], reach: 50.0, guess, class: ClassId(13) }, &ClassMask { width: 320, height: 192, ids })
     }
 
     #[test]
@@ -209,8 +277,8 @@ mod tests {
         let (spec, mut shrunk, data) = (spec(), Shrunk::default(), input(0.0, 0.0, false));
         let fit = Fit { x: 0, y: 0, width: 320, height: 192 };
         shrunk.show(&data, &spec);
-        let flow = Flow::new(&shrunk.half, &Shown { input: &data, spec: &spec, fit, picture: [640, 384] });
+        let flow = Flow::new(&shrunk.half, Place::new(fit, [640, 384]));
         let mask = ClassMask { width: 1, height: 1, ids: vec![13] };
-        assert!(flow.at([280.0, 190.0], 50.0, [0.0; 2], [640, 384], &mask, ClassId(13)).is_none());
+        assert!(flow.at(&Patch { centre: [280.0, 190.0], reach: 50.0, guess: [0.0; 2], class: ClassId(13) }, &mask).is_none());
     }
 }

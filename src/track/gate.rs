@@ -61,6 +61,11 @@ impl IndicationGate {
         self.signs.look(input, spec, fit);
     }
 
+    /// As `look`, with the signs that were taken in elsewhere.
+    pub fn looked(&mut self) -> &mut Signs {
+        &mut self.signs
+    }
+
     /// After the model has run on what was looked at.
     pub fn judge(&mut self, engine: &dyn Engine, capture_ns: u64) -> Gate {
         let ratio = self.cohort.map(|(tensor, limit)| engine.tensor(tensor).first().map_or(f32::NAN, |distance| distance / limit));

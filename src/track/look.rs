@@ -50,7 +50,7 @@ impl Shown<'_> {
 
 /// Colour levels of each channel.
 const LEVELS: usize = 4;
-const BINS: usize = LEVELS * LEVELS * LEVELS;
+pub(super) const BINS: usize = LEVELS * LEVELS * LEVELS;
 /// Weight of the past against one frame.
 const MEMORY: f32 = 0.9;
 
@@ -70,13 +70,19 @@ impl Default for Look {
 impl Look {
     /// Of pixels R, G, B in 0..1. Few pixels say nothing.
     pub fn of(pixels: impl Iterator<Item = [f32; 3]>) -> Self {
-        let (mut look, mut count) = (Look::default(), 0u32);
+        let mut counts = [0; BINS];
         for pixel in pixels {
             // Square roots: most of what instruments differ in is dark.
             let level = pixel.map(|v| ((v.max(0.0).sqrt() * LEVELS as f32) as usize).min(LEVELS - 1));
-            look.parts[(level[0] * LEVELS + level[1]) * LEVELS + level[2]] += 1.0;
-            count += 1;
+            counts[(level[0] * LEVELS + level[1]) * LEVELS + level[2]] += 1;
         }
+        Look::counted(&counts)
+    }
+
+    /// Of so many pixels of each colour.
+    pub fn counted(counts: &[u32; BINS]) -> Self {
+        let mut look = Look { parts: counts.map(|count| count as f32), is_known: false };
+        let count: u32 = counts.iter().sum();
         if count >= 12 {
             look.parts.iter_mut().for_each(|part| *part /= count as f32);
             look.is_known = true;

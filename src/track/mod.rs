@@ -20,6 +20,7 @@ mod heads;
 mod kalman;
 mod look;
 mod maps;
+mod measured;
 mod memory;
 mod outline;
 mod probe;

@@ -2,6 +2,7 @@
 //! marching squares do), each crack gives the point where the probability crosses, then the line is smoothed and thinned.
 
 use super::maps::{INSTRUMENT, Maps, NOTHING};
+use super::measured::Measured;
 use super::regions::Regions;
 
 /// An outline longer than this is thinned evenly before anything else: bounds what noise can cost.
@@ -55,8 +56,9 @@ pub struct Tracer {
 }
 
 impl Tracer {
-    /// Calls `found` with each closed line around a region that is not background. Every border is followed once.
-    pub fn trace(&mut self, maps: &Maps, regions: &Regions, mut found: impl FnMut(Traced<'_>)) {
+    /// Calls `found` with each closed line around a region that is not background. Every border is followed once. `measured`: where
+    /// borders cross, if the probabilities are elsewhere.
+    pub fn trace(&mut self, maps: &Maps, regions: &Regions, measured: Option<&Measured>, mut found: impl FnMut(Traced<'_>)) {
         let width = maps.width;
         self.passed.clear();
         self.passed.resize(regions.map.len(), false);
@@ -67,7 +69,7 @@ impl Tracer {
             if !starts || self.passed[at] || regions.list[usize::from(region)].label == NOTHING {
                 continue;
             }
-            self.follow(maps, regions, at);
+            self.follow(maps, regions, measured, at);
             let area = enclosed(&self.points).abs();
             self.smooth();
             found(Traced { region: usize::from(region), points: &self.points, area });
@@ -75,7 +77,7 @@ impl Tracer {
     }
 
     /// The border on whose west crack pixel `start` stands, clockwise with the region on the right.
-    fn follow(&mut self, maps: &Maps, regions: &Regions, start: usize) {
+    fn follow(&mut self, maps: &Maps, regions: &Regions, measured: Option<&Measured>, start: usize) {
         let (width, height) = (maps.width as isize, maps.height as isize);
         let region = regions.map[start];
         let inside =
@@ -91,7 +93,10 @@ impl Tracer {
             let [dx, dy] = STEPS[outside];
             let (bx, by) = (x + dx, y + dy);
             let beyond = ((0..width).contains(&bx) && (0..height).contains(&by)).then(|| (by * width + bx) as usize);
-            let part = crossing(maps, regions, at, beyond);
+            let part = match (measured, beyond) {
+                (Some(measured), Some(_)) => measured.crossing(regions, maps.width, at, outside),
+                _ => crossing(maps, regions, at, beyond),
+            };
             self.points.push([x as f32 + 0.5 + dx as f32 * part, y as f32 + 0.5 + dy as f32 * part]);
 
             // Walk with the outside on the left: where it is west, go north.
@@ -242,7 +247,7 @@ mod tests {
 
     fn lines(maps: &Maps, regions: &Regions) -> Vec<(f32, Vec<[f32; 2]>)> {
         let mut all = Vec::new();
-        Tracer::default().trace(maps, regions, |line| all.push((line.area, line.points.to_vec())));
+        Tracer::default().trace(maps, regions, None, |line| all.push((line.area, line.points.to_vec())));
         all
     }
 
@@ -299,7 +304,7 @@ mod tests {
         fn any_mask_is_traced_to_the_end(bits in proptest::collection::vec(any::<bool>(), 12 * 18)) {
             let (maps, regions) = maps_of(12, 18, |x, y| if bits[y as usize * 12 + x as usize] { 0.9 } else { 0.1 });
             let mut total = 0.0;
-            Tracer::default().trace(&maps, &regions, |line| { assert!(line.points.len() >= 4); total += line.area; });
+            Tracer::default().trace(&maps, &regions, None, |line| { assert!(line.points.len() >= 4); total += line.area; });
             let any = regions.list.iter().any(|r| r.label == INSTRUMENT);
             prop_assert_eq!(total > 0.0, any);
         }

@@ -1,6 +1,7 @@
 //! Where an instrument's shaft points and where its working end is, from its pixels.
 
 use super::maps::Maps;
+use super::measured::InstrumentSums;
 use super::outline::Mapping;
 use super::regions::Regions;
 use super::split::Expected;
@@ -36,6 +37,10 @@ struct Moments {
 }
 
 impl Moments {
+    fn measured(&InstrumentSums { weight, mean, spread, .. }: &InstrumentSums) -> Self {
+        Moments { weight, mean, spread }
+    }
+
     fn add(&mut self, weight: f64, p: [f32; 2]) {
         self.weight += weight;
         let before = [f64::from(p[0]) - self.mean[0], f64::from(p[1]) - self.mean[1]];
@@ -84,15 +89,25 @@ const SAME_WAY: f32 = 0.9;
 /// ... and its tip is expected within this part of the region's length of that end.
 const NEAR_END: f32 = 0.35;
 
-/// Of the region with index `region`. Where its own pixels leave open which end is the tip, what is `expected` says it.
-pub fn of_region(maps: &Maps, regions: &Regions, mapping: &Mapping, region: usize, expected: &[Expected], scratch: &mut Scratch) -> Shape {
+/// Of the region with that index; `measured`: what its probabilities say, if they are elsewhere. Where its own pixels leave open which
+/// end is the tip, what is `expected` says it.
+pub fn of_region(
+    maps: &Maps,
+    regions: &Regions,
+    mapping: &Mapping,
+    (region, measured): (usize, Option<&InstrumentSums>),
+    expected: &[Expected],
+    scratch: &mut Scratch,
+) -> Shape {
     scratch.points.clear();
-    let (mut moments, mut entry) = (Moments::default(), Moments::default());
+    let (mut moments, mut entry) = (measured.map_or_else(Moments::default, Moments::measured), Moments::default());
     scratch.points.reserve(regions.list[region].area as usize);
     for (x, y, at) in regions.pixels(region) {
         let p = mapping.in_picture([x as f32 + 0.5, y as f32 + 0.5]);
         scratch.points.push(p);
-        moments.add(f64::from(maps.instrument[at]).max(1e-3), p);
+        if measured.is_none() {
+            moments.add(f64::from(maps.instrument[at]).max(1e-3), p);
+        }
         if x == 0 || y == 0 || x + 1 == maps.width || y + 1 == maps.height {
             entry.add(1.0, p);
         }
@@ -296,7 +311,7 @@ mod tests {
         regions.fill(&maps.labels, width, height).unwrap();
         let region = regions.list.iter().position(|r| r.label == INSTRUMENT).unwrap();
         let mapping = Mapping { scale: [8.0, 8.0], shift: [0.0, 0.0], picture: [1280.0, 768.0] };
-        of_region(&maps, &regions, &mapping, region, expected, &mut Scratch::default())
+        of_region(&maps, &regions, &mapping, (region, None), expected, &mut Scratch::default())
     }
 
     fn close(found: Option<[f32; 2]>, expected: [f32; 2], most: f32) {

@@ -4,6 +4,7 @@
 //! read on real laparoscopy, robotic, spoilt and simulated frames and on drawn strange ones.
 
 use crate::infer::{ColourOrder, Fit, InputSpec, TensorLayout};
+use bytemuck::{Pod, Zeroable};
 
 /// A cell whose brightest channel is below it (of 1) is not lit; colours are judged above the second.
 const DARK: f32 = 0.06;
@@ -32,9 +33,29 @@ const EDGE_GAP: usize = 3;
 /// A vertical edge this long parts two pictures.
 const PARTING: f32 = 0.85;
 /// Edges beyond so many are not looked at: bounds memory and time.
-const MAX_LINES: usize = 256;
+pub(super) const MAX_LINES: usize = 256;
 /// Fewer cells than this on a side show nothing.
 const LEAST_CELLS: usize = 12;
+
+/// What is counted and added up of a frame.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Pod, Zeroable)]
+pub struct Figures {
+    /// Cells that are not dark; that are lit; and of those: cold, vivid, greenish.
+    pub seen: u32,
+    pub lit: u32,
+    pub cold: u32,
+    pub vivid: u32,
+    pub greenish: u32,
+    /// Of the cells that are not dark and have a right and a lower neighbour: as those are; all.
+    pub flat: u32,
+    pub all: u32,
+    /// Mean detail at full size, at a half and at a quarter of it, and the standard deviation of the cells' brightness.
+    pub fine: f32,
+    pub middle: f32,
+    pub coarse: f32,
+    pub contrast: f32,
+}
 
 /// Reads one frame after another; its memory is kept.
 #[derive(Debug, Default)]
@@ -57,11 +78,11 @@ struct Plane {
 }
 
 /// A straight edge between line `at - 1` and line `at`, from `from` to `to` (both within it).
-#[derive(Debug, Clone, Copy)]
-struct Line {
-    at: usize,
-    from: usize,
-    to: usize,
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Line {
+    pub at: usize,
+    pub from: usize,
+    pub to: usize,
 }
 
 /// What was read off the last frame.
@@ -94,37 +115,72 @@ impl Signs {
 
     /// Takes in the next frame: `fit` is where in the input the picture lies.
     pub fn look(&mut self, input: &[f32], spec: &InputSpec, fit: Fit) {
-        let (width, height) = (fit.width / 4 * 4, fit.height / 4 * 4);
-        self.found = Found::default();
-        if width / 4 < LEAST_CELLS || height / 4 < LEAST_CELLS {
-            return;
+        let sides = sides_of(fit);
+        let figures = sides.map(|sides| self.measure(input, spec, fit, sides));
+        if let (Some(figures), Some(sides)) = (figures, sides) {
+            self.conclude(&figures, sides);
+        } else {
+            self.found = Found::default();
         }
+    }
+
+    /// As `look`, of what was measured elsewhere: the figures, and the edges, vertical and horizontal, beside which it is lit.
+    pub fn take(&mut self, fit: Fit, figures: &Figures, vertical: impl Iterator<Item = Line>, horizontal: impl Iterator<Item = Line>) {
+        self.found = Found::default();
+        if let Some(sides) = sides_of(fit) {
+            self.lines.iter_mut().for_each(Vec::clear);
+            self.lines[0].extend(vertical);
+            self.lines[1].extend(horizontal);
+            self.conclude(figures, sides);
+        }
+    }
+
+    /// What `take` takes, of a picture that shows something.
+    #[cfg(test)]
+    pub fn measured(&mut self, input: &[f32], spec: &InputSpec, fit: Fit) -> (Figures, [Vec<Line>; 2]) {
+        let figures = self.measure(input, spec, fit, sides_of(fit).unwrap());
+        (figures, self.lines.clone())
+    }
+
+    fn measure(&mut self, input: &[f32], spec: &InputSpec, fit: Fit, [width, height]: [usize; 2]) -> Figures {
         let fine = self.shrink(input, spec, fit, width, height);
+        self.find_edges();
         let middle = self.half.detail();
         let [r, g, b] = &self.quarter;
         let pixels = || r.values.iter().zip(&g.values).zip(&b.values).map(|((r, g), b)| [*r, *g, *b]);
         let brightest = |[r, g, b]: [f32; 3]| r.max(g).max(b);
-
-        let count = pixels().count() as f32;
-        let lit = pixels().filter(|pixel| brightest(*pixel) > LIT).count() as f32;
-        let part =
-            |is: &dyn Fn([f32; 3]) -> bool| pixels().filter(|pixel| brightest(*pixel) > LIT && is(*pixel)).count() as f32 / lit.max(1.0);
-        let cold = part(&|[r, g, b]| g.max(b) > 1.25 * r + 0.03);
-        let vivid = part(&|[r, g, b]| g.max(b) > 1.8 * r + 0.1);
-        let greenish = part(&|[r, g, _]| g > 1.02 * r + 0.008);
-        let seen = pixels().filter(|pixel| brightest(*pixel) > DARK).count() as f32;
-
+        let part = |is: &dyn Fn([f32; 3]) -> bool| pixels().filter(|pixel| brightest(*pixel) > LIT && is(*pixel)).count() as u32;
         let brightness = || pixels().map(|[r, g, b]| (r + g + b) / 3.0);
+        let count = r.values.len() as f32;
         let mean = brightness().sum::<f32>() / count;
-        let contrast = (brightness().map(|v| (v - mean) * (v - mean)).sum::<f32>() / count).sqrt();
-        let coarse = detail(brightness(), r.width);
-        let flat = self.flat();
+        let [flat, all] = self.flat();
+        Figures {
+            seen: pixels().filter(|pixel| brightest(*pixel) > DARK).count() as u32,
+            lit: part(&|_| true),
+            cold: part(&|[r, g, b]| g.max(b) > 1.25 * r + 0.03),
+            vivid: part(&|[r, g, b]| g.max(b) > 1.8 * r + 0.1),
+            greenish: part(&|[r, g, _]| g > 1.02 * r + 0.008),
+            flat,
+            all,
+            fine,
+            middle,
+            coarse: detail(brightness(), r.width),
+            contrast: (brightness().map(|v| (v - mean) * (v - mean)).sum::<f32>() / count).sqrt(),
+        }
+    }
+
+    fn conclude(&mut self, figures: &Figures, [width, height]: [usize; 2]) {
+        let Figures { seen, fine, middle, coarse, contrast, .. } = *figures;
+        let count = (width / 4 * (height / 4)) as f32;
+        let part = |count: u32| count as f32 / (figures.lit as f32).max(1.0);
+        let [cold, vivid, greenish] = [figures.cold, figures.vivid, figures.greenish].map(part);
+        let flat = figures.flat as f32 / figures.all.max(1) as f32;
         let is_plain = flat >= PLAIN_FLAT && contrast < PLAIN_CONTRAST;
         let is_drawn = flat >= DRAWN_FLAT && contrast >= DRAWN_CONTRAST;
         let is_noise = fine > contrast && fine > GRAIN_FULL * coarse && middle > GRAIN_HALF * coarse;
         self.found = Found {
-            is_empty: seen < LEAST_LIT * count || is_plain || is_drawn || is_noise,
-            is_covered: self.covered(),
+            is_empty: (seen as f32) < LEAST_LIT * count || is_plain || is_drawn || is_noise,
+            is_covered: self.covered([width / 2, height / 2]),
             is_fluorescence: cold >= COLD || vivid >= VIVID,
             is_narrow_band: greenish >= GREENISH && cold < COLD,
         };
@@ -170,8 +226,8 @@ impl Signs {
         }
     }
 
-    /// The part of what is not dark that is as its right and lower neighbours are.
-    fn flat(&self) -> f32 {
+    /// Of what is not dark, what is as its right and lower neighbours are; and all.
+    fn flat(&self) -> [u32; 2] {
         let [r, g, b] = &self.quarter;
         let (width, height) = (r.width, r.height);
         let (mut flat, mut all) = (0u32, 0u32);
@@ -182,25 +238,32 @@ impl Signs {
                 flat += u32::from([r, g, b].iter().all(|plane| is_near(plane, at + 1) && is_near(plane, at + width)));
             }
         }
-        flat as f32 / all.max(1) as f32
+        [flat, all]
+    }
+
+    fn find_edges(&mut self) {
+        for (lines, is_vertical) in self.lines.iter_mut().zip([true, false]) {
+            self.half.edges(is_vertical, lines);
+            lines.retain(|line| self.half.is_lit_beside(line, is_vertical));
+        }
     }
 
     /// An edge from top to bottom, or two straight edges that meet in a corner and part a rectangle off: each of them ends at the
     /// picture's side or in another corner (a shaft that meets an organ's edge does not). What borders on black is the scope's own rim.
-    fn covered(&mut self) -> bool {
-        let [vertical, horizontal] = &mut self.lines;
-        let (half, side) = (&self.half, [self.half.width, self.half.height]);
-        half.edges(true, vertical);
-        half.edges(false, horizontal);
-        vertical.retain(|line| half.is_lit_beside(line, true));
-        horizontal.retain(|line| half.is_lit_beside(line, false));
-        let (vertical, horizontal) = (&*vertical, &*horizontal);
+    fn covered(&self, side: [usize; 2]) -> bool {
+        let [vertical, horizontal] = &self.lines;
         let is_whole = |v: &Line, h: &Line| {
             v.far_end(h).is_some_and(|end| is_side(end, side[1]) || horizontal.iter().any(|other| other.meets(v, end)))
                 && h.far_end(v).is_some_and(|end| is_side(end, side[0]) || vertical.iter().any(|other| other.meets(h, end)))
         };
         vertical.iter().any(|v| (v.to + 1 - v.from) as f32 >= PARTING * side[1] as f32 || horizontal.iter().any(|h| is_whole(v, h)))
     }
+}
+
+/// Of the part of the picture that is looked at, in pixels of the input: four divides them. None: it shows nothing.
+pub(super) fn sides_of(fit: Fit) -> Option<[usize; 2]> {
+    let sides = [fit.width, fit.height].map(|side| side / 4 * 4);
+    sides.iter().all(|side| side / 4 >= LEAST_CELLS).then_some(sides)
 }
 
 fn is_side(end: usize, length: usize) -> bool {

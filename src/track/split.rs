@@ -29,7 +29,7 @@ impl Splitter {
             return;
         }
         let (width, height) = (maps.width, maps.height);
-        let reach = REACH * mapping.picture[0].max(mapping.picture[1]);
+        let reach = reach(mapping);
         self.owner.clear();
         self.owner.resize(width * height, NOBODY);
         for (at, owner) in self.owner.iter_mut().enumerate().filter(|&(at, _)| maps.labels[at] == INSTRUMENT) {
@@ -51,6 +51,11 @@ impl Splitter {
             }
         }
     }
+}
+
+/// A pixel farther from each expected axis than this is nobody's, pixels of the captured picture.
+pub(super) fn reach(mapping: &Mapping) -> f32 {
+    REACH * mapping.picture[0].max(mapping.picture[1])
 }
 
 /// Distance of a point from the expected shaft, which reaches from its tip backwards without end.

@@ -17,7 +17,7 @@
 //! Time is that of the frames' capture stamps: frames that were skipped make longer steps, not misses.
 
 use super::decode::Detection;
-use super::flow::Flow;
+use super::flow::{Moved, Patch};
 use super::followed::{Followed, distance, foot_of, is_high, sides};
 use super::look::Look;
 use super::memory::{Memory, SAME_LOOK};
@@ -25,7 +25,7 @@ use super::split::Expected;
 use super::sure::SureFrom;
 use crate::base::assign::{Assigner, FORBIDDEN};
 use crate::base::ids::TrackId;
-use crate::scene::{ClassMask, Departed, Outline, Spare, Track, limits};
+use crate::scene::{Departed, Outline, Spare, Track, limits};
 
 /// How long something unseen is followed by its motion alone.
 const MAX_MISSED_NS: u64 = 400_000_000;
@@ -227,24 +227,26 @@ impl Tracker {
         self.followed.iter_mut().for_each(|track| track.accelerate(gained));
     }
 
-    /// Told after `step`: how the picture itself has moved where the tips are, which is known more exactly than how masks
-    /// have. Gives the tracks their velocities anew.
-    pub fn refine(&mut self, flow: &Flow<'_>, mask: &ClassMask, picture: [u32; 2], mut tracks: Vec<Track>) -> Vec<Track> {
+    /// The patches behind the tips of tracks seen now, whose flow says how they move: each with its place among `tracks`.
+    pub fn patches(&self, picture: [u32; 2], tracks: &[Track]) -> impl Iterator<Item = (usize, Patch)> {
         let side = picture[0].max(picture[1]) as f32;
-        for track in &mut tracks {
-            let Some(followed) = self.followed.iter_mut().find(|followed| followed.id == Some(track.id) && followed.is_fresh()) else {
-                continue;
-            };
-            let (Some(tip), Some(dt_s)) = (followed.tip_position(), self.last_step_s) else { continue };
-            let behind = followed.axis().map_or(tip, |axis| [0, 1].map(|i| tip[i] - FLOW_BEHIND * side * axis[i]));
+        tracks.iter().enumerate().filter_map(move |(index, track)| {
+            let followed = self.followed.iter().find(|followed| followed.id == Some(track.id) && followed.is_fresh())?;
+            let (tip, dt_s) = (followed.tip_position()?, self.last_step_s?);
+            let centre = followed.axis().map_or(tip, |axis| [0, 1].map(|i| tip[i] - FLOW_BEHIND * side * axis[i]));
             let guess = followed.velocity().map(|v| v * dt_s);
-            if let Some(moved) = flow.at(behind, FLOW_REACH * side, guess, picture, mask, track.class) {
-                followed.take_flow(&moved, dt_s);
-                let most = limits::VELOCITY_SIDES * side;
-                track.velocity_px_s = followed.velocity().map(|v| v.clamp(-most, most));
-            }
-        }
-        tracks
+            Some((index, Patch { centre, reach: FLOW_REACH * side, guess, class: track.class }))
+        })
+    }
+
+    /// Takes in how the patch of that track has moved: how the picture itself has where its tip is, which is known more exactly than
+    /// how masks have. Gives the track its velocity anew.
+    pub fn refine(&mut self, picture: [u32; 2], track: &mut Track, moved: &Moved) {
+        let followed = self.followed.iter_mut().find(|followed| followed.id == Some(track.id) && followed.is_fresh());
+        let (Some(followed), Some(dt_s)) = (followed, self.last_step_s) else { return };
+        followed.take_flow(moved, dt_s);
+        let most = limits::VELOCITY_SIDES * picture[0].max(picture[1]) as f32;
+        track.velocity_px_s = followed.velocity().map(|v| v.clamp(-most, most));
     }
 
     /// Nothing is known about this frame: everything that is followed is missed.

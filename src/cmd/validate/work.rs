@@ -145,7 +145,7 @@ fn look<'a>(analyser: &mut Analyser, picture: &'a Labelled, index: usize) -> any
     let first = show(analyser, 0)?;
     let (width, height) = (layout.width, layout.height);
     let found = Mask { width, height, ids: upsample_mask(&first.mask, width, height) };
-    let soft = if first.frame_state == Trust::Unknown { Soft::default() } else { soft_of(analyser) };
+    let soft = if first.frame_state == Trust::Unknown { Soft::default() } else { soft_of(analyser)? };
     analyser.keep(first);
     let mut scene = None;
     for shown in (1..SHOWN_FRAMES).filter(|_| picture.things.is_some()) {
@@ -154,9 +154,9 @@ fn look<'a>(analyser: &mut Analyser, picture: &'a Labelled, index: usize) -> any
     Ok(Seen { picture, layout, bytes, found, soft, scene })
 }
 
-fn soft_of(analyser: &Analyser) -> Soft {
-    let (width, height, planes) = analyser.probabilities();
-    Soft { width, height, planes: planes.into_iter().map(|(class, plane)| (class, plane.to_vec())).collect() }
+fn soft_of(analyser: &mut Analyser) -> anyhow::Result<Soft> {
+    let (width, height, planes) = analyser.probabilities()?;
+    Ok(Soft { width, height, planes: planes.into_iter().map(|(class, plane)| (class, plane.to_vec())).collect() })
 }
 
 /// Masks that appear together, or not at all.

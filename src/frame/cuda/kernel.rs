@@ -25,19 +25,44 @@ macro_rules! kernel {
 
 pub const PREVIEW: Kernel = kernel!("preview", "preview_rows", "preview_thumbnail", "preview_finish");
 pub const PREPROCESS: Kernel = kernel!("preprocess", "preprocess");
+pub const GLANCE: Kernel =
+    kernel!("glance", "glance_thumb", "glance_shrink", "glance_fine", "glance_counts", "glance_sums", "glance_edges");
 pub const INPUT_HASH: Kernel = kernel!("input_hash", "input_hash_blocks", "input_hash_root");
 pub const STILLNESS: Kernel = kernel!("stillness", "stillness_compare", "stillness_share");
 pub const DECODE: Kernel = kernel!("decode", "decode");
 pub const DETECTION: Kernel = kernel!("detection", "detection_candidates", "detection_suppress");
+pub const MASK_RUNS: Kernel = kernel!("mask_runs", "mask_runs_count", "mask_runs_list");
+pub const SPLIT: Kernel = kernel!("split", "split_owner", "split_cut");
 pub const REGIONS: Kernel =
     kernel!("regions", "regions_start", "regions_join", "regions_measure", "regions_settle", "regions_number", "regions_map");
+pub const CROSSINGS: Kernel = kernel!("crossings", "crossings_count", "crossings_list");
+pub const REGION_SUMS: Kernel = kernel!("region_sums", "tissue_sums", "instrument_sums");
+pub const LOOKS: Kernel = kernel!("looks", "instrument_looks");
+pub const MOTION: Kernel = kernel!("motion", "motion_half", "motion_quarter", "motion_camera", "motion_flow");
 pub const REGION_SHAPE: Kernel = kernel!("region_shape", "region_shape");
 pub const MASK_EDGES: Kernel = kernel!("mask_edges", "mask_edges");
 pub const MASK_OVERLAY: Kernel = kernel!("mask_overlay", "mask_overlay");
 
 /// All of them, in the order in which a frame meets them.
-pub const KERNELS: [Kernel; 10] =
-    [PREVIEW, PREPROCESS, INPUT_HASH, STILLNESS, DECODE, DETECTION, REGIONS, REGION_SHAPE, MASK_EDGES, MASK_OVERLAY];
+pub const KERNELS: [Kernel; 17] = [
+    PREVIEW,
+    PREPROCESS,
+    GLANCE,
+    INPUT_HASH,
+    STILLNESS,
+    DECODE,
+    DETECTION,
+    MASK_RUNS,
+    SPLIT,
+    REGIONS,
+    CROSSINGS,
+    REGION_SUMS,
+    LOOKS,
+    MOTION,
+    REGION_SHAPE,
+    MASK_EDGES,
+    MASK_OVERLAY,
+];
 
 /// Everything about a launch but its arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -33,7 +33,8 @@ pub use driver::{DeviceInfo, device_of, devices, usable_device, uuid_text};
 pub use error::CudaError;
 pub use import::ImportedBuffer;
 pub use kernel::{
-    DECODE, DETECTION, INPUT_HASH, KERNELS, Kernel, Launch, MASK_EDGES, MASK_OVERLAY, PREPROCESS, PREVIEW, REGION_SHAPE, REGIONS, STILLNESS,
+    CROSSINGS, DECODE, DETECTION, GLANCE, INPUT_HASH, KERNELS, Kernel, LOOKS, Launch, MASK_EDGES, MASK_OVERLAY, MASK_RUNS, MOTION,
+    PREPROCESS, PREVIEW, REGION_SHAPE, REGION_SUMS, REGIONS, SPLIT, STILLNESS,
 };
 pub(in crate::frame) use memory::Registered;
 pub use memory::{DeviceBuffer, DevicePlane, DeviceSpan, Payload, PinnedBuffer, RegisteredRing};

@@ -7,7 +7,7 @@ use super::super::feed::Captured;
 use super::super::normalise::Normaliser;
 use super::super::preprocess::Fit;
 use super::hash::{DIGEST_BYTES, HashPlan};
-use super::preprocess::{Number, PreprocessPlan};
+use super::preprocess::{LIGHT_COUNTS, Number, PreprocessPlan, can_be_judged};
 use crate::frame::cuda::{Device, DeviceBuffer, INPUT_HASH, PREPROCESS, Param, Payload, PinnedBuffer, RegisteredRing, Stream};
 use crate::frame::{FrameLayout, RingReader};
 use bytemuck::{bytes_of, cast_slice, cast_slice_mut};
@@ -21,6 +21,16 @@ pub struct DeviceFeed {
     /// Where the frames come from: memory that the device reads by itself. None: it is copied to the driver's own first.
     ring: Option<RegisteredRing>,
     format: Option<Format>,
+    light: Light,
+}
+
+/// What is told of a frame's light, there and here.
+#[derive(Debug)]
+struct Light {
+    lit: DeviceBuffer,
+    counts: DeviceBuffer,
+    lit_here: PinnedBuffer,
+    counts_here: PinnedBuffer,
 }
 
 /// What one picture format needs there.
@@ -52,7 +62,20 @@ impl DeviceFeed {
     pub fn new(spec: InputSpec, to: DeviceInput<'_>) -> Result<Self, InferError> {
         to.gpu.load(&PREPROCESS)?;
         to.gpu.load(&INPUT_HASH)?;
-        Ok(DeviceFeed { spec, number: to.number, ring: None, format: None })
+        let device = to.gpu.device();
+        let (lit, counts) = (size_of::<[i32; 2]>() * spec.height as usize, size_of::<u32>() * LIGHT_COUNTS);
+        let light = Light {
+            lit: device.buffer(lit)?,
+            counts: device.buffer(counts)?,
+            lit_here: device.pinned(lit)?,
+            counts_here: device.pinned(counts)?,
+        };
+        Ok(DeviceFeed { spec, number: to.number, ring: None, format: None, light })
+    }
+
+    /// Can a frame's light be judged there?
+    pub fn judges(&self) -> bool {
+        can_be_judged(self.spec.width)
     }
 
     /// Frames come from this ring from now on. Where its memory cannot be read by the device itself, frames cost a copy more.
@@ -70,12 +93,12 @@ impl DeviceFeed {
         self.ring.is_some()
     }
 
-    /// Has the device fill the input. Returns where in it the picture lies.
+    /// Has the device fill the input, and judge the frame's light if that `is_judged`. Returns where in the input the picture lies.
     ///
     /// # Safety
-    /// Until the engine's stream has been waited for, the frame's bytes stay where they are. (What another process writes there
+    /// Until the engine's stream has been waited for (or the light that is judged), the frame's bytes stay where they are. (What another process writes there
     /// meanwhile is read: who lends such a frame asks afterwards whether it was overwritten.)
-    pub unsafe fn show(&mut self, frame: Captured<'_>, to: &DeviceInput<'_>) -> Result<Fit, InferError> {
+    pub unsafe fn show(&mut self, frame: Captured<'_>, to: &DeviceInput<'_>, is_judged: bool) -> Result<Fit, InferError> {
         let (device, stream) = (to.gpu.device(), to.gpu.stream());
         let mut format = match self.format.take() {
             Some(format) if format.layout == *frame.layout() => format,
@@ -93,19 +116,46 @@ impl DeviceFeed {
             Captured::There(layout, frame) => stream.copy(frame.first(layout.size)?, kept)?,
         }
         format.plan.leave_as_captured();
-        format.launch(to)?;
+        format.plan.judge(is_judged);
+        if is_judged {
+            stream.clear(self.light.counts.span())?;
+        }
+        format.launch(to, &self.light)?;
+        if is_judged {
+            let Light { lit, counts, lit_here, counts_here } = &mut self.light;
+            stream.read_back(lit.span(), lit_here, Payload::Numbers)?;
+            stream.read_back(counts.span(), counts_here, Payload::Numbers)?;
+        }
         let fit = format.plan.fit;
         self.format = Some(format);
         Ok(fit)
     }
 
+    /// Waits for the light of the last frame: by then its bytes have been read.
+    pub fn wait_for_light(&self) -> Result<(), InferError> {
+        self.light.lit_here.bytes()?;
+        self.light.counts_here.bytes()?;
+        Ok(())
+    }
+
+    /// Tells `normaliser` of it; true: the frame is to be corrected.
+    pub fn judge(&self, normaliser: &mut Normaliser, capture_ns: u64) -> Result<bool, InferError> {
+        let number = |bytes: &[u8; 4]| u32::from_ne_bytes(*bytes);
+        let lit = self.light.lit_here.bytes()?.as_chunks::<8>().0.iter().map(|row| {
+            let [start, end] = [row[..4].first_chunk(), row[4..].first_chunk()].map(|bytes| bytes.map_or(0, number) as usize);
+            start..end
+        });
+        Ok(normaliser.run_there(lit, self.light.counts_here.bytes()?.as_chunks::<4>().0.iter().map(number), capture_ns))
+    }
+
     /// Has the device fill the input once more with the last frame, changed as `normaliser` changes it now.
     pub fn correct(&mut self, normaliser: &Normaliser, to: &DeviceInput<'_>) -> Result<(), InferError> {
         let Some(format) = &mut self.format else { return Ok(()) };
+        format.plan.judge(false);
         format.plan.correct_as(normaliser, cast_slice_mut(format.columns.bytes_mut()?));
         let bytes = format.inside.span().bytes();
         to.gpu.stream().upload(&mut format.columns, bytes, format.inside.span(), Payload::Numbers)?;
-        format.launch(to)
+        format.launch(to, &self.light)
     }
 
     /// `input_hash` of the last frame, as it lies there. None: none of this layout does.
@@ -155,7 +205,7 @@ impl Format {
         })
     }
 
-    fn launch(&self, to: &DeviceInput<'_>) -> Result<(), InferError> {
+    fn launch(&self, to: &DeviceInput<'_>, light: &Light) -> Result<(), InferError> {
         let table = |index: usize| self.tone.as_ref().map_or(Param::Nothing, |tables| Param::Memory(tables[index].span()));
         let arguments = [
             Param::Value(bytes_of(&self.plan.params)),
@@ -165,9 +215,8 @@ impl Format {
             table(1),
             Param::Memory(self.inside.span()),
             Param::Memory(to.numbers),
-            // What is judged is judged on the copy that comes back.
-            Param::Nothing,
-            Param::Nothing,
+            Param::Memory(light.lit.span()),
+            Param::Memory(light.counts.span()),
         ];
         Ok(to.gpu.device().launch(to.gpu.stream(), &self.plan.launch, &arguments)?)
     }

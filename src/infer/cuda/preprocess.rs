@@ -130,13 +130,11 @@ impl PreprocessPlan {
         PreprocessPlan { params, fit: plan.fit, spans, tone, launch }
     }
 
-    /// The kernel takes the figures from which the next frame's correction is made. False: the input is too wide for that.
-    pub fn judge(&mut self) -> bool {
-        let is_possible = self.params.sides[0] <= MOST_JUDGED_WIDTH;
-        if is_possible {
-            self.params.is_judged = 1;
-            self.launch.shared_bytes = 3 * self.params.sides[0] * size_of::<f32>() as u32;
-        }
+    /// The kernel takes the figures from which the correction is made, or does not. False: the input is too wide for that.
+    pub fn judge(&mut self, is_judged: bool) -> bool {
+        let is_possible = can_be_judged(self.params.sides[0]);
+        self.params.is_judged = u32::from(is_judged && is_possible);
+        self.launch.shared_bytes = 3 * self.params.is_judged * self.params.sides[0] * size_of::<f32>() as u32;
         is_possible
     }
 
@@ -158,6 +156,11 @@ impl PreprocessPlan {
             *columns = [span.start as i32, span.end as i32];
         }
     }
+}
+
+/// Can the kernel take the figures of an input of that width?
+pub fn can_be_judged(width: u32) -> bool {
+    width <= MOST_JUDGED_WIDTH
 }
 
 fn span(span: &Span) -> SpanOnGpu {

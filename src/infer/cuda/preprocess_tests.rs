@@ -176,7 +176,7 @@ fn light_is_judged_and_corrected_as_the_reference_does_it() {
             normaliser.run(&mut expected, 0);
 
             let mut plan = PreprocessPlan::new(&case.spec, case.layout, Number::F32);
-            assert!(plan.judge());
+            assert!(plan.judge(true));
             let judged = made(runner, &plan, case, &[]);
             assert_eq!(first_difference(&judged.input, &raw), None, "what is judged is not changed");
             assert_eq!(judged.counts, normaliser.histograms.counts(), "{:?}", case.spec);
@@ -223,11 +223,11 @@ fn a_launch_has_a_block_a_row_and_room_for_what_is_judged() {
     let mut plan = PreprocessPlan::new(&spec, layout, Number::F16);
     assert_eq!((plan.launch.grid, plan.launch.block, plan.launch.shared_bytes), ([192, 1, 1], [THREADS, 1, 1], 0));
     assert_eq!(plan.spans.len(), 2 * 320 + 2 * 180);
-    assert!(plan.judge());
+    assert!(plan.judge(true));
     assert_eq!(plan.launch.shared_bytes, 3 * 320 * 4);
     for (width, is_possible) in [(MOST_JUDGED_WIDTH, true), (MOST_JUDGED_WIDTH + 1, false)] {
         let mut plan = PreprocessPlan::new(&InputSpec { width, ..spec.clone() }, layout, Number::F32);
-        assert_eq!((plan.judge(), plan.params.is_judged), (is_possible, u32::from(is_possible)));
+        assert_eq!((plan.judge(true), plan.params.is_judged), (is_possible, u32::from(is_possible)));
         assert!(plan.launch.shared_bytes as usize + (LIGHT_COUNTS + 2) * 4 <= 48 * 1024);
     }
     assert_eq!(plan.params.taps[1].row_share, 1);

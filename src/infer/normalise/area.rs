@@ -82,8 +82,13 @@ impl Area {
             Some(first) => first..brightest.windows(RUN).rposition(is_run).map_or(first, |last| last + RUN),
             None => 0..0,
         };
-        (self.seen.left[y], self.seen.right[y]) = if lit.is_empty() { (f32::INFINITY, 0.0) } else { (lit.start as f32, lit.end as f32) };
+        self.saw(y, lit.clone());
         lit
+    }
+
+    /// As `see`, of columns that were found elsewhere.
+    pub fn saw(&mut self, y: usize, lit: Range<usize>) {
+        (self.seen.left[y], self.seen.right[y]) = if lit.is_empty() { (f32::INFINITY, 0.0) } else { (lit.start as f32, lit.end as f32) };
     }
 
     /// The frame, captured at `capture_ns`, was seen whole.

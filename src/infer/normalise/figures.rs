@@ -84,7 +84,13 @@ impl Histograms {
         }
     }
 
-    /// Brightness, red against green, yellow against blue; the last of each is what does not count.
+    /// What was counted elsewhere: brightness, red against green, yellow against blue; the last of each is what does not count.
+    pub fn take(&mut self, counts: impl Iterator<Item = u32>) {
+        let own = [&mut self.brightness, &mut self.red_green, &mut self.yellow_blue].into_iter().flatten();
+        own.zip(counts).for_each(|(own, count)| *own = count);
+    }
+
+    /// As `take` takes them.
     #[cfg(test)]
     pub fn counts(&self) -> Vec<u32> {
         [self.brightness, self.red_green, self.yellow_blue].concat()

@@ -70,8 +70,8 @@ impl Place for DeviceTensor {
         stream.upload(&mut self.here, bytes, self.there.span(), Payload::Pixels)
     }
 
-    fn receive(&mut self, stream: &Stream) -> Result<(), CudaError> {
-        stream.read_back(self.there.span(), &mut self.here, Payload::Pixels)
+    fn receive(&mut self, stream: &Stream, payload: Payload) -> Result<(), CudaError> {
+        stream.read_back(self.there.span(), &mut self.here, payload)
     }
 
     fn copy_from(&mut self, from: &mut Self, stream: Option<&Stream>) -> Result<(), CudaError> {

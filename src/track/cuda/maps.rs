@@ -1,13 +1,30 @@
-//! `Maps` made on a device: where the picture stands still, and what the model's outputs say of each pixel, from where both lie there.
-//! Only what comes out is brought here.
+//! `Maps` made on a device: where the picture stands still, what the model's outputs say of each pixel, and of that what the host goes
+//! on with, from where it all lies there. Only what is measured is brought here; probabilities stay.
+//!
+//! ```text
+//!   input ─► stillness ─┐
+//!   outputs ────────────┴► decode ─┬─► mask_runs ──────────────────────────┬─► here: Maps, Measured
+//!                                  └─► split ─► regions ─┬─► crossings ────┤
+//!                                                        └─► region_sums ──┘
+//! ```
 
-use super::{DecodePlan, StillnessPlan};
-use crate::frame::cuda::{CudaError, DECODE, Device, DeviceBuffer, Param, Payload, PinnedBuffer, STILLNESS, Stream};
-use crate::infer::cuda::Number;
+use super::results::{List, Sides};
+use super::{CrossingsPlan, DecodePlan, RegionOnGpu, RegionSumsPlan, RegionsPlan, RunsPlan, SplitPlan, StillnessPlan, unfold};
+use crate::frame::cuda::{
+    CROSSINGS, CudaError, DECODE, Device, DeviceBuffer, DeviceSpan, Kernel, MASK_RUNS, Param, Payload, REGION_SUMS, REGIONS, SPLIT,
+    STILLNESS, Stream,
+};
+use crate::infer::cuda::{Gpu, Number};
 use crate::infer::{DeviceInput, DeviceOutput, Engine, Fit, HeadKind, InferError, InputSpec, OutputSpec};
-use crate::track::decode::window_of;
+use crate::track::decode::{MAX_INSTRUMENTS, window_and_mapping};
 use crate::track::maps::{Maps, Window};
-use bytemuck::bytes_of;
+use crate::track::measured::{InstrumentSums, Measured};
+use crate::track::outline::Mapping;
+use crate::track::split::Expected;
+use bytemuck::{bytes_of, pod_read_unaligned};
+
+/// What it launches.
+pub const MAP_KERNELS: [Kernel; 7] = [STILLNESS, DECODE, MASK_RUNS, SPLIT, REGIONS, CROSSINGS, REGION_SUMS];
 
 /// Of one engine; takes its memory once.
 #[derive(Debug)]
@@ -25,41 +42,86 @@ pub struct DeviceMaps {
     averaged: Option<(Window, usize)>,
     /// What is being decoded; None: nothing.
     begun: Option<Window>,
-    tissue: Sides,
-    instrument: Sides,
-    labels: Sides,
-    mask: Sides,
+    /// Of what was begun last: size and place of its maps, whether its labels were cut apart, and whether it has instruments.
+    laid: Option<(Window, Mapping, [bool; 2])>,
+    planes: Planes,
+    regions: Regions,
     certainty: Sides,
     odd: Sides,
-    confidence: DeviceBuffer,
+    runs: List,
+    crossings: List,
+    tissue_sums: Sides,
+    instruments: Sides,
 }
 
-/// What is made there and brought here.
+/// What lies there of the last frame that was begun.
+#[derive(Debug, Clone, Copy)]
+pub struct Laid<'a> {
+    /// Of the maps, and how they lie in the picture.
+    pub size: [usize; 2],
+    pub mapping: Mapping,
+    /// As the regions were found in them.
+    pub labels: DeviceSpan<'a>,
+    pub mask: DeviceSpan<'a>,
+    pub map: DeviceSpan<'a>,
+    pub list: DeviceSpan<'a>,
+    /// `InstrumentSums`; None: there is no such head.
+    pub instruments: Option<DeviceSpan<'a>>,
+}
+
+/// What is decoded, and stays there.
 #[derive(Debug)]
-struct Sides {
-    there: DeviceBuffer,
-    here: PinnedBuffer,
-    /// Of `here`, brought last.
-    bytes: usize,
+struct Planes {
+    tissue: DeviceBuffer,
+    instrument: DeviceBuffer,
+    labels: DeviceBuffer,
+    mask: DeviceBuffer,
+    confidence: DeviceBuffer,
+    /// To which instrument a pixel belongs, and the labels cut apart by it.
+    owner: DeviceBuffer,
+    cut: DeviceBuffer,
 }
 
-impl Sides {
-    fn new(device: &Device, bytes: usize) -> Result<Self, InferError> {
-        Ok(Sides { there: device.buffer(bytes)?, here: device.pinned(bytes)?, bytes: 0 })
+/// As `RegionsPlan` says.
+#[derive(Debug)]
+struct Regions {
+    parent: DeviceBuffer,
+    area: DeviceBuffer,
+    into: DeviceBuffer,
+    number: DeviceBuffer,
+    runs: DeviceBuffer,
+    map: DeviceBuffer,
+    list: DeviceBuffer,
+    count: DeviceBuffer,
+}
+
+impl Regions {
+    fn new(device: &Device, pixels: usize) -> Result<Self, InferError> {
+        let numbers = |count: usize| device.buffer(count * size_of::<u32>());
+        Ok(Regions {
+            parent: numbers(pixels)?,
+            area: numbers(pixels)?,
+            into: numbers(pixels)?,
+            number: numbers(pixels)?,
+            runs: numbers(1)?,
+            map: device.buffer(pixels * size_of::<u16>())?,
+            list: device.buffer(RegionsPlan::MOST_REGIONS * size_of::<RegionOnGpu>())?,
+            count: numbers(1)?,
+        })
     }
 
-    /// Begins to.
-    fn bring(&mut self, stream: &Stream, bytes: usize) -> Result<(), InferError> {
-        self.bytes = bytes;
-        if bytes == 0 {
-            return Ok(());
-        }
-        Ok(stream.read_back(self.there.span().first(bytes)?, &mut self.here, Payload::Pixels)?)
-    }
-
-    /// Waits for it.
-    fn bytes(&self) -> Result<&[u8], InferError> {
-        Ok(&self.here.bytes()?[..self.bytes])
+    fn find(&self, device: &Device, stream: &Stream, plan: &RegionsPlan, labels: DeviceSpan<'_>) -> Result<(), InferError> {
+        let memory = |buffer| Param::Memory(DeviceBuffer::span(buffer));
+        let (params, labels) = (Param::Value(bytes_of(&plan.params)), Param::Memory(labels));
+        let [parent, area, into, number] = [&self.parent, &self.area, &self.into, &self.number].map(memory);
+        let [runs, map, list, count] = [&self.runs, &self.map, &self.list, &self.count].map(memory);
+        stream.clear(self.runs.span())?;
+        device.launch(stream, &plan.start, &[params, parent, area])?;
+        device.launch(stream, &plan.join, &[params, labels, parent, runs])?;
+        device.launch(stream, &plan.measure, &[params, parent, area])?;
+        device.launch(stream, &plan.settle, &[params, labels, parent, area, into])?;
+        device.launch(stream, &plan.number, &[params, labels, into, number, list, count])?;
+        Ok(device.launch(stream, &plan.map, &[params, into, number, map, list])?)
     }
 }
 
@@ -75,13 +137,13 @@ impl DeviceMaps {
         let whole = Fit { x: 0, y: 0, width: spec.width as usize, height: spec.height as usize };
         let plan = DecodePlan::new(&specs, &spec, whole, [0; 2], is_half).filter(|_| rest.iter().all(|number| number == first));
         let (Some(plan), Some(to)) = (plan, engine.device_input()) else { return Ok(None) };
-        to.gpu.load(&STILLNESS)?;
-        to.gpu.load(&DECODE)?;
+        MAP_KERNELS.iter().try_for_each(|kernel| to.gpu.load(kernel))?;
         let device = to.gpu.device();
         let stillness = StillnessPlan::new(&spec, input == Number::F16);
         let blocks = (stillness.params.blocks[0] * stillness.params.blocks[1]) as usize;
         let [width, height] = plan.params.output.map(|side| side as usize);
-        let (pixels, float) = (width * height, size_of::<f32>());
+        let (pixels, float, channels) = (width * height, size_of::<f32>(), plan.params.tissue.channels as usize);
+        let list_blocks = RunsPlan::new(pixels).blocks();
         Ok(Some(DeviceMaps {
             is_half,
             stillness,
@@ -92,13 +154,23 @@ impl DeviceMaps {
             last_ns: None,
             averaged: None,
             begun: None,
-            tissue: Sides::new(device, plan.params.tissue.channels as usize * pixels * float)?,
-            instrument: Sides::new(device, pixels * float)?,
-            labels: Sides::new(device, pixels)?,
-            mask: Sides::new(device, pixels)?,
+            laid: None,
+            planes: Planes {
+                tissue: device.buffer(channels * pixels * float)?,
+                instrument: device.buffer(pixels * float)?,
+                labels: device.buffer(pixels)?,
+                mask: device.buffer(pixels)?,
+                confidence: device.buffer(pixels * float)?,
+                owner: device.buffer(pixels)?,
+                cut: device.buffer(pixels)?,
+            },
+            regions: Regions::new(device, pixels)?,
             certainty: Sides::new(device, plan.certainties() * float)?,
             odd: Sides::new(device, float)?,
-            confidence: device.buffer(pixels * float)?,
+            runs: List::new(device, list_blocks, pixels)?,
+            crossings: List::new(device, list_blocks, 4 * pixels)?,
+            tissue_sums: Sides::new(device, channels * size_of::<f64>())?,
+            instruments: Sides::new(device, MAX_INSTRUMENTS * size_of::<InstrumentSums>())?,
             input: spec,
         }))
     }
@@ -119,13 +191,20 @@ impl DeviceMaps {
         Ok(device.launch(stream, &self.stillness.share, &[params, now, off, reference, share])?)
     }
 
-    /// Has the outputs of the last run decoded, which may still be running, and brought here; `fit`: where in the input the picture lies.
-    pub fn begin(&mut self, heads: &[(usize, OutputSpec)], engine: &dyn Engine, fit: Fit) -> Result<(), InferError> {
+    /// Has the outputs of the last run decoded and measured, which may still be running, and what comes out brought here. `fit`: where in
+    /// the input the picture lies, which has the size `picture`; `expected`: where instruments are.
+    pub fn begin(
+        &mut self,
+        heads: &[(usize, OutputSpec)],
+        engine: &dyn Engine,
+        (fit, picture): (Fit, [usize; 2]),
+        expected: &[Expected],
+    ) -> Result<(), InferError> {
         let elsewhere = || CudaError::Elsewhere;
         let [(_, first), ..] = heads else { return Err(elsewhere().into()) };
         let both = [first, heads.last().map_or(first, |(_, spec)| spec)];
         let specs = &both[..heads.len().min(2)];
-        let window = window_of([self.input.width as usize, self.input.height as usize], [first.width, first.height], fit);
+        let (window, mapping) = window_and_mapping(&self.input, Some(first), fit, picture);
         let shape = (window, specs.iter().map(|spec| spec.channels()).sum());
         let blocks = self.stillness.params.blocks.map(|side| side as usize);
         let share = if self.averaged.replace(shape) == Some(shape) { blocks } else { [0; 2] };
@@ -142,51 +221,139 @@ impl DeviceMaps {
             logits(HeadKind::Tissue),
             logits(HeadKind::Instrument),
             Param::Memory(self.share.span()),
-            Param::Memory(self.tissue.there.span()),
-            Param::Memory(self.instrument.there.span()),
-            Param::Memory(self.labels.there.span()),
-            Param::Memory(self.mask.there.span()),
-            Param::Memory(self.confidence.span()),
+            Param::Memory(self.planes.tissue.span()),
+            Param::Memory(self.planes.instrument.span()),
+            Param::Memory(self.planes.labels.span()),
+            Param::Memory(self.planes.mask.span()),
+            Param::Memory(self.planes.confidence.span()),
             Param::Memory(self.certainty.there.span()),
             Param::Memory(self.odd.there.span()),
         ];
         device.launch(stream, &plan.launch, &arguments)?;
-
-        let (pixels, float) = (window.width * window.height, size_of::<f32>());
-        let (tissue_bytes, certainty_bytes) = (plan.params.tissue.channels as usize * pixels * float, plan.certainties() * float);
-        let instrument_bytes = if plan.params.instrument.channels > 0 { pixels * float } else { 0 };
-        self.odd.bring(stream, float)?;
-        self.certainty.bring(stream, certainty_bytes)?;
-        self.labels.bring(stream, pixels)?;
-        self.mask.bring(stream, pixels)?;
-        self.instrument.bring(stream, instrument_bytes)?;
-        self.tissue.bring(stream, tissue_bytes)?;
+        self.odd.bring(stream, size_of::<u32>())?;
+        self.certainty.bring(stream, plan.certainties() * size_of::<f32>())?;
+        self.list_runs(device, stream, window)?;
+        self.measure(device, stream, specs, (window, &mapping), expected)?;
         self.begun = Some(window);
         Ok(())
     }
 
-    /// Waits for what was begun, and fills `maps` from it.
-    pub fn finish(&mut self, heads: &[(usize, OutputSpec)], maps: &mut Maps) -> Result<(), InferError> {
+    /// Where the frame lies that was begun last.
+    pub fn laid(&self) -> Option<Laid<'_>> {
+        let (window, mapping, [is_cut, has_instrument]) = self.laid?;
+        Some(Laid {
+            size: [window.width, window.height],
+            mapping,
+            labels: if is_cut { &self.planes.cut } else { &self.planes.labels }.span(),
+            mask: self.planes.mask.span(),
+            map: self.regions.map.span(),
+            list: self.regions.list.span(),
+            instruments: has_instrument.then(|| self.instruments.there.span()),
+        })
+    }
+
+    fn list_runs(&mut self, device: &Device, stream: &Stream, window: Window) -> Result<(), InferError> {
+        let plan = RunsPlan::new(window.width * window.height);
+        let params = Param::Value(bytes_of(&plan.params));
+        let [labels, mask, counts, runs, total] =
+            [&self.planes.labels, &self.planes.mask, &self.runs.counts, &self.runs.items.there, &self.runs.total.there]
+                .map(|memory| Param::Memory(memory.span()));
+        device.launch(stream, &plan.count, &[params, labels, mask, counts])?;
+        device.launch(stream, &plan.list, &[params, labels, mask, counts, runs, total])?;
+        self.runs.bring(stream)
+    }
+
+    fn measure(
+        &mut self,
+        device: &Device,
+        stream: &Stream,
+        specs: &[&OutputSpec],
+        (window, mapping): (Window, &Mapping),
+        expected: &[Expected],
+    ) -> Result<(), InferError> {
+        let size = [window.width, window.height];
+        let mut labels = self.planes.labels.span();
+        let has_instrument = specs.iter().any(|spec| spec.kind == HeadKind::Instrument);
+        let mut is_cut = false;
+        if let Some(plan) = SplitPlan::new(size, mapping, expected).filter(|_| has_instrument) {
+            let (params, whole) = (Param::Value(bytes_of(&plan.params)), Param::Memory(labels));
+            let [owner, cut] = [&self.planes.owner, &self.planes.cut].map(DeviceBuffer::span);
+            device.launch(stream, &plan.owner, &[params, whole, Param::Memory(owner)])?;
+            device.launch(stream, &plan.cut, &[params, whole, Param::Memory(owner), Param::Memory(cut)])?;
+            labels = cut;
+            is_cut = true;
+        }
+        self.laid = Some((window, *mapping, [is_cut, has_instrument]));
+        self.regions.find(device, stream, &RegionsPlan::new(size), labels)?;
+
+        let [map, list, count] = [&self.regions.map, &self.regions.list, &self.regions.count].map(|buffer| Param::Memory(buffer.span()));
+        let [tissue, instrument] = [&self.planes.tissue, &self.planes.instrument].map(|buffer| Param::Memory(buffer.span()));
+        let plan = CrossingsPlan::new(size, specs);
+        let params = Param::Value(bytes_of(&plan.params));
+        let [counts, items, total] =
+            [&self.crossings.counts, &self.crossings.items.there, &self.crossings.total.there].map(|buffer| Param::Memory(buffer.span()));
+        device.launch(stream, &plan.count, &[params, map, list, counts])?;
+        device.launch(stream, &plan.list, &[params, map, list, counts, tissue, instrument, items, total])?;
+        self.crossings.bring(stream)?;
+
+        let head = specs.iter().find(|spec| spec.kind == HeadKind::Tissue).copied();
+        let plan = RegionSumsPlan::new(size, mapping, head, MAX_INSTRUMENTS);
+        let params = Param::Value(bytes_of(&plan.params));
+        if let Some(launch) = &plan.tissue {
+            let sums = Param::Memory(self.tissue_sums.there.span());
+            device.launch(stream, launch, &[params, Param::Memory(labels), map, list, tissue, sums])?;
+        }
+        self.tissue_sums.bring(stream, head.map_or(0, |head| head.channels() * size_of::<f64>()))?;
+        if has_instrument {
+            let sums = Param::Memory(self.instruments.there.span());
+            device.launch(stream, &plan.instruments, &[params, map, list, count, instrument, sums])?;
+        }
+        self.instruments.bring(stream, if has_instrument { MAX_INSTRUMENTS * size_of::<InstrumentSums>() } else { 0 })
+    }
+
+    /// Waits for what was begun, and fills `maps` (their labels and mask) and `measured` from it.
+    pub fn finish(
+        &mut self,
+        heads: &[(usize, OutputSpec)],
+        stream: &Stream,
+        maps: &mut Maps,
+        measured: &mut Measured,
+    ) -> Result<(), InferError> {
         let window = self.begun.take().ok_or(CudaError::Elsewhere)?;
-        if self.odd.bytes()?.iter().any(|byte| *byte != 0) {
+        if self.odd.numbers::<u32>()?.any(|odd| odd != 0) {
             // What was averaged with it is of no use either.
             self.averaged = None;
             let (part, found) = ("an output".to_owned(), "a number that is none, or beyond what such a head can give".to_owned());
             return Err(InferError::Impossible { part, found });
         }
         maps.shape(heads.iter().map(|(_, spec)| spec), window);
-        maps.labels.extend_from_slice(self.labels.bytes()?);
-        maps.mask.extend_from_slice(self.mask.bytes()?);
-        maps.instrument.clear();
-        maps.instrument.extend(floats(self.instrument.bytes()?));
         maps.tissue.clear();
-        maps.tissue.extend(floats(self.tissue.bytes()?));
-        let sum: f32 = floats(self.certainty.bytes()?).sum();
-        maps.certainty = if maps.tissue.is_empty() { 1.0 } else { sum / (window.width * window.height) as f32 };
+        maps.instrument.clear();
+        let pixels = window.width * window.height;
+        unfold(self.runs.numbers::<u32>(stream)?, pixels, &mut maps.labels, &mut maps.mask);
+        let sum: f32 = self.certainty.numbers::<f32>()?.sum();
+        maps.certainty = if maps.tissue_classes.is_empty() { 1.0 } else { sum / pixels as f32 };
+        measured.crossings.clear();
+        measured.crossings.extend(self.crossings.numbers::<f32>(stream)?);
+        measured.tissue.clear();
+        measured.tissue.extend(self.tissue_sums.numbers::<f64>()?);
+        measured.instruments.clear();
+        measured.instruments.extend(self.instruments.numbers::<InstrumentSums>()?);
         Ok(())
     }
-}
 
-fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> {
-    bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_ne_bytes(*bytes))
+    /// Brings the probabilities of the last frame, which nothing here is made of: for people.
+    pub fn bring(&self, gpu: &Gpu, maps: &mut Maps) -> Result<(), InferError> {
+        let pixels = maps.width * maps.height;
+        let instruments = usize::from(maps.has_instrument);
+        let (tissue, instrument) = ((&mut maps.tissue, &self.planes.tissue), (&mut maps.instrument, &self.planes.instrument));
+        for ((to, from), planes) in [(tissue, maps.tissue_classes.len()), (instrument, instruments)] {
+            let bytes = planes * pixels * size_of::<f32>();
+            let mut here = gpu.device().pinned(bytes)?;
+            gpu.stream().read_back(from.span().first(bytes)?, &mut here, Payload::Pixels)?;
+            to.clear();
+            to.extend(here.bytes()?[..bytes].chunks_exact(size_of::<f32>()).map(pod_read_unaligned::<f32>));
+        }
+        Ok(())
+    }
 }

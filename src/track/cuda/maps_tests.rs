@@ -1,10 +1,11 @@
 //! Scenes of the same frames from both: an engine whose maps are decoded on a device, and one on the processor. Where there is no GPU,
 //! the tests' driver runs the kernels, and the processor plays the model.
 
+use super::{MAP_KERNELS, SIGHT_KERNELS};
 use crate::base::ids::FrameId;
 use crate::base::random::Random;
 use crate::frame::cuda::testing::{TestDriver, skipped_without_gpu};
-use crate::frame::cuda::{DECODE, INPUT_HASH, PREPROCESS, STILLNESS};
+use crate::frame::cuda::{INPUT_HASH, Kernel, PREPROCESS};
 use crate::infer::tensorrt::testing as tensorrt;
 use crate::infer::testing::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range, TestEngine, loaded, rehearsed};
 use crate::infer::{Engine, EngineFault, FrameView, OnnxEngine, Stamps, cuda};
@@ -54,7 +55,7 @@ fn compare(open: &dyn Fn(&TestEngine) -> Box<dyn Engine>, is_exact: bool) {
         let mut here = Analyser::of(Box::new(OnnxEngine::open(loaded(&engine)).unwrap()), None).unwrap();
         let mut there = Analyser::of(open(&engine), None).unwrap();
         let is_decoded_there = matches!(name, "maps" | "calibrated" | "half" | "gated");
-        assert_eq!(there.decodes_there(), is_decoded_there, "{name}");
+        assert_eq!((there.decodes_there(), there.sees_there()), (is_decoded_there, is_decoded_there), "{name}");
         // The size changes, and then stays; the last frames do not follow on the others.
         let layouts = [size(96, 60), size(160, 80), size(160, 80)];
         for index in 0..15u64 {
@@ -104,7 +105,7 @@ fn rehearse_plans_in_this_process() {
 #[test]
 fn a_scene_decoded_on_a_device_is_what_it_is_here() {
     let test = "a_scene_decoded_on_a_device_is_what_it_is_here";
-    let kernels = [PREPROCESS, INPUT_HASH, STILLNESS, DECODE];
+    let kernels: Vec<Kernel> = [PREPROCESS, INPUT_HASH].into_iter().chain(MAP_KERNELS).chain(SIGHT_KERNELS).collect();
     if let Some(driver) = TestDriver::new(test).and_then(|driver| driver.with_kernels(test, &kernels)) {
         driver.run("track::cuda::maps_tests::rehearse_in_this_process", &[("TEST_CUDA_AT_ONCE", "1")]);
         driver.run("track::cuda::maps_tests::rehearse_plans_in_this_process", &[]);

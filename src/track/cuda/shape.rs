@@ -198,7 +198,7 @@ mod tests {
                     let (class, confidence) = class_and_confidence(&maps, &regions, region);
                     prop_assert_eq!(shape.class_id, class);
                     prop_assert!((shape.confidence - confidence).abs() < 1e-6);
-                    let reference = of_region(&maps, &regions, &MAPPING, region, &expected, &mut Scratch::default());
+                    let reference = of_region(&maps, &regions, &MAPPING, (region, None), &expected, &mut Scratch::default());
                     let (axis, tip) = ((shape.has_axis == 1).then_some(shape.axis), (shape.has_tip == 1).then_some(shape.tip));
                     prop_assert_eq!(axis.is_some(), reference.axis.is_some(), "{:?} {:?}", shape, reference);
                     prop_assert_eq!(tip.is_some(), reference.tip.is_some(), "{:?} {:?}", shape, reference);

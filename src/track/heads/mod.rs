@@ -14,7 +14,7 @@ mod detector;
 mod frame_class;
 mod instance;
 
-use super::cuda::DeviceMaps;
+use super::cuda::{DeviceMaps, DeviceSight, Laid};
 use super::decode::{Decoded, Decoder, Detection};
 use super::findings::Found;
 use super::maps::NotFinite;
@@ -22,6 +22,7 @@ use super::split::Expected;
 use super::sure::SureFrom;
 use crate::base::classes::{self, ClassKind};
 use crate::base::ids::ClassId;
+use crate::frame::cuda::CudaError;
 use crate::infer::{self, Engine, Fit, HeadKind, HeadSpec, InferError, InputSpec, OutputSpec, TensorView};
 use crate::scene::{ClassMask, FrameClass, Outline, Spare, Trust, limits};
 use boxes::{Placement, overlap};
@@ -42,6 +43,9 @@ pub struct Seen {
     pub findings: Vec<Found>,
     pub frame_classes: Vec<FrameClass>,
 }
+
+/// Width, height, and a map for each class that has one.
+pub type Probabilities<'a> = (usize, usize, Vec<(ClassId, &'a [f32])>);
 
 /// Reads all heads of one engine, frame after frame.
 #[derive(Debug)]
@@ -98,17 +102,41 @@ impl Heads {
         self.there.is_some()
     }
 
+    /// Is all that they see in maps that are decoded there?
+    pub fn see_there(&self) -> bool {
+        self.there.is_some() && self.detectors.is_empty() && self.finding_map.is_none()
+    }
+
+    /// What lies there of the last frame.
+    pub fn laid(&self) -> Option<Laid<'_>> {
+        self.there.as_ref().and_then(DeviceMaps::laid)
+    }
+
+    /// Of the instruments that were decoded last, in their order, which ranks their regions have among all regions of instrument.
+    pub fn ranks(&self) -> impl Iterator<Item = usize> {
+        self.decoder.ranks()
+    }
+
     /// Are maps decoded there? (With a fault on demand the engine's outputs are here alone.)
-    fn are_there(&self, engine: &dyn Engine) -> bool {
+    pub fn are_there(&self, engine: &dyn Engine) -> bool {
         self.there.is_some() && self.maps.iter().all(|(tensor, _)| engine.device_output(*tensor).is_some())
     }
 
     /// After a run: brings what is read here, and looks whether it can be an answer at all. What is decoded there is begun; `fit`: where
-    /// in the input the picture lies.
-    pub fn fetch(&mut self, engine: &mut dyn Engine, fit: Fit) -> Result<(), InferError> {
+    /// in the input the picture lies, which has the size `picture`; `sight` looks on there.
+    pub fn fetch(
+        &mut self,
+        engine: &mut dyn Engine,
+        fit: Fit,
+        picture: [usize; 2],
+        sight: Option<&mut DeviceSight>,
+    ) -> Result<(), InferError> {
         let are_there = self.are_there(engine);
         if let Some(there) = self.there.as_mut().filter(|_| are_there) {
-            there.begin(&self.maps, engine, fit)?;
+            there.begin(&self.maps, engine, (fit, picture), self.decoder.expected())?;
+            if let (Some(sight), Some(laid), Some(to)) = (sight, there.laid(), engine.device_input()) {
+                sight.follow(&to, &laid, fit, picture)?;
+            }
         }
         let is_here = |tensor: usize| !are_there || self.maps.iter().all(|(map, _)| *map != tensor);
         engine.fetch_outputs(&is_here)?;
@@ -158,7 +186,10 @@ impl Heads {
     /// What the network is shown: its input, here or there.
     pub fn watch(&mut self, engine: &mut dyn Engine, capture_ns: u64) -> Result<(), InferError> {
         match (&mut self.there, engine.device_input()) {
-            (Some(there), Some(to)) => there.watch(&to, capture_ns),
+            (Some(there), Some(to)) => {
+                self.decoder.now_is(capture_ns);
+                there.watch(&to, capture_ns)
+            }
             _ => {
                 self.decoder.watch(engine.input_mut(), capture_ns);
                 Ok(())
@@ -167,7 +198,10 @@ impl Heads {
     }
 
     /// Width, height and the map of each class that has one. Instruments of several classes share one map: none of them has its own.
-    pub fn probabilities(&self) -> (usize, usize, Vec<(ClassId, &[f32])>) {
+    pub fn probabilities(&mut self, engine: &dyn Engine) -> Result<Probabilities<'_>, InferError> {
+        if let (Some(there), Some(gpu)) = (&self.there, engine.gpu()) {
+            self.decoder.bring_maps(|maps| there.bring(gpu, maps))?;
+        }
         let maps = self.decoder.maps();
         let pixels = maps.width * maps.height;
         let tissues = maps.tissue_classes.iter().zip(maps.tissue.chunks_exact(pixels.max(1)));
@@ -178,7 +212,7 @@ impl Heads {
         if let (Some(only), None) = (own.next(), own.next()) {
             all.push((*only, &maps.instrument[..pixels]));
         }
-        (maps.width, maps.height, all)
+        Ok((maps.width, maps.height, all))
     }
 
     /// Reads the tensors of the last run. A number that is none anywhere makes the whole frame unknown.
@@ -218,7 +252,8 @@ impl Heads {
         let are_there = self.are_there(engine);
         let decoded = match (&self.maps[..], &mut self.there) {
             (maps @ [(_, spec), ..], Some(there)) if are_there => {
-                self.decoder.decode_with(spec, fit, picture, |filled| there.finish(maps, filled))?
+                let stream = engine.gpu().ok_or(CudaError::Elsewhere)?.stream();
+                self.decoder.decode_with(spec, fit, picture, |filled, measured| there.finish(maps, stream, filled, measured))?
             }
             ([], _) => Decoded { mask: self.blank_mask(fit), ..nothing() },
             ([(tensor, spec)], _) => self.decoder.decode(&[TensorView { spec, data: engine.tensor(*tensor) }], fit, picture),

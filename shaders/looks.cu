@@ -1,0 +1,122 @@
+// One pass: what each instrument looks like: how many of its pixels have each of LEVELS³ colours in the model's input. As `Shown::look`
+// in src/track/look.rs sees the class with most of a region's pixels in its box; the counts are the same.
+//
+// in   instruments  the regions that are looked at (region_sums.cu)
+//      map          width·height region numbers (track::Regions); of `list`, each with its box
+//      labels       a byte a pixel, as the regions were found in them: 255 instrument
+//      mask         a class id a pixel
+//      input        3·input_height·input_width numbers as the network is shown them, floats or halves
+// out  looks        LEVELS³ counts an instrument
+//
+// One block of THREADS an instrument.
+
+#define THREADS 128
+#define INSTRUMENT 255
+#define NO_REGION 0xffffffffu
+#define STEP 3
+#define LEVELS 4
+
+struct LookParams {
+    // Of the map.
+    unsigned width, height;
+    // From map pixels to the captured picture: (point + shift)·scale, held inside it.
+    float scale[2], shift[2], picture[2];
+    // Where in the input the picture lies.
+    unsigned fit_x, fit_y, fit_width, fit_height;
+    unsigned input_width, input_height;
+    unsigned is_nchw, is_half;
+    // Of R, G, B: its channel in the input, and what brings that to 0..1.
+    unsigned channel[3];
+    float mean[3], deviation[3];
+};
+
+struct Region {
+    unsigned label, area;
+    // Half-open, in map pixels.
+    unsigned box[4];
+};
+
+struct InstrumentSums {
+    unsigned region, area;
+    double sums[7];
+};
+
+__device__ float number_at(const LookParams *p, const void *input, unsigned channel, unsigned x, unsigned y)
+{
+    unsigned at = p->is_nchw ? (channel * p->input_height + y) * p->input_width + x : (y * p->input_width + x) * 3 + channel;
+    if (!p->is_half)
+        return ((const float *)input)[at];
+    unsigned short bits = ((const unsigned short *)input)[at];
+    float value;
+#ifdef __CUDACC__
+    asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+#else
+    _Float16 half;
+    memcpy(&half, &bits, sizeof half);
+    value = (float)half;
+#endif
+    return value;
+}
+
+// A corner of a region's box: to the captured picture, and from there to the mask, as its box is looked up.
+__device__ unsigned mask_place(const LookParams *p, unsigned corner, unsigned axis)
+{
+    float moved = fminf(fmaxf(((float)corner + p->shift[axis]) * p->scale[axis], 0.0f), p->picture[axis]);
+    unsigned side = axis == 0 ? p->width : p->height;
+    return min((unsigned)fmaxf(moved / p->picture[axis] * (float)side, 0.0f), side);
+}
+
+__device__ unsigned level_of(const LookParams *p, const void *input, unsigned colour, unsigned x, unsigned y)
+{
+    float value = number_at(p, input, p->channel[colour], x, y) * p->deviation[colour] + p->mean[colour];
+    return min((unsigned)(sqrtf(fmaxf(value, 0.0f)) * (float)LEVELS), LEVELS - 1u);
+}
+
+extern "C" __global__ void instrument_looks(const __grid_constant__ LookParams p, const InstrumentSums *instruments, const unsigned short *map,
+                                            const Region *list, const unsigned char *labels, const unsigned char *mask, const void *input,
+                                            unsigned *looks)
+{
+    __shared__ unsigned votes[256], counts[LEVELS * LEVELS * LEVELS];
+    unsigned number = instruments[blockIdx.x].region;
+    for (unsigned i = threadIdx.x; i < 256; i += THREADS)
+        votes[i] = 0;
+    for (unsigned i = threadIdx.x; i < LEVELS * LEVELS * LEVELS; i += THREADS)
+        counts[i] = 0;
+    __syncthreads();
+    if (number != NO_REGION) {
+        const Region region = list[number];
+        unsigned box_width = region.box[2] - region.box[0], pixels = box_width * (region.box[3] - region.box[1]);
+        for (unsigned i = threadIdx.x; i < pixels; i += THREADS) {
+            unsigned at = (region.box[1] + i / box_width) * p.width + region.box[0] + i % box_width;
+            if (map[at] == number && labels[at] == INSTRUMENT)
+                atomicAdd(&votes[mask[at]], 1);
+        }
+    }
+    __syncthreads();
+    // The class with most of its pixels; of equals the last.
+    unsigned most = 1, class_id = 256;
+    for (unsigned id = 0; id < 256; id++)
+        if (votes[id] >= most) {
+            most = votes[id];
+            class_id = id;
+        }
+    if (class_id < 256) {
+        const Region region = list[number];
+        unsigned left = mask_place(&p, region.box[0], 0), right = mask_place(&p, region.box[2], 0);
+        unsigned top = mask_place(&p, region.box[1], 1), bottom = mask_place(&p, region.box[3], 1);
+        unsigned columns = right > left ? (right - left + STEP - 1) / STEP : 0, rows = bottom > top ? (bottom - top + STEP - 1) / STEP : 0;
+        for (unsigned i = threadIdx.x; i < columns * rows; i += THREADS) {
+            unsigned x = left + i % columns * STEP, y = top + i / columns * STEP;
+            if (mask[y * p.width + x] != class_id)
+                continue;
+            unsigned column = min(p.fit_x + (2 * x + 1) * p.fit_width / (2 * p.width), p.input_width - 1);
+            unsigned row = min(p.fit_y + (2 * y + 1) * p.fit_height / (2 * p.height), p.input_height - 1), bin = 0;
+            for (unsigned colour = 0; colour < 3; colour++)
+                bin = bin * LEVELS + level_of(&p, input, colour, column, row);
+            atomicAdd(&counts[bin], 1);
+        }
+    }
+    __syncthreads();
+    for (unsigned i = threadIdx.x; i < LEVELS * LEVELS * LEVELS; i += THREADS)
+        looks[blockIdx.x * LEVELS * LEVELS * LEVELS + i] = counts[i];
+}

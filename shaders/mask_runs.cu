@@ -1,0 +1,75 @@
+// One pass: labels and class mask → the list of stretches, row after row as one line, in which both stay the same: all of them in a
+// few thousand numbers. track::cuda::runs reads it.
+//
+// mask_runs_count  in   labels, mask  width·height bytes each: 0 nothing, 255 instrument, else a tissue's class id, which is the
+//                                     mask's as well; class ids
+//                  out  counts        a number a block: how many stretches begin there
+// mask_runs_list   in   labels, mask, counts
+//                  out  runs          a number a stretch: its first pixel · 1024 + kind · 256 + class id of the mask; kinds: 0 nothing,
+//                                     1 tissue, 2 instrument
+//                       total         how many there are
+//
+// One thread a pixel, THREADS to a block; at most 2²⁰ pixels.
+
+#define THREADS 256
+#define NOTHING 0
+#define INSTRUMENT 255
+
+struct RunParams {
+    unsigned pixels;
+};
+
+__device__ unsigned value_of(const unsigned char *labels, const unsigned char *mask, unsigned at)
+{
+    unsigned kind = labels[at] == NOTHING ? 0 : labels[at] == INSTRUMENT ? 2 : 1;
+    return kind << 8 | mask[at];
+}
+
+__device__ unsigned begins(const RunParams *p, const unsigned char *labels, const unsigned char *mask, unsigned at)
+{
+    if (at >= p->pixels)
+        return 0;
+    return at == 0 || value_of(labels, mask, at) != value_of(labels, mask, at - 1) ? 1 : 0;
+}
+
+// Of all threads of the block with a smaller number; *whole: of all.
+__device__ unsigned sum_before(unsigned own, unsigned *room, unsigned *whole)
+{
+    __syncthreads();
+    room[threadIdx.x] = own;
+    for (unsigned step = 1; step < THREADS; step *= 2) {
+        __syncthreads();
+        unsigned other = threadIdx.x >= step ? room[threadIdx.x - step] : 0;
+        __syncthreads();
+        room[threadIdx.x] += other;
+    }
+    __syncthreads();
+    *whole = room[THREADS - 1];
+    return room[threadIdx.x] - own;
+}
+
+extern "C" __global__ void mask_runs_count(const __grid_constant__ RunParams p, const unsigned char *labels, const unsigned char *mask, unsigned *counts)
+{
+    __shared__ unsigned room[THREADS];
+    unsigned whole;
+    sum_before(begins(&p, labels, mask, blockIdx.x * THREADS + threadIdx.x), room, &whole);
+    if (threadIdx.x == 0)
+        counts[blockIdx.x] = whole;
+}
+
+extern "C" __global__ void mask_runs_list(const __grid_constant__ RunParams p, const unsigned char *labels, const unsigned char *mask,
+                                          const unsigned *counts, unsigned *runs, unsigned *total)
+{
+    __shared__ unsigned room[THREADS];
+    unsigned share = 0, before, whole;
+    for (unsigned block = threadIdx.x; block < blockIdx.x; block += THREADS)
+        share += counts[block];
+    sum_before(share, room, &before);
+    unsigned at = blockIdx.x * THREADS + threadIdx.x;
+    unsigned is_first = begins(&p, labels, mask, at);
+    unsigned place = before + sum_before(is_first, room, &whole);
+    if (is_first)
+        runs[place] = at << 10 | value_of(labels, mask, at);
+    if (threadIdx.x == 0 && blockIdx.x + 1 == gridDim.x)
+        *total = before + whole;
+}

@@ -1,0 +1,74 @@
+//! What is drawn and said of maps by probabilities that lie elsewhere: measured there, and brought here in a few numbers.
+
+use super::maps::NOTHING;
+use super::regions::Regions;
+use bytemuck::{Pod, Zeroable};
+
+/// Of one region of instrument, over its pixels.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+pub struct InstrumentSums {
+    pub region: u32,
+    /// Map pixels.
+    pub area: u32,
+    pub probability: f64,
+    /// Of places in the captured picture, which weigh as much as they are probable: as `shape::Moments`.
+    pub weight: f64,
+    pub mean: [f64; 2],
+    pub spread: [f64; 3],
+}
+
+/// Of one frame; kept from frame to frame, so that nothing is allocated.
+#[derive(Debug, Default)]
+pub struct Measured {
+    /// Of each channel of the tissue head: the sum of its probabilities over its class' regions.
+    pub tissue: Vec<f64>,
+    pub instruments: Vec<InstrumentSums>,
+    /// Where borders cross from pixel to pixel, pixel after pixel in the order of their sides.
+    pub crossings: Vec<f32>,
+    /// Of each pixel, the place of its first one.
+    first: Vec<u32>,
+}
+
+impl Measured {
+    /// Of the region with this number.
+    pub fn instrument(&self, region: usize) -> Option<&InstrumentSums> {
+        self.rank(region).map(|rank| &self.instruments[rank])
+    }
+
+    /// Its place among the instruments.
+    pub fn rank(&self, region: usize) -> Option<usize> {
+        self.instruments.iter().position(|sums| sums.region as usize == region)
+    }
+
+    /// `crossings` are those of the borders between these regions. False: there are more or fewer of them.
+    pub fn belongs_to(&mut self, regions: &Regions, width: usize) -> bool {
+        self.first.clear();
+        let mut count = 0;
+        for at in 0..regions.map.len() {
+            self.first.push(count);
+            if regions.list[usize::from(regions.map[at])].label != NOTHING {
+                count += (0..4).filter(|&side| has_border(regions, width, at, side)).count() as u32;
+            }
+        }
+        count as usize == self.crossings.len()
+    }
+
+    /// Between pixel `at` (0) and its neighbour on a side (1), which lies in another region: as `outline::crossing`.
+    pub fn crossing(&self, regions: &Regions, width: usize, at: usize, side: usize) -> f32 {
+        let before = (0..side).filter(|&side| has_border(regions, width, at, side)).count();
+        self.crossings.get(self.first[at] as usize + before).copied().unwrap_or(0.5)
+    }
+}
+
+/// Does the pixel's neighbour on side 0 right, 1 below, 2 left, 3 above lie in another region?
+fn has_border(regions: &Regions, width: usize, at: usize, side: usize) -> bool {
+    let (x, map) = (at % width, &regions.map);
+    let other = match side {
+        0 => (x + 1 < width).then_some(at + 1),
+        1 => Some(at + width),
+        2 => (x > 0).then(|| at - 1),
+        _ => at.checked_sub(width),
+    };
+    other.and_then(|other| map.get(other)).is_some_and(|other| *other != map[at])
+}
