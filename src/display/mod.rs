@@ -29,6 +29,7 @@ mod rescue;
 mod sdi;
 mod settings;
 mod shm;
+mod surface;
 mod vsync;
 pub mod window;
 mod wiring;
