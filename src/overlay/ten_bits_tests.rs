@@ -140,6 +140,9 @@ fn the_wgpu_compositor_keeps_ten_bits_as_the_reference_does() {
         Ok(())
     });
     outcome.unwrap();
+    if !gpu.is_software {
+        println!("RAN the_wgpu_compositor_keeps_ten_bits_as_the_reference_does on a GPU");
+    }
 }
 
 #[test]

@@ -168,6 +168,12 @@ impl Card {
         Ok((Lease { card: self.clone(), id }, node))
     }
 
+    /// What a descriptor from `lease` is to whoever gets it.
+    #[cfg(test)]
+    pub fn of_lease(&self, node: OwnedFd) -> Card {
+        Card { node: node.into(), path: self.path.clone(), driver: self.driver.clone(), lent: OnceLock::new(), _lender: None }
+    }
+
     /// The numbers of its node.
     pub fn number(&self) -> std::io::Result<Node> {
         let device = rustix::fs::fstat(&self.node)?.st_rdev;

@@ -22,10 +22,24 @@ use crate::display::{DisplayError, Output, OutputInfo, Picture, PresentedView, R
 use crate::overlay::gpu::{Gpu, GpuCompositor};
 use crate::overlay::{Depth, Layer};
 use ash::vk;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// A refresh that does not come within so many periods is not waited for.
 const PATIENCE_PERIODS: u64 = 3;
+
+/// What is to be lit, and with what.
+pub struct Task<'a> {
+    pub card: &'a Arc<Card>,
+    pub plan: &'a Plan,
+    pub wanted: &'a Wanted,
+    pub settings: &'a Settings,
+    pub clock: &'a Arc<dyn Clock>,
+    pub tenure: &'a Arc<Tenure>,
+}
+
+/// Makes a surface of a monitor that was lent.
+type OnMonitor = Box<dyn FnMut(OwnedFd, &Plan) -> Result<Surface, String> + Send>;
 
 pub struct GpuKms {
     clock: Arc<dyn Clock>,
@@ -36,7 +50,7 @@ pub struct GpuKms {
     /// It has taken no picture since; the monitor thread says what is to be lit instead.
     is_broken: bool,
     compositor: GpuCompositor,
-    instance: wgpu::Instance,
+    on_monitor: OnMonitor,
     handover: Arc<Handover<Plan>>,
     monitor: MonitorLink,
     /// Somebody has said one, for cards that know none of their own.
@@ -82,10 +96,9 @@ impl From<NotShown> for Failure {
 
 impl Lit {
     /// Takes the plan's monitor for Vulkan. It lights up with the first picture.
-    fn take(instance: &wgpu::Instance, gpu: &Gpu, card: &Arc<Card>, tenure: &Tenure, plan: Plan) -> Result<Lit, String> {
-        let (lease, node) = card.lease(&plan).map_err(|error| format!("the kernel does not lend the monitor: {error}"))?;
-        tenure.lend(lease);
-        let surface = Arc::new(Surface::of_monitor(instance, &gpu.adapter, node, &plan)?);
+    fn take(on_monitor: &mut OnMonitor, gpu: &Gpu, tenure: &Tenure, plan: Plan) -> Result<Lit, String> {
+        let node = tenure.lend(&plan).map_err(|error| format!("the kernel does not lend the monitor: {error}"))?;
+        let surface = Arc::new(on_monitor(node, &plan)?);
         let offered = surface.offered()?;
         let formats = Formats::of(&offered.formats).ok_or("it has no 8-bit format without sRGB encoding")?;
         let manner = Manner { size: plan.offer.size, format: formats.eight, mode: present_mode(&offered.modes, true) };
@@ -117,22 +130,22 @@ impl Lit {
 
 impl GpuKms {
     /// The GPU that drives the card, and the plan's monitor lit by it, black. Err: why pictures are composed on the host.
-    pub fn open(
-        card: &Arc<Card>,
-        plan: &Plan,
-        wanted: &Wanted,
-        settings: &Settings,
-        clock: &Arc<dyn Clock>,
-        tenure: &Arc<Tenure>,
-    ) -> Result<Self, WhyHost> {
-        way::may_have_gpu(settings.presenter, &card.driver)?;
-        let node = card.number().map_err(|error| WhyHost::NoVulkan { reason: format!("{}: {error}", card.path) })?;
+    pub fn open(task: &Task<'_>) -> Result<Self, WhyHost> {
+        way::may_have_gpu(task.settings.presenter, &task.card.driver)?;
+        let node = task.card.number().map_err(|error| WhyHost::NoVulkan { reason: format!("{}: {error}", task.card.path) })?;
         let instance = vulkan::instance().map_err(|reason| WhyHost::NoVulkan { reason })?;
         let (found, mut adapters) = vulkan::look(&instance);
         let index = way::choose(node, &found)?;
         let refused = |reason: String| WhyHost::Refused { device: found.devices[index].name.clone(), reason };
-        let gpu = Gpu::of(adapters.swap_remove(index)).map_err(|error| refused(error.to_string()))?;
-        let lit = Lit::take(&instance, &gpu, card, tenure, plan.clone()).map_err(refused)?;
+        let adapter = adapters.swap_remove(index);
+        let gpu = Gpu::of(adapter.clone()).map_err(|error| refused(error.to_string()))?;
+        let on_monitor = move |node, plan: &Plan| Surface::of_monitor(&instance, &adapter, node, plan);
+        Self::on(task, gpu, Box::new(on_monitor)).map_err(refused)
+    }
+
+    fn on(task: &Task<'_>, gpu: Gpu, mut on_monitor: OnMonitor) -> Result<Self, String> {
+        let &Task { card, plan, wanted, settings, clock, tenure } = task;
+        let lit = Lit::take(&mut on_monitor, &gpu, tenure, plan.clone())?;
         let adapter = format!("{} on {} ({}), {} {}", gpu.name, card.path, card.driver, plan.name, plan.shown());
         let handover = Arc::new(Handover::default());
         let keeper = Keeper {
@@ -143,7 +156,6 @@ impl GpuKms {
             handover: handover.clone(),
             light: |_, plan| Ok(plan),
         };
-        let monitor = MonitorLink::start(move |post| keeper.run(&post)).map_err(|error| refused(error.to_string()))?;
         let mut output = GpuKms {
             clock: clock.clone(),
             timeout_ns: u64::from(settings.present_timeout_ms) * 1_000_000,
@@ -152,14 +164,14 @@ impl GpuKms {
             compositor: GpuCompositor::new(gpu, lit.formats.eight),
             lit: Some(lit),
             is_broken: false,
-            instance,
+            on_monitor,
             handover,
-            monitor,
+            monitor: MonitorLink::start(move |post| keeper.run(&post)).map_err(|error| error.to_string())?,
             said: settings.refresh_hz.map(|rate| Refresh { rate, origin_ns: clock.now_ns() }),
             adapter,
             read: Vec::new(),
         };
-        output.show(Picture::Blank(wanted.size.0, wanted.size.1), &[]).map_err(|error| refused(error.to_string()))?;
+        output.show(Picture::Blank(wanted.size.0, wanted.size.1), &[]).map_err(|error| error.to_string())?;
         Ok(output)
     }
 
@@ -169,7 +181,7 @@ impl GpuKms {
         let format = self.lit.as_ref().map(|lit| lit.formats.eight);
         // What Vulkan has is given back first: it takes a monitor only once.
         self.lit = None;
-        let lit = Lit::take(&self.instance, self.compositor.gpu(), &self.card, &self.tenure, plan).map_err(surface)?;
+        let lit = Lit::take(&mut self.on_monitor, self.compositor.gpu(), &self.tenure, plan).map_err(surface)?;
         if format.is_some_and(|format| format != lit.formats.eight) {
             return Err(surface("the monitor's format is another one"));
         }
@@ -213,9 +225,8 @@ impl GpuKms {
                 }
             }
             None => {
-                // What knows no refresh is waited for by Vulkan; what is not shown keeps the pace.
-                let refresh = self.refresh().filter(|_| !is_presented);
-                refresh.iter().for_each(|refresh| self.clock.sleep_until_ns(refresh.next_ns(self.clock.now_ns())));
+                // What is not shown keeps the pace, too. Where no refresh is known Vulkan waits for a free picture.
+                self.refresh().iter().for_each(|refresh| self.clock.sleep_until_ns(refresh.next_ns(self.clock.now_ns())));
             }
         }
     }
@@ -268,3 +279,7 @@ impl Output for GpuKms {
         Ok(PresentedView { data: &self.read, stride: 4 * width, width, height })
     }
 }
+
+#[cfg(test)]
+#[path = "gpu_tests.rs"]
+mod tests;

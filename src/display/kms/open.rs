@@ -2,12 +2,13 @@
 
 use crate::base::clock::Clock;
 use crate::display::kms::card::{Card, Console, Lease, Plan, Wanted};
-use crate::display::kms::gpu::GpuKms;
+use crate::display::kms::gpu::{GpuKms, Task};
 use crate::display::kms::way::{self, Found, Node, WhyHost};
 use crate::display::kms::{KmsOutput, vulkan};
 use crate::display::rescue::{OpenAgain, Rescued};
 use crate::display::settings::CleanFeed;
 use crate::display::{DisplayError, Output, Presenter, Settings};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What is not ours for good: the monitor that Vulkan was lent, and the CRTC that was the console's. Taken over by the host where the GPU is
@@ -19,13 +20,18 @@ pub struct Tenure {
 }
 
 impl Tenure {
-    fn of(card: &Arc<Card>, plan: &Plan) -> Arc<Self> {
+    pub(super) fn of(card: &Arc<Card>, plan: &Plan) -> Arc<Self> {
         Arc::new(Tenure { card: card.clone(), parts: Mutex::new((None, card.console(plan))) })
     }
 
-    /// Vulkan has this now, and what it had before no more.
-    pub fn lend(&self, lease: Lease) {
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(lease);
+    /// Lends the plan's monitor to whoever gets the descriptor; what was lent before has ended.
+    pub fn lend(&self, plan: &Plan) -> std::io::Result<OwnedFd> {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nothing is lent twice.
+        parts.0 = None;
+        let (lease, node) = self.card.lease(plan)?;
+        parts.0 = Some(lease);
+        Ok(node)
     }
 
     /// Takes back what Vulkan has, whether its driver still answers or not; what the console has to get back is the caller's from here on.
@@ -62,33 +68,41 @@ pub fn open(
     let (card, plan) = Card::find(card, &wanted)?;
     let card = Arc::new(card);
     let tenure = Tenure::of(&card, &plan);
-    let by_gpu = GpuKms::open(&card, &plan, &wanted, settings, &clock, &tenure);
-    let by_host = {
-        let (card, wanted, settings, clock) = (card.clone(), wanted.clone(), settings.clone(), clock.clone());
-        move |plan: Plan| -> Result<Box<dyn Output>, DisplayError> {
-            let console = tenure.take_over();
-            Ok(Box::new(KmsOutput::on(card.clone(), plan, console, wanted.clone(), &settings, clock.clone())?))
-        }
-    };
-    let output = match by_gpu {
+    let task = Task { card: &card, plan: &plan, wanted: &wanted, settings, clock: &clock, tenure: &tenure };
+    let output = match GpuKms::open(&task) {
         Ok(output) => {
             tracing::info!("{}: the GPU draws onto it: {}", card.path, output.describe().adapter);
-            let (card, plan) = (card.clone(), plan.clone());
-            // The monitor may be another one by then, or gone.
-            let instead: OpenAgain = Box::new(move || by_host(card.plan(&wanted, false).unwrap_or_else(|_| plan.clone())));
-            Box::new(Rescued::new(Box::new(output), instead))
+            rescued(&task, output)
         }
         Err(why) => {
             tracing::info!("{}: pictures are composed on the host: {why}", card.path);
-            by_host(plan.clone())?
+            by_host(&task)(plan.clone())?
         }
     };
     let feed = feed(&card, &plan, size, fps, settings, clock)?;
     Ok(DrmOutputs { output, feed })
 }
 
-/// The clean feed's output: another monitor of the same card, lent to it, so that neither waits for the other. Always composed on the host. None: no
-/// clean feed is wanted. To be asked before pictures are shown.
+/// Lights a plan's monitor for the host, whoever had it before.
+fn by_host(task: &Task<'_>) -> impl FnMut(Plan) -> Result<Box<dyn Output>, DisplayError> + Send + use<> {
+    let (card, wanted, settings) = (task.card.clone(), task.wanted.clone(), task.settings.clone());
+    let (clock, tenure) = (task.clock.clone(), task.tenure.clone());
+    move |plan: Plan| {
+        let console = tenure.take_over().or_else(|| card.console(&plan));
+        Ok(Box::new(KmsOutput::on(card.clone(), plan, console, wanted.clone(), &settings, clock.clone())?))
+    }
+}
+
+/// The GPU's output; where it is lost the host goes on.
+pub(super) fn rescued(task: &Task<'_>, output: GpuKms) -> Box<dyn Output> {
+    let (card, plan, wanted, mut light) = (task.card.clone(), task.plan.clone(), task.wanted.clone(), by_host(task));
+    // The monitor may be another one by then, or gone.
+    let instead: OpenAgain = Box::new(move || light(card.plan(&wanted, false).unwrap_or_else(|_| plan.clone())));
+    Box::new(Rescued::new(Box::new(output), instead))
+}
+
+/// The clean feed's output: another monitor of the same card, lent to it, so that neither waits for the other; composed
+/// on the host. None: no clean feed is wanted. To be asked before pictures are shown.
 fn feed(
     card: &Arc<Card>,
     main: &Plan,
@@ -126,3 +140,7 @@ pub fn way_in_words<'a>(driver: &str, card: Option<Node>, found: impl FnOnce() -
 pub fn look() -> Found {
     vulkan::look(&crate::overlay::gpu::instance()).0
 }
+
+#[cfg(test)]
+#[path = "open_tests.rs"]
+mod tests;

@@ -187,4 +187,4 @@ fn texture(gpu: &Gpu, hal: &wgpu::hal::vulkan::Device, image: vk::Image, manner:
 
 #[cfg(test)]
 #[path = "swapchain_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -20,10 +20,10 @@ use x11rb::rust_connection::RustConnection;
 const SIZE: (usize, usize) = (320, 180);
 const TIMEOUT_NS: u64 = 5_000_000_000;
 
-fn window(display: &str) -> (RustConnection, u32) {
+pub fn window(display: &str, size: (usize, usize)) -> (RustConnection, u32) {
     let (connection, screen) = x11rb::connect(Some(display)).unwrap();
     let (id, root) = (connection.generate_id().unwrap(), connection.setup().roots[screen].root);
-    let (width, height) = (SIZE.0 as u16, SIZE.1 as u16);
+    let (width, height) = (size.0 as u16, size.1 as u16);
     let aux = CreateWindowAux::new().event_mask(EventMask::EXPOSURE);
     connection.create_window(COPY_DEPTH_FROM_PARENT, id, root, 0, 0, width, height, 0, WindowClass::INPUT_OUTPUT, 0, &aux).unwrap();
     connection.map_window(id).unwrap();
@@ -45,14 +45,14 @@ fn c_connection(display: &str) -> *mut c_void {
 }
 
 /// A surface on the window.
-fn surface_of(instance: &wgpu::Instance, gpu: &Gpu, display: &str, window: u32) -> Surface {
+pub fn surface_of(instance: &wgpu::Instance, adapter: &wgpu::Adapter, display: &str, window: u32) -> Surface {
     // SAFETY: the instance has VK_KHR_xcb_surface, as wgpu's all have on this system; connection and window outlive it.
     unsafe {
         let hal = instance.as_hal::<Vulkan>().unwrap();
         let shared = hal.shared_instance();
         let info = vk::XcbSurfaceCreateInfoKHR::default().connection(c_connection(display)).window(window);
         let made = khr::xcb_surface::Instance::new(shared.entry(), shared.raw_instance()).create_xcb_surface(&info, None).unwrap();
-        Surface::of_raw(instance, &gpu.adapter, made)
+        Surface::of_raw(instance, adapter, made)
     }
 }
 
@@ -73,8 +73,8 @@ fn what_is_drawn_reaches_the_surface_in_turns() {
         Err(error) => return println!("SKIPPED {name}: {error}"),
     };
     let Some(server) = Server::start(name, "800x600x24") else { return };
-    let (connection, id) = window(&server.display);
-    let surface = Arc::new(surface_of(&instance, &gpu, &server.display, id));
+    let (connection, id) = window(&server.display, SIZE);
+    let surface = Arc::new(surface_of(&instance, &gpu.adapter, &server.display, id));
     let offered = surface.offered().unwrap();
     let formats = Formats::of(&offered.formats).unwrap();
     let manner = Manner { size: SIZE, format: formats.eight, mode: present_mode(&offered.modes, true) };

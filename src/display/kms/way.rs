@@ -4,9 +4,9 @@
 use crate::display::Presenter;
 use std::fmt;
 
-/// Kernel drivers of cards without a GPU that Vulkan knows: remote consoles of servers, virtual machines, USB adapters. No Vulkan driver is
-/// loaded to learn that of them.
-const WITHOUT_GPU: [&str; 14] = [
+/// Kernel drivers of cards without a GPU that Vulkan knows, as the card or sysfs names them: remote consoles of servers, virtual machines,
+/// USB adapters. No Vulkan driver is loaded to learn that of them.
+const WITHOUT_GPU: [&str; 15] = [
     "ast",
     "bochs-drm",
     "cirrus",
@@ -18,6 +18,7 @@ const WITHOUT_GPU: [&str; 14] = [
     "simple-framebuffer",
     "simpledrm",
     "udl",
+    "virtio-pci",
     "virtio_gpu",
     "vkms",
     "vmwgfx",
