@@ -3,9 +3,10 @@
 
 use crate::base::clock::Clock;
 use crate::display::headless::upload;
-use crate::display::monitor_watch::{MonitorLink, MonitorNote};
+use crate::display::monitor_watch::{MonitorEvent, MonitorLink, MonitorNote};
 use crate::display::surface::{Formats, present_mode};
-use crate::display::{DisplayError, Output, OutputInfo, Picture, PresentedView, Shown, WindowHandle};
+use crate::display::x11_clock::FrameClock;
+use crate::display::{DisplayError, Output, OutputInfo, Picture, PresentedView, Refresh, Shown, WindowHandle};
 use crate::overlay::gpu::{Gpu, GpuCompositor};
 use crate::overlay::{Depth, Layer};
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub struct GpuWindow {
     window: WindowHandle,
     /// Where somebody watches it.
     monitor: Option<MonitorLink>,
+    /// When the monitor takes pictures, where somebody says it: X.
+    refreshes: Option<FrameClock>,
     read: Vec<u8>,
 }
 
@@ -37,7 +40,13 @@ impl GpuWindow {
         Ok((target, gpu))
     }
 
-    pub(super) fn new(target: wgpu::Surface<'static>, gpu: Gpu, window: WindowHandle, clock: Arc<dyn Clock>) -> Result<Self, DisplayError> {
+    pub(super) fn new(
+        target: wgpu::Surface<'static>,
+        gpu: Gpu,
+        window: WindowHandle,
+        refreshes: Option<FrameClock>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, DisplayError> {
         let capabilities = target.get_capabilities(&gpu.adapter);
         let formats = Formats::of(&capabilities.formats).ok_or_else(|| surface("it has no 8-bit format without sRGB encoding"))?;
         let opaque = capabilities.alpha_modes.contains(&wgpu::CompositeAlphaMode::Opaque);
@@ -48,7 +57,7 @@ impl GpuWindow {
             color_space: wgpu::SurfaceColorSpace::Auto,
             width: width.max(1),
             height: height.max(1),
-            present_mode: present_mode(&capabilities.present_modes, false),
+            present_mode: present_mode(&capabilities.present_modes, refreshes.is_some()),
             desired_maximum_frame_latency: 1,
             alpha_mode: if opaque { wgpu::CompositeAlphaMode::Opaque } else { wgpu::CompositeAlphaMode::Auto },
             view_formats: Vec::new(),
@@ -64,6 +73,7 @@ impl GpuWindow {
             depth: Depth::Eight,
             window,
             monitor: None,
+            refreshes,
             read: Vec::new(),
         })
     }
@@ -118,26 +128,45 @@ impl Output for GpuWindow {
         true
     }
 
-    fn monitor_note(&mut self) -> Option<MonitorNote> {
-        self.monitor.as_ref()?.next_note()
+    fn refresh(&self) -> Option<Refresh> {
+        self.refreshes.as_ref().map(FrameClock::refresh)
     }
 
-    /// `compose_ns` is the upload; drawing cannot be told from presenting here. A window that nobody can see is not
-    /// drawn to.
+    fn monitor_note(&mut self) -> Option<MonitorNote> {
+        let note = self.monitor.as_ref()?.next_note()?;
+        if let (MonitorEvent::OtherMode(mode), Some(refreshes)) = (note.event, &mut self.refreshes) {
+            mode.rate.into_iter().for_each(|rate| refreshes.set_rate(rate));
+        }
+        Some(note)
+    }
+
+    /// `compose_ns` is all until the picture was given to the surface, where the monitor's refreshes are known, which are waited for then; else
+    /// the upload: drawing cannot be told from presenting. A window that nobody can see is not drawn to.
     fn show(&mut self, picture: Picture<'_>, layers: &[&Layer]) -> Result<Shown, DisplayError> {
         let start_ns = self.clock.now_ns();
         if self.window.is_closed() {
             return Err(DisplayError::Closed);
         }
         upload(&mut self.compositor, picture, layers)?;
-        let composed_ns = self.clock.now_ns();
+        let mut composed_ns = self.clock.now_ns();
         self.depth = self.formats.depth_for(&picture, self.depth);
-        if let Some(texture) = self.next_texture()? {
+        let texture = self.next_texture()?;
+        let is_presented = texture.is_some();
+        if let Some(texture) = texture {
             let size = (texture.texture.width() as usize, texture.texture.height() as usize);
             let view = texture.texture.create_view(&Default::default());
             self.compositor.draw(self.depth, &view, size)?;
             self.compositor.gpu().queue.present(texture);
             self.compositor.gpu().finish()?;
+        }
+        if let Some(refreshes) = &mut self.refreshes {
+            composed_ns = self.clock.now_ns();
+            if is_presented {
+                refreshes.wait(&*self.clock);
+            } else {
+                // Nobody looks; the pace is kept.
+                self.clock.sleep_until_ns(refreshes.refresh().next_ns(composed_ns));
+            }
         }
         let done_ns = self.clock.now_ns();
         Ok(Shown { done_ns, compose_ns: composed_ns - start_ns, present_ns: done_ns - composed_ns, flip_ns: None })

@@ -36,6 +36,7 @@ pub mod window;
 mod wiring;
 mod x11;
 mod x11_beside;
+mod x11_clock;
 mod x11_monitor;
 
 pub use error::DisplayError;

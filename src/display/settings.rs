@@ -63,7 +63,7 @@ pub struct Settings {
     /// The monitor's refresh rate, where it does not say: `"60"`, `"59.94"`. Headless, pictures are then taken at this rate only,
     /// as a monitor takes them. Default: as the monitor says; headless, as they come.
     pub refresh_hz: Option<Rate>,
-    /// X11: pictures are taken between two refreshes of the monitor, never torn. Default: auto (where RandR says its rate).
+    /// X11, by a GPU too: pictures are taken between two refreshes of the monitor, never torn. Default: auto (where RandR says its rate).
     pub vsync: Wish,
 }
 
