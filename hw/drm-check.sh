@@ -3,7 +3,8 @@
 # virtio-gpu card, runs keyhole there on the console, and compares what the card scans out (QEMU's screendump) with
 # keyhole's own stills; also an unplugged monitor, one that was asleep, a card that is taken, the console given back, the
 # status display beside a narrow picture, keyboards (typed on by QEMU, plugged and pulled), a refresh that is not the
-# source's, a clean feed on a second monitor, and a window on a real X server whose monitor sleeps (DPMS). Judges pixels, counts and events, not speed.
+# source's, a clean feed on a second monitor, a monitor that was lent to a GPU's driver and is taken back from it (lavapipe plays the GPU), and a
+# window on a real X server whose monitor sleeps (DPMS). Judges pixels, counts and events, not speed.
 # Installs QEMU, a kernel image and Xorg; no part of `make test`. Takes about 6 minutes
 # on a machine with nothing else to do.
 #   hw/drm-check.sh [FOLDER]     leaves its pictures and reports in FOLDER (target/drm-check)
@@ -92,12 +93,15 @@ printf '[display]\nclean_feed = "monitor"\n' >"$share/feed.toml"
 target/release/examples/small-engine "$share/engines/test-cpu"
 # Plugins are looked at here: that takes a minute there.
 "$keyhole" run --display headless --overlay off --source "$square" --frames 5 --record "$out/registry.mkv" >/dev/null 2>&1
+# The unit tests that take the card's monitor.
+tests=$(cargo test --release --lib --no-run --message-format=json-render-diagnostics |
+    python3 -c 'import json, sys; print([m["executable"] for m in map(json.loads, sys.stdin) if m.get("executable")][-1])')
 printf '[link]\nkill_after_ms = 10000\n' >"$share/patient.toml"
 printf '[display]\nrefresh_hz = "6"\n' >"$share/faster.toml"
 printf '[display]\nrefresh_hz = "4"\n' >"$share/slower.toml"
 
 cat >"$share/job" <<JOB
-keyhole=$keyhole scaled='$scaled' whole='$whole' square='$square'
+keyhole=$keyhole tests=$tests scaled='$scaled' whole='$whole' square='$square'
 JOB
 cat >>"$share/job" <<'JOB'
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root XDG_CACHE_HOME=/tmp/cache XDG_STATE_HOME=/tmp/state
@@ -125,7 +129,7 @@ echo 0 >/sys/class/graphics/fbcon/cursor_blink
 printf 'the console, as it was' >/dev/tty1
 sleep 1
 picture console-before
-run --source "$scaled" --frames 220 --report scaled.json --snapshot scaled.png --snapshot-at $(seq -s, 219) >scaled.txt 2>&1 &
+KEYHOLE_LOG=keyhole::display=info run --source "$scaled" --frames 220 --report scaled.json --snapshot scaled.png --snapshot-at $(seq -s, 219) >scaled.txt 2>&1 &
 sleep 14
 picture scaled
 run --source "$scaled" --frames 3 >taken.txt 2>&1; echo $? >>taken.txt
@@ -137,6 +141,13 @@ picture back
 wait; echo $? >scaled.exit
 sleep 0.5
 picture console-after
+for test in open::tests::a_monitor_that_was_lent_is_taken_back_and_the_console_gets_its_own \
+    gpu::tests::a_gpu_follows_its_monitor_and_the_host_goes_on_where_it_is_lost; do
+    timeout 200 "$tests" --exact "display::kms::$test" --ignored --nocapture >"${test%%:*}.txt" 2>&1
+    echo $? >>"${test%%:*}.txt"
+done
+sleep 0.5
+picture console-lent
 run --monitor HDMI-9 --source "$scaled" --frames 3 >monitor.txt 2>&1; echo $? >>monitor.txt
 
 # A monitor that was put to sleep is lit.

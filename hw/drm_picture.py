@@ -191,7 +191,7 @@ def judge(folder):
     before = read_ppm(folder / "console-before.ppm")
     lit = sum(row.count(b"\xaa\xaa\xaa") for row in before[2])
     check("there was a console to give back", lit > 50, f"{lit} grey pixels")
-    for name in ("console-after", "console-killed"):
+    for name in ("console-after", "console-lent", "console-killed"):
         check(f"{name} is the console as it was", read_ppm(folder / f"{name}.ppm") == before, "the same" )
 
     for run, frames in (("scaled", 220), ("whole", 70)):
@@ -228,6 +228,11 @@ def judge(folder):
     if feed:
         counts, lost = feed["frames"], feed.get("losses", {}).get("clean_feed", 0)
         check("the clean feed delays no picture", counts["displayed"] + counts["rate_slip"] == counts["captured"], (counts, lost))
+    said = text("scaled.txt")
+    check("the way that is taken is named", "composed on the host: a card of the driver virtio_gpu has no GPU" in said, said.splitlines()[:1])
+    for name, what in (("open", "a monitor that was lent is taken back"), ("gpu", "a GPU that is lost leaves the host its monitor")):
+        said = text(f"{name}.txt")
+        check(what, "1 passed" in said and said.endswith("\n0"), said.splitlines()[-3:])
     judge_keys(folder, check, text)
     judge_x11(check, text)
     for name, words in (("taken.txt", "is not ours to use"), ("monitor.txt", "there is no monitor HDMI-9"), ("alone.txt", "a second one, for the clean feed")):

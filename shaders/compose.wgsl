@@ -1,5 +1,9 @@
 // One pass: captured planes → R'G'B', the layers over it, placed on the target. The same integers as the host
 // compositor (src/frame/rows.rs and tone.rs, src/overlay/convert.rs and blend.rs); golden pictures hold the two together.
+// On a target of ten bits: those of src/overlay/ten_bits.rs, which a reference in Rust holds.
+
+// Of the target's channels: 255, or 1023 where it keeps ten bits.
+override most: i32 = 255;
 
 struct Params {
     // Of the picture; format 0: none (black), then 1: NV12, 2: I420, 3: RGB, 4: YUY2, 5: UYVY, 6: v210, 7: P010, 8: BGRx.
@@ -13,7 +17,7 @@ struct Params {
     stride_2: u32,
     offset_1: u32,
     offset_2: u32,
-    // Coefficients with 14 fraction bits: of 8-bit samples, or of 10-bit ones where `is_mapped`.
+    // Coefficients with 14 fraction bits: of 8-bit samples; of 10-bit ones where `is_mapped`, or where ten bits stay ten.
     y_offset: i32,
     cy: i32,
     rv: i32,
@@ -124,6 +128,14 @@ fn mapped(codes: vec3<i32>) -> vec3<i32> {
     return vec3<i32>(shown_at(gamut_row(0u, light)), shown_at(gamut_row(1u, light)), shown_at(gamut_row(2u, light)));
 }
 
+// The target's level of an 8-bit one: itself, or the nearest of ten bits.
+fn leveled(bytes: vec3<i32>) -> vec3<i32> {
+    if most == 255 {
+        return bytes;
+    }
+    return (bytes * most + vec3<i32>(127)) / vec3<i32>(255);
+}
+
 fn picture_at(x: u32, y: u32) -> vec3<i32> {
     if params.format == 0u {
         return vec3<i32>(0);
@@ -138,27 +150,33 @@ fn picture_at(x: u32, y: u32) -> vec3<i32> {
             rgb = vec3<i32>(byte_at(at + 2u), byte_at(at + 1u), byte_at(at));
         }
         if params.is_mapped == 0u {
-            return rgb;
+            return leveled(rgb);
         }
-        return mapped((rgb << vec3<u32>(2u)) | (rgb >> vec3<u32>(6u)));
+        return leveled(mapped((rgb << vec3<u32>(2u)) | (rgb >> vec3<u32>(6u))));
     }
     var samples = samples_at(x, y);
     let is_ten_bit = params.format == 6u || params.format == 7u;
     if params.is_mapped == 0u {
+        if is_ten_bit && most == 1023 {
+            return clamp(matrix_of(samples, 512), vec3<i32>(0), vec3<i32>(1023));
+        }
         if is_ten_bit {
             samples = min((samples + vec3<i32>(2)) >> vec3<u32>(2u), vec3<i32>(255));
         }
-        return clamp(matrix_of(samples, 128), vec3<i32>(0), vec3<i32>(255));
+        return leveled(clamp(matrix_of(samples, 128), vec3<i32>(0), vec3<i32>(255)));
     }
     if !is_ten_bit {
         samples = samples << vec3<u32>(2u);
     }
-    return mapped(clamp(matrix_of(samples, 512), vec3<i32>(0), vec3<i32>(1023)));
+    return leveled(mapped(clamp(matrix_of(samples, 512), vec3<i32>(0), vec3<i32>(1023))));
 }
 
 fn over(bgra: vec4<u32>, rgb: vec3<i32>) -> vec3<i32> {
     if bgra.a == 0u {
         return rgb;
+    }
+    if most != 255 {
+        return leveled(vec3<i32>(bgra.bgr)) + (rgb * (255 - i32(bgra.a)) + vec3<i32>(127)) / vec3<i32>(255);
     }
     let t = rgb * (255 - i32(bgra.a)) + vec3<i32>(128);
     return vec3<i32>(bgra.bgr) + ((t + (t >> vec3<u32>(8u))) >> vec3<u32>(8u));
@@ -184,5 +202,5 @@ fn fragment_main(@builtin(position) position: vec4<f32>) -> @location(0) vec4<f3
     if params.layers > 2u {
         rgb = over(textureLoad(layer_2, vec2<u32>(x, y), 0), rgb);
     }
-    return vec4<f32>(vec3<f32>(rgb) / 255.0, 1.0);
+    return vec4<f32>(vec3<f32>(rgb) / f32(most), 1.0);
 }

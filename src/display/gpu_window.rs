@@ -1,11 +1,14 @@
-//! A window on a GPU, or on Wayland: the wgpu compositor draws straight into the surface.
+//! A window on a GPU, or on Wayland: the wgpu compositor draws straight into the surface, in ten bits where the picture has ten and
+//! the surface takes them.
 
 use crate::base::clock::Clock;
 use crate::display::headless::upload;
-use crate::display::monitor_watch::{MonitorLink, MonitorNote};
-use crate::display::{DisplayError, Output, OutputInfo, Picture, PresentedView, Shown, WindowHandle};
-use crate::overlay::Layer;
+use crate::display::monitor_watch::{MonitorEvent, MonitorLink, MonitorNote};
+use crate::display::surface::{Formats, present_mode};
+use crate::display::x11_clock::FrameClock;
+use crate::display::{DisplayError, Output, OutputInfo, Picture, PresentedView, Refresh, Shown, WindowHandle};
 use crate::overlay::gpu::{Gpu, GpuCompositor};
+use crate::overlay::{Depth, Layer};
 use std::sync::Arc;
 
 pub struct GpuWindow {
@@ -13,9 +16,14 @@ pub struct GpuWindow {
     compositor: GpuCompositor,
     surface: wgpu::Surface<'static>,
     config: wgpu::SurfaceConfiguration,
+    formats: Formats,
+    /// Of the surface as it is configured.
+    depth: Depth,
     window: WindowHandle,
     /// Where somebody watches it.
     monitor: Option<MonitorLink>,
+    /// When the monitor takes pictures, where somebody says it: X.
+    refreshes: Option<FrameClock>,
     read: Vec<u8>,
 }
 
@@ -32,25 +40,24 @@ impl GpuWindow {
         Ok((target, gpu))
     }
 
-    pub(super) fn new(target: wgpu::Surface<'static>, gpu: Gpu, window: WindowHandle, clock: Arc<dyn Clock>) -> Result<Self, DisplayError> {
+    pub(super) fn new(
+        target: wgpu::Surface<'static>,
+        gpu: Gpu,
+        window: WindowHandle,
+        refreshes: Option<FrameClock>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, DisplayError> {
         let capabilities = target.get_capabilities(&gpu.adapter);
-        let first = |wanted: &[wgpu::TextureFormat]| wanted.iter().copied().find(|format| capabilities.formats.contains(format));
-        // Values are shown as they are: an sRGB format would encode them a second time.
-        let format = first(&[wgpu::TextureFormat::Bgra8Unorm, wgpu::TextureFormat::Rgba8Unorm])
-            .ok_or_else(|| surface("it has no 8-bit format without sRGB encoding"))?;
-        let modes = &capabilities.present_modes;
-        // The newest picture wins without waiting; Fifo, which always exists, may hold one back.
-        let wanted = [wgpu::PresentMode::Mailbox, wgpu::PresentMode::Immediate];
-        let present_mode = wanted.into_iter().find(|mode| modes.contains(mode)).unwrap_or(wgpu::PresentMode::Fifo);
+        let formats = Formats::of(&capabilities.formats).ok_or_else(|| surface("it has no 8-bit format without sRGB encoding"))?;
         let opaque = capabilities.alpha_modes.contains(&wgpu::CompositeAlphaMode::Opaque);
         let (width, height) = window.size();
         let config = wgpu::SurfaceConfiguration {
             usage: wgpu::TextureUsages::RENDER_ATTACHMENT,
-            format,
+            format: formats.eight,
             color_space: wgpu::SurfaceColorSpace::Auto,
             width: width.max(1),
             height: height.max(1),
-            present_mode,
+            present_mode: present_mode(&capabilities.present_modes, refreshes.is_some()),
             desired_maximum_frame_latency: 1,
             alpha_mode: if opaque { wgpu::CompositeAlphaMode::Opaque } else { wgpu::CompositeAlphaMode::Auto },
             view_formats: Vec::new(),
@@ -59,11 +66,14 @@ impl GpuWindow {
         gpu.finish()?;
         Ok(GpuWindow {
             clock,
-            compositor: GpuCompositor::new(gpu, format),
+            compositor: GpuCompositor::new(gpu, formats.eight),
             surface: target,
             config,
+            formats,
+            depth: Depth::Eight,
             window,
             monitor: None,
+            refreshes,
             read: Vec::new(),
         })
     }
@@ -81,12 +91,13 @@ impl GpuWindow {
     fn configure(&mut self) {
         let (width, height) = self.window.size();
         (self.config.width, self.config.height) = (width.max(1), height.max(1));
+        self.config.format = self.formats.at(self.depth);
         self.surface.configure(&self.compositor.gpu().device, &self.config);
     }
 
     fn next_texture(&mut self) -> Result<Option<wgpu::SurfaceTexture>, DisplayError> {
         use wgpu::CurrentSurfaceTexture as Next;
-        if self.window.size() != (self.config.width, self.config.height) {
+        if self.window.size() != (self.config.width, self.config.height) || self.config.format != self.formats.at(self.depth) {
             self.configure();
         }
         if self.is_unseen() {
@@ -121,31 +132,51 @@ impl Output for GpuWindow {
         true
     }
 
-    fn monitor_note(&mut self) -> Option<MonitorNote> {
-        self.monitor.as_ref()?.next_note()
+    fn refresh(&self) -> Option<Refresh> {
+        self.refreshes.as_ref().map(FrameClock::refresh)
     }
 
-    /// `compose_ns` is the upload; drawing cannot be told from presenting here. A window that nobody can see is not
-    /// drawn to.
+    fn monitor_note(&mut self) -> Option<MonitorNote> {
+        let note = self.monitor.as_ref()?.next_note()?;
+        if let (MonitorEvent::OtherMode(mode), Some(refreshes)) = (note.event, &mut self.refreshes) {
+            mode.rate.into_iter().for_each(|rate| refreshes.set_rate(rate));
+        }
+        Some(note)
+    }
+
+    /// `compose_ns` is all until the picture was given to the surface, where the monitor's refreshes are known, which are waited for then; else
+    /// the upload: drawing cannot be told from presenting. A window that nobody can see is not drawn to.
     fn show(&mut self, picture: Picture<'_>, layers: &[&Layer]) -> Result<Shown, DisplayError> {
         let start_ns = self.clock.now_ns();
         if self.window.is_closed() {
             return Err(DisplayError::Closed);
         }
         upload(&mut self.compositor, picture, layers)?;
-        let composed_ns = self.clock.now_ns();
-        if let Some(texture) = self.next_texture()? {
+        let mut composed_ns = self.clock.now_ns();
+        self.depth = self.formats.depth_for(&picture, self.depth);
+        let texture = self.next_texture()?;
+        let is_presented = texture.is_some();
+        if let Some(texture) = texture {
             let size = (texture.texture.width() as usize, texture.texture.height() as usize);
             let view = texture.texture.create_view(&Default::default());
-            self.compositor.draw(&view, size)?;
+            self.compositor.draw(self.depth, &view, size)?;
             self.compositor.gpu().queue.present(texture);
             self.compositor.gpu().finish()?;
+        }
+        if let Some(refreshes) = &mut self.refreshes {
+            composed_ns = self.clock.now_ns();
+            if is_presented {
+                refreshes.wait(&*self.clock);
+            } else {
+                // Nobody looks; the pace is kept.
+                self.clock.sleep_until_ns(refreshes.refresh().next_ns(composed_ns));
+            }
         }
         let done_ns = self.clock.now_ns();
         Ok(Shown { done_ns, compose_ns: composed_ns - start_ns, present_ns: done_ns - composed_ns, flip_ns: None })
     }
 
-    /// Draws the same once more into a texture that can be read: the surface's own cannot.
+    /// Draws the same once more into a texture that can be read, in eight bits: the surface's own cannot.
     fn presented(&mut self) -> Result<PresentedView<'_>, DisplayError> {
         self.compositor.draw_offscreen()?;
         let (width, height) = self.compositor.read_back(&mut self.read)?;

@@ -6,7 +6,8 @@
 //!               GPU, Wayland: wgpu compositor ─► surface ─► present
 //!                a graphics device that is lost: another way into the same window (`rescue`)
 //!   decklink    host compositor ─► SDI card, or fill and key alone
-//!   drm         host compositor ─► KMS dumb buffers ─► page flip
+//!   drm         a GPU drives the card: wgpu compositor ─► Vulkan's own plane ─► present
+//!               else, and when it is lost: host compositor ─► KMS dumb buffers ─► page flip
 //! ```
 //! `hud` draws what is said beside the picture, `pip` fills the picture in picture.
 //! winit's loop owns the main thread (`window::run_window`); an `Output` belongs to the display thread. Which scene and
@@ -29,11 +30,13 @@ mod rescue;
 mod sdi;
 mod settings;
 mod shm;
+mod surface;
 mod vsync;
 pub mod window;
 mod wiring;
 mod x11;
 mod x11_beside;
+mod x11_clock;
 mod x11_monitor;
 
 pub use error::DisplayError;
@@ -41,7 +44,7 @@ pub use feed::{CleanFeed, FeedCounts, OpenFeed};
 pub use gpu_window::GpuWindow;
 pub use headless::{Headless, HeadlessGpu, open_headless};
 pub use inventory::inventory;
-pub use kms::{KeyLabels, KmsOutput};
+pub use kms::{DrmOutputs, KeyLabels, open as open_drm};
 pub use modes::modes_in_words;
 pub use monitor_watch::{MonitorEvent, MonitorLink, MonitorNote, Trouble};
 pub use monitors::{Monitor, MonitorChoice};

@@ -1,8 +1,8 @@
 //! An output whose graphics device may be lost (a driver that resets, a card that falls off its bus): another takes its place in the
-//! same window, and the picture goes on. Whether an error is one to be rescued from is decided by whoever shows pictures.
+//! same window or on the same monitor, and the picture goes on. Whether an error is one to be rescued from is decided by whoever shows pictures.
 
 use crate::display::monitor_watch::MonitorNote;
-use crate::display::{Beside, DisplayError, Output, OutputInfo, Picture, PresentedView, Refresh, Shown};
+use crate::display::{Beside, CodeBeside, DisplayError, Output, OutputInfo, Picture, PresentedView, Refresh, Shown};
 use crate::overlay::Layer;
 use crate::overlay::gpu::Gpu;
 use std::time::Duration;
@@ -49,6 +49,10 @@ impl Output for Rescued {
         if let Some(output) = &mut self.output {
             output.set_beside(beside);
         }
+    }
+
+    fn set_code(&mut self, code: Option<CodeBeside<'_>>) -> bool {
+        self.output.as_mut().is_some_and(|output| output.set_code(code))
     }
 
     fn monitor_note(&mut self) -> Option<MonitorNote> {

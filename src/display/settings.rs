@@ -3,16 +3,16 @@ use crate::base::texts::Language;
 use crate::display::monitors::MonitorChoice;
 use serde::Deserialize;
 
-/// What puts pictures into a window.
+/// What puts pictures into a window, or with `--display drm` onto a monitor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Presenter {
-    /// A real GPU if there is one, else MIT-SHM on X11, else a software Vulkan device.
+    /// A real GPU if there is one, else MIT-SHM on X11, else a software Vulkan device. drm: the GPU that drives the card, else dumb buffers.
     #[default]
     Auto,
-    /// MIT-SHM on X11.
+    /// The host compositor: MIT-SHM on X11. drm: dumb buffers.
     X11,
-    /// wgpu, whatever the device.
+    /// wgpu, whatever the device. drm: as auto.
     Wgpu,
 }
 
@@ -63,7 +63,7 @@ pub struct Settings {
     /// The monitor's refresh rate, where it does not say: `"60"`, `"59.94"`. Headless, pictures are then taken at this rate only,
     /// as a monitor takes them. Default: as the monitor says; headless, as they come.
     pub refresh_hz: Option<Rate>,
-    /// X11: pictures are taken between two refreshes of the monitor, never torn. Default: auto (where RandR says its rate).
+    /// X11, by a GPU too: pictures are taken between two refreshes of the monitor, never torn. Default: auto (where RandR says its rate).
     pub vsync: Wish,
 }
 

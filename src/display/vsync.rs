@@ -105,7 +105,7 @@ pub fn pixmap_of(
 }
 
 /// How often the monitor refreshes on which the window's centre lies.
-fn monitor_rate(connection: &RustConnection, root: u32, window: u32) -> Option<Rate> {
+pub(super) fn monitor_rate(connection: &RustConnection, root: u32, window: u32) -> Option<Rate> {
     connection.extension_information(randr::X11_EXTENSION_NAME).ok()??;
     let geometry = connection.get_geometry(window).ok()?.reply().ok()?;
     let (half_w, half_h) = ((geometry.width / 2) as i16, (geometry.height / 2) as i16);

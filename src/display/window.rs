@@ -4,6 +4,7 @@
 use crate::base::clock::Clock;
 use crate::display::monitors::{self, Monitor, MonitorChoice};
 use crate::display::rescue::{OpenAgain, Rescued};
+use crate::display::x11_clock::FrameClock;
 use crate::display::{DisplayError, GpuWindow, Output, Presenter, Settings, X11Output, x11_monitor};
 use raw_window_handle::{HasWindowHandle, RawWindowHandle};
 use std::sync::Arc;
@@ -396,7 +397,8 @@ pub fn open_window_output(window: &WindowHandle, settings: &Settings, clock: Arc
     match (GpuWindow::open(window), x11_window) {
         (Ok((_, gpu)), Some(id)) if gpu.is_software && settings.presenter == Presenter::Auto => by_x11(id),
         (Ok((surface, gpu)), _) => {
-            let output = GpuWindow::new(surface, gpu, window.clone(), clock.clone())?.watched(watching());
+            let refreshes = x11_window.and_then(|id| FrameClock::of(None, id, settings, &*clock));
+            let output = GpuWindow::new(surface, gpu, window.clone(), refreshes, clock.clone())?.watched(watching());
             Ok(Box::new(Rescued::new(Box::new(output), instead)))
         }
         (Err(_), Some(id)) if settings.presenter == Presenter::Auto => by_x11(id),

@@ -1,5 +1,6 @@
 use super::*;
 use crate::base::clock::MonotonicClock;
+use crate::base::rate::Rate;
 use crate::display::Picture;
 use crate::display::x11::tests::{Server, pixels};
 use crate::overlay::host::tests::noise_layer;
@@ -41,11 +42,11 @@ fn test_options() -> WindowOptions {
 }
 
 /// Opens a window, shows pictures in it, and reads them back from the server.
-fn compare(presenter: Presenter, wish_compositor: &str) {
+fn compare(presenter: Presenter, wish_compositor: &str, refresh_hz: Option<Rate>) {
     let options = test_options();
     let event_loop = EventLoop::with_user_event().with_any_thread(true).build();
     let mut display_thread = None;
-    let settings = Settings { presenter, present_timeout_ms: 5000, ..Settings::default() };
+    let settings = Settings { presenter, refresh_hz, present_timeout_ms: 5000, ..Settings::default() };
     let on_ready = |Windows { main: handle, .. }: Windows| {
         let wish = wish_compositor.to_owned();
         display_thread = Some(std::thread::spawn(move || {
@@ -65,6 +66,8 @@ fn show_and_compare(handle: &WindowHandle, settings: &Settings, wish: &str) -> S
     assert_eq!((info.display, info.compositor), ("window", wish));
     let RawWindowHandle::Xlib(raw) = handle.window.window_handle().unwrap().as_raw() else { panic!("not an Xlib window") };
     let (connection, _) = x11rb::connect(None).unwrap();
+    let mut ticks: Vec<u64> = output.refresh().into_iter().map(|refresh| refresh.origin_ns).collect();
+    assert_eq!(ticks.len(), usize::from(settings.refresh_hz.is_some()));
     for round in 0..3 {
         let frame = Owned::noise(FORMATS[round], COLORIMETRIES[round], width, height, round as u64).frame();
         let layer = noise_layer(width, height, 5 + round as u64);
@@ -73,11 +76,14 @@ fn show_and_compare(handle: &WindowHandle, settings: &Settings, wish: &str) -> S
             // is asked is that it gets there, so it is shown again until it does, but not for ever.
             let arrived = (0..200).any(|_| {
                 output.show(picture, &[&layer]).unwrap();
+                ticks.extend(output.refresh().map(|refresh| refresh.origin_ns));
                 pixels(&connection, raw.window as u32, width, height) == output.presented().unwrap().data
             });
             assert!(arrived, "round {round}: {picture:?} never reached the window");
         }
     }
+    // Each present at a refresh of its own.
+    assert!(ticks.windows(2).all(|pair| pair[1] >= pair[0] + 10_000_000), "{ticks:?}");
     format!("{} through {}", info.adapter, info.compositor)
 }
 
@@ -87,7 +93,7 @@ fn a_window_on_x11_without_a_gpu_is_fed_by_shared_memory() {
         Ok(_) => {
             let gpu = crate::overlay::gpu::test_gpu("the choice between GPU and shared memory");
             let has_real_gpu = gpu.is_some_and(|gpu| !gpu.is_software);
-            compare(if has_real_gpu { Presenter::X11 } else { Presenter::Auto }, "host");
+            compare(if has_real_gpu { Presenter::X11 } else { Presenter::Auto }, "host", None);
         }
         Err(_) => in_child("a_window_on_x11_without_a_gpu_is_fed_by_shared_memory", "x11"),
     }
@@ -99,8 +105,19 @@ fn a_window_on_a_vulkan_surface_shows_the_composed_pixels() {
         Ok(_) if crate::overlay::gpu::test_gpu("a_window_on_a_vulkan_surface_shows_the_composed_pixels").is_none() => {
             println!("window compared: nothing, no Vulkan");
         }
-        Ok(_) => compare(Presenter::Wgpu, "wgpu"),
+        Ok(_) => compare(Presenter::Wgpu, "wgpu", None),
         Err(_) => in_child("a_window_on_a_vulkan_surface_shows_the_composed_pixels", "wgpu"),
+    }
+}
+
+#[test]
+fn a_window_on_a_vulkan_surface_is_paced_by_the_monitor_s_refreshes() {
+    match std::env::var(CHILD) {
+        Ok(_) if crate::overlay::gpu::test_gpu("a_window_on_a_vulkan_surface_is_paced_by_the_monitor_s_refreshes").is_none() => {
+            println!("window compared: nothing, no Vulkan");
+        }
+        Ok(_) => compare(Presenter::Wgpu, "wgpu", Rate::parse("60")),
+        Err(_) => in_child("a_window_on_a_vulkan_surface_is_paced_by_the_monitor_s_refreshes", "wgpu"),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::base::error::ErrorKind;
 use crate::frame::{self, Colorimetry, FrameLayout, FrameView, PixelFormat, Tone};
 use crate::overlay::convert::Coefficients;
 use crate::overlay::placement::Placement;
-use crate::overlay::{Layer, OverlayError, Rect};
+use crate::overlay::{Depth, Layer, OverlayError, Rect, compose_pass};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -51,6 +51,11 @@ impl Gpu {
         };
         let adapter =
             pollster::block_on(instance.request_adapter(&options)).map_err(|e| OverlayError::NoVulkan { reason: e.to_string() })?;
+        Self::of(adapter)
+    }
+
+    /// This device, opened.
+    pub fn of(adapter: wgpu::Adapter) -> Result<Self, OverlayError> {
         let info = adapter.get_info();
         let name = if info.driver.is_empty() { info.name.clone() } else { format!("{} ({})", info.name, info.driver) };
         // Not required: where it is not offered, pictures are copied to the device.
@@ -146,6 +151,9 @@ struct Offscreen {
 pub struct GpuCompositor {
     gpu: Gpu,
     pipeline: wgpu::RenderPipeline,
+    /// For targets of ten bits; None until the first.
+    deep: Option<wgpu::RenderPipeline>,
+    shader: wgpu::ShaderModule,
     bind_layout: wgpu::BindGroupLayout,
     params: wgpu::Buffer,
     tone: ToneBuffer,
@@ -184,60 +192,17 @@ impl Source<'_> {
 }
 
 pub const OFFSCREEN_FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Bgra8Unorm;
+/// Of targets with ten bits.
+pub const TEN_BIT_FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgb10a2Unorm;
 const PARAMS_WORDS: usize = 20;
 
 impl GpuCompositor {
-    /// `format`: of the targets that it will draw to; one without sRGB encoding.
+    /// `format`: of the 8-bit targets that it will draw to; one without sRGB encoding.
     pub fn new(gpu: Gpu, format: wgpu::TextureFormat) -> Self {
         let device = &gpu.device;
-        let shader = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some("compose"),
-            source: wgpu::ShaderSource::Wgsl(include_str!("../../shaders/compose.wgsl").into()),
-        });
-        let entry = |binding, ty| wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::FRAGMENT, ty, count: None };
-        let buffer = |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
-        let texture = wgpu::BindingType::Texture {
-            sample_type: wgpu::TextureSampleType::Uint,
-            view_dimension: wgpu::TextureViewDimension::D2,
-            multisampled: false,
-        };
-        let bind_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some("compose"),
-            entries: &[
-                entry(0, buffer(wgpu::BufferBindingType::Uniform)),
-                entry(1, buffer(wgpu::BufferBindingType::Storage { read_only: true })),
-                entry(2, texture),
-                entry(3, texture),
-                entry(4, buffer(wgpu::BufferBindingType::Storage { read_only: true })),
-                entry(5, texture),
-            ],
-        });
-        let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some("compose"),
-            bind_group_layouts: &[Some(&bind_layout)],
-            immediate_size: 0,
-        });
-        let pipeline = device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
-            label: Some("compose"),
-            layout: Some(&layout),
-            vertex: wgpu::VertexState {
-                module: &shader,
-                entry_point: Some("vertex_main"),
-                compilation_options: Default::default(),
-                buffers: &[],
-            },
-            primitive: Default::default(),
-            depth_stencil: None,
-            multisample: Default::default(),
-            fragment: Some(wgpu::FragmentState {
-                module: &shader,
-                entry_point: Some("fragment_main"),
-                compilation_options: Default::default(),
-                targets: &[Some(format.into())],
-            }),
-            multiview_mask: None,
-            cache: None,
-        });
+        let shader = compose_pass::shader(device);
+        let bind_layout = compose_pass::bind_layout(device);
+        let pipeline = compose_pass::pipeline(device, &shader, &bind_layout, format, Depth::Eight);
         let params = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("compose params"),
             size: 4 * PARAMS_WORDS as u64,
@@ -245,7 +210,7 @@ impl GpuCompositor {
             mapped_at_creation: false,
         });
         let tone = ToneBuffer::new(device);
-        GpuCompositor { gpu, pipeline, bind_layout, params, tone, format, resources: None, offscreen: None }
+        GpuCompositor { gpu, pipeline, deep: None, shader, bind_layout, params, tone, format, resources: None, offscreen: None }
     }
 
     pub fn gpu(&self) -> &Gpu {
@@ -283,10 +248,17 @@ impl GpuCompositor {
         Ok(())
     }
 
-    /// Draws what was uploaded last into `target`, a view of `target_size` pixels, and submits it.
-    pub fn draw(&mut self, target: &wgpu::TextureView, target_size: (usize, usize)) -> Result<(), OverlayError> {
+    /// Draws what was uploaded last into `target`, a view of `target_size` pixels, and submits it. `depth`: of the target; ten
+    /// bits: `TEN_BIT_FORMAT`.
+    pub fn draw(&mut self, depth: Depth, target: &wgpu::TextureView, target_size: (usize, usize)) -> Result<(), OverlayError> {
         let Some(resources) = &self.resources else { return Err(OverlayError::NothingUploaded) };
-        let params = params(resources, Placement::fit(resources.size, target_size));
+        let params = params(resources, Placement::fit(resources.size, target_size), depth);
+        let pipeline = match depth {
+            Depth::Eight => &self.pipeline,
+            Depth::Ten => self.deep.get_or_insert_with(|| {
+                compose_pass::pipeline(&self.gpu.device, &self.shader, &self.bind_layout, TEN_BIT_FORMAT, Depth::Ten)
+            }),
+        };
         self.gpu.queue.write_buffer(&self.params, 0, bytemuck::cast_slice(&params));
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         {
@@ -300,7 +272,7 @@ impl GpuCompositor {
                 })],
                 ..Default::default()
             });
-            pass.set_pipeline(&self.pipeline);
+            pass.set_pipeline(pipeline);
             let bind_group = resources.drawn.other.map_or(&resources.own, |index| &resources.others[index].1);
             pass.set_bind_group(0, bind_group, &[]);
             pass.draw(0..3, 0..1);
@@ -316,7 +288,7 @@ impl GpuCompositor {
             Some(offscreen) if offscreen.size == size => offscreen,
             _ => Offscreen::new(&self.gpu.device, size, self.format),
         };
-        let drawn = self.draw(&offscreen.view, size);
+        let drawn = self.draw(Depth::Eight, &offscreen.view, size);
         self.offscreen = Some(offscreen);
         drawn?;
         self.gpu.finish()
@@ -510,7 +482,7 @@ fn extent(size: (usize, usize)) -> wgpu::Extent3d {
 }
 
 /// As `Params` in the shader.
-fn params(resources: &Resources, placement: Placement) -> [u32; PARAMS_WORDS] {
+fn params(resources: &Resources, placement: Placement, depth: Depth) -> [u32; PARAMS_WORDS] {
     let ((width, height), drawn) = (resources.size, resources.drawn);
     let mut words = [0; PARAMS_WORDS];
     words[..4].copy_from_slice(&[width as u32, height as u32, 0, drawn.layers as u32]);
@@ -533,7 +505,9 @@ fn params(resources: &Resources, placement: Placement) -> [u32; PARAMS_WORDS] {
         }
         let coefficients = match Tone::of(&layout).map(|tone| tone.matrix) {
             None => {
-                let k = Coefficients::of(layout.colorimetry);
+                let keeps_ten = depth == Depth::Ten && layout.format.is_ten_bit();
+                let of = if keeps_ten { Coefficients::of_ten_bits } else { Coefficients::of };
+                let k = of(layout.colorimetry);
                 [k.y_offset, k.cy, k.rv, k.gu, k.gv, k.bu, 0]
             }
             Some(m) => [m.y_offset, m.cy, m.rv, m.gu, m.gv, m.bu, 1],

@@ -11,6 +11,7 @@
 
 pub mod blend;
 pub mod budget;
+mod compose_pass;
 pub mod convert;
 #[cfg(target_arch = "x86_64")]
 mod convert_avx2;
@@ -37,6 +38,7 @@ mod raster;
 mod rect;
 mod settings;
 pub mod style;
+mod ten_bits;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -46,3 +48,4 @@ pub use layer::Layer;
 pub use probe::probe_ms;
 pub use rect::{Rect, Tiles, merge_near};
 pub use settings::{OverlayMode, Settings};
+pub use ten_bits::Depth;

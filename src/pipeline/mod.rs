@@ -67,7 +67,7 @@ use crate::base::shutdown;
 use crate::base::slot::Wake;
 use crate::capture::{CaptureError, Source, Stereo};
 use crate::config::{Config, Mode};
-use crate::display::{DisplayError, KmsOutput, OpenFeed, Output, SdiOutput, SdiSpec, Settings, open_headless};
+use crate::display::{DisplayError, DrmOutputs, OpenFeed, Output, SdiOutput, SdiSpec, Settings, open_drm, open_headless};
 use crate::guard::{Process, answer};
 use crate::infer::{Backend, Wanted};
 use crate::link::{Hello, Instead, LinkError, Permission, Spawn, State, Worker};
@@ -347,10 +347,9 @@ fn show(run: Prepared, is_window: bool) -> Result<Report, RunError> {
     if let DisplayChoice::Drm(card) = run.spec.display {
         let (info, settings) = (run.source.info(), &run.spec.config.display);
         let (size, fps) = ((info.width, info.height), info.fps);
-        let output = KmsOutput::new(card, size, fps, settings, clock.clone())?;
-        let opened = |output: KmsOutput| Box::new(move || Ok(Box::new(output) as Box<dyn Output>));
-        let feed = output.feed(size, fps, settings, clock)?.map(|feed| opened(feed) as OpenFeed);
-        return run.go(opened(output), operator, feed);
+        let DrmOutputs { output, feed } = open_drm(card, size, fps, settings, clock)?;
+        let opened = |output: Box<dyn Output>| Box::new(move || Ok(output));
+        return run.go(opened(output), operator, feed.map(|feed| opened(feed) as OpenFeed));
     }
     let settings = Settings { refresh_hz: run.spec.config.display.refresh_hz.filter(|_| !is_pulled), ..run.spec.config.display.clone() };
     let wants_gpu = run.home.is_some();

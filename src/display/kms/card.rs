@@ -1,11 +1,13 @@
 //! A graphics card as the kernel shows it: opened, asked for its monitors, and what is to be shown on which of them.
 
 use crate::display::kms::mode::{self, Offer};
+use crate::display::kms::way::Node;
 use crate::display::monitor_watch::MonitorMode;
 use crate::display::monitors::{self, Monitor, MonitorChoice};
 use crate::display::{DisplayError, Refresh};
-use drm::control::{Device as _, Mode, connector, crtc, property};
+use drm::control::{Device as _, Event, LeaseId, Mode, connector, crtc, property};
 use drm::{Device as _, VblankWaitFlags, VblankWaitTarget};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::ErrorKind;
@@ -62,6 +64,21 @@ pub struct Plan {
 impl Plan {
     pub fn shown(&self) -> MonitorMode {
         self.offer.mode()
+    }
+}
+
+/// A monitor and its CRTC, lent by their card to somebody who has no other part of it; taken back when dropped, whatever becomes of
+/// the descriptor that they were lent by.
+#[derive(Debug)]
+pub struct Lease {
+    card: Arc<Card>,
+    id: LeaseId,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // It has ended by itself where its descriptor was closed.
+        let _ = self.card.revoke_lease(self.id);
     }
 }
 
@@ -135,12 +152,32 @@ impl Card {
             }
             other => other,
         })?;
-        let objects = [plan.connector.into(), plan.crtc.into()];
-        let lease = self.create_lease(&objects, libc::O_CLOEXEC as u32);
-        let (_, node): (_, OwnedFd) = lease.map_err(self.trouble("lending a monitor to the clean feed"))?;
+        let (_, node) = self.leased(&plan).map_err(self.trouble("lending a monitor to the clean feed"))?;
         let _ = self.lent.set(Taken { connector: plan.connector, crtc: plan.crtc });
         let (path, driver) = (self.path.clone(), self.driver.clone());
         Ok((Card { node: node.into(), path, driver, lent: OnceLock::new(), _lender: Some(self.clone()) }, plan))
+    }
+
+    fn leased(&self, plan: &Plan) -> std::io::Result<(LeaseId, OwnedFd)> {
+        self.create_lease(&[plan.connector.into(), plan.crtc.into()], libc::O_CLOEXEC as u32)
+    }
+
+    /// Lends the plan's monitor to whoever has the descriptor.
+    pub fn lease(self: &Arc<Self>, plan: &Plan) -> std::io::Result<(Lease, OwnedFd)> {
+        let (id, node) = self.leased(plan)?;
+        Ok((Lease { card: self.clone(), id }, node))
+    }
+
+    /// What a descriptor from `lease` is to whoever gets it.
+    #[cfg(test)]
+    pub fn of_lease(&self, node: OwnedFd) -> Card {
+        Card { node: node.into(), path: self.path.clone(), driver: self.driver.clone(), lent: OnceLock::new(), _lender: None }
+    }
+
+    /// The numbers of its node.
+    pub fn number(&self) -> std::io::Result<Node> {
+        let device = rustix::fs::fstat(&self.node)?.st_rdev;
+        Ok((rustix::fs::major(device), rustix::fs::minor(device)))
     }
 
     fn plan_beside(&self, taken: Option<&Taken>, wanted: &Wanted, is_probing: bool) -> Result<Plan, DisplayError> {
@@ -203,10 +240,37 @@ impl Card {
 
     /// When the CRTC refreshes. None: its driver knows no refresh (virtual cards).
     pub fn refresh(&self, plan: &Plan) -> Option<Refresh> {
-        let resources = self.resource_handles().ok()?;
-        let pipe = resources.crtcs().iter().position(|&crtc| crtc == plan.crtc)? as u32;
-        let reply = self.wait_vblank(VblankWaitTarget::Relative(1), VblankWaitFlags::empty(), pipe, 0).ok()?;
+        let reply = self.wait_vblank(VblankWaitTarget::Relative(1), VblankWaitFlags::empty(), self.pipe(plan)?, 0).ok()?;
         Some(Refresh { rate: plan.offer.rate, origin_ns: reply.time()?.as_nanos() as u64 })
+    }
+
+    /// The place of the plan's CRTC among the card's.
+    pub fn pipe(&self, plan: &Plan) -> Option<u32> {
+        Some(self.resource_handles().ok()?.crtcs().iter().position(|&crtc| crtc == plan.crtc)? as u32)
+    }
+
+    /// Waits for the next refresh of a CRTC, until `deadline_ns` at most: its stamp, ns. For a card whose events nobody else takes.
+    pub fn await_refresh(&self, pipe: u32, deadline_ns: u64, now_ns: &dyn Fn() -> u64) -> Option<u64> {
+        self.wait_vblank(VblankWaitTarget::Relative(1), VblankWaitFlags::EVENT, pipe, 0).ok()?;
+        let of = |event| if let Event::Vblank(refresh) = event { Some(refresh.time.as_nanos() as u64) } else { None };
+        self.await_event(deadline_ns, now_ns, of)
+    }
+
+    /// The first event that is `wanted`; others are taken and forgotten.
+    pub fn await_event<T>(&self, deadline_ns: u64, now_ns: &dyn Fn() -> u64, wanted: impl Fn(Event) -> Option<T>) -> Option<T> {
+        loop {
+            let left_ns = deadline_ns.saturating_sub(now_ns());
+            let wait = Timespec { tv_sec: (left_ns / 1_000_000_000) as _, tv_nsec: (left_ns % 1_000_000_000) as _ };
+            let ready = rustix::event::poll(&mut [PollFd::from_borrowed_fd(self.as_fd(), PollFlags::IN)], Some(&wait));
+            if ready.is_ok_and(|ready| ready > 0)
+                && let Some(found) = self.receive_events().ok()?.find_map(&wanted)
+            {
+                return Some(found);
+            }
+            if left_ns == 0 {
+                return None;
+            }
+        }
     }
 
     /// What the console shows on the CRTC that is about to be taken.

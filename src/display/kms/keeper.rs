@@ -1,9 +1,9 @@
-//! The monitor thread of KMS output: notices what becomes of the monitor, and lights it anew when it is there again. It
-//! waits for the kernel and the monitor, so that the display thread never does.
+//! The monitor thread of KMS output: notices what becomes of the monitor, and lights it anew when it is there again (or says how it
+//! is to be lit, where a GPU does that). It waits for the kernel and the monitor, so that the display thread never does.
 
 use crate::base::clock::Clock;
+use crate::display::DisplayError;
 use crate::display::kms::card::{Card, Plan, Wanted};
-use crate::display::kms::scanout::Scanout;
 use crate::display::kms::uevent;
 use crate::display::monitor_watch::{MonitorPost, MonitorWatch, Reading, Trouble};
 use drm::control::{Device as _, connector};
@@ -11,15 +11,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, TryLockError};
 
 /// Between the display thread and the monitor thread: a monitor that was lit, and the wish for one.
-#[derive(Default)]
-pub struct Handover {
-    lit: Mutex<Option<Scanout>>,
+pub struct Handover<T> {
+    lit: Mutex<Option<T>>,
     is_asked: AtomicBool,
 }
 
-impl Handover {
+impl<T> Default for Handover<T> {
+    fn default() -> Self {
+        Handover { lit: Mutex::new(None), is_asked: AtomicBool::new(false) }
+    }
+}
+
+impl<T> Handover<T> {
     /// What was lit and not taken yet; None also while it is being put there. Never waits.
-    pub fn take(&self) -> Option<Scanout> {
+    pub fn take(&self) -> Option<T> {
         match self.lit.try_lock() {
             Ok(mut lit) => lit.take(),
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().take(),
@@ -32,25 +37,27 @@ impl Handover {
         self.is_asked.store(true, Ordering::Release);
     }
 
-    fn put(&self, scanout: Scanout) {
-        let before = self.lit.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).replace(scanout);
+    fn put(&self, lit: T) {
+        let before = self.lit.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).replace(lit);
         // Not under the lock: giving buffers back takes its time.
         drop(before);
     }
 }
 
-pub struct Keeper {
+pub struct Keeper<T> {
     pub card: Arc<Card>,
     pub wanted: Wanted,
     pub plan: Plan,
     pub clock: Arc<dyn Clock>,
-    pub handover: Arc<Handover>,
+    pub handover: Arc<Handover<T>>,
+    /// What is handed over of a plan.
+    pub light: fn(&Arc<Card>, Plan) -> Result<T, DisplayError>,
 }
 
 /// A monitor that is gone is looked for at the card's other sockets once in so many looks.
 const LOOKS_ELSEWHERE: u32 = 10;
 
-impl Keeper {
+impl<T> Keeper<T> {
     pub fn run(mut self, post: &MonitorPost) {
         let news = uevent::listen();
         let mut watch = MonitorWatch::new(self.reading(None));
@@ -83,9 +90,9 @@ impl Keeper {
     /// Lights whatever monitor is to be lit now. False: there is none, or the kernel does not let us.
     fn light(&mut self) -> bool {
         let lit = self.card.plan(&self.wanted, false).and_then(|plan| {
-            let scanout = Scanout::light(&self.card, plan.clone())?;
+            let lit = (self.light)(&self.card, plan.clone())?;
             self.plan = plan;
-            self.handover.put(scanout);
+            self.handover.put(lit);
             Ok(())
         });
         if let Err(error) = &lit {

@@ -1,4 +1,5 @@
-//! A monitor without X or Wayland: the host compositor, two dumb buffers and page flips, straight to the kernel (KMS).
+//! A monitor without X or Wayland, straight to the kernel (KMS): a GPU that draws onto the connector (`gpu`) where one drives the card, and
+//! everywhere else the host compositor, two dumb buffers and page flips, which are here. `way` is the table, `open` asks it.
 //!
 //! ```text
 //!   display thread   compose ─► write what changed into the back buffer ─► flip ─► wait for the kernel's stamp
@@ -8,13 +9,20 @@
 //! second, and no picture waits for it. The console gets its CRTC back at the end, also after an error.
 
 mod card;
+mod gpu;
 mod keeper;
 mod keys;
 mod mode;
+mod open;
 mod scanout;
+mod swapchain;
 mod uevent;
+mod vulkan;
+mod way;
 
 pub use keys::KeyLabels;
+pub use open::{DrmOutputs, open};
+pub(super) use open::{look, way_in_words};
 
 use crate::base::clock::Clock;
 use crate::display::canvas::Canvas;
@@ -22,7 +30,6 @@ use crate::display::kms::card::{Card, Console, Plan, Wanted};
 use crate::display::kms::keeper::{Handover, Keeper};
 use crate::display::kms::scanout::{Composed, Flip, Scanout};
 use crate::display::monitor_watch::{MonitorLink, MonitorNote};
-use crate::display::settings::CleanFeed;
 use crate::display::x11_beside::Sides;
 use crate::display::{Beside, CodeBeside, DisplayError, Output, OutputInfo, Picture, PresentedView, Refresh, Settings, Shown};
 use crate::overlay::Layer;
@@ -41,7 +48,7 @@ pub struct KmsOutput {
     /// What was lit does not take pictures any more; the monitor thread lights it anew. It is kept until then: to give back
     /// buffers that may be on the screen takes long.
     is_broken: bool,
-    handover: Arc<Handover>,
+    handover: Arc<Handover<Scanout>>,
     monitor: MonitorLink,
     /// None: the card's driver knows no refresh of its own, and nobody has said one.
     refresh: Option<Refresh>,
@@ -57,35 +64,22 @@ pub struct KmsOutput {
 }
 
 impl KmsOutput {
-    /// Lights the chosen monitor for pictures of this size and rate. `card`: the number of its card; None: the first one
-    /// that has the monitor.
-    pub fn new(card: Option<u8>, size: (usize, usize), fps: f64, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Self, DisplayError> {
-        let wanted = Wanted { monitor: settings.monitor.clone(), size, fps };
-        let (card, plan) = Card::find(card, &wanted)?;
-        Self::on(Arc::new(card), plan, wanted, settings, clock)
-    }
-
-    /// The clean feed's output: another monitor of the same card, lent to it, so that neither waits for the other. None: no
-    /// clean feed is wanted. To be asked before pictures are shown.
-    pub fn feed(&self, size: (usize, usize), fps: f64, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Option<Self>, DisplayError> {
-        if settings.clean_feed == CleanFeed::Off {
-            return Ok(None);
-        }
-        let wanted = Wanted { monitor: settings.clean_feed_monitor.clone(), size, fps };
-        let (card, plan) = self.card.lend(&self.scanout.plan, &wanted)?;
-        // Of what was lent there is one.
-        Self::on(Arc::new(card), plan, Wanted { monitor: None, ..wanted }, settings, clock).map(Some)
-    }
-
-    fn on(card: Arc<Card>, plan: Plan, wanted: Wanted, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Self, DisplayError> {
-        let console = card.console(&plan);
+    /// Lights the plan's monitor. `console`: what it has to get back.
+    fn on(
+        card: Arc<Card>,
+        plan: Plan,
+        console: Option<Console>,
+        wanted: Wanted,
+        settings: &Settings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, DisplayError> {
         let scanout = Scanout::light(&card, plan.clone())?;
         let said = settings.refresh_hz.map(|rate| Refresh { rate, origin_ns: clock.now_ns() });
         let own = card.refresh(&plan);
         let is_paced = own.is_none() && said.is_some();
         let adapter = format!("KMS {} ({}), {} {}", card.path, card.driver, plan.name, plan.shown());
         let handover = Arc::new(Handover::default());
-        let keeper = Keeper { card: card.clone(), wanted, plan, clock: clock.clone(), handover: handover.clone() };
+        let keeper = Keeper { card: card.clone(), wanted, plan, clock: clock.clone(), handover: handover.clone(), light: Scanout::light };
         let monitor = MonitorLink::start(move |post| keeper.run(&post))?;
         Ok(KmsOutput {
             clock,

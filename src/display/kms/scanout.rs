@@ -9,8 +9,6 @@ use crate::overlay::placement::Placement;
 use drm::buffer::{Buffer as _, DrmFourcc};
 use drm::control::dumbbuffer::{DumbBuffer, DumbMapping};
 use drm::control::{Device as _, Event, PageFlipFlags, framebuffer};
-use rustix::event::{PollFd, PollFlags, Timespec};
-use std::os::fd::AsFd;
 use std::sync::Arc;
 
 /// A buffer knows of so many rectangles that it lacks; beyond, it is written whole.
@@ -252,24 +250,14 @@ impl Scanout {
     }
 
     fn wait(&mut self, deadline_ns: u64, now_ns: &dyn Fn() -> u64) -> Option<u64> {
-        loop {
-            let left_ns = deadline_ns.saturating_sub(now_ns());
-            let wait = Timespec { tv_sec: (left_ns / 1_000_000_000) as _, tv_nsec: (left_ns % 1_000_000_000) as _ };
-            let ready = rustix::event::poll(&mut [PollFd::from_borrowed_fd(self.card.as_fd(), PollFlags::IN)], Some(&wait));
-            if ready.is_ok_and(|ready| ready > 0) {
-                for event in self.card.receive_events().ok()? {
-                    if let Event::PageFlip(flip) = event
-                        && flip.crtc == self.plan.crtc
-                    {
-                        self.is_flipping = false;
-                        return Some(flip.duration.as_nanos() as u64);
-                    }
-                }
-            }
-            if left_ns == 0 {
-                return None;
-            }
-        }
+        let crtc = self.plan.crtc;
+        let of = |event| match event {
+            Event::PageFlip(flip) if flip.crtc == crtc => Some(flip.duration.as_nanos() as u64),
+            _ => None,
+        };
+        let stamp_ns = self.card.await_event(deadline_ns, now_ns, of)?;
+        self.is_flipping = false;
+        Some(stamp_ns)
     }
 }
 
