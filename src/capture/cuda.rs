@@ -17,7 +17,7 @@ use gstreamer::prelude::*;
 use gstreamer_video as gst_video;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What is taken there. Of the others GStreamer 1.22 knows none in such memory.
+/// What is taken there. Of packed 4:2:2 the end of an odd row has to be made up (`Picture::copy_into`), and GStreamer has no v210 there.
 const FORMATS: [PixelFormat; 6] =
     [PixelFormat::Nv12, PixelFormat::I420, PixelFormat::P010, PixelFormat::Rgb, PixelFormat::Bgrx, PixelFormat::Bgra];
 

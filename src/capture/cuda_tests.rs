@@ -135,6 +135,9 @@ fn stay_in_this_process() {
     // An element that brings it there does so only where it is asked to.
     each_of(&mut *opened(&format!("{} ! cudaupload", plain(NV12)), &device), 3, |_, picture| assert!(picture.planes.here().is_some()))
         .unwrap();
+    // What has an end of its rows that is made up is not taken there.
+    let packed = uploaded("format=YUY2,width=241,height=137");
+    assert!(open_on(&packed, &Settings::default(), still(), Some(&device)).is_err());
     // What is not there is nowhere in this process's memory: no picture of before is taken for it.
     each_of(&mut *opened(&uploaded(NV12), &device), 3, |_, picture| {
         let mut bytes = vec![7; picture.layout.size];

@@ -95,12 +95,23 @@ pub struct PlaneRef<'a> {
     pub stride: usize,
 }
 
-/// The planes of a picture that lies on a device. What was begun with them is marked in `used`, behind what is marked there already:
-/// when they are given back, the source waits for it, and only then is their memory written again.
+/// The planes of a picture that lies on a device.
 #[derive(Debug, Clone, Copy)]
 pub struct OnDevice<'a> {
-    pub planes: [DevicePlane<'a>; 3],
-    pub used: &'a Event,
+    planes: [DevicePlane<'a>; 3],
+    /// Behind all that was begun with them. The source waits for it before their memory is written again.
+    used: &'a Event,
+}
+
+impl OnDevice<'_> {
+    /// What `work` begins with the planes it begins on `stream`; the source keeps their memory until that is done.
+    pub fn begin<T>(&self, stream: &Stream, work: impl FnOnce(&[DevicePlane<'_>; 3]) -> Result<T, CudaError>) -> Result<T, CudaError> {
+        // Another stream may have been told something of them, too: one mark stands for both.
+        stream.wait_for(self.used)?;
+        let begun = work(&self.planes);
+        stream.mark(self.used)?;
+        begun
+    }
 }
 
 /// Where a picture lies. A plane that its format does not have is empty, or has no rows.
@@ -171,18 +182,14 @@ impl Picture<'_> {
     /// Begins to copy the visible rows of all planes to where `layout` puts them, on the device on which they lie. `to` holds
     /// `layout.size` bytes. The source keeps its memory until it is done.
     pub fn copy_there(&self, stream: &Stream, to: DeviceSpan<'_>) -> Result<(), CudaError> {
-        let Planes::There(OnDevice { planes, used }) = &self.planes else { return Err(CudaError::NotThere) };
+        let Planes::There(there) = &self.planes else { return Err(CudaError::NotThere) };
         let to = to.first(self.layout.size)?;
-        // Another stream may have been told something of them, too: one mark stands for both.
-        stream.wait_for(used)?;
-        let lies = self.layout.planes().iter().zip(planes);
-        let begun = lies.map(|(plane, from)| {
-            let to = DevicePlane { span: to.from(plane.offset)?, stride: plane.stride };
-            stream.copy_rows(*from, to, plane.row_bytes, plane.rows)
-        });
-        let begun = begun.collect::<Result<(), CudaError>>();
-        stream.mark(used)?;
-        begun
+        there.begin(stream, |planes| {
+            self.layout.planes().iter().zip(planes).try_for_each(|(plane, from)| {
+                let to = DevicePlane { span: to.from(plane.offset)?, stride: plane.stride };
+                stream.copy_rows(*from, to, plane.row_bytes, plane.rows)
+            })
+        })
     }
 }
 
