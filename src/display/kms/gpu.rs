@@ -245,6 +245,10 @@ impl Output for GpuKms {
         OutputInfo { display: "drm", adapter: self.adapter.clone(), compositor: "wgpu" }
     }
 
+    fn gpu(&self) -> Option<&Gpu> {
+        Some(self.compositor.gpu())
+    }
+
     fn refresh(&self) -> Option<Refresh> {
         self.lit.as_ref().and_then(|lit| lit.refresh).map(|(_, refresh)| refresh).or(self.said)
     }

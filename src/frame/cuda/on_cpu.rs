@@ -102,22 +102,31 @@ impl Buffers {
 }
 
 fn compiled(kernel: &Kernel) -> Library {
-    let folder = tempfile::tempdir().unwrap();
-    // SAFETY: the library was made just now from our own source; it has no code that runs when it is opened.
-    unsafe { Library::new(compile(kernel, folder.path())) }.unwrap()
+    // SAFETY: the library was made from our own source; it has no code that runs when it is opened.
+    unsafe { Library::new(compile(kernel)) }.unwrap()
 }
 
-/// The library is made in `folder`, named as the kernel is.
-pub fn compile(kernel: &Kernel, folder: &Path) -> PathBuf {
+/// The kernel as a library, kept by its content: the same source is compiled once.
+pub fn compile(kernel: &Kernel) -> PathBuf {
+    const ROOT: &str = env!("CARGO_MANIFEST_DIR");
     let entries: String = kernel.entries.iter().map(|entry| format!("ON_CPU({entry})\n")).collect();
-    let wrapper = format!("#include \"{}/tests/cuda/on_cpu.h\"\n#include \"kernel.cu\"\n{entries}", env!("CARGO_MANIFEST_DIR"));
-    let sources = tempfile::tempdir().unwrap();
-    let source = sources.path().join("kernel.cpp");
+    let wrapper = format!("#include \"{ROOT}/tests/cuda/on_cpu.h\"\n#include \"kernel.cu\"\n{entries}");
+    let around = std::fs::read_to_string(format!("{ROOT}/tests/cuda/on_cpu.h")).unwrap();
+    let content = xxhash_rust::xxh3::xxh3_128([&wrapper, &around, kernel.source, &FLAGS.join(" ")].join("\0").as_bytes());
+    let kept = Path::new(ROOT).join("target/on_cpu");
+    let library = kept.join(format!("{}-{content:032x}.so", kernel.name));
+    if library.exists() {
+        return library;
+    }
+    std::fs::create_dir_all(&kept).unwrap();
+    // Whole, or not there: others may want it, too.
+    let sources = tempfile::tempdir_in(&kept).unwrap();
+    let (source, made) = (sources.path().join("kernel.cpp"), sources.path().join("kernel.so"));
     std::fs::write(&source, wrapper).unwrap();
     std::fs::write(sources.path().join("kernel.cu"), kernel.source).unwrap();
-    let library = folder.join(kernel.name).with_extension("so");
-    let output = Command::new("g++").args(FLAGS).arg(&source).arg("-o").arg(&library).output().unwrap();
+    let output = Command::new("g++").args(FLAGS).arg(&source).arg("-o").arg(&made).output().unwrap();
     assert!(output.status.success(), "{}: {}", kernel.name, String::from_utf8_lossy(&output.stderr));
+    std::fs::rename(made, &library).unwrap();
     library
 }
 
