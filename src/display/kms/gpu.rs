@@ -27,6 +27,8 @@ use std::sync::Arc;
 
 /// A refresh that does not come within so many periods is not waited for.
 const PATIENCE_PERIODS: u64 = 3;
+/// A wait for a free picture looks around so often.
+const LOOK_NS: u64 = 20_000_000;
 
 /// What is to be lit, and with what.
 pub struct Task<'a> {
@@ -116,15 +118,23 @@ impl Lit {
         Ok(())
     }
 
-    /// Draws what was uploaded and puts it on the screen.
-    fn show(&mut self, compositor: &mut GpuCompositor, timeout_ns: u64) -> Result<(), Failure> {
-        let late = NotShown { what: "vkAcquireNextImageKHR", code: vk::Result::TIMEOUT };
-        let (index, view) = self.swapchain.next(timeout_ns)?.ok_or(late)?;
+    /// Draws what was uploaded and puts it on the screen. False: nobody can see it any more.
+    fn show(&mut self, compositor: &mut GpuCompositor, timeout_ns: u64, is_unseen: impl Fn() -> bool) -> Result<bool, Failure> {
+        let mut left_ns = timeout_ns;
+        let (index, view) = loop {
+            match self.swapchain.next(left_ns.min(LOOK_NS))? {
+                Some(free) => break free,
+                None if is_unseen() => return Ok(false),
+                None if left_ns <= LOOK_NS => return Err(NotShown { what: "vkAcquireNextImageKHR", code: vk::Result::TIMEOUT }.into()),
+                None => left_ns -= LOOK_NS,
+            }
+        };
         let device = |error| Failure::Device(DisplayError::Overlay(error));
         compositor.draw(self.depth, &view, self.swapchain.manner.size).map_err(device)?;
         self.swapchain.finish(index);
         compositor.gpu().finish().map_err(device)?;
-        Ok(self.swapchain.show(index)?)
+        self.swapchain.show(index)?;
+        Ok(true)
     }
 }
 
@@ -194,8 +204,10 @@ impl GpuKms {
         let Some(lit) = &mut self.lit else { return Ok(false) };
         let depth = lit.formats.depth_for(picture, lit.depth);
         let kept = lit.keep(self.compositor.gpu(), depth).map_err(Failure::from);
-        match kept.and_then(|()| lit.show(&mut self.compositor, self.timeout_ns)) {
-            Ok(()) => {
+        let is_unseen = || self.monitor.is_gone();
+        match kept.and_then(|()| lit.show(&mut self.compositor, self.timeout_ns, is_unseen)) {
+            Ok(false) => Ok(false),
+            Ok(true) => {
                 if !std::mem::replace(&mut lit.is_proven, true) {
                     // A CRTC has refreshes once it is lit.
                     lit.refresh = self.card.pipe(&lit.plan).zip(self.card.refresh(&lit.plan));

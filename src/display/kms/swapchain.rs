@@ -11,6 +11,9 @@ use ash::{khr, vk};
 use std::sync::Arc;
 use wgpu::hal::api::Vulkan;
 
+/// A picture that is free is ready to be drawn to within this.
+const READY_NS: u64 = 300_000_000;
+
 /// How a surface is shown on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Manner {
@@ -121,7 +124,7 @@ impl Swapchain {
         let fences = [self.is_free];
         // SAFETY: it is of this device, and reset only when it is set.
         unsafe {
-            self.device.wait_for_fences(&fences, true, timeout_ns).map_err(failed("vkWaitForFences"))?;
+            self.device.wait_for_fences(&fences, true, READY_NS).map_err(failed("vkWaitForFences"))?;
             self.device.reset_fences(&fences).map_err(failed("vkResetFences"))?;
         }
         let view = self.images.get(index).map(|image| image.create_view(&Default::default()));
