@@ -15,7 +15,7 @@
 // glance_sums    in   rows, half, quarter
 //                out  figures  the rest. One block of THREADS for each of three
 // glance_edges   in   half
-//                out  lines    MOST_LINES of vertical, then as many of horizontal edges
+//                out  vertical, horizontal  edges that have light on both sides; room for MOST_LINES each
 //                     found    how many of either there are. One block of THREADS for each
 //
 // Else one thread for each of what comes out, THREADS to a block.
@@ -53,7 +53,7 @@ struct Figures {
 };
 
 struct Line {
-    // Between line `at` − 1 and line `at`, from `from` to `to`, both within it; is what lies beside it lit?
+    // Between line `at` − 1 and line `at`, from `from` to `to`, both within it.
     unsigned short at, from, to, is_lit;
 };
 
@@ -291,9 +291,11 @@ __device__ unsigned edges_at(const Walk *w, unsigned at, float sign, Line *lines
     return count;
 }
 
-extern "C" __global__ void glance_edges(const __grid_constant__ GlanceParams p, const float *half, Line *lines, unsigned *found)
+extern "C" __global__ void glance_edges(const __grid_constant__ GlanceParams p, const float *half, Line *vertical, Line *horizontal,
+                                        unsigned *found)
 {
-    __shared__ unsigned before[THREADS];
+    __shared__ unsigned before[THREADS], all;
+    Line *lines = blockIdx.x == 0 ? vertical : horizontal;
     unsigned width = p.fit_width / 2, height = p.fit_height / 2;
     Walk w = {half, width, height, 1, width, 0};
     if (blockIdx.x == 1) {
@@ -315,10 +317,18 @@ extern "C" __global__ void glance_edges(const __grid_constant__ GlanceParams p, 
             before[i] = sum;
             sum = next;
         }
-        found[blockIdx.x] = min(sum, (unsigned)MOST_LINES);
+        all = min(sum, (unsigned)MOST_LINES);
     }
     __syncthreads();
     unsigned number = before[threadIdx.x];
     for (unsigned item = first; item < end; item++)
-        number += edges_at(&w, EDGE_GAP + 1 + item / 2, item % 2 == 0 ? 1.0f : -1.0f, lines + blockIdx.x * MOST_LINES, number);
+        number += edges_at(&w, EDGE_GAP + 1 + item / 2, item % 2 == 0 ? 1.0f : -1.0f, lines, number);
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        unsigned lit = 0;
+        for (unsigned i = 0; i < all; i++)
+            if (lines[i].is_lit)
+                lines[lit++] = lines[i];
+        found[blockIdx.x] = lit;
+    }
 }

@@ -1,15 +1,15 @@
 // One pass: labels and class mask → the list of stretches, row after row as one line, in which both stay the same: all of them in a
-// few thousand numbers. track::cuda::runs reads it.
+// few thousand numbers of 16 bits. track::cuda::runs reads it. Stretches end at the ends of chunks of THREADS pixels, too.
 //
 // mask_runs_count  in   labels, mask  width·height bytes each: 0 nothing, 255 instrument, else a tissue's class id, which is the
 //                                     mask's as well; class ids
 //                  out  counts        a number a block: how many stretches begin there
 // mask_runs_list   in   labels, mask, counts
-//                  out  runs          a number a stretch: its first pixel · 1024 + kind · 256 + class id of the mask; kinds: 0 nothing,
-//                                     1 tissue, 2 instrument
+//                  out  runs          a number a stretch: the place of its first pixel in its chunk · 256 + which pair of label and class
+//                                     it has
 //                       total         how many there are
 //
-// One thread a pixel, THREADS to a block; at most 2²⁰ pixels.
+// One thread a pixel, THREADS to a block.
 
 #define THREADS 256
 #define NOTHING 0
@@ -17,19 +17,21 @@
 
 struct RunParams {
     unsigned pixels;
+    // Of a class id in the mask: which pair it stands for where the label says nothing, tissue, instrument.
+    unsigned char pairs[3][256];
 };
 
-__device__ unsigned value_of(const unsigned char *labels, const unsigned char *mask, unsigned at)
+__device__ unsigned char pair_of(const RunParams *p, const unsigned char *labels, const unsigned char *mask, unsigned at)
 {
     unsigned kind = labels[at] == NOTHING ? 0 : labels[at] == INSTRUMENT ? 2 : 1;
-    return kind << 8 | mask[at];
+    return p->pairs[kind][mask[at]];
 }
 
 __device__ unsigned begins(const RunParams *p, const unsigned char *labels, const unsigned char *mask, unsigned at)
 {
     if (at >= p->pixels)
         return 0;
-    return at == 0 || value_of(labels, mask, at) != value_of(labels, mask, at - 1) ? 1 : 0;
+    return threadIdx.x == 0 || pair_of(p, labels, mask, at) != pair_of(p, labels, mask, at - 1) ? 1 : 0;
 }
 
 // Of all threads of the block with a smaller number; *whole: of all.
@@ -48,7 +50,8 @@ __device__ unsigned sum_before(unsigned own, unsigned *room, unsigned *whole)
     return room[threadIdx.x] - own;
 }
 
-extern "C" __global__ void mask_runs_count(const __grid_constant__ RunParams p, const unsigned char *labels, const unsigned char *mask, unsigned *counts)
+extern "C" __global__ void mask_runs_count(const __grid_constant__ RunParams p, const unsigned char *labels, const unsigned char *mask,
+                                           unsigned *counts)
 {
     __shared__ unsigned room[THREADS];
     unsigned whole;
@@ -58,7 +61,7 @@ extern "C" __global__ void mask_runs_count(const __grid_constant__ RunParams p, 
 }
 
 extern "C" __global__ void mask_runs_list(const __grid_constant__ RunParams p, const unsigned char *labels, const unsigned char *mask,
-                                          const unsigned *counts, unsigned *runs, unsigned *total)
+                                          const unsigned *counts, unsigned short *runs, unsigned *total)
 {
     __shared__ unsigned room[THREADS];
     unsigned share = 0, before, whole;
@@ -69,7 +72,7 @@ extern "C" __global__ void mask_runs_list(const __grid_constant__ RunParams p, c
     unsigned is_first = begins(&p, labels, mask, at);
     unsigned place = before + sum_before(is_first, room, &whole);
     if (is_first)
-        runs[place] = at << 10 | value_of(labels, mask, at);
+        runs[place] = (unsigned short)(threadIdx.x << 8 | pair_of(&p, labels, mask, at));
     if (threadIdx.x == 0 && blockIdx.x + 1 == gridDim.x)
         *total = before + whole;
 }

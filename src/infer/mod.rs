@@ -50,7 +50,7 @@ pub use plausible::{check_outputs, possible};
 pub use preprocess::{Fit, Preprocess};
 
 // What a run takes in and what an output means: whoever uses this room needs no other for its types.
-pub use crate::frame::cuda::{DeviceInfo, Traffic};
+pub use crate::frame::cuda::{DeviceInfo, Moved as Bytes, Traffic};
 pub use crate::frame::{FrameView, RingReader, Stamps};
 pub use crate::store::{
     Activation, BoxFormat, BoxUnits, ColourOrder, HeadKind, Indication, LockedEngine, Modality, Normalisation, PIPELINE_VERSION, Resize,

@@ -120,6 +120,6 @@ pub fn count(engine: &mut dyn Engine) {
     let (after, free_after) = now(engine);
     let moved = after.since(&before);
     assert_eq!((moved.to_device.pixels, moved.to_device.numbers), (100 * input_bytes, 0));
-    assert_eq!((moved.to_host.pixels, moved.to_host.numbers), (100 * output_bytes, 0));
+    assert_eq!(moved.to_host.pixels + moved.to_host.numbers, 100 * output_bytes);
     assert_eq!((moved.allocations, free_after), (0, free_before), "a library may have taken memory, too");
 }

@@ -9,7 +9,7 @@ use crate::infer::{self, Backend, Captured, InferError};
 use crate::link::{Analyst, Handed, Hello, LentSlots};
 use crate::pipeline::scheduling;
 use crate::pipeline::stereo::Eyes;
-use crate::record::{DeviceLine, EngineLine};
+use crate::record::{BytesLine, DeviceLine, EngineLine};
 use crate::scene::Scene;
 use crate::store::{Engines, LockedEngine, OperatingPoint, PublicKey, StoreError};
 use crate::track::Analyser;
@@ -115,7 +115,8 @@ pub fn check_engine(spec: &AnalystSpec) -> Result<EngineLine, AnalystError> {
 fn device_line(analyser: &Analyser) -> Result<Option<DeviceLine>, InferError> {
     let line = |(info, memory_bytes): (&infer::DeviceInfo, usize)| {
         let infer::DeviceInfo { name, uuid, driver, .. } = info.clone();
-        DeviceLine { name, uuid, driver, memory_bytes: memory_bytes as u64 }
+        let golden_back = analyser.golden_back().map(|back| BytesLine { pixels: back.pixels, results: back.numbers });
+        DeviceLine { name, uuid, driver, memory_bytes: memory_bytes as u64, golden_back }
     };
     Ok(analyser.device()?.map(line))
 }

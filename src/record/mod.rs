@@ -34,8 +34,8 @@ pub use mask::upsample_mask;
 pub use mishap::Mishap;
 pub use recorder::{RecordPlan, Recorder};
 pub use report::{
-    AlarmLine, CadenceLine, CaseLine, DeviceLine, EngineLine, Frames, GateLine, LoopThroughLine, Report, SCHEMA, SourceDeviceLine,
-    SourceLine, Stages, StallLine, StateLine, check_writable, make_folder, write_report, write_whole,
+    AlarmLine, BytesLine, CadenceLine, CaseLine, DeviceLine, EngineLine, Frames, GateLine, LoopThroughLine, Report, SCHEMA,
+    SourceDeviceLine, SourceLine, Stages, StallLine, StateLine, check_writable, make_folder, write_report, write_whole,
 };
 pub use segments::SegmentLine;
 pub use settings::{Preset, Settings, Stream};

@@ -68,6 +68,17 @@ pub struct DeviceLine {
     pub driver: String,
     /// Of its memory, taken when the engine was ready: no frame takes more, but the first of each picture format.
     pub memory_bytes: u64,
+    /// What came back from it for the engine's golden picture, which is analysed as any frame is. None: the engine has none.
+    #[serde(default)]
+    pub golden_back: Option<BytesLine>,
+}
+
+/// What a frame moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct BytesLine {
+    /// Of pictures, and of as many numbers as they have pixels.
+    pub pixels: u64,
+    pub results: u64,
 }
 
 /// `captured = displayed + rate_slip + dropped_capture + dropped_display` always holds.

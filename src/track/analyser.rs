@@ -16,8 +16,8 @@ use crate::frame::FrameLayout;
 use crate::frame::cuda::CudaError;
 use crate::frame::on_device::{BorrowedSlots, Lent};
 use crate::infer::{
-    self, Backend, Captured, DeviceInfo, Engine, EngineFault, FaultyEngine, Feed, Fit, InferError, InputSpec, LockedEngine, Normalisation,
-    Normaliser, RingReader, Stamps, Traffic,
+    self, Backend, Bytes, Captured, DeviceInfo, Engine, EngineFault, FaultyEngine, Feed, Fit, InferError, InputSpec, LockedEngine,
+    Normalisation, Normaliser, RingReader, Stamps, Traffic,
 };
 use crate::scene::{AnalysisTimes, ClassMask, Reset, Scene, Track, Trust, Verdict, limits};
 use sha2::{Digest, Sha256};
@@ -46,6 +46,8 @@ pub struct Analyser {
     /// In place of `shrunk` and `camera`, and of all else that looks at the input, where the device can do it.
     sight: Option<DeviceSight>,
     gate: Option<IndicationGate>,
+    /// What came back from the device for the golden picture.
+    golden_back: Option<Bytes>,
     /// What the network is fed to prove itself: its reference picture, as preprocessing gives it; without one, noise.
     reference: Vec<f32>,
 }
@@ -64,7 +66,9 @@ impl Analyser {
         let (name, golden) = (engine.manifest.name.clone(), engine.golden.clone());
         let mut analyser = Self::open(engine, backend)?;
         if let Some(golden) = golden {
+            let before = analyser.device_traffic();
             golden::check(&mut analyser, &name, &golden)?;
+            analyser.golden_back = analyser.device_traffic().zip(before).map(|(now, before)| now.since(&before).to_host);
             analyser.feed.fetch(&mut analyser.engine)?;
             analyser.reference = analyser.engine.input_mut().to_vec();
         }
@@ -111,6 +115,7 @@ impl Analyser {
             camera,
             sight,
             gate,
+            golden_back: None,
             reference,
         })
     }
@@ -158,6 +163,11 @@ impl Analyser {
     pub fn device(&self) -> Result<Option<(&DeviceInfo, usize)>, InferError> {
         let Some(gpu) = self.engine.gpu() else { return Ok(None) };
         Ok(Some((gpu.device().info(), gpu.taken_bytes()?)))
+    }
+
+    /// What came back from that device for the engine's golden picture; None: it has none, or runs here.
+    pub fn golden_back(&self) -> Option<Bytes> {
+        self.golden_back
     }
 
     #[cfg(test)]
@@ -302,9 +312,9 @@ impl Analyser {
         let inferred = Instant::now();
 
         let mut seen = self.heads.decode(&self.engine, fit, picture)?;
-        let sight = self.sight.as_mut().filter(|_| is_there);
-        if let (Some(gate), Some(sight)) = (&mut self.gate, &sight) {
-            sight.tell(gate.looked())?;
+        let mut sight = self.sight.as_mut().zip(self.engine.gpu()).filter(|_| is_there);
+        if let (Some(gate), Some((sight, gpu))) = (&mut self.gate, &mut sight) {
+            sight.tell(gpu, gate.looked())?;
         }
         let gate = self.gate.as_mut().map(|gate| gate.judge(&self.engine, stamps.capture_ns));
         if gate.is_some_and(|gate| gate.verdict != Verdict::Within) {
@@ -314,15 +324,13 @@ impl Analyser {
         let findings = self.findings.step(&seen.findings);
         let picture = picture.map(|side| side as u32);
         let is_blank = decoded.frame_state == Trust::Unknown;
-        self.looks.clear();
         let shift = match sight {
-            Some(sight) => {
-                for rank in self.heads.ranks().take(decoded.instruments.len()) {
-                    self.looks.push(sight.look(rank)?);
-                }
+            Some((sight, gpu)) => {
+                sight.look(gpu, self.heads.ranks().take(decoded.instruments.len()), &mut self.looks)?;
                 sight.shift(is_blank)?
             }
             None => {
+                self.looks.clear();
                 let shown = Shown { input: self.engine.input_mut(), spec: &self.input, fit, picture };
                 self.looks.extend(decoded.instruments.iter().map(|detection| shown.look(detection, &decoded.mask)));
                 self.shrunk.show(shown.input, &self.input);

@@ -153,7 +153,7 @@ impl Decoder {
     }
 
     /// Of the last frame's instruments, in their order, the places of their regions among those that were measured.
-    pub fn ranks(&self) -> impl Iterator<Item = usize> {
+    pub fn ranks(&self) -> impl Iterator<Item = usize> + Clone {
         self.found.iter().filter_map(|&region| self.measured.rank(region))
     }
 

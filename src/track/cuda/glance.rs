@@ -50,15 +50,15 @@ pub struct LineOnGpu {
     pub is_lit: u16,
 }
 
-impl LineOnGpu {
-    /// None: it is dark beside it.
-    pub fn lit(&self) -> Option<Line> {
-        (self.is_lit != 0).then(|| Line { at: self.at.into(), from: self.from.into(), to: self.to.into() })
+impl From<LineOnGpu> for Line {
+    fn from(LineOnGpu { at, from, to, .. }: LineOnGpu) -> Self {
+        Line { at: at.into(), from: from.into(), to: to.into() }
     }
 }
 
 /// Launches, in this order. Buffers: `thumb` `continuity::CELLS` f32; `half` and `quarter` f32 as many as a quarter and three sixteenths
-/// of the input's pixels; `rows` a f32 a row; `figures` a `signs::Figures`; `lines` 2·`signs::MAX_LINES`; `found` two u32.
+/// of the input's pixels; `rows` a f32 a row; `figures` a `signs::Figures`; `vertical` and `horizontal` `signs::MAX_LINES`; `found` two
+/// u32.
 #[derive(Debug, Clone, Copy)]
 pub struct GlancePlan {
     pub params: GlanceParams,

@@ -78,26 +78,27 @@ fn thumb_figures_and_edges_are_the_references_to_the_last_bit() {
             let [width, height] = plan.params.fit_sides.map(|side| side as usize);
             let (mut half, mut quarter) = (vec![f32::NAN; width / 2 * (height / 2)], vec![f32::NAN; 3 * (width / 4) * (height / 4)]);
             let (mut rows, mut figures) = (vec![f32::NAN; height], [Figures::default()]);
-            let (mut lines, mut found) = (vec![LineOnGpu::zeroed(); 2 * MAX_LINES], [7u32; 2]);
+            let (mut lines, mut found) = ([(); 2].map(|()| vec![LineOnGpu::zeroed(); MAX_LINES]), [7u32; 2]);
             runner.run(&signs.shrink, &mut [params(), tensor(), output(&mut half), output(&mut quarter)]);
             runner.run(&signs.fine, &mut [params(), tensor(), output(&mut rows)]);
             runner.run(&signs.counts, &mut [params(), input(&quarter), output(&mut figures)]);
             runner.run(&signs.sums, &mut [params(), input(&rows), input(&half), input(&quarter), output(&mut figures)]);
-            runner.run(&signs.edges, &mut [params(), input(&half), output(&mut lines), output(&mut found)]);
+            let [vertical, horizontal] = &mut lines;
+            runner.run(&signs.edges, &mut [params(), input(&half), output(vertical), output(horizontal), output(&mut found)]);
             let (expected, edges) = Signs::default().measured(&shown, &case.spec, case.fit);
             prop_assert_eq!(figures[0], expected);
-            for (way, edges) in edges.iter().enumerate() {
-                let its: Vec<_> = lines[way * MAX_LINES..][..found[way] as usize].iter().filter_map(LineOnGpu::lit).collect();
+            for ((lines, found), edges) in lines.iter().zip(found).zip(&edges) {
+                let its: Vec<Line> = lines[..found as usize].iter().copied().map(Line::from).collect();
                 prop_assert_eq!(&its, edges);
             }
-            let [lit, dark, flat] = seen.get();
-            let all = found.iter().sum::<u32>() as usize;
-            let own = edges.iter().map(Vec::len).sum::<usize>();
-            seen.set([lit + own, dark + all - own, flat + usize::from(expected.flat > 0 && expected.flat < expected.all)]);
+            let [some, none, flat] = seen.get();
+            let has_edges = edges.iter().any(|edges| !edges.is_empty());
+            let is_flat = expected.flat > 0 && expected.flat < expected.all;
+            seen.set([some + usize::from(has_edges), none + usize::from(!has_edges), flat + usize::from(is_flat)]);
             Ok(())
         };
         TestRunner::new(config).run(&cases(), test).unwrap();
-        assert!(seen.get().iter().all(|&count| count > 5), "edges lit beside, others; pictures flat in part: {:?}", seen.get());
+        assert!(seen.get().iter().all(|&count| count > 3), "pictures with edges, without, flat in part: {:?}", seen.get());
     });
 }
 

@@ -8,8 +8,8 @@
 //!                                                        └─► region_sums ──┘
 //! ```
 
-use super::results::{List, Sides};
-use super::{CrossingsPlan, DecodePlan, RegionOnGpu, RegionSumsPlan, RegionsPlan, RunsPlan, SplitPlan, StillnessPlan, unfold};
+use super::results::{CountedList, Sides};
+use super::{CrossingsPlan, DecodePlan, RegionOnGpu, RegionSumsPlan, RegionsPlan, RunsPlan, SplitPlan, StillnessPlan, pairs, unfold};
 use crate::frame::cuda::{
     CROSSINGS, CudaError, DECODE, Device, DeviceBuffer, DeviceSpan, Kernel, MASK_RUNS, Param, Payload, REGION_SUMS, REGIONS, SPLIT,
     STILLNESS, Stream,
@@ -48,8 +48,10 @@ pub struct DeviceMaps {
     regions: Regions,
     certainty: Sides,
     odd: Sides,
-    runs: List,
-    crossings: List,
+    /// What the maps' pixels may be.
+    pairs: Vec<(u8, u8)>,
+    runs: CountedList,
+    crossings: CountedList,
     tissue_sums: Sides,
     instruments: Sides,
 }
@@ -143,7 +145,8 @@ impl DeviceMaps {
         let blocks = (stillness.params.blocks[0] * stillness.params.blocks[1]) as usize;
         let [width, height] = plan.params.output.map(|side| side as usize);
         let (pixels, float, channels) = (width * height, size_of::<f32>(), plan.params.tissue.channels as usize);
-        let list_blocks = RunsPlan::new(pixels).blocks();
+        let pairs = pairs(specs.iter().copied());
+        let list_blocks = RunsPlan::new(pixels, &pairs).blocks();
         Ok(Some(DeviceMaps {
             is_half,
             stillness,
@@ -167,8 +170,9 @@ impl DeviceMaps {
             regions: Regions::new(device, pixels)?,
             certainty: Sides::new(device, plan.certainties() * float)?,
             odd: Sides::new(device, float)?,
-            runs: List::new(device, list_blocks, pixels)?,
-            crossings: List::new(device, list_blocks, 4 * pixels)?,
+            pairs,
+            runs: CountedList::new(device, list_blocks, size_of::<u16>(), pixels)?,
+            crossings: CountedList::new(device, list_blocks, float, 4 * pixels)?,
             tissue_sums: Sides::new(device, channels * size_of::<f64>())?,
             instruments: Sides::new(device, MAX_INSTRUMENTS * size_of::<InstrumentSums>())?,
             input: spec,
@@ -253,10 +257,10 @@ impl DeviceMaps {
     }
 
     fn list_runs(&mut self, device: &Device, stream: &Stream, window: Window) -> Result<(), InferError> {
-        let plan = RunsPlan::new(window.width * window.height);
+        let plan = RunsPlan::new(window.width * window.height, &self.pairs);
         let params = Param::Value(bytes_of(&plan.params));
         let [labels, mask, counts, runs, total] =
-            [&self.planes.labels, &self.planes.mask, &self.runs.counts, &self.runs.items.there, &self.runs.total.there]
+            [&self.planes.labels, &self.planes.mask, &self.runs.counts, &self.runs.list.items.there, &self.runs.total.there]
                 .map(|memory| Param::Memory(memory.span()));
         device.launch(stream, &plan.count, &[params, labels, mask, counts])?;
         device.launch(stream, &plan.list, &[params, labels, mask, counts, runs, total])?;
@@ -290,8 +294,8 @@ impl DeviceMaps {
         let [tissue, instrument] = [&self.planes.tissue, &self.planes.instrument].map(|buffer| Param::Memory(buffer.span()));
         let plan = CrossingsPlan::new(size, specs);
         let params = Param::Value(bytes_of(&plan.params));
-        let [counts, items, total] =
-            [&self.crossings.counts, &self.crossings.items.there, &self.crossings.total.there].map(|buffer| Param::Memory(buffer.span()));
+        let [counts, items, total] = [&self.crossings.counts, &self.crossings.list.items.there, &self.crossings.total.there]
+            .map(|buffer| Param::Memory(buffer.span()));
         device.launch(stream, &plan.count, &[params, map, list, counts])?;
         device.launch(stream, &plan.list, &[params, map, list, counts, tissue, instrument, items, total])?;
         self.crossings.bring(stream)?;
@@ -330,7 +334,7 @@ impl DeviceMaps {
         maps.tissue.clear();
         maps.instrument.clear();
         let pixels = window.width * window.height;
-        unfold(self.runs.numbers::<u32>(stream)?, pixels, &mut maps.labels, &mut maps.mask);
+        unfold(self.runs.numbers::<u16>(stream)?, &self.pairs, pixels, &mut maps.labels, &mut maps.mask);
         let sum: f32 = self.certainty.numbers::<f32>()?.sum();
         maps.certainty = if maps.tissue_classes.is_empty() { 1.0 } else { sum / pixels as f32 };
         measured.crossings.clear();

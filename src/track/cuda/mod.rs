@@ -36,7 +36,7 @@ pub use looks::{LookParams, LooksPlan};
 pub use maps::{DeviceMaps, Laid, MAP_KERNELS};
 pub use motion::{MotionParams, MotionPlan, ShiftOnGpu};
 pub use regions::{RegionOnGpu, RegionParams, RegionsPlan};
-pub use runs::{RunParams, RunsPlan, unfold};
+pub use runs::{RunParams, RunsPlan, pairs, unfold};
 pub use shape::{ExpectedOnGpu, NO_CLASS, RegionShape, ShapeParams, ShapePlan};
 pub use sight::{DeviceSight, SIGHT_KERNELS};
 pub use split::{SplitParams, SplitPlan};

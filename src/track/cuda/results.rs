@@ -33,46 +33,70 @@ impl Sides {
     }
 }
 
-/// More items than the last time come back at once, by a quarter and by so many.
-const SPARE_ITEMS: usize = 256;
-
-/// A list of numbers of 32 bits whose length is known there first: as many are brought as are likely, and all of them once more where
-/// that was too few.
+/// A list whose length is known there first: as many items are brought as are likely, and all of them once more where that was too few.
 #[derive(Debug)]
 pub struct List {
     pub items: Sides,
-    /// Of each block of threads.
-    pub counts: DeviceBuffer,
-    pub total: Sides,
-    likely: usize,
+    item_bytes: usize,
     most: usize,
+    /// How many more than the last time may well come.
+    spare: usize,
+    likely: usize,
 }
 
 impl List {
-    pub fn new(device: &Device, blocks: usize, most: usize) -> Result<Self, InferError> {
+    pub fn new(device: &Device, item_bytes: usize, most: usize, spare: usize) -> Result<Self, InferError> {
+        Ok(List { items: Sides::new(device, most * item_bytes)?, item_bytes, most, spare, likely: spare.min(most) })
+    }
+
+    /// Begins to.
+    pub fn bring(&mut self, stream: &Stream) -> Result<(), InferError> {
+        self.items.bring(stream, self.likely * self.item_bytes)
+    }
+
+    /// Waits for them: `total` of this type, of as many bytes as the list's.
+    pub fn numbers<T: AnyBitPattern>(&mut self, stream: &Stream, total: usize) -> Result<impl Iterator<Item = T>, InferError> {
+        let total = total.min(self.most);
+        if total > self.likely {
+            self.items.bring(stream, total * self.item_bytes)?;
+        }
+        // A frame is much like the one before it.
+        self.likely = (total + total / 8 + self.spare).min(self.most);
+        Ok(self.items.numbers()?.take(total))
+    }
+}
+
+/// A list that is counted block by block, and then filled.
+#[derive(Debug)]
+pub struct CountedList {
+    pub list: List,
+    /// Of each block of threads.
+    pub counts: DeviceBuffer,
+    pub total: Sides,
+}
+
+/// More items than the last time.
+const SPARE_ITEMS: usize = 128;
+
+impl CountedList {
+    pub fn new(device: &Device, blocks: usize, item_bytes: usize, most: usize) -> Result<Self, InferError> {
         let number = size_of::<u32>();
-        Ok(List {
-            items: Sides::new(device, most * number)?,
+        Ok(CountedList {
+            list: List::new(device, item_bytes, most, SPARE_ITEMS)?,
             counts: device.buffer(blocks * number)?,
             total: Sides::new(device, number)?,
-            likely: SPARE_ITEMS.min(most),
-            most,
         })
     }
 
     /// Begins to.
     pub fn bring(&mut self, stream: &Stream) -> Result<(), InferError> {
         self.total.bring(stream, size_of::<u32>())?;
-        self.items.bring(stream, self.likely * size_of::<u32>())
+        self.list.bring(stream)
     }
 
     /// Waits for them.
     pub fn numbers<T: AnyBitPattern>(&mut self, stream: &Stream) -> Result<impl Iterator<Item = T>, InferError> {
-        let total = self.total.numbers::<u32>()?.next().map_or(0, |total| total as usize).min(self.most);
-        if total > self.likely {
-            self.items.bring(stream, total * size_of::<u32>())?;
-        }
-        self.likely = (total + total / 4 + SPARE_ITEMS).min(self.most);
-        Ok(self.items.numbers()?.take(total))
+        let total = self.total.numbers::<u32>()?.next().map_or(0, |total| total as usize);
+        self.list.numbers(stream, total)
     }
 }

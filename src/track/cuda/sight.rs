@@ -12,7 +12,7 @@ use super::glance::{GlancePlan, LineOnGpu, SignsPlan};
 use super::looks::LooksPlan;
 use super::maps::Laid;
 use super::motion::{MotionPlan, ShiftOnGpu};
-use super::results::Sides;
+use super::results::{List, Sides};
 use crate::frame::cuda::{CudaError, Device, DeviceBuffer, GLANCE, Kernel, LOOKS, MOTION, Param, Payload, PinnedBuffer};
 use crate::infer::cuda::{Gpu, Number};
 use crate::infer::{DeviceInput, Engine, Fit, InferError, InputSpec};
@@ -21,7 +21,7 @@ use crate::track::continuity::{CELLS, Thumb};
 use crate::track::decode::MAX_INSTRUMENTS;
 use crate::track::flow::{Moved, Patch, Place, Solved, Window};
 use crate::track::look::{BINS, Look};
-use crate::track::signs::{Figures, MAX_LINES, Signs};
+use crate::track::signs::{Figures, Line, MAX_LINES, Signs};
 use bytemuck::{bytes_of, cast_slice};
 
 /// What it launches.
@@ -34,8 +34,12 @@ pub struct DeviceSight {
     is_half: bool,
     glance: Glance,
     motion: Motion,
-    looks: Sides,
+    looks: List,
 }
+
+/// So many instruments, and so many edges of one kind, more than the last time come back at once.
+const SPARE_LOOKS: usize = 2;
+const SPARE_LINES: usize = 16;
 
 /// Before the model runs.
 #[derive(Debug)]
@@ -45,7 +49,8 @@ struct Glance {
     rows: DeviceBuffer,
     thumb: Sides,
     figures: Sides,
-    lines: Sides,
+    /// Vertical and horizontal.
+    lines: [List; 2],
     found: Sides,
     /// Where the picture lies that was looked at last.
     fit: Option<Fit>,
@@ -80,13 +85,14 @@ impl DeviceSight {
         let (width, height, float) = (input.width as usize, input.height as usize, size_of::<f32>());
         let half = || device.buffer(width / 2 * (height / 2) * float);
         let quarter = |planes: usize| device.buffer(planes * (width / 4) * (height / 4) * float);
+        let lines = || List::new(device, size_of::<LineOnGpu>(), MAX_LINES, SPARE_LINES);
         let glance = Glance {
             half: half()?,
             quarter: quarter(3)?,
             rows: device.buffer(height * float)?,
             thumb: Sides::new(device, CELLS * float)?,
             figures: Sides::new(device, size_of::<Figures>())?,
-            lines: Sides::new(device, 2 * MAX_LINES * size_of::<LineOnGpu>())?,
+            lines: [lines()?, lines()?],
             found: Sides::new(device, 2 * size_of::<u32>())?,
             fit: None,
         };
@@ -102,7 +108,7 @@ impl DeviceSight {
             patches: device.buffer(limits::TRACKS * size_of::<Window>())?,
             moved: Sides::new(device, limits::TRACKS * size_of::<Solved>())?,
         };
-        let looks = Sides::new(device, MAX_INSTRUMENTS * BINS * size_of::<u32>())?;
+        let looks = List::new(device, size_of::<[u32; BINS]>(), MAX_INSTRUMENTS, SPARE_LOOKS)?;
         Ok(Some(DeviceSight { is_half: to.number == Number::F16, input, glance, motion, looks }))
     }
 
@@ -128,11 +134,11 @@ impl DeviceSight {
         device.launch(stream, &fine, &[params, input, rows])?;
         device.launch(stream, &counts, &[params, quarter, said])?;
         device.launch(stream, &sums, &[params, rows, half, quarter, said])?;
-        let [all, how_many] = [&*lines, found].map(|sides| Param::Memory(sides.there.span()));
-        device.launch(stream, &edges, &[params, half, all, how_many])?;
+        let [vertical, horizontal, how_many] = [&lines[0].items, &lines[1].items, &*found].map(|sides| Param::Memory(sides.there.span()));
+        device.launch(stream, &edges, &[params, half, vertical, horizontal, how_many])?;
         figures.bring(stream, size_of::<Figures>())?;
         found.bring(stream, 2 * size_of::<u32>())?;
-        lines.bring(stream, 2 * MAX_LINES * size_of::<LineOnGpu>())
+        lines.iter_mut().try_for_each(|lines| lines.bring(stream))
     }
 
     /// Waits for it.
@@ -143,17 +149,14 @@ impl DeviceSight {
     }
 
     /// As `thumb`, of the signs.
-    pub fn tell(&self, signs: &mut Signs) -> Result<(), InferError> {
-        let Glance { figures, lines, found, fit, .. } = &self.glance;
+    pub fn tell(&mut self, gpu: &Gpu, signs: &mut Signs) -> Result<(), InferError> {
+        let Glance { figures, lines: [vertical, horizontal], found, fit, .. } = &mut self.glance;
         let Some(fit) = *fit else { return Ok(()) };
         let figures = figures.numbers::<Figures>()?.next().unwrap_or_default();
-        let mut counts = found.numbers::<u32>()?;
-        let mut next = || counts.next().map_or(0, |count| count as usize);
-        let (vertical, horizontal) = (next(), next());
-        let first = lines.numbers::<LineOnGpu>()?.take(vertical);
-        let second = lines.numbers::<LineOnGpu>()?.skip(MAX_LINES).take(horizontal);
-        let lit = |line: LineOnGpu| line.lit();
-        signs.take(fit, &figures, first.filter_map(lit), second.filter_map(lit));
+        let mut found = found.numbers::<u32>()?.map(|count| count as usize);
+        let vertical = vertical.numbers::<LineOnGpu>(gpu.stream(), found.next().unwrap_or(0))?;
+        let horizontal = horizontal.numbers::<LineOnGpu>(gpu.stream(), found.next().unwrap_or(0))?;
+        signs.take(fit, &figures, vertical.map(Line::from), horizontal.map(Line::from));
         Ok(())
     }
 
@@ -179,10 +182,10 @@ impl DeviceSight {
         let Some(instruments) = laid.instruments else { return Ok(()) };
         let plan = LooksPlan::new(&self.input, self.is_half, laid.size, &laid.mapping, fit, MAX_INSTRUMENTS);
         let [map, list, labels, mask] = [laid.map, laid.list, laid.labels, laid.mask].map(Param::Memory);
-        let looks = Param::Memory(self.looks.there.span());
+        let looks = Param::Memory(self.looks.items.there.span());
         let arguments = [Param::Value(bytes_of(&plan.params)), Param::Memory(instruments), map, list, labels, mask, input, looks];
         device.launch(stream, &plan.launch, &arguments)?;
-        self.looks.bring(stream, MAX_INSTRUMENTS * BINS * size_of::<u32>())
+        self.looks.bring(stream)
     }
 
     /// What was looked at is a frame that counts. Returns how the camera has moved since the one before, as `Camera::shift`; `is_blank`:
@@ -195,11 +198,15 @@ impl DeviceSight {
         Ok(found.filter(|found| found.is_known != 0).map(|found| found.shift))
     }
 
-    /// Of the largest regions of instrument, the one with this rank.
-    pub fn look(&self, rank: usize) -> Result<Look, InferError> {
-        let mut counts = [0; BINS];
-        counts.iter_mut().zip(self.looks.numbers()?.skip(rank * BINS)).for_each(|(to, count)| *to = count);
-        Ok(Look::counted(&counts))
+    /// What those of these ranks among the regions of instrument look like.
+    pub fn look(&mut self, gpu: &Gpu, ranks: impl Iterator<Item = usize> + Clone, looks: &mut Vec<Look>) -> Result<(), InferError> {
+        looks.clear();
+        let total = ranks.clone().max().map_or(0, |last| last + 1);
+        let mut all = [Look::default(); MAX_INSTRUMENTS];
+        let counts = self.looks.numbers::<[u32; BINS]>(gpu.stream(), total)?;
+        all.iter_mut().zip(counts).for_each(|(look, counts)| *look = Look::counted(&counts));
+        looks.extend(ranks.map(|rank| all[rank.min(MAX_INSTRUMENTS - 1)]));
+        Ok(())
     }
 
     /// How what is in these patches now has moved since the frame before, as `Flow::at`, into `moved`, by the mask that lies there.

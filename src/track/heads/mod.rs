@@ -113,7 +113,7 @@ impl Heads {
     }
 
     /// Of the instruments that were decoded last, in their order, which ranks their regions have among all regions of instrument.
-    pub fn ranks(&self) -> impl Iterator<Item = usize> {
+    pub fn ranks(&self) -> impl Iterator<Item = usize> + Clone {
         self.decoder.ranks()
     }
 
