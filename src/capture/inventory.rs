@@ -14,6 +14,9 @@ const PATH: [&str; 5] = ["appsink", "decodebin", "videoconvert", "deinterlace", 
 /// Recordings: containers, and decoders of what endoscope towers write.
 const FILES: [&str; 7] = ["filesrc", "qtdemux", "matroskademux", "tsdemux", "h264parse", "avdec_h264", "avdec_h265"];
 
+/// What decodes, or brings pictures there, so that they stay there.
+const ON_A_GPU: [&str; 4] = ["nvh264dec", "nvh265dec", "nvjpegdec", "cudaupload"];
+
 /// GStreamer, then what pictures pass, then each kind of input.
 pub fn inventory() -> Vec<Item> {
     if let Err(error) = messages::init() {
@@ -22,6 +25,7 @@ pub fn inventory() -> Vec<Item> {
     let mut items = vec![Item::new(State::Ok, gst::version_string().to_string())];
     items.push(elements("frame path:", &PATH, State::Missing));
     items.push(elements("recordings:", &FILES, State::Limited));
+    items.push(on_a_gpu());
     items.extend(INPUTS.map(|uri| {
         let scheme = uri.split_once(':').map_or(uri, |(scheme, _)| scheme);
         match input::parse(uri) {
@@ -34,6 +38,15 @@ pub fn inventory() -> Vec<Item> {
         }
     }));
     items
+}
+
+fn on_a_gpu() -> Item {
+    let found: Vec<&str> = ON_A_GPU.into_iter().filter(|name| gst::ElementFactory::find(name).is_some()).collect();
+    if found.is_empty() {
+        let reason = "GStreamer's plugin nvcodec finds no NVIDIA driver with its decoder library (libnvcuvid.so.1)";
+        return Item::new(State::Absent, format!("decoded on a GPU: nothing; {reason}"));
+    }
+    Item::new(State::Ok, format!("decoded on a GPU: {}", found.join(", ")))
 }
 
 /// `state`: what it is without one of them.
@@ -56,9 +69,9 @@ mod tests {
     #[test]
     fn this_machine_opens_every_kind_of_input() {
         let items = inventory();
-        assert_eq!(items.len(), 3 + INPUTS.len());
-        // What the set-up installs.
-        assert!(items.iter().all(|item| item.state == State::Ok), "{items:#?}");
+        assert_eq!(items.len(), 4 + INPUTS.len());
+        // What the set-up installs, and a card is none of that.
+        assert!(items.iter().all(|item| item.state == State::Ok || item.text.starts_with("decoded on a GPU: ")), "{items:#?}");
         assert!(items[0].text.contains("GStreamer 1."), "{items:#?}");
         assert!(items.iter().any(|item| item.text == "v4l2: v4l2src"), "{items:#?}");
     }

@@ -177,13 +177,13 @@ fn by_hand(mode: &str) -> ! {
     let mut buffer = vec![0; 64 * 1024];
     let mut picture = [0; 2];
     loop {
-        let mut fds = [PollFd::new(&socket, PollFlags::IN)];
+        let mut waited = [PollFd::new(&socket, PollFlags::IN)];
         let patience = rustix::event::Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
-        let ready = rustix::event::poll(&mut fds, Some(&patience)).unwrap_or(0);
+        let ready = rustix::event::poll(&mut waited, Some(&patience)).unwrap_or(0);
         if ready == 0 && mode != "mute" && mode != "never-ready" {
             say(&wire::packet(Kind::Heartbeat, &[]));
         }
-        let (received, fd) = socket.receive_with_fd(&mut buffer).expect("the socket works");
+        let (received, fds) = socket.receive_with_fds(&mut buffer).expect("the socket works");
         let length = match received {
             keyhole::link::Received::Packet(length) => length,
             keyhole::link::Received::Nothing => continue,
@@ -196,8 +196,8 @@ fn by_hand(mode: &str) -> ! {
             FromParent::Ring(ring) => {
                 picture = [ring.geometry.layout.width as u32, ring.geometry.layout.height as u32];
                 if mode == "write" {
-                    let fd = fd.expect("a ring comes with its memory");
-                    say(&wire::packet(Kind::Fault, write_all(&fd, ring.geometry.total_bytes()).as_bytes()));
+                    let fd = fds.first().expect("a ring comes with its memory");
+                    say(&wire::packet(Kind::Fault, write_all(fd, ring.geometry.total_bytes()).as_bytes()));
                 }
             }
             FromParent::Infer(infer) => misbehave(mode, &infer, picture, &introduction, &say),
