@@ -84,7 +84,7 @@ fn frames(criterion: &mut Criterion) {
             bencher.iter(|| {
                 shown += 1;
                 let bytes = if shown % 2 == 0 { &bytes } else { &other };
-                watch.look(black_box(&decoded(&layout, bytes, shown * FRAME_NS)), shown * FRAME_NS)
+                watch.look(black_box(&decoded(&layout, bytes, shown * FRAME_NS)), None, shown * FRAME_NS)
             });
         });
         let mut target = vec![0u8; layout.width * layout.height * 4];
