@@ -63,13 +63,15 @@ extern "C" __global__ void tissue_sums(const __grid_constant__ RegionSumParams p
     for (unsigned y = threadIdx.x; y < p.height && label != NOTHING; y += THREADS) {
         // Each stretch of one label is added up by itself.
         float stretch = 0.0f;
+        bool is_own = false;
         for (unsigned x = 0; x < p.width; x++) {
             unsigned at = y * p.width + x;
-            if (x > 0 && labels[at] != labels[at - 1]) {
+            if (x == 0 || labels[at] != labels[at - 1]) {
                 own += (double)stretch;
                 stretch = 0.0f;
+                is_own = list[map[at]].label == label;
             }
-            if (list[map[at]].label == label)
+            if (is_own)
                 stretch += plane[at];
         }
         own += (double)stretch;

@@ -44,11 +44,20 @@ impl Measured {
     /// `crossings` are those of the borders between these regions. False: there are more or fewer of them.
     pub fn belongs_to(&mut self, regions: &Regions, width: usize) -> bool {
         self.first.clear();
+        let map = &regions.map[..];
         let mut count = 0;
-        for at in 0..regions.map.len() {
-            self.first.push(count);
-            if regions.list[usize::from(regions.map[at])].label != NOTHING {
-                count += (0..4).filter(|&side| has_border(regions, width, at, side)).count() as u32;
+        for (region, row) in regions.rows() {
+            if regions.list[region].label == NOTHING {
+                self.first.resize(row.end, count);
+                continue;
+            }
+            let is_other = |other: usize| u32::from(usize::from(map[other]) != region);
+            for at in row.clone() {
+                self.first.push(count);
+                count += if at + width < map.len() { is_other(at + width) } else { 0 };
+                count += if at >= width { is_other(at - width) } else { 0 };
+                count += if at == row.start && at % width > 0 { is_other(at - 1) } else { 0 };
+                count += if at + 1 == row.end && row.end % width > 0 { is_other(at + 1) } else { 0 };
             }
         }
         count as usize == self.crossings.len()

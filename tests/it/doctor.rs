@@ -21,7 +21,8 @@ fn this_machine_can_run_and_the_doctor_says_with_what() {
     let (code, found) = doctor(&[]);
     assert_eq!((code, found["schema"].as_str()), (Some(0), Some("keyhole.doctor/1")), "{found:#}");
     let inputs = items(&found, "inputs");
-    assert!(inputs.iter().all(|(state, _)| *state == "ok"), "{inputs:#?}");
+    // A card that decodes is nothing that every machine has.
+    assert!(inputs.iter().all(|(state, text)| *state == "ok" || text.starts_with("decoded on a GPU: ")), "{inputs:#?}");
     let displays = items(&found, "displays");
     assert!(displays.iter().any(|(_, text)| text.contains("no window system")), "{displays:#?}");
     let engines = items(&found, "AI");

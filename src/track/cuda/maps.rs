@@ -1,5 +1,6 @@
 //! `Maps` made on a device: where the picture stands still, what the model's outputs say of each pixel, and of that what the host goes
-//! on with, from where it all lies there. Only what is measured is brought here; probabilities stay.
+//! on with, from where it all lies there. Only what is measured is brought here; probabilities stay. How much that is depends on the
+//! borders in the picture: two bytes for each stretch of a row, four or eight for each pixel of a border.
 //!
 //! ```text
 //!   input ─► stillness ─┐

@@ -1,6 +1,6 @@
 //! What is made on a device and brought here.
 
-use crate::frame::cuda::{Device, DeviceBuffer, Payload, PinnedBuffer, Stream};
+use crate::frame::cuda::{Device, DeviceBuffer, DeviceSpan, Payload, PinnedBuffer, Stream};
 use crate::infer::InferError;
 use bytemuck::{AnyBitPattern, pod_read_unaligned};
 
@@ -29,14 +29,19 @@ impl Sides {
 
     /// Waits for it.
     pub fn numbers<T: AnyBitPattern>(&self) -> Result<impl Iterator<Item = T>, InferError> {
-        Ok(self.here.bytes()?[..self.bytes].chunks_exact(size_of::<T>()).map(pod_read_unaligned))
+        Ok(read(&self.here.bytes()?[..self.bytes]))
     }
 }
 
-/// A list whose length is known there first: as many items are brought as are likely, and all of them once more where that was too few.
+fn read<T: AnyBitPattern>(bytes: &[u8]) -> impl Iterator<Item = T> {
+    bytes.chunks_exact(size_of::<T>()).map(pod_read_unaligned)
+}
+
+/// A list whose length is known there first: as many items are brought as are likely, and the rest after them where that was too few.
 #[derive(Debug)]
 pub struct List {
     pub items: Sides,
+    rest: PinnedBuffer,
     item_bytes: usize,
     most: usize,
     /// How many more than the last time may well come.
@@ -46,7 +51,8 @@ pub struct List {
 
 impl List {
     pub fn new(device: &Device, item_bytes: usize, most: usize, spare: usize) -> Result<Self, InferError> {
-        Ok(List { items: Sides::new(device, most * item_bytes)?, item_bytes, most, spare, likely: spare.min(most) })
+        let (items, rest) = (Sides::new(device, most * item_bytes)?, device.pinned(most * item_bytes)?);
+        Ok(List { items, rest, item_bytes, most, spare, likely: spare.min(most) })
     }
 
     /// Begins to.
@@ -57,12 +63,16 @@ impl List {
     /// Waits for them: `total` of this type, of as many bytes as the list's.
     pub fn numbers<T: AnyBitPattern>(&mut self, stream: &Stream, total: usize) -> Result<impl Iterator<Item = T>, InferError> {
         let total = total.min(self.most);
-        if total > self.likely {
-            self.items.bring(stream, total * self.item_bytes)?;
+        let (start, bytes) = (self.likely * self.item_bytes, total.saturating_sub(self.likely) * self.item_bytes);
+        if bytes > 0 {
+            let address = self.items.there.span().address() + start as u64;
+            // SAFETY: the rest of the items' buffer, which has room for `most`, and before it goes it waits for what uses it.
+            let rest = unsafe { DeviceSpan::of(address, bytes) };
+            stream.read_back(rest, &mut self.rest, Payload::Numbers)?;
         }
         // A frame is much like the one before it.
         self.likely = (total + total / 8 + self.spare).min(self.most);
-        Ok(self.items.numbers()?.take(total))
+        Ok(self.items.numbers()?.take(total).chain(read(&self.rest.bytes()?[..bytes])))
     }
 }
 
