@@ -170,9 +170,10 @@ impl Analyser {
         self.golden_back
     }
 
+    /// Maps, and boxes.
     #[cfg(test)]
-    pub fn decodes_there(&self) -> bool {
-        self.heads.decodes_there()
+    pub fn decodes_which_there(&self) -> [bool; 2] {
+        self.heads.decode_which_there()
     }
 
     /// Is nothing of the frames' pixels brought here?
@@ -327,6 +328,8 @@ impl Analyser {
         let shift = match sight {
             Some((sight, gpu)) => {
                 sight.look(gpu, self.heads.ranks().take(decoded.instruments.len()), &mut self.looks)?;
+                // Those without a map have no pixels of their own: they look like nothing.
+                self.looks.resize(decoded.instruments.len(), Look::default());
                 sight.shift(is_blank)?
             }
             None => {
