@@ -227,7 +227,8 @@ impl Analyser {
         Ok(hash.finalize().into())
     }
 
-    /// The tracks as they move by the picture itself; `fit`: where in the input it lies.
+    /// The tracks as they move by the picture itself; `fit`: where in the input it lies. (What is known by its box alone has no tip, and so
+    /// no patch to look at.)
     fn refine(
         &mut self,
         mut tracks: Vec<Track>,
