@@ -1,6 +1,7 @@
 //! This room's work on a GPU: what its kernels are given and how they are launched, as plain data; `DeviceMaps`, which launches those
 //! that make `Maps` and measure them; `DeviceBoxes`, which launches those that find boxes; and `DeviceSight`, which launches those that
-//! look at the frame itself. `stillness`, `maps`, `heads`, `split`, `regions`, `shape`, `outline`, `continuity`, `signs`, `shrunk`, `camera`, `flow` and `look` are their references.
+//! look at the frame itself. `stillness`, `maps`, `heads`, `split`, `regions`, `shape`, `outline`, `continuity`, `signs`, `shrunk`,
+//! `camera`, `flow` and `look` are their references.
 
 mod boxes;
 #[cfg(test)]
