@@ -1,10 +1,10 @@
 // The numbers of all proposals of a detection head → the few boxes that count: as src/track/heads/detector.rs and boxes.rs.
 //
 // detection_candidates  One thread a proposal.
-//   in   scores, boxes, objectness  the model's numbers, floats, at the fields' places; objectness where there is such a field
+//   in   scores, boxes, objectness  the model's numbers, floats or halves, at the fields' places; objectness where there is such a field
 //   out  candidates  proposals that reach the threshold, in any order; room for all proposals
-//        counts      [0] candidates are added to it, [1] 1 by or where a score, or the box of something found, is no number:
-//                    the rest is then of no use. Zeros before the first launch.
+//        counts      [0] candidates are added to it, [1] 1 by or where one of these numbers is none or beyond what they can be,
+//                    whatever is found: the rest is then of no use. Zeros before the first launch.
 // detection_suppress    One block of THREADS.
 //   in   candidates, counts
 //   out  found       at most `most`, the most probable first (of equals the first proposal), none hidden by a better one
@@ -20,6 +20,7 @@
 // Attribute a of proposal p is numbers[start + a·attribute_step + p·proposal_step].
 struct Field {
     unsigned start, attribute_step, proposal_step;
+    unsigned is_half;
 };
 
 struct DetectionParams {
@@ -32,6 +33,8 @@ struct DetectionParams {
     float unit[2];
     // 0: probabilities. 1: sigmoid. 2: softmax over all classes.
     unsigned activation;
+    // Numbers that are larger, whatever their sign, cannot be.
+    float most_number;
     // Above 0; and the least of the model's numbers that reaches it.
     float threshold, least;
     // Boxes of one class that overlap more than this are one thing; where there is none, none are.
@@ -54,14 +57,32 @@ struct Candidate {
     unsigned is_out;
 };
 
-__device__ bool is_finite(float value)
+__device__ float half_value(unsigned short bits)
 {
-    return (__float_as_uint(value) & 0x7f800000u) != 0x7f800000u;
+    float value;
+#ifdef __CUDACC__
+    asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+#else
+    _Float16 half;
+    memcpy(&half, &bits, sizeof half);
+    value = (float)half;
+#endif
+    return value;
 }
 
-__device__ float number_at(const float *numbers, Field field, unsigned attribute, unsigned proposal)
+__device__ float number_at(const void *numbers, Field field, unsigned attribute, unsigned proposal)
 {
-    return numbers[field.start + attribute * field.attribute_step + proposal * field.proposal_step];
+    unsigned at = field.start + attribute * field.attribute_step + proposal * field.proposal_step;
+    return field.is_half ? half_value(((const unsigned short *)numbers)[at]) : ((const float *)numbers)[at];
+}
+
+// Is one of these attributes of the proposal none, or beyond what it can be?
+__device__ bool has_odd(const DetectionParams *p, const void *numbers, Field field, unsigned attributes, unsigned proposal)
+{
+    bool is_odd = false;
+    for (unsigned a = 0; a < attributes; a++)
+        is_odd = is_odd || !(fabsf(number_at(numbers, field, a, proposal)) <= p->most_number);
+    return is_odd;
 }
 
 __device__ float probability(unsigned activation, float number)
@@ -77,7 +98,7 @@ struct Best {
     unsigned channel;
 };
 
-__device__ Best best_of(const float *scores, const DetectionParams *p, unsigned proposal, bool *is_odd)
+__device__ Best best_of(const void *scores, const DetectionParams *p, unsigned proposal)
 {
     const float least = __uint_as_float(0xff800000u);
     Best best = {least, 0};
@@ -87,7 +108,6 @@ __device__ Best best_of(const float *scores, const DetectionParams *p, unsigned 
         if (!is_class && p->activation != 2)
             continue;
         float value = number_at(scores, p->scores, c, proposal);
-        *is_odd = *is_odd || !is_finite(value);
         most_of_all = fmaxf(most_of_all, value);
         if (is_class && value > best.number) {
             best.number = value;
@@ -103,19 +123,16 @@ __device__ Best best_of(const float *scores, const DetectionParams *p, unsigned 
     return best;
 }
 
-// Is it one? Err by is_odd.
-__device__ bool candidate_of(const DetectionParams *p, const float *scores, const float *boxes, const float *objectness, unsigned proposal,
-                             Candidate *candidate, bool *is_odd)
+// Is it one?
+__device__ bool candidate_of(const DetectionParams *p, const void *scores, const void *boxes, const void *objectness, unsigned proposal,
+                             Candidate *candidate)
 {
-    Best best = best_of(scores, p, proposal, is_odd);
+    Best best = best_of(scores, p, proposal);
     if (best.number < p->least)
         return false;
     float score = probability(p->activation, best.number);
-    if (p->has_objectness) {
-        float number = number_at(objectness, p->objectness, 0, proposal);
-        *is_odd = *is_odd || !is_finite(number);
-        score *= probability(p->activation, number);
-    }
+    if (p->has_objectness)
+        score *= probability(p->activation, number_at(objectness, p->objectness, 0, proposal));
     if (!(score >= p->threshold))
         return false;
     float n[4];
@@ -126,8 +143,6 @@ __device__ bool candidate_of(const DetectionParams *p, const float *scores, cons
         box[i] = p->is_centre ? n[i] - n[i + 2] / 2.0f : n[i];
         box[i + 2] = p->is_centre ? n[i] + n[i + 2] / 2.0f : n[i + 2];
     }
-    for (unsigned i = 0; i < 4; i++)
-        *is_odd = *is_odd || !is_finite(box[i]);
     candidate->class_id = p->class_of[best.channel];
     candidate->score = fminf(score, 1.0f);
     candidate->proposal = proposal;
@@ -136,18 +151,20 @@ __device__ bool candidate_of(const DetectionParams *p, const float *scores, cons
     return box[2] > box[0] && box[3] > box[1];
 }
 
-extern "C" __global__ void detection_candidates(const __grid_constant__ DetectionParams p, const float *scores, const float *boxes, const float *objectness,
+extern "C" __global__ void detection_candidates(const __grid_constant__ DetectionParams p, const void *scores, const void *boxes, const void *objectness,
                                                 Candidate *candidates, unsigned *counts)
 {
     unsigned proposal = blockIdx.x * blockDim.x + threadIdx.x;
     if (proposal >= p.proposals)
         return;
-    Candidate candidate;
-    bool is_odd = false;
-    if (candidate_of(&p, scores, boxes, objectness, proposal, &candidate, &is_odd))
-        candidates[atomicAdd(&counts[0], 1)] = candidate;
-    if (is_odd)
+    if (has_odd(&p, scores, p.scores, p.classes, proposal) || has_odd(&p, boxes, p.boxes, 4, proposal)
+        || has_odd(&p, objectness, p.objectness, p.has_objectness, proposal)) {
         atomicOr(&counts[1], 1);
+        return;
+    }
+    Candidate candidate;
+    if (candidate_of(&p, scores, boxes, objectness, proposal, &candidate))
+        candidates[atomicAdd(&counts[0], 1)] = candidate;
 }
 
 __device__ float area_of(float left, float top, float right, float bottom)

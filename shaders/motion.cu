@@ -7,7 +7,7 @@
 // motion_quarter  in   half
 //                 out  quarter  of each block of 4 × 4
 // motion_camera   in   now, before  quarters of two frames
-//                      mask         class ids, mask_width·mask_height
+//                      mask         class ids, mask_width·mask_height; none: nothing is an instrument
 //                 out  shifts       of the background: where the mask says what is an instrument; where nothing is. A block for each
 // motion_flow     in   now, before  halves of two frames
 //                      mask, patches

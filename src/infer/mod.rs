@@ -46,7 +46,7 @@ pub use normalise::{Normaliser, Settings};
 pub use onnx::weights;
 pub use onnx_engine::OnnxEngine;
 pub use plan::{Built, build, processor};
-pub use plausible::{check_outputs, possible};
+pub use plausible::{MOST_NUMBER, check_outputs, possible};
 pub use preprocess::{Fit, Preprocess};
 
 // What a run takes in and what an output means: whoever uses this room needs no other for its types.

@@ -11,8 +11,8 @@ const MOST_LOGIT: f32 = 1e4;
 /// A probability, and what rounding adds to it.
 const MOST_PROBABILITY: f32 = 1.01;
 const LEAST_PROBABILITY: f32 = -0.01;
-/// Of everything else (places in pixels, weights of masks, states).
-const MOST: f32 = 1e8;
+/// Of everything else (places in pixels, weights of masks, states), whatever its sign.
+pub const MOST_NUMBER: f32 = 1e8;
 
 /// The least and the largest number that a map or a frame's classes can have.
 pub fn possible(activation: Activation) -> [f32; 2] {
@@ -26,7 +26,7 @@ pub fn possible(activation: Activation) -> [f32; 2] {
 pub fn check_outputs(engine: &dyn Engine, is_here: &dyn Fn(usize) -> bool) -> Result<(), InferError> {
     let wrong = |part: String, found: String| Err(InferError::Impossible { part, found });
     for tensor in (0..engine.outputs()).filter(|tensor| is_here(*tensor)) {
-        if let Some(at) = beyond(engine.tensor(tensor), MOST) {
+        if let Some(at) = beyond(engine.tensor(tensor), MOST_NUMBER) {
             return wrong(format!("output {tensor}"), format!("{} as number {at}", engine.tensor(tensor)[at]));
         }
     }

@@ -70,6 +70,7 @@ pub struct TestEngine {
 /// What the detectors see: channel of the input (RGB) that tells a cell's class.
 const GRASPER: Option<usize> = Some(2);
 const POLYP: Option<usize> = Some(1);
+const PLAIN_BOXES: &str = "[heads.boxes]\nformat = \"cxcywh\"\nunits = \"pixels\"\nnms_iou = 0.3\n";
 
 impl TestEngine {
     pub fn new(graph: Graph, tables: String) -> Self {
@@ -84,12 +85,42 @@ impl TestEngine {
     /// YOLOv8's form: 1×(4 + 2)×60, a box of three cells around each cell; a blue cell is a grasper, a green one a polyp.
     pub fn yolo() -> Self {
         let mut graph = Graph::with_image();
-        graph.cell_scores("scores", &[GRASPER, POLYP], true);
-        graph.constant("boxes", &[1, 4, CELLS], &cell_boxes(3.0 * CELL as f32, [1.0, 1.0]));
-        graph.node("Concat", &["boxes", "scores"], &["output0"], &[("axis", 1)]);
-        graph.output("output0", &format!("1 6 {CELLS}"));
-        let boxes = "[heads.boxes]\nformat = \"cxcywh\"\nunits = \"pixels\"\nnms_iou = 0.3\n";
-        TestEngine::new(graph, head("detection-yolo", "output0", "none", &["grasper", "polyp"]) + boxes)
+        graph.cell_proposals();
+        TestEngine::new(graph, head("detection-yolo", "output0", "none", &["grasper", "polyp"]) + PLAIN_BOXES)
+    }
+
+    /// As `yolo`, with a proposal a pixel, 1×(4 + 3)×3840, and a third number of it, for nothing: e to the power of 40·(green − 0.5).
+    pub fn yolo_of_pixels() -> Self {
+        let (mut graph, pixels) = (Graph::with_image(), WIDTH * HEIGHT);
+        graph.colours("image", "of_pixels", &[GRASPER, POLYP]);
+        graph.numbers("row a class", &[1, 2, pixels as i64]);
+        graph.node("Reshape", &["of_pixels", "row a class"], &["raw"], &[]);
+        graph.node("Sigmoid", &["raw"], &["scores"], &[]);
+        graph.colours("image", "green", &[POLYP]);
+        graph.node("Add", &["green", "green"], &["greener"], &[]);
+        graph.node("Exp", &["greener"], &["power"], &[]);
+        graph.numbers("row", &[1, 1, pixels as i64]);
+        graph.node("Reshape", &["power", "row"], &["for_nothing"], &[]);
+        let row = |attribute: usize| {
+            (0..pixels).map(move |at| match attribute {
+                0 => (at % WIDTH) as f32,
+                1 => (at / WIDTH) as f32,
+                _ => CELL as f32,
+            })
+        };
+        graph.constant("boxes", &[1, 4, pixels], &(0..4).flat_map(row).collect::<Vec<f32>>());
+        graph.node("Concat", &["boxes", "scores", "for_nothing"], &["output0"], &[("axis", 1)]);
+        graph.output("output0", &format!("1 7 {pixels}"));
+        TestEngine::new(graph, head("detection-yolo", "output0", "none", &["grasper", "polyp", "background"]) + PLAIN_BOXES)
+    }
+
+    /// Both `maps` and the boxes of `yolo`; without `graspers` those are of polyps alone.
+    pub fn maps_and_boxes(graspers: bool) -> Self {
+        let mut engine = TestEngine::maps();
+        engine.graph.cell_proposals();
+        let first = if graspers { "grasper" } else { "background" };
+        engine.tables += &(head("detection-yolo", "output0", "none", &[first, "polyp"]) + PLAIN_BOXES);
+        engine
     }
 
     /// YOLOv5's form: 1×60×(5 + 2), with objectness.
@@ -400,6 +431,14 @@ impl Graph {
         if is_probability {
             self.node("Sigmoid", &[raw], &[to], &[]);
         }
+    }
+
+    /// `output0`: a box of three cells around each cell, and how likely it is a grasper or a polyp.
+    fn cell_proposals(&mut self) {
+        self.cell_scores("scores", &[GRASPER, POLYP], true);
+        self.constant("boxes", &[1, 4, CELLS], &cell_boxes(3.0 * CELL as f32, [1.0, 1.0]));
+        self.node("Concat", &["boxes", "scores"], &["output0"], &[("axis", 1)]);
+        self.output("output0", &format!("1 6 {CELLS}"));
     }
 
     /// The model and, if its weights stand outside it, those.

@@ -170,9 +170,10 @@ impl Analyser {
         self.golden_back
     }
 
+    /// Maps, and boxes.
     #[cfg(test)]
-    pub fn decodes_there(&self) -> bool {
-        self.heads.decodes_there()
+    pub fn decodes_which_there(&self) -> [bool; 2] {
+        self.heads.decode_which_there()
     }
 
     /// Is nothing of the frames' pixels brought here?
@@ -226,7 +227,8 @@ impl Analyser {
         Ok(hash.finalize().into())
     }
 
-    /// The tracks as they move by the picture itself; `fit`: where in the input it lies.
+    /// The tracks as they move by the picture itself; `fit`: where in the input it lies. (What is known by its box alone has no tip, and so
+    /// no patch to look at.)
     fn refine(
         &mut self,
         mut tracks: Vec<Track>,
@@ -327,6 +329,8 @@ impl Analyser {
         let shift = match sight {
             Some((sight, gpu)) => {
                 sight.look(gpu, self.heads.ranks().take(decoded.instruments.len()), &mut self.looks)?;
+                // Those without a map have no pixels of their own: they look like nothing.
+                self.looks.resize(decoded.instruments.len(), Look::default());
                 sight.shift(is_blank)?
             }
             None => {

@@ -1,12 +1,13 @@
-//! What comes back of a frame that is analysed on a device: by the engine that ships for GPUs, on its golden picture as it moves. Where
+//! What comes back of a frame that is analysed on a device: by the engine that ships for GPUs, on its golden picture as it moves, and by
+//! detectors. Where
 //! there is no GPU, the tests' driver runs the kernels, and the processor plays the model.
 
-use super::{MAP_KERNELS, SIGHT_KERNELS};
+use super::{BOX_KERNELS, MAP_KERNELS, SIGHT_KERNELS};
 use crate::base::ids::FrameId;
 use crate::frame::cuda::testing::{TestDriver, skipped_without_gpu};
 use crate::frame::cuda::{INPUT_HASH, Kernel, PREPROCESS};
 use crate::frame::{FrameView, picture_from_png};
-use crate::infer::testing::{FrameLayout, rehearsed_as};
+use crate::infer::testing::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range, TestEngine, loaded, rehearsed_as};
 use crate::infer::{Backend, Engine, OnnxEngine, Stamps, cuda};
 use crate::scene::{AnalysisTimes, Scene};
 use crate::store::{Engines, LockedEngine};
@@ -71,6 +72,47 @@ fn count(open: &dyn Fn(LockedEngine) -> Box<dyn Engine>, is_exact: bool) {
     println!("FIGURE bytes a frame from the device, the shipped engine: at most {most} of results, 0 of pixels");
 }
 
+/// Of detectors; one of them proposes more numbers than may come back.
+fn count_boxes(open: &dyn Fn(LockedEngine) -> Box<dyn Engine>) {
+    let layout = FrameLayout::new(PixelFormat::Rgb, Colorimetry::sdr(Matrix::Bt709, Range::Full), 96, 60).unwrap();
+    let engines = [
+        ("yolo", TestEngine::yolo()),
+        ("yolo of pixels", TestEngine::yolo_of_pixels()),
+        ("detr", TestEngine::detr()),
+        ("half", TestEngine::yolo().in_half_precision()),
+    ];
+    for (name, engine) in engines {
+        let mut there = Analyser::of(open(loaded(&engine)), None).unwrap();
+        let mut found = 0;
+        for index in 0..FRAMES {
+            // A blue bar that grows, and a green one.
+            let mut data = vec![0; layout.size];
+            for (y, row) in data.chunks_exact_mut(layout.planes()[0].stride).enumerate() {
+                for (x, pixel) in row[..3 * layout.width].as_chunks_mut::<3>().0.iter_mut().enumerate() {
+                    *pixel = match (x < 30 + 2 * index, y) {
+                        (true, 20..40) => [20, 20, 230],
+                        (false, 40..) => [20, 230, 20],
+                        _ => [230, 20, 20],
+                    };
+                }
+            }
+            let at = index as u64 * 16_666_667;
+            let stamps = Stamps { id: FrameId(index as u64), pts_ns: at, capture_ns: at };
+            let before = there.device_traffic().unwrap();
+            let scene = there.analyse(FrameView::new(&layout, &data).unwrap(), stamps, &|| true).unwrap().unwrap();
+            let moved = there.device_traffic().unwrap().since(&before);
+            assert_eq!((moved.to_device.pixels, moved.to_host.pixels), (layout.size as u64, 0), "{name}, frame {index}");
+            assert!(moved.to_host.numbers < MOST_BYTES, "{name}, frame {index}: {}", moved.to_host.numbers);
+            assert!(index == 0 || moved.allocations == 0, "{name}, frame {index}");
+            found += scene.tracks.len() + scene.findings.len();
+            if index + 1 == FRAMES {
+                println!("FIGURE {name}: {} bytes of results come back, and 0 of pixels", moved.to_host.numbers);
+            }
+        }
+        assert!(found > 0, "{name}: nothing was found");
+    }
+}
+
 #[test]
 #[ignore = "the other half of less_than_64_kib_of_results_and_no_pixels_come_back_from_a_device"]
 fn rehearse_in_this_process() {
@@ -78,10 +120,21 @@ fn rehearse_in_this_process() {
 }
 
 #[test]
+#[ignore = "the other half of few_boxes_and_no_proposals_come_back_from_a_device"]
+fn rehearse_boxes_in_this_process() {
+    count_boxes(&|engine| Box::new(rehearsed_as(engine)));
+}
+
+/// With all kernels that a frame meets.
+fn driver(test: &str) -> Option<TestDriver> {
+    let kernels: Vec<Kernel> = [PREPROCESS, INPUT_HASH].into_iter().chain(MAP_KERNELS).chain(BOX_KERNELS).chain(SIGHT_KERNELS).collect();
+    TestDriver::new(test).and_then(|driver| driver.with_kernels(test, &kernels))
+}
+
+#[test]
 fn less_than_64_kib_of_results_and_no_pixels_come_back_from_a_device() {
     let test = "less_than_64_kib_of_results_and_no_pixels_come_back_from_a_device";
-    let kernels: Vec<Kernel> = [PREPROCESS, INPUT_HASH].into_iter().chain(MAP_KERNELS).chain(SIGHT_KERNELS).collect();
-    if let Some(driver) = TestDriver::new(test).and_then(|driver| driver.with_kernels(test, &kernels)) {
+    if let Some(driver) = driver(test) {
         let said = driver.run("track::cuda::bytes_tests::rehearse_in_this_process", &[("TEST_CUDA_AT_ONCE", "1")]);
         said.lines().filter(|line| line.starts_with("FIGURE")).for_each(|line| println!("{line}"));
     }
@@ -93,6 +146,27 @@ fn less_than_64_kib_of_results_and_no_pixels_come_back_from_a_gpu() {
     match cuda::Gpu::of_this_machine() {
         Ok(_) => {
             count(&|engine| Box::new(OnnxEngine::open_on(engine, cuda::Gpu::of_this_machine().unwrap()).unwrap()), false);
+            println!("RAN {test} on a GPU");
+        }
+        Err(error) => skipped_without_gpu(test, &error.to_string()),
+    }
+}
+
+#[test]
+fn few_boxes_and_no_proposals_come_back_from_a_device() {
+    let test = "few_boxes_and_no_proposals_come_back_from_a_device";
+    if let Some(driver) = driver(test) {
+        let said = driver.run("track::cuda::bytes_tests::rehearse_boxes_in_this_process", &[("TEST_CUDA_AT_ONCE", "1")]);
+        said.lines().filter(|line| line.starts_with("FIGURE")).for_each(|line| println!("{line}"));
+    }
+}
+
+#[test]
+fn few_boxes_and_no_proposals_come_back_from_a_gpu() {
+    let test = "few_boxes_and_no_proposals_come_back_from_a_gpu";
+    match cuda::Gpu::of_this_machine() {
+        Ok(_) => {
+            count_boxes(&|engine| Box::new(OnnxEngine::open_on(engine, cuda::Gpu::of_this_machine().unwrap()).unwrap()));
             println!("RAN {test} on a GPU");
         }
         Err(error) => skipped_without_gpu(test, &error.to_string()),

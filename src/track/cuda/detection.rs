@@ -2,7 +2,7 @@
 
 use super::decode::number_of;
 use crate::frame::cuda::{DETECTION, Launch};
-use crate::infer::{BoxFormat, Field};
+use crate::infer::{BoxFormat, Field, MOST_NUMBER};
 use crate::track::heads::Detector;
 use bytemuck::{Pod, Zeroable};
 
@@ -16,6 +16,7 @@ pub struct FieldOnGpu {
     pub start: u32,
     pub attribute_step: u32,
     pub proposal_step: u32,
+    pub is_half: u32,
 }
 
 /// As in the kernel.
@@ -30,6 +31,7 @@ pub struct DetectionParams {
     pub is_centre: u32,
     pub unit: [f32; 2],
     pub activation: u32,
+    pub most_number: f32,
     pub threshold: f32,
     pub least: f32,
     pub iou: f32,
@@ -60,9 +62,15 @@ pub struct DetectionPlan {
 }
 
 impl DetectionPlan {
-    /// None: the head has more classes than ids.
-    pub fn new(detector: &Detector) -> Option<Self> {
+    /// `is_half`: of a tensor, whether its numbers are halves. None: the head has more classes than ids.
+    pub fn new(detector: &Detector, is_half: &dyn Fn(usize) -> bool) -> Option<Self> {
         let spec = &detector.spec;
+        let field = |field: Field| FieldOnGpu {
+            start: field.start as u32,
+            attribute_step: field.attribute_step as u32,
+            proposal_step: field.proposal_step as u32,
+            is_half: u32::from(is_half(field.tensor)),
+        };
         let mut class_of = [0; MOST_CLASSES];
         class_of.get_mut(..spec.classes.len())?.iter_mut().zip(&spec.classes).for_each(|(to, id)| *to = id.0);
         let params = DetectionParams {
@@ -74,6 +82,7 @@ impl DetectionPlan {
             is_centre: u32::from(spec.format == BoxFormat::Cxcywh),
             unit: detector.unit,
             activation: number_of(spec.activation),
+            most_number: MOST_NUMBER,
             threshold: spec.threshold,
             least: detector.least(),
             iou: spec.nms_iou.unwrap_or(0.0),
@@ -90,10 +99,6 @@ impl DetectionPlan {
     }
 }
 
-fn field(field: Field) -> FieldOnGpu {
-    FieldOnGpu { start: field.start as u32, attribute_step: field.attribute_step as u32, proposal_step: field.proposal_step as u32 }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +107,7 @@ mod tests {
     use crate::frame::cuda::testing::{Runner, input, on_every_device, output, value};
     use crate::infer::{Activation, BoxUnits, ColourOrder, DetectionSpec, InputSpec, Resize, TensorLayout};
     use crate::track::maps::NotFinite;
+    use half::f16;
     use proptest::prelude::*;
     use proptest::test_runner::{Config, TestRunner};
 
@@ -160,11 +166,21 @@ mod tests {
         numbers
     }
 
+    /// As a model has them, of floats or of halves.
+    fn bytes(numbers: &[f32], is_half: u32) -> Vec<u8> {
+        let halves = || numbers.iter().flat_map(|v| f16::from_f32(*v).to_bits().to_ne_bytes()).collect();
+        if is_half == 1 { halves() } else { bytemuck::cast_slice(numbers).to_vec() }
+    }
+
     fn found(runner: &Runner, plan: &DetectionPlan, numbers: &[f32]) -> Result<Vec<CandidateOnGpu>, NotFinite> {
         let nobody = CandidateOnGpu::zeroed();
         let mut candidates = vec![nobody; plan.params.proposals as usize];
         let (mut counts, mut found, mut count) = ([0u32; 2], vec![nobody; plan.params.most as usize], [99u32]);
-        let mut args = [value(&plan.params), input(numbers), input(numbers), input(numbers), output(&mut candidates), output(&mut counts)];
+        let DetectionParams { scores, boxes, objectness, .. } = plan.params;
+        let [scores, boxes, objectness] = [scores, boxes, objectness].map(|field| bytes(numbers, field.is_half));
+        let fields = [&scores, &boxes, &objectness].map(|bytes| input(bytes));
+        let [scores, boxes, objectness] = fields;
+        let mut args = [value(&plan.params), scores, boxes, objectness, output(&mut candidates), output(&mut counts)];
         runner.run_in_any_order(&plan.candidates, &mut args);
         if counts[1] != 0 {
             return Err(NotFinite);
@@ -175,13 +191,20 @@ mod tests {
         Ok(found)
     }
 
-    fn check(runner: &Runner, spec: &DetectionSpec, numbers: &[f32]) {
+    /// Scores of halves with boxes of floats, or the other way round: halves' values where one of them has halves.
+    fn check(runner: &Runner, spec: &DetectionSpec, numbers: &[f32], is_half: [bool; 2]) {
+        let in_halves = || numbers.iter().map(|v| f16::from_f32(*v).to_f32()).collect();
+        let numbers: Vec<f32> = if is_half.contains(&true) { in_halves() } else { numbers.to_vec() };
         let mut detector = Detector::new(spec.clone(), &input_spec());
-        let expected = detector.detect(&|_| numbers).map(|()| detector.found.clone());
-        let plan = DetectionPlan::new(&detector).unwrap();
-        let found = found(runner, &plan, numbers);
-        assert_eq!(found.is_err(), expected.is_err(), "{spec:?}");
-        let (Ok(found), Ok(expected)) = (found, expected) else { return };
+        let mut plan = DetectionPlan::new(&detector, &|_| is_half[1]).unwrap();
+        plan.params.scores.is_half = u32::from(is_half[0]);
+        let found = found(runner, &plan, &numbers);
+        // What is looked at before a detector is asked, of all numbers.
+        let is_possible = numbers.iter().all(|number| number.abs() <= MOST_NUMBER);
+        assert_eq!(found.is_ok(), is_possible, "{spec:?}");
+        let Ok(found) = found else { return };
+        detector.detect(&|_| &numbers).unwrap();
+        let expected = &detector.found;
         // Another exp may bring a score over the threshold, or before one that is as good.
         let is_close = |proposal: usize, other: f32| {
             let score =
@@ -193,7 +216,7 @@ mod tests {
             return;
         }
         assert_eq!(found.len(), expected.len(), "{spec:?}");
-        for (found, expected) in found.iter().zip(&expected) {
+        for (found, expected) in found.iter().zip(expected) {
             assert_eq!(
                 (found.proposal as usize, found.class_id, found.bbox),
                 (expected.proposal, u32::from(expected.class.0), expected.bbox)
@@ -208,8 +231,8 @@ mod tests {
         on_every_device("the_same_boxes_are_found_in_the_same_order", |runner| {
             let config = Config { cases: 80, failure_persistence: None, max_shrink_iters: 64, ..Config::default() };
             TestRunner::new(config)
-                .run(&(specs(), any::<u64>()), |(spec, seed)| {
-                    check(runner, &spec, &tensor(&spec, seed));
+                .run(&(specs(), any::<u64>(), any::<[bool; 2]>()), |(spec, seed, is_half)| {
+                    check(runner, &spec, &tensor(&spec, seed), is_half);
                     Ok(())
                 })
                 .unwrap();
@@ -217,15 +240,15 @@ mod tests {
     }
 
     #[test]
-    fn a_score_or_a_found_box_that_is_no_number_makes_all_of_it_none() {
-        on_every_device("a_score_or_a_found_box_that_is_no_number_makes_all_of_it_none", |runner| {
+    fn one_number_that_cannot_be_makes_all_of_it_none() {
+        on_every_device("one_number_that_cannot_be_makes_all_of_it_none", |runner| {
             let config = Config { cases: 30, failure_persistence: None, max_shrink_iters: 64, ..Config::default() };
             TestRunner::new(config)
-                .run(&(specs(), any::<u64>(), any::<u32>()), |(spec, seed, at)| {
+                .run(&(specs(), any::<u64>(), any::<u32>(), any::<[bool; 2]>()), |(spec, seed, at, is_half)| {
                     let mut numbers = tensor(&spec, seed);
                     let at = at as usize % numbers.len();
-                    numbers[at] = [f32::NAN, f32::INFINITY][at % 2];
-                    check(runner, &spec, &numbers);
+                    numbers[at] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -1.1e8, 1e9, -1e8][at % 6];
+                    check(runner, &spec, &numbers, is_half);
                     Ok(())
                 })
                 .unwrap();
@@ -260,8 +283,8 @@ mod tests {
                     [x, 10.0, x + 50.0, 60.0].iter().enumerate().for_each(|(i, v)| numbers[spec.boxes.at(i, proposal)] = *v);
                     numbers[spec.scores.at(0, proposal)] = 0.95 - proposal as f32 / 4096.0;
                 }
-                check(runner, &spec, &numbers);
-                let plan = DetectionPlan::new(&Detector::new(spec.clone(), &input_spec())).unwrap();
+                check(runner, &spec, &numbers, [false; 2]);
+                let plan = DetectionPlan::new(&Detector::new(spec.clone(), &input_spec()), &|_| false).unwrap();
                 assert_eq!(found(runner, &plan, &numbers).unwrap().len(), expected);
             }
         });

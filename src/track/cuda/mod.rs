@@ -1,7 +1,9 @@
 //! This room's work on a GPU: what its kernels are given and how they are launched, as plain data; `DeviceMaps`, which launches those
-//! that make `Maps` and measure them; and `DeviceSight`, which launches those that look at the frame itself. `stillness`, `maps`, `heads`,
-//! `split`, `regions`, `shape`, `outline`, `continuity`, `signs`, `shrunk`, `camera`, `flow` and `look` are their references.
+//! that make `Maps` and measure them; `DeviceBoxes`, which launches those that find boxes; and `DeviceSight`, which launches those that
+//! look at the frame itself. `stillness`, `maps`, `heads`, `split`, `regions`, `shape`, `outline`, `continuity`, `signs`, `shrunk`,
+//! `camera`, `flow` and `look` are their references.
 
+mod boxes;
 #[cfg(test)]
 mod bytes_tests;
 mod crossings;
@@ -27,6 +29,7 @@ mod sums;
 #[cfg(test)]
 mod testing;
 
+pub use boxes::{BOX_KERNELS, DeviceBoxes};
 pub use crossings::{CrossingParams, CrossingsPlan};
 pub use decode::{DecodeParams, DecodePlan, HeadOnGpu, MOST_CHANNELS};
 pub use detection::{CandidateOnGpu, DetectionParams, DetectionPlan, FieldOnGpu};

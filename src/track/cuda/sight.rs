@@ -160,12 +160,12 @@ impl DeviceSight {
         Ok(())
     }
 
-    /// Has it looked at what moves, and what instruments look like, by the maps that lie there. `fit`: where in the input the picture is,
-    /// which has the size `picture`.
-    pub fn follow(&mut self, to: &DeviceInput<'_>, laid: &Laid<'_>, fit: Fit, picture: [usize; 2]) -> Result<(), InferError> {
+    /// Has it looked at what moves, and what instruments look like, by the maps that lie there; None: there are none, and nothing is said of
+    /// where an instrument is but its box. `fit`: where in the input the picture is, which has the size `picture`.
+    pub fn follow(&mut self, to: &DeviceInput<'_>, laid: Option<&Laid<'_>>, fit: Fit, picture: [usize; 2]) -> Result<(), InferError> {
         let (device, stream, input) = (to.gpu.device(), to.gpu.stream(), Param::Memory(to.numbers));
         let place = Place::new(fit, picture.map(|side| side as u32));
-        let plan = MotionPlan::new(&self.input, self.is_half, laid.size, &place);
+        let plan = MotionPlan::new(&self.input, self.is_half, laid.map_or([0; 2], |laid| laid.size), &place);
         let params = Param::Value(bytes_of(&plan.params));
         let Motion { half, quarter, newest, has_newest, shifts, .. } = &mut self.motion;
         let next = 1 - *newest;
@@ -173,13 +173,16 @@ impl DeviceSight {
         device.launch(stream, &plan.half, &[params, input, half])?;
         device.launch(stream, &plan.quarter, &[params, half, now])?;
         if let Some(camera) = plan.camera.filter(|_| *has_newest) {
-            device.launch(stream, &camera, &[params, now, before, Param::Memory(laid.mask), Param::Memory(shifts.there.span())])?;
+            let mask = laid.map_or(Param::Nothing, |laid| Param::Memory(laid.mask));
+            device.launch(stream, &camera, &[params, now, before, mask, Param::Memory(shifts.there.span())])?;
             shifts.bring(stream, 2 * size_of::<ShiftOnGpu>())?;
         } else {
             shifts.bring(stream, 0)?;
         }
         self.motion.plan = Some((plan, place));
-        let Some(instruments) = laid.instruments else { return Ok(()) };
+        let Some((laid, instruments)) = laid.and_then(|laid| laid.instruments.map(|instruments| (laid, instruments))) else {
+            return Ok(());
+        };
         let plan = LooksPlan::new(&self.input, self.is_half, laid.size, &laid.mapping, fit, MAX_INSTRUMENTS);
         let [map, list, labels, mask] = [laid.map, laid.list, laid.labels, laid.mask].map(Param::Memory);
         let looks = Param::Memory(self.looks.items.there.span());

@@ -14,7 +14,7 @@ mod detector;
 mod frame_class;
 mod instance;
 
-use super::cuda::{DeviceMaps, DeviceSight, Laid};
+use super::cuda::{DeviceBoxes, DeviceMaps, DeviceSight, Laid};
 use super::decode::{Decoded, Decoder, Detection};
 use super::findings::Found;
 use super::maps::NotFinite;
@@ -56,6 +56,8 @@ pub struct Heads {
     /// Where they are decoded on the device that the model runs on.
     there: Option<DeviceMaps>,
     detectors: Vec<(Detector, Option<Instances>)>,
+    /// Where their boxes are found on that device.
+    boxes_there: Option<DeviceBoxes>,
     finding_map: Option<(usize, OutputSpec, Decoder)>,
     frames: Vec<FrameClassifier>,
 }
@@ -63,7 +65,15 @@ pub struct Heads {
 impl Heads {
     pub fn new(heads: &[HeadSpec], input: &InputSpec) -> Self {
         let decoder = Decoder::new(input.clone());
-        let mut all = Heads { maps: Vec::new(), decoder, there: None, detectors: Vec::new(), finding_map: None, frames: Vec::new() };
+        let mut all = Heads {
+            maps: Vec::new(),
+            decoder,
+            there: None,
+            detectors: Vec::new(),
+            boxes_there: None,
+            finding_map: None,
+            frames: Vec::new(),
+        };
         all.decoder.believe(SureFrom::of(heads));
         for head in heads {
             match head {
@@ -83,28 +93,41 @@ impl Heads {
         all
     }
 
-    /// From now on maps are decoded on the device that the engine runs on, where it and the kernels can.
+    /// From now on maps are decoded and boxes are found on the device that the engine runs on, where it and the kernels can.
     pub fn decode_there(&mut self, engine: &mut dyn Engine) -> Result<(), InferError> {
-        // A map that another head reads as well is needed here.
-        let is_shared = |tensor: usize| {
-            self.finding_map.iter().any(|(other, _, _)| *other == tensor)
-                || self.frames.iter().any(|frame| frame.spec.tensor == tensor)
-                || self.detectors.iter().any(|(detector, _)| detector.reads(tensor))
+        // A tensor that a head of another kind reads as well is needed here.
+        let is_of_map = |tensor: usize| self.maps.iter().any(|(map, _)| *map == tensor);
+        let is_of_boxes = |tensor: usize| self.detectors.iter().any(|(detector, _)| detector.reads(tensor));
+        let is_of_others = |tensor: usize| {
+            self.finding_map.iter().any(|(other, _, _)| *other == tensor) || self.frames.iter().any(|frame| frame.spec.tensor == tensor)
         };
-        if !self.maps.iter().any(|(tensor, _)| is_shared(*tensor)) {
+        let outputs = 0..engine.outputs();
+        if !outputs.clone().any(|tensor| is_of_map(tensor) && (is_of_boxes(tensor) || is_of_others(tensor))) {
             self.there = DeviceMaps::new(&self.maps, engine)?;
+        }
+        if !outputs.into_iter().any(|tensor| is_of_boxes(tensor) && (is_of_map(tensor) || is_of_others(tensor))) {
+            let detectors: Vec<&Detector> = self.detectors.iter().map(|(detector, _)| detector).collect();
+            self.boxes_there = DeviceBoxes::new(&detectors, engine)?;
         }
         Ok(())
     }
 
+    /// Maps, and boxes.
     #[cfg(test)]
-    pub fn decodes_there(&self) -> bool {
-        self.there.is_some()
+    pub fn decode_which_there(&self) -> [bool; 2] {
+        [self.there.is_some(), self.boxes_there.is_some()]
     }
 
-    /// Is all that they see in maps that are decoded there?
+    /// Is all that they see in maps that are decoded there, or in boxes that are found there? (Boxes of instruments become one with what
+    /// maps say of them here: what those look like is told here, too.)
     pub fn see_there(&self) -> bool {
-        self.there.is_some() && self.detectors.is_empty() && self.finding_map.is_none()
+        let adds = |detector: &Detector| detector.spec.classes.iter().any(|class| *class != ClassId::BACKGROUND && !is_finding(class));
+        let has_boxes = !self.detectors.is_empty();
+        let are_maps_there = match &self.there {
+            Some(_) => !self.detectors.iter().any(|(detector, _)| adds(detector)),
+            None => self.maps.is_empty() && has_boxes,
+        };
+        are_maps_there && self.boxes_there.is_some() == has_boxes && self.finding_map.is_none()
     }
 
     /// What lies there of the last frame.
@@ -117,9 +140,15 @@ impl Heads {
         self.decoder.ranks()
     }
 
-    /// Are maps decoded there? (With a fault on demand the engine's outputs are here alone.)
+    fn is_read_there(&self, tensor: usize) -> bool {
+        self.there.is_some() && self.maps.iter().any(|(map, _)| *map == tensor)
+            || self.boxes_there.is_some() && self.detectors.iter().any(|(detector, _)| detector.reads(tensor))
+    }
+
+    /// Is what can be decoded there? (With a fault on demand the engine's outputs are here alone.)
     pub fn are_there(&self, engine: &dyn Engine) -> bool {
-        self.there.is_some() && self.maps.iter().all(|(tensor, _)| engine.device_output(*tensor).is_some())
+        let mut read = (0..engine.outputs()).filter(|tensor| self.is_read_there(*tensor)).peekable();
+        read.peek().is_some() && read.all(|tensor| engine.device_output(tensor).is_some())
     }
 
     /// After a run: brings what is read here, and looks whether it can be an answer at all. What is decoded there is begun; `fit`: where
@@ -132,13 +161,18 @@ impl Heads {
         sight: Option<&mut DeviceSight>,
     ) -> Result<(), InferError> {
         let are_there = self.are_there(engine);
-        if let Some(there) = self.there.as_mut().filter(|_| are_there) {
-            there.begin(&self.maps, engine, (fit, picture), self.decoder.expected())?;
-            if let (Some(sight), Some(laid), Some(to)) = (sight, there.laid(), engine.device_input()) {
-                sight.follow(&to, &laid, fit, picture)?;
+        if are_there {
+            if let Some(there) = &mut self.there {
+                there.begin(&self.maps, engine, (fit, picture), self.decoder.expected())?;
+            }
+            if let Some(boxes) = &mut self.boxes_there {
+                boxes.begin(self.detectors.iter().map(|(detector, _)| detector), engine)?;
+            }
+            if let (Some(sight), Some(to)) = (sight, engine.device_input()) {
+                sight.follow(&to, self.laid().as_ref(), fit, picture)?;
             }
         }
-        let is_here = |tensor: usize| !are_there || self.maps.iter().all(|(map, _)| *map != tensor);
+        let is_here = |tensor: usize| !are_there || !self.is_read_there(tensor);
         engine.fetch_outputs(&is_here)?;
         infer::check_outputs(engine, &is_here)
     }
@@ -190,6 +224,11 @@ impl Heads {
                 self.decoder.now_is(capture_ns);
                 there.watch(&to, capture_ns)
             }
+            // Only maps are averaged where the picture stands still.
+            _ if self.maps.is_empty() => {
+                self.decoder.now_is(capture_ns);
+                Ok(())
+            }
             _ => {
                 self.decoder.watch(engine.input_mut(), capture_ns);
                 Ok(())
@@ -217,10 +256,15 @@ impl Heads {
 
     /// Reads the tensors of the last run. A number that is none anywhere makes the whole frame unknown.
     pub fn decode(&mut self, engine: &dyn Engine, fit: Fit, picture: [usize; 2]) -> Result<Seen, InferError> {
+        // Before anything is taken in: a number that cannot be is an error of the whole frame.
+        let are_found = self.boxes_there.is_some() && self.are_there(engine);
+        if let Some(boxes) = self.boxes_there.as_mut().filter(|_| are_found) {
+            boxes.finish(self.detectors.iter_mut().map(|(detector, _)| detector))?;
+        }
         let mut seen = self.decode_maps(engine, fit, picture)?;
         if seen.decoded.frame_state != Trust::Unknown {
             let rest = self
-                .add_detections(engine, fit, picture, &mut seen)
+                .add_detections(engine, (fit, picture), are_found, &mut seen)
                 .and_then(|()| self.add_findings(engine, fit, picture, &mut seen))
                 .and_then(|()| self.add_frame_classes(engine, &mut seen));
             if rest.is_err() {
@@ -271,12 +315,21 @@ impl Heads {
         ClassMask { width: width as u32, height: height as u32, ids: vec![ClassId::BACKGROUND.0; width * height] }
     }
 
-    fn add_detections(&mut self, engine: &dyn Engine, fit: Fit, picture: [usize; 2], seen: &mut Seen) -> Result<(), NotFinite> {
+    /// `are_found`: the detectors have been told what.
+    fn add_detections(
+        &mut self,
+        engine: &dyn Engine,
+        (fit, picture): (Fit, [usize; 2]),
+        are_found: bool,
+        seen: &mut Seen,
+    ) -> Result<(), NotFinite> {
         let placement = Placement::new(fit, picture);
         let from_maps = seen.decoded.instruments.len();
         for (detector, instances) in &mut self.detectors {
             let tensor = |index: usize| engine.tensor(index);
-            detector.detect(&tensor)?;
+            if !are_found {
+                detector.detect(&tensor)?;
+            }
             for candidate in &detector.found {
                 let Some(bbox) = placement.in_picture(candidate.bbox) else { continue };
                 let (class, confidence) = (candidate.class, candidate.score);
