@@ -9,7 +9,7 @@ use crate::frame::cuda::{INPUT_HASH, Kernel, PREPROCESS};
 use crate::infer::tensorrt::testing as tensorrt;
 use crate::infer::testing::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range, TestEngine, loaded, rehearsed};
 use crate::infer::{Engine, EngineFault, FrameView, OnnxEngine, Stamps, cuda};
-use crate::scene::{AnalysisTimes, Scene};
+use crate::scene::{AnalysisTimes, Scene, Trust};
 use crate::track::Analyser;
 
 /// Liver with fat in a corner and two instruments, one of which moves; the rest stands still but for its noise.
@@ -38,12 +38,45 @@ fn said(analyser: &mut Analyser, view: FrameView<'_>, index: u64) -> Result<Scen
     Ok(Scene { times: AnalysisTimes::default(), ..scene })
 }
 
-/// `is_exact`: the model's own numbers are the same on both.
-fn compare(open: &dyn Fn(&TestEngine) -> Box<dyn Engine>, is_exact: bool) {
-    let size = |width, height| FrameLayout::new(PixelFormat::Rgb, Colorimetry::sdr(Matrix::Bt709, Range::Full), width, height).unwrap();
+fn calibrated() -> TestEngine {
     let mut calibrated = TestEngine::maps();
     let tissues = "classes = [\"background\", \"liver\", \"fat\"]\n";
     calibrated.tables = calibrated.tables.replace(tissues, &format!("{tissues}temperature = 1.2\nsure = {{ liver = 0.8, fat = 0.9 }}\n"));
+    calibrated
+}
+
+/// A tissue that was unsure for a moment becomes sure again, when that has lasted.
+fn waver(open: &dyn Fn(&TestEngine) -> Box<dyn Engine>, engine: &TestEngine, layout: &FrameLayout) {
+    let mut here = Analyser::of(Box::new(OnnxEngine::open(loaded(engine)).unwrap()), None).unwrap();
+    let mut there = Analyser::of(open(engine), None).unwrap();
+    let liver =
+        |red: u8| -> Vec<u8> { (0..layout.size).map(|at| if at % layout.planes()[0].stride % 3 == 0 { red } else { 20 }).collect() };
+    let state = |scene: &Scene| scene.tissues.first().map(|tissue| tissue.state);
+    // As red as it is unsure.
+    let unsure = (100..220).step_by(4).find(|red| {
+        here.forget();
+        state(&said(&mut here, FrameView::new(layout, &liver(*red)).unwrap(), 0).unwrap()) == Some(Trust::Unsure)
+    });
+    let (unsure, mut states) = (liver(unsure.expect("between background and liver")), Vec::new());
+    here.forget();
+    for index in 0..30 {
+        let data = if (4..8).contains(&index) { unsure.clone() } else { liver(230) };
+        let view = FrameView::new(layout, &data).unwrap();
+        let expected = said(&mut here, view, index).unwrap();
+        assert_eq!(said(&mut there, view, index).unwrap(), expected, "wavering, frame {index}");
+        states.push(state(&expected));
+    }
+    let [first, wavered, last] = [0, 7, 29].map(|index| states[index]);
+    assert_eq!([first, wavered, last], [Some(Trust::Sure), Some(Trust::Unsure), Some(Trust::Sure)], "{states:?}");
+}
+
+/// `is_exact`: the model's own numbers are the same on both.
+fn compare(open: &dyn Fn(&TestEngine) -> Box<dyn Engine>, is_exact: bool) {
+    let size = |width, height| FrameLayout::new(PixelFormat::Rgb, Colorimetry::sdr(Matrix::Bt709, Range::Full), width, height).unwrap();
+    let calibrated = calibrated();
+    if is_exact {
+        waver(open, &calibrated, &size(96, 60));
+    }
     // Are maps decoded there, are boxes found there, and is nothing of the frame needed here?
     for (name, engine, [maps, boxes, all]) in [
         ("maps", TestEngine::maps(), [true, false, true]),
