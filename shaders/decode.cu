@@ -49,19 +49,6 @@ struct DecodeParams {
     unsigned share_width, share_height;
 };
 
-__device__ float half_value(unsigned short bits)
-{
-    float value;
-#ifdef __CUDACC__
-    asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
-#else
-    _Float16 half;
-    memcpy(&half, &bits, sizeof half);
-    value = (float)half;
-#endif
-    return value;
-}
-
 // e^x to 2 parts in 100,000: src/track/maps.rs.
 __device__ float exp_of(float x)
 {
@@ -79,7 +66,7 @@ __device__ float exp_of(float x)
 __device__ float logit_at(const void *logits, const Head *head, unsigned channel, unsigned pixel)
 {
     unsigned at = channel * head->channel_step + pixel * head->pixel_step;
-    return head->is_half ? half_value(((const unsigned short *)logits)[at]) : ((const float *)logits)[at];
+    return number_of(logits, at, head->is_half);
 }
 
 // What a pixel's softmax needs to know of all channels.

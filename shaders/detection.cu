@@ -57,23 +57,10 @@ struct Candidate {
     unsigned is_out;
 };
 
-__device__ float half_value(unsigned short bits)
-{
-    float value;
-#ifdef __CUDACC__
-    asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
-#else
-    _Float16 half;
-    memcpy(&half, &bits, sizeof half);
-    value = (float)half;
-#endif
-    return value;
-}
-
 __device__ float number_at(const void *numbers, Field field, unsigned attribute, unsigned proposal)
 {
     unsigned at = field.start + attribute * field.attribute_step + proposal * field.proposal_step;
-    return field.is_half ? half_value(((const unsigned short *)numbers)[at]) : ((const float *)numbers)[at];
+    return number_of(numbers, at, field.is_half);
 }
 
 // Is one of these attributes of the proposal none, or beyond what it can be?

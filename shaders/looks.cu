@@ -44,18 +44,7 @@ struct InstrumentSums {
 __device__ float number_at(const LookParams *p, const void *input, unsigned channel, unsigned x, unsigned y)
 {
     unsigned at = p->is_nchw ? (channel * p->input_height + y) * p->input_width + x : (y * p->input_width + x) * 3 + channel;
-    if (!p->is_half)
-        return ((const float *)input)[at];
-    unsigned short bits = ((const unsigned short *)input)[at];
-    float value;
-#ifdef __CUDACC__
-    asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
-#else
-    _Float16 half;
-    memcpy(&half, &bits, sizeof half);
-    value = (float)half;
-#endif
-    return value;
+    return number_of(input, at, p->is_half);
 }
 
 // A corner of a region's box: to the captured picture, and from there to the mask, as its box is looked up.

@@ -63,18 +63,7 @@ struct Moved {
 __device__ float number_at(const MotionParams *p, const void *input, unsigned channel, unsigned x, unsigned y)
 {
     unsigned at = p->is_nchw ? (channel * p->height + y) * p->width + x : (y * p->width + x) * 3 + channel;
-    if (!p->is_half)
-        return ((const float *)input)[at];
-    unsigned short bits = ((const unsigned short *)input)[at];
-    float value;
-#ifdef __CUDACC__
-    asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
-#else
-    _Float16 half;
-    memcpy(&half, &bits, sizeof half);
-    value = (float)half;
-#endif
-    return value;
+    return number_of(input, at, p->is_half);
 }
 
 __device__ float column_at(const MotionParams *p, const void *input, unsigned x, unsigned y)

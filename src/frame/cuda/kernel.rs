@@ -7,6 +7,7 @@ use std::fmt;
 pub struct Kernel {
     /// The file's name without its ending.
     pub name: &'static str,
+    /// `shaders/numbers.cuh`, then the file.
     pub source: &'static str,
     pub entries: &'static [&'static str],
 }
@@ -19,7 +20,16 @@ impl fmt::Debug for Kernel {
 
 macro_rules! kernel {
     ($name:literal, $($entry:literal),+) => {
-        Kernel { name: $name, source: include_str!(concat!("../../../shaders/", $name, ".cu")), entries: &[$($entry),+] }
+        Kernel {
+            name: $name,
+            source: concat!(
+                include_str!("../../../shaders/numbers.cuh"),
+                // The compiler counts its lines anew.
+                "\n#line 1\n",
+                include_str!(concat!("../../../shaders/", $name, ".cu"))
+            ),
+            entries: &[$($entry),+],
+        }
     };
 }
 
@@ -105,7 +115,8 @@ mod tests {
         for kernel in KERNELS {
             let entries: Vec<&str> = kernel.source.split("__global__ void ").skip(1).map(|rest| rest.split('(').next().unwrap()).collect();
             assert_eq!(entries, kernel.entries, "{}", kernel.name);
-            let head = kernel.source.lines().take_while(|line| line.starts_with("//")).collect::<String>();
+            let (_, own) = kernel.source.split_once("#line 1\n").unwrap();
+            let head = own.lines().take_while(|line| line.starts_with("//")).collect::<String>();
             assert!(head.contains(" in ") && head.contains("out "), "{}: no in and out in its head", kernel.name);
             assert!(!kernel.source.contains("#include"), "{}: NVRTC is given no headers", kernel.name);
         }
