@@ -240,8 +240,9 @@ impl GpuCompositor {
         }
         let other = match source {
             Source::OnDevice(_, buffer) => Some(self.bound(&mut resources, buffer)),
-            Source::Again(_) => resources.drawn.other,
-            Source::New(_) | Source::Blank(..) => None,
+            // What is black now may be shown again.
+            Source::Again(_) | Source::Blank(..) => resources.drawn.other,
+            Source::New(_) => None,
         };
         resources.drawn = Drawn { layout: source.layout().copied(), layers: layers.len(), other };
         self.resources = Some(resources);

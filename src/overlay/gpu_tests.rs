@@ -68,11 +68,13 @@ fn a_picture_that_lies_on_the_device_is_drawn_from_there() {
                     gpu.queue.write_buffer(&slot.buffer, plane.offset as u64, view.plane(index));
                 }
                 let layer = noise_layer(width, height, round);
-                for source in [Source::OnDevice(view.layout, &slot.buffer), Source::Again(view.layout)] {
+                let again = Source::Again(view.layout);
+                for source in [Source::OnDevice(view.layout, &slot.buffer), again, Source::Blank(width, height), again] {
                     compositor.upload(source, &[&layer]).unwrap();
                     compositor.draw_offscreen().unwrap();
                     compositor.read_back(&mut got).unwrap();
-                    assert!(got == by_host(Some(&view), (width, height), &[&layer]), "{format:?} round {round}");
+                    let shown = source.layout().map(|_| &view);
+                    assert!(got == by_host(shown, (width, height), &[&layer]), "{format:?} round {round}");
                 }
             }
         }

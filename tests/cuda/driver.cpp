@@ -56,6 +56,7 @@ struct Stream {
 struct Event {
     Stream *stream = nullptr;
     uint64_t at = 0;
+    bool sleeps = false;
 
     void wait() {
         if (stream) stream->work(at);
@@ -259,10 +260,14 @@ API cuGraphLaunch(Graph *exec, Stream *stream) {
 API cuGraphExecDestroy(Graph *exec) { delete exec; return OK; }
 API cuGraphDestroy(Graph *graph) { delete graph; return OK; }
 
-API cuEventCreate(Event **event, unsigned) { *event = new Event; return OK; }
-API cuEventRecord(Event *event, Stream *stream) { *event = Event{stream, stream->queued}; return OK; }
+API cuEventCreate(Event **event, unsigned flags) { *event = new Event{nullptr, 0, (flags & 1) != 0}; return OK; }
+API cuEventRecord(Event *event, Stream *stream) { *event = Event{stream, stream->queued, event->sleeps}; return OK; }
 API cuEventQuery(Event *event) { return event->stream && event->stream->done < event->at ? NOT_READY : OK; }
-API cuEventSynchronize(Event *event) { event->wait(); return OK; }
+// A real driver would keep a core busy for one that does not sleep.
+API cuEventSynchronize(Event *event) {
+    event->wait();
+    return event->sleeps ? OK : BAD_VALUE;
+}
 API cuEventDestroy_v2(Event *event) { delete event; return OK; }
 
 // Bytes of each argument of an entry, as its PTX has them: `.param .u64 name`, or `.param .align 4 .b8 name[388]`.

@@ -213,8 +213,7 @@ impl Stream {
 
 impl Event {
     pub(super) fn new(shared: &Arc<Shared>) -> Result<Self, CudaError> {
-        let event = shared.context.new_event(None).map_err(|error| shared.failed("making an event", error))?;
-        Ok(Event { event, shared: shared.clone() })
+        Ok(Event { event: shared.event()?, shared: shared.clone() })
     }
 
     /// Waits until all is done that came before it; not at all where it was never marked.
