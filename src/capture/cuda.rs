@@ -147,8 +147,12 @@ impl Lending {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// None: none was lent, or not any more.
     pub fn lender(&self) -> Option<Arc<Lender>> {
-        self.lock().clone()
+        let mut lender = self.lock();
+        // What a device could not do any driver's call says from then on.
+        lender.take_if(|lender| lender.used.is_past().is_err());
+        lender.clone()
     }
 
     /// No pipeline that is built from now on is lent one. False: none was.

@@ -292,6 +292,33 @@ fn a_source_whose_device_has_failed_goes_on_here() {
 }
 
 #[test]
+#[ignore = "the other half of a_decoder_that_fails_on_its_device_is_followed_by_one_here"]
+fn decode_on_in_this_process() {
+    let (folder, device) = (tempfile::tempdir().unwrap(), first_device());
+    let uri = clip("x264enc bframes=0 key-int-max=5 ! mp4mux", &folder);
+    let mut source = opened(&uri, &device);
+    let (mut there, mut last_ns) = (0, None);
+    let taken = each_of(&mut *source, 2 * PICTURES, |_, picture| {
+        there += usize::from(picture.planes.here().is_none());
+        assert!(last_ns < Some(picture.pts_ns), "{} after {last_ns:?}", picture.pts_ns);
+        last_ns = Some(picture.pts_ns);
+    });
+    assert_eq!(taken.unwrap(), 2 * PICTURES);
+    // One that fails at once was never lent the device.
+    let lasts: usize = std::env::var("TEST_CUDA_DECODER_LASTS").unwrap().parse().unwrap();
+    assert!(there <= lasts && (there > 0) == (lasts > 0), "{there} of {lasts}");
+}
+
+#[test]
+fn a_decoder_that_fails_on_its_device_is_followed_by_one_here() {
+    let test = "a_decoder_that_fails_on_its_device_is_followed_by_one_here";
+    for lasts in ["12", "0"] {
+        let settings = [("TEST_CUDA_DECODES", "240x136"), ("TEST_CUDA_DECODER_LASTS", lasts)];
+        rehearse(test, "decode_on_in_this_process", &settings);
+    }
+}
+
+#[test]
 #[ignore = "the other half of memory_of_another_device_is_refused_by_name"]
 fn refuse_in_this_process() {
     let device = first_device();

@@ -262,7 +262,10 @@ API cuGraphDestroy(Graph *graph) { delete graph; return OK; }
 
 API cuEventCreate(Event **event, unsigned flags) { *event = new Event{nullptr, 0, (flags & 1) != 0}; return OK; }
 API cuEventRecord(Event *event, Stream *stream) { *event = Event{stream, stream->queued, event->sleeps}; return OK; }
-API cuEventQuery(Event *event) { return event->stream && event->stream->done < event->at ? NOT_READY : OK; }
+API cuEventQuery(Event *event) {
+    if (is_lost()) return LOST;
+    return event->stream && event->stream->done < event->at ? NOT_READY : OK;
+}
 // A real driver would keep a core busy for one that does not sleep.
 API cuEventSynchronize(Event *event) {
     event->wait();
