@@ -8,6 +8,7 @@
 //! ```
 
 use crate::capture::{Memory, Picture};
+use crate::config::Mode;
 use crate::frame::cuda::{CudaError, Device, DeviceBuffer, PREVIEW, Payload, Priority, Stream, Traffic, usable_device};
 use crate::frame::on_device::Place;
 use crate::frame::{FrameRing, FrameWriter, MemoryError};
@@ -28,9 +29,10 @@ pub struct Home {
 }
 
 impl Home {
-    /// None: pictures are wanted here, or there is no device for them, which is said.
-    pub fn of_run(wanted: Memory, backend: Backend) -> Option<Arc<Self>> {
-        if wanted == Memory::Host || backend == Backend::Cpu {
+    /// None: pictures are wanted here, as always in the theatre, whatever backend is asked for there; or there is no device for them,
+    /// which is said.
+    pub fn of_run(wanted: Memory, backend: Backend, mode: Mode) -> Option<Arc<Self>> {
+        if wanted == Memory::Host || backend == Backend::Cpu || mode == Mode::Clinical {
             return None;
         }
         let open = || -> Result<Device, InferError> {
