@@ -203,6 +203,25 @@ fn compare_in_this_process() {
 }
 
 #[test]
+#[ignore = "the other half of a_picture_that_stands_still_is_noticed_wherever_it_is_drawn"]
+fn stand_still_in_this_process() {
+    for presenter in [Presenter::Wgpu, Presenter::X11] {
+        let mut spec = composed(PICTURES, true);
+        spec.source = spec.source.replace("pattern=ball", "pattern=checkers-8");
+        spec.config.display.presenter = presenter;
+        let report = report_of(spec);
+        let is_drawn_there = report.source.device.as_ref().map(|device| device.is_drawn_there);
+        assert_eq!(is_drawn_there, Some(presenter == Presenter::Wgpu));
+        assert!(report.alarms.iter().any(|alarm| alarm.code == "SIGNAL-FROZEN"), "{presenter:?}: {:?}", report.alarms);
+    }
+}
+
+#[test]
+fn a_picture_that_stands_still_is_noticed_wherever_it_is_drawn() {
+    rehearse("a_picture_that_stands_still_is_noticed_wherever_it_is_drawn", "stand_still_in_this_process", &[]);
+}
+
+#[test]
 #[ignore = "the other half of in_clinical_mode_no_device_has_pictures"]
 fn stay_off_in_this_process() {
     let home = |mode| Home::of_run(Memory::Auto, Backend::Cuda, mode);
