@@ -309,7 +309,8 @@ impl GpuCompositor {
         let slice = offscreen.buffer.slice(..);
         slice.map_async(wgpu::MapMode::Read, move |result| drop(sender.send(result)));
         self.gpu.finish()?;
-        match mapped.try_recv() {
+        // Another thread may have waited for the device, too, and it is that one which passes this on.
+        match mapped.recv_timeout(self.gpu.patience()) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(fail(error.to_string())),
             Err(_) => return Err(fail("the device did not answer in time".into())),

@@ -206,8 +206,10 @@ fn compare_in_this_process() {
 #[ignore = "the other half of a_picture_that_stands_still_is_noticed_wherever_it_is_drawn"]
 fn stand_still_in_this_process() {
     for presenter in [Presenter::Wgpu, Presenter::X11] {
-        let mut spec = composed(PICTURES, true);
-        spec.source = spec.source.replace("pattern=ball", "pattern=checkers-8");
+        let mut spec = composed(2 * PICTURES, true);
+        // A recording may stand still.
+        spec.source = spec.source.replace("pattern=ball", "pattern=checkers-8 is-live=true");
+        spec.limit.frames = Some(PICTURES);
         spec.config.display.presenter = presenter;
         let report = report_of(spec);
         let is_drawn_there = report.source.device.as_ref().map(|device| device.is_drawn_there);

@@ -25,7 +25,7 @@
 
 using Result = int;
 using Pointer = unsigned long long;
-enum { OK = 0, BAD_VALUE = 1, NO_MEMORY = 2, NO_DEVICE = 100, NOT_FOUND = 500, NOT_READY = 600, LOST = 719, NOT_SUPPORTED = 801 };
+enum { OK = 0, BAD_VALUE = 1, NO_MEMORY = 2, NO_DEVICE = 100, NO_CONTEXT = 201, NOT_FOUND = 500, NOT_READY = 600, LOST = 719, NOT_SUPPORTED = 801 };
 
 static long setting(const char *name, long otherwise) {
     const char *text = getenv(name);
@@ -263,6 +263,7 @@ API cuGraphDestroy(Graph *graph) { delete graph; return OK; }
 API cuEventCreate(Event **event, unsigned flags) { *event = new Event{nullptr, 0, (flags & 1) != 0}; return OK; }
 API cuEventRecord(Event *event, Stream *stream) { *event = Event{stream, stream->queued, event->sleeps}; return OK; }
 API cuEventQuery(Event *event) {
+    if (!current) return NO_CONTEXT;
     if (is_lost()) return LOST;
     return event->stream && event->stream->done < event->at ? NOT_READY : OK;
 }

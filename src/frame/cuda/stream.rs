@@ -223,6 +223,8 @@ impl Event {
 
     /// Is all done that came before it?
     pub fn is_past(&self) -> Result<bool, CudaError> {
+        // As cudarc does for all but this.
+        self.shared.bind()?;
         self.event.try_is_complete().map_err(|error| self.shared.failed("what it was told", error))
     }
 }
