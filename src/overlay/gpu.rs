@@ -75,7 +75,7 @@ impl Gpu {
     }
 
     /// Who does not answer for so long hangs.
-    pub fn patience(&self) -> Duration {
+    fn patience(&self) -> Duration {
         if self.is_software { SOFTWARE_WAIT } else { DEVICE_WAIT }
     }
 
@@ -309,8 +309,7 @@ impl GpuCompositor {
         let slice = offscreen.buffer.slice(..);
         slice.map_async(wgpu::MapMode::Read, move |result| drop(sender.send(result)));
         self.gpu.finish()?;
-        // Another thread may have waited for the device, too, and it is that one which passes this on.
-        match mapped.recv_timeout(self.gpu.patience()) {
+        match mapped.try_recv() {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(fail(error.to_string())),
             Err(_) => return Err(fail("the device did not answer in time".into())),

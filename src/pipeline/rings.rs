@@ -61,7 +61,7 @@ impl Home {
     /// `gpu` draws the pictures; None: no device does.
     pub fn is_drawn_by(&self, gpu: Option<&Gpu>) {
         let place = gpu.and_then(|gpu| {
-            let made = Place::new(&gpu.adapter, (&gpu.device, &gpu.queue), gpu.patience(), self.device.clone());
+            let made = Place::new(&gpu.adapter, &gpu.device, self.device.clone());
             made.inspect_err(|error| tracing::info!("{error}")).ok().map(Arc::new)
         });
         // One display a run.
