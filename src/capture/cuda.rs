@@ -162,7 +162,12 @@ impl Lending {
     /// None: none was lent, or not any more.
     pub fn lender(&self) -> Option<Arc<Lender>> {
         let mut lender = self.lock();
-        lender.take_if(|lender| !lender.is_sound());
+        if let Some(lost) = lender.take_if(|lender| !lender.is_sound()) {
+            tracing::warn!(
+                "what decoded on '{}' has failed: from now on pictures are decoded in the processor's memory",
+                lost.context.name()
+            );
+        }
         lender.clone()
     }
 
