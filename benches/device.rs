@@ -136,8 +136,7 @@ impl Slots {
         let uuid = vulkan::device_uuid(&gpu.adapter).context("Vulkan's device has no UUID")?;
         let device = Device::open(&cuda::device_of(&uuid)?)?;
         let bytes = pictures.layout.size;
-        let ring = pictures.bytes.iter().map(|_| SharedBuffer::new(&gpu.device, &gpu.queue, bytes)).collect::<Result<Vec<_>, _>>()?;
-        gpu.finish()?;
+        let ring = pictures.bytes.iter().map(|_| SharedBuffer::new(&gpu.device, bytes)).collect::<Result<Vec<_>, _>>()?;
         let imported = ring.iter().map(|slot| device.import(slot)).collect::<Result<Vec<_>, _>>()?;
         let (stream, mut pinned) = (device.stream(Priority::High)?, device.pinned(bytes)?);
         for (picture, slot) in pictures.bytes.iter().zip(&imported) {

@@ -15,6 +15,7 @@ use gstreamer as gst;
 use gstreamer::glib;
 use gstreamer::prelude::*;
 use gstreamer_video as gst_video;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What is taken there. Of packed 4:2:2 the end of an odd row has to be made up (`Picture::copy_into`), and GStreamer has no v210 there.
@@ -28,6 +29,7 @@ pub(super) struct Lender {
     context: Context,
     /// Behind the last copy of a picture that is held.
     used: Event,
+    is_suspect: AtomicBool,
 }
 
 impl Lender {
@@ -39,7 +41,17 @@ impl Lender {
         let _ = gst::Plugin::load_by_name("nvcodec");
         let context = device.context();
         let wrapped = library.wrap(&context).ok_or_else(|| unusable(&format!("it does not take device '{}'", context.name())))?;
-        Ok(Arc::new(Lender { library, wrapped, context, used: device.event()? }))
+        Ok(Arc::new(Lender { library, wrapped, context, used: device.event()?, is_suspect: AtomicBool::new(false) }))
+    }
+
+    /// A stream could not be decoded with it: the next one is decoded here.
+    pub fn suspect(&self) {
+        self.is_suspect.store(true, Ordering::Relaxed);
+    }
+
+    fn is_sound(&self) -> bool {
+        // What a device could not do any driver's call says from then on.
+        !self.is_suspect.load(Ordering::Relaxed) && self.used.is_past().is_ok()
     }
 
     /// From now on the elements of `pipeline` make their pictures in this context.
@@ -147,8 +159,16 @@ impl Lending {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// None: none was lent, or not any more.
     pub fn lender(&self) -> Option<Arc<Lender>> {
-        self.lock().clone()
+        let mut lender = self.lock();
+        if let Some(lost) = lender.take_if(|lender| !lender.is_sound()) {
+            tracing::warn!(
+                "what decoded on '{}' has failed: from now on pictures are decoded in the processor's memory",
+                lost.context.name()
+            );
+        }
+        lender.clone()
     }
 
     /// No pipeline that is built from now on is lent one. False: none was.

@@ -221,10 +221,9 @@ fn a_file_is_decoded_on_the_device_that_is_given() {
     driver.run("capture::cuda::tests::decode_in_this_process", &settings);
 }
 
-#[test]
-#[ignore = "the other half of a_live_stream_is_decoded_on_the_device_and_comes_here_where_it_is_interlaced"]
-fn decode_live_in_this_process() {
-    let (folder, device) = (tempfile::tempdir().unwrap(), first_device());
+/// A stream that goes on as long as it is read, and a source of it.
+fn live(device: &Device) -> (tempfile::TempDir, std::thread::JoinHandle<()>, Box<dyn Source>) {
+    let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("pipe");
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
     let stream = std::fs::read(clip("x264enc bframes=0 key-int-max=10 ! h264parse ! mpegtsmux", &folder)).unwrap();
@@ -234,7 +233,33 @@ fn decode_live_in_this_process() {
         // Until nobody reads any more.
         while to.write_all(&stream).is_ok() {}
     });
-    let mut source = open_on(pipe.to_str().unwrap(), &Settings::default(), Arc::new(MonotonicClock), Some(&device)).unwrap();
+    let source = open_on(pipe.to_str().unwrap(), &Settings::default(), Arc::new(MonotonicClock), Some(device)).unwrap();
+    (folder, writer, source)
+}
+
+#[test]
+#[ignore = "the other half of a_live_stream_whose_decoder_fails_on_its_device_comes_back_here"]
+fn come_back_in_this_process() {
+    let (_folder, writer, mut source) = live(&first_device());
+    assert_eq!(each_of(&mut *source, 1, |_, picture| assert!(picture.planes.here().is_none())).unwrap(), 1);
+    let mut here = 0;
+    let taken = each_of(&mut *source, 40, |_, picture| here += usize::from(picture.planes.here().is_some()));
+    assert_eq!(taken.unwrap(), 40);
+    assert!(here >= 20, "{here} of 40");
+    drop(source);
+    writer.join().unwrap();
+}
+
+#[test]
+fn a_live_stream_whose_decoder_fails_on_its_device_comes_back_here() {
+    let test = "a_live_stream_whose_decoder_fails_on_its_device_comes_back_here";
+    rehearse(test, "come_back_in_this_process", &[("TEST_CUDA_DECODES", "240x136"), ("TEST_CUDA_DECODER_LASTS", "20")]);
+}
+
+#[test]
+#[ignore = "the other half of a_live_stream_is_decoded_on_the_device_and_comes_here_where_it_is_interlaced"]
+fn decode_live_in_this_process() {
+    let (_folder, writer, mut source) = live(&first_device());
     let is_interlaced = std::env::var("TEST_CUDA_DECODES").unwrap().ends_with('i');
     let taken = each_of(&mut *source, 5, |_, picture| assert_eq!(picture.planes.here().is_some(), is_interlaced));
     assert_eq!(taken.unwrap(), 5);
@@ -289,6 +314,33 @@ fn go_on_in_this_process() {
 #[test]
 fn a_source_whose_device_has_failed_goes_on_here() {
     rehearse("a_source_whose_device_has_failed_goes_on_here", "go_on_in_this_process", &[("TEST_CUDA_DECODES", "240x136")]);
+}
+
+#[test]
+#[ignore = "the other half of a_decoder_that_fails_on_its_device_is_followed_by_one_here"]
+fn decode_on_in_this_process() {
+    let (folder, device) = (tempfile::tempdir().unwrap(), first_device());
+    let uri = clip("x264enc bframes=0 key-int-max=5 ! mp4mux", &folder);
+    let mut source = opened(&uri, &device);
+    let (mut there, mut last_ns) = (0, None);
+    let taken = each_of(&mut *source, 2 * PICTURES, |_, picture| {
+        there += usize::from(picture.planes.here().is_none());
+        assert!(last_ns < Some(picture.pts_ns), "{} after {last_ns:?}", picture.pts_ns);
+        last_ns = Some(picture.pts_ns);
+    });
+    assert_eq!(taken.unwrap(), 2 * PICTURES);
+    // One that fails at once was never lent the device.
+    let lasts: usize = std::env::var("TEST_CUDA_DECODER_LASTS").unwrap().parse().unwrap();
+    assert!(there <= lasts && (there > 0) == (lasts > 0), "{there} of {lasts}");
+}
+
+#[test]
+fn a_decoder_that_fails_on_its_device_is_followed_by_one_here() {
+    let test = "a_decoder_that_fails_on_its_device_is_followed_by_one_here";
+    for lasts in ["12", "0"] {
+        let settings = [("TEST_CUDA_DECODES", "240x136"), ("TEST_CUDA_DECODER_LASTS", lasts)];
+        rehearse(test, "decode_on_in_this_process", &settings);
+    }
 }
 
 #[test]

@@ -305,7 +305,11 @@ impl Decoder {
     }
 
     pub fn trouble(&mut self) -> Option<CaptureError> {
-        self.troubles.first(&self.thing, self.live)
+        let trouble = self.troubles.first(&self.thing, self.live);
+        if let (true, Some(lender)) = (self.troubles.is_of_stream, &self.lender) {
+            lender.suspect();
+        }
+        trouble
     }
 
     /// Are errors of libav this pipeline's?

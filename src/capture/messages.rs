@@ -48,6 +48,8 @@ pub(super) struct Troubles {
     missing: Vec<String>,
     /// A decoder has said that it could not read all that it got.
     has_warned: Arc<AtomicBool>,
+    /// An error was of what is in the stream, or of what becomes of it: no network's or device file's.
+    pub is_of_stream: bool,
 }
 
 impl Troubles {
@@ -68,7 +70,7 @@ impl Troubles {
             }
             _ => gst::BusSyncReply::Drop,
         });
-        Some(Troubles { bus, missing: Vec::new(), has_warned })
+        Some(Troubles { bus, missing: Vec::new(), has_warned, is_of_stream: false })
     }
 
     /// Has a decoder warned since it was last asked?
@@ -94,7 +96,10 @@ impl Troubles {
                     let name = element.structure().and_then(|s| s.get::<String>("name").ok());
                     self.missing.extend(name);
                 }
-                gst::MessageView::Error(error) => return Some(translate(thing, error, &self.missing, live)),
+                gst::MessageView::Error(error) => {
+                    self.is_of_stream |= error.error().is::<gst::StreamError>();
+                    return Some(translate(thing, error, &self.missing, live));
+                }
                 _ => {}
             }
         }

@@ -61,7 +61,7 @@ pub use stereo::{Eye, Packing, Stereo, eye_layout, split as split_stereo};
 
 use crate::base::clock::{Clock, MonotonicClock};
 use crate::frame::cuda::{CudaError, Device as CudaDevice, DevicePlane, DeviceSpan, Event, Stream};
-use crate::frame::{Colorimetry, FrameLayout, PixelFormat};
+use crate::frame::{Colorimetry, FrameLayout, FrameView, PixelFormat};
 use cuda::Lending;
 use decoder::Decoder;
 use input::Input;
@@ -179,6 +179,15 @@ impl Picture<'_> {
 }
 
 impl Picture<'_> {
+    /// As it lies in `view`, once it was brought there.
+    pub fn brought<'a>(&'a self, view: &FrameView<'a>) -> Picture<'a> {
+        let plane = |index: usize| {
+            let plane = view.layout.planes().get(index);
+            plane.map_or(PlaneRef { data: &[], stride: 0 }, |plane| PlaneRef { data: view.plane(index), stride: plane.stride })
+        };
+        Picture { planes: Planes::Here([plane(0), plane(1), plane(2)]), ..*self }
+    }
+
     /// Begins to copy the visible rows of all planes to where `layout` puts them, on the device on which they lie. `to` holds
     /// `layout.size` bytes. The source keeps its memory until it is done.
     pub fn copy_there(&self, stream: &Stream, to: DeviceSpan<'_>) -> Result<(), CudaError> {

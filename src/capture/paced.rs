@@ -72,7 +72,14 @@ impl PacedSource {
         reopen: Option<(Reopen, Arc<Lending>)>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, CaptureError> {
-        let first = decoder.first()?;
+        let first = match (decoder.first(), &reopen) {
+            (Err(error), Some((reopen, lending))) if lending.end() => {
+                tracing::warn!("nothing is decoded on the device that is lent, and so here: {error}");
+                decoder = reopen()?;
+                decoder.first()?
+            }
+            (first, _) => first?,
+        };
         let caps = first.caps().ok_or_else(|| decoder.no_picture("its pictures have no format"))?;
         let format = Format::from_caps(&decoder.thing, caps)?;
         let mut opened_with = VecDeque::from([first]);
@@ -127,7 +134,14 @@ impl PacedSource {
     fn next_sample(&mut self, at_most: Duration) -> Result<Step, CaptureError> {
         let step = match self.opened_with.pop_front() {
             Some(sample) => Step::Sample(sample),
-            None => self.decoder.next(at_most)?,
+            None => match self.decoder.next(at_most) {
+                // It, too, may be what says first that a device has failed.
+                Err(error) if self.leave_device()? => {
+                    tracing::warn!("what decoded on a device has failed, and another goes on here: {error}");
+                    Step::Waiting
+                }
+                step => step?,
+            },
         };
         self.pictures_in_pass += u64::from(matches!(step, Step::Sample(_)));
         Ok(step)
@@ -260,9 +274,11 @@ impl Source for PacedSource {
 
     fn leave_device(&mut self) -> Result<bool, CaptureError> {
         let Looping::Spare(spare) = &self.looping else { return Ok(false) };
-        if !spare.lending.end() {
+        if self.decoder.lender.is_none() || self.resumes_at.is_some() {
             return Ok(false);
         }
+        // The helper may have noticed before.
+        spare.lending.end();
         self.held = None;
         self.opened_with.clear();
         self.resumes_at = Some(self.decoder.position_ns());

@@ -22,7 +22,6 @@ use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
@@ -32,8 +31,6 @@ pub enum PlaceError {
     Vulkan(#[from] SharedMemoryError),
     #[error(transparent)]
     Cuda(#[from] CudaError),
-    #[error("the device that draws does not answer ({0}): pictures are copied through the processor's memory")]
-    Silent(String),
 }
 
 impl PlaceError {
@@ -49,27 +46,18 @@ impl PlaceError {
 #[derive(Debug)]
 pub struct Place {
     drawing: wgpu::Device,
-    queue: wgpu::Queue,
-    /// With `drawing`.
-    patience: Duration,
     cuda: Arc<Device>,
 }
 
 impl Place {
-    /// `drawing` is of `adapter`, and hangs where it does not answer within `patience`; `cuda` has `PREVIEW` loaded. An error: they are not
-    /// the same device.
-    pub fn new(
-        adapter: &wgpu::Adapter,
-        (drawing, queue): (&wgpu::Device, &wgpu::Queue),
-        patience: Duration,
-        cuda: Arc<Device>,
-    ) -> Result<Self, PlaceError> {
+    /// `drawing` is of `adapter`; `cuda` has `PREVIEW` loaded. An error: they are not the same device.
+    pub fn new(adapter: &wgpu::Adapter, drawing: &wgpu::Device, cuda: Arc<Device>) -> Result<Self, PlaceError> {
         let decoded = &cuda.info().uuid;
         let drawn = vulkan::device_uuid(adapter).map(|uuid| super::cuda::uuid_text(&uuid));
         if drawn.as_ref() != Some(decoded) {
             return Err(PlaceError::TwoDevices { drawn: adapter.get_info().name, decoded: cuda.info().name.clone() });
         }
-        Ok(Place { drawing: drawing.clone(), queue: queue.clone(), patience, cuda })
+        Ok(Place { drawing: drawing.clone(), cuda })
     }
 }
 
@@ -81,9 +69,12 @@ struct Both {
 }
 
 impl Both {
-    fn new(place: &Place, bytes: usize) -> Result<Self, PlaceError> {
-        let vulkan = SharedBuffer::new(&place.drawing, &place.queue, bytes)?;
-        Ok(Both { cuda: place.cuda.import(&vulkan)?, vulkan })
+    /// Zeros, once `stream` was waited for.
+    fn new(place: &Place, bytes: usize, stream: &Stream) -> Result<Self, PlaceError> {
+        let vulkan = SharedBuffer::new(&place.drawing, bytes)?;
+        let cuda = place.cuda.import(&vulkan)?;
+        stream.clear(cuda.span())?;
+        Ok(Both { cuda, vulkan })
     }
 }
 
@@ -125,11 +116,13 @@ impl DeviceSlots {
     /// # Safety
     /// `memory` is a mapping of so many bytes, which outlives this.
     pub unsafe fn new(place: &Arc<Place>, layout: &FrameLayout, memory: (NonNull<u8>, usize)) -> Result<Self, PlaceError> {
-        let slots = || (0..SLOT_COUNT).map(|_| Both::new(place, layout.size)).collect::<Result<Vec<_>, _>>();
-        let (shown, lent, plan, cuda) = (slots()?, slots()?, PreviewPlan::new(layout), &place.cuda);
-        vulkan::settle(&place.drawing, place.patience).map_err(PlaceError::Silent)?;
+        let (plan, cuda) = (PreviewPlan::new(layout), &place.cuda);
+        let stream = cuda.stream(Priority::High)?;
+        let slots = || (0..SLOT_COUNT).map(|_| Both::new(place, layout.size, &stream)).collect::<Result<Vec<_>, _>>();
+        let (shown, lent) = (slots()?, slots()?);
+        stream.synchronize()?;
         let work = Work {
-            stream: cuda.stream(Priority::High)?,
+            stream,
             digests: cuda.buffer(size_of::<u64>() * plan.row_count)?,
             brightest: cuda.buffer(size_of::<u32>() * layout.height)?,
             preview: cuda.buffer(PREVIEW_BYTES)?,

@@ -342,6 +342,11 @@ impl FrameWriter {
         self.hold.preview()
     }
 
+    /// What was written; None: it is on a device only.
+    pub fn view(&self) -> Option<FrameView<'_>> {
+        self.is_here.then(|| self.hold.shared.mapping.view(self.hold.slot))
+    }
+
     pub fn publish(self, stamps: Stamps) -> Frame {
         let generation = self.hold.shared.mapping.generation(self.hold.slot).fetch_add(1, Ordering::AcqRel) + 1;
         if self.is_here {

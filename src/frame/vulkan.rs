@@ -41,8 +41,9 @@ pub struct SharedBuffer {
 }
 
 impl SharedBuffer {
-    /// At least `bytes` (1 or more) of `device`, which was opened with `FEATURE`; all zeros.
-    pub fn new(device: &wgpu::Device, queue: &wgpu::Queue, bytes: usize) -> Result<Self, SharedMemoryError> {
+    /// At least `bytes` (1 or more) of `device`, which was opened with `FEATURE`. It holds whatever was there: who makes it clears it before
+    /// anybody reads it. (Not here: the device's queue is the thread's that draws, and whatever presents beside wgpu takes no turns with others.)
+    pub fn new(device: &wgpu::Device, bytes: usize) -> Result<Self, SharedMemoryError> {
         if !device.features().contains(FEATURE) {
             return Err(SharedMemoryError::NotOffered);
         }
@@ -54,11 +55,8 @@ impl SharedBuffer {
             usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
             mapped_at_creation: false,
         };
-        // SAFETY: it was made of this device, with this size and these usages; its contents are cleared below before anything reads them.
+        // SAFETY: it was made of this device, with this size and these usages; any contents are some numbers.
         let buffer = unsafe { device.create_buffer_from_hal::<Vulkan>(hal_buffer, &descriptor) };
-        let mut encoder = device.create_command_encoder(&Default::default());
-        encoder.clear_buffer(&buffer, 0, None);
-        queue.submit([encoder.finish()]);
         Ok(SharedBuffer { buffer, memory, allocated })
     }
 

@@ -102,7 +102,7 @@ impl Desk {
 const LOCK_TRIES: usize = 1000;
 
 impl Outbox {
-    /// The newest frame. Never waits, allocates nothing. From a device, it is fetched first for a worker that reads it here.
+    /// The newest frame. Never waits for the worker, allocates nothing. From a device, it is fetched first for a worker that reads it here.
     pub fn offer(&self, frame: &Frame, now_ns: u64) -> Offered {
         if self.reads_here.load(Ordering::Acquire) {
             frame.view();

@@ -75,7 +75,7 @@ impl Gpu {
     }
 
     /// Who does not answer for so long hangs.
-    pub fn patience(&self) -> Duration {
+    fn patience(&self) -> Duration {
         if self.is_software { SOFTWARE_WAIT } else { DEVICE_WAIT }
     }
 
@@ -240,8 +240,9 @@ impl GpuCompositor {
         }
         let other = match source {
             Source::OnDevice(_, buffer) => Some(self.bound(&mut resources, buffer)),
-            Source::Again(_) => resources.drawn.other,
-            Source::New(_) | Source::Blank(..) => None,
+            // What is black now may be shown again.
+            Source::Again(_) | Source::Blank(..) => resources.drawn.other,
+            Source::New(_) => None,
         };
         resources.drawn = Drawn { layout: source.layout().copied(), layers: layers.len(), other };
         self.resources = Some(resources);

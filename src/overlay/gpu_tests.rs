@@ -60,7 +60,7 @@ fn a_picture_that_lies_on_the_device_is_drawn_from_there() {
         let pictures: Vec<Owned> =
             (0..3).map(|seed| Owned::noise(format, ALL_COLORIMETRIES[seed], width, height, 40 + seed as u64)).collect();
         let bytes = pictures[0].view().layout.size;
-        let ring: Vec<SharedBuffer> = (0..3).map(|_| SharedBuffer::new(&gpu.device, &gpu.queue, bytes).unwrap()).collect();
+        let ring: Vec<SharedBuffer> = (0..3).map(|_| SharedBuffer::new(&gpu.device, bytes).unwrap()).collect();
         for round in 0..2 {
             for (picture, slot) in pictures.iter().zip(&ring) {
                 let view = picture.view();
@@ -68,11 +68,13 @@ fn a_picture_that_lies_on_the_device_is_drawn_from_there() {
                     gpu.queue.write_buffer(&slot.buffer, plane.offset as u64, view.plane(index));
                 }
                 let layer = noise_layer(width, height, round);
-                for source in [Source::OnDevice(view.layout, &slot.buffer), Source::Again(view.layout)] {
+                let again = Source::Again(view.layout);
+                for source in [Source::OnDevice(view.layout, &slot.buffer), again, Source::Blank(width, height), again] {
                     compositor.upload(source, &[&layer]).unwrap();
                     compositor.draw_offscreen().unwrap();
                     compositor.read_back(&mut got).unwrap();
-                    assert!(got == by_host(Some(&view), (width, height), &[&layer]), "{format:?} round {round}");
+                    let shown = source.layout().map(|_| &view);
+                    assert!(got == by_host(shown, (width, height), &[&layer]), "{format:?} round {round}");
                 }
             }
         }
@@ -82,7 +84,7 @@ fn a_picture_that_lies_on_the_device_is_drawn_from_there() {
         compositor.draw_offscreen().unwrap();
         compositor.read_back(&mut got).unwrap();
         assert!(got == by_host(Some(&view), (width, height), &[]), "{format:?}");
-        let short = SharedBuffer::new(&gpu.device, &gpu.queue, bytes / 2).unwrap();
+        let short = SharedBuffer::new(&gpu.device, bytes / 2).unwrap();
         let error = compositor.upload(Source::OnDevice(view.layout, &short.buffer), &[]).unwrap_err();
         assert!(error.kind() == ErrorKind::Bug && error.to_string().contains(&bytes.to_string()), "{error}");
     }

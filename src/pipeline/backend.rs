@@ -1,5 +1,5 @@
-//! Which backend a run gets. The driver is asked in a process of its own, before any picture: one that crashes or hangs takes no
-//! picture with it, and nothing of it stays in the process that shows them.
+//! Which backend a run gets. The driver is asked in a process of its own, before any picture: one that crashes or hangs when it is
+//! asked takes no picture with it. In the process that shows pictures it is opened only after that, and where they may lie on its device.
 
 use crate::infer::{self, Backend, DeviceInfo, Wanted};
 use crate::link::Spawn;

@@ -153,14 +153,15 @@ impl CaptureThread {
             next_id += skipped;
             let id = FrameId(next_id);
             next_id += 1;
-            // On a device, it is what was made of it there that is looked at.
+            // What is looked at of a picture on a device is what was made of it there, or the picture that was brought from there.
             let is_there = picture.planes.here().is_none();
             let mut put = if is_there { put(&mut self.rings, &picture, &*self.clock, outcome)? } else { Put::Nowhere };
             if let Some(ready) = &self.pulled {
                 wait_until_taken(ready, &self.stop);
             } else {
-                let preview = if let Put::In(writer) = &put { writer.preview() } else { None };
-                for event in self.content.look(&picture, preview, stamp_ns).into_iter().flatten() {
+                let (preview, view) = if let Put::In(writer) = &put { (writer.preview(), writer.view()) } else { (None, None) };
+                let brought = view.as_ref().map(|view| picture.brought(view));
+                for event in self.content.look(brought.as_ref().unwrap_or(&picture), preview, stamp_ns).into_iter().flatten() {
                     if let Some(tap) = &mut self.tap {
                         tap.hear(&event);
                     }

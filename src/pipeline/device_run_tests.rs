@@ -6,6 +6,7 @@ use super::tests::spec;
 use super::*;
 use crate::base::clock::MonotonicClock;
 use crate::capture::Memory;
+use crate::config::Mode;
 use crate::display::Presenter;
 use crate::frame::cuda::testing::TestDriver;
 use crate::frame::cuda::{INPUT_HASH, PREPROCESS, PREVIEW, Priority, Stream, uuid_text};
@@ -13,6 +14,7 @@ use crate::frame::preview::PREVIEW_BYTES;
 use crate::frame::vulkan;
 use crate::infer::testing::{TestEngine, rehearsed};
 use crate::overlay::gpu::{Gpu, instance};
+use crate::pipeline::rings::Home;
 use crate::pipeline::{Injection, Spec, run_on};
 use crate::record::Report;
 use crate::track::cuda::{MAP_KERNELS, SIGHT_KERNELS};
@@ -200,6 +202,34 @@ fn compare_in_this_process() {
     }
 }
 
+#[test]
+#[ignore = "the other half of a_picture_that_stands_still_is_noticed_wherever_it_is_drawn"]
+fn stand_still_in_this_process() {
+    for presenter in [Presenter::Wgpu, Presenter::X11] {
+        let mut spec = composed(2 * PICTURES, true);
+        // A recording may stand still.
+        spec.source = spec.source.replace("pattern=ball", "pattern=checkers-8 is-live=true");
+        spec.limit.frames = Some(PICTURES);
+        spec.config.display.presenter = presenter;
+        let report = report_of(spec);
+        let is_drawn_there = report.source.device.as_ref().map(|device| device.is_drawn_there);
+        assert_eq!(is_drawn_there, Some(presenter == Presenter::Wgpu));
+        assert!(report.alarms.iter().any(|alarm| alarm.code == "SIGNAL-FROZEN"), "{presenter:?}: {:?}", report.alarms);
+    }
+}
+
+#[test]
+fn a_picture_that_stands_still_is_noticed_wherever_it_is_drawn() {
+    rehearse("a_picture_that_stands_still_is_noticed_wherever_it_is_drawn", "stand_still_in_this_process", &[]);
+}
+
+#[test]
+#[ignore = "the other half of in_clinical_mode_no_device_has_pictures"]
+fn stay_off_in_this_process() {
+    let home = |mode| Home::of_run(Memory::Auto, Backend::Cuda, mode);
+    assert!(home(Mode::Demo).is_some() && home(Mode::Clinical).is_none());
+}
+
 /// `way` as `--inject` has it.
 fn after_a_loss(way: &str) -> Report {
     let folder = tempfile::tempdir().unwrap();
@@ -257,6 +287,11 @@ fn a_picture_on_its_device_is_the_one_that_comes_here_whatever_the_ai_process_do
 #[test]
 fn a_picture_from_elsewhere_goes_to_the_device_once() {
     rehearse("a_picture_from_elsewhere_goes_to_the_device_once", "bring_in_this_process", &[]);
+}
+
+#[test]
+fn in_clinical_mode_no_device_has_pictures() {
+    rehearse("in_clinical_mode_no_device_has_pictures", "stay_off_in_this_process", &[]);
 }
 
 #[test]

@@ -264,7 +264,7 @@ fn run_on(
     // Where the recorder pulls, no picture is ever late: the source's clock stands still.
     let source_clock: Arc<dyn Clock> = if is_pulled { Arc::new(ManualClock::at(clock.now_ns())) } else { clock.clone() };
     let capture_settings = crate::capture::Settings { lost_ms: spec.config.signal.lost_ms, ..spec.config.capture.clone() };
-    let home = if is_pulled { None } else { Home::of_run(capture_settings.memory, backend) };
+    let home = if is_pulled { None } else { Home::of_run(capture_settings.memory, backend, spec.config.mode) };
     let is_touched = spec.inject.as_ref().is_some_and(Injection::touches_source);
     let decoding = home.as_ref().filter(|_| !is_touched && crate::capture::may_lie_on_device(&spec.source));
     let mut source = open_source(&spec.source, &capture_settings, &source_clock, decoding)?;

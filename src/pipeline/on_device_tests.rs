@@ -56,8 +56,7 @@ fn compare(open: &dyn Fn(&TestEngine) -> OnnxEngine, is_exact: bool) {
     // What a source on the device does: each frame into a slot of the ring.
     let source = Device::open(&info).unwrap();
     let stream = source.stream(Priority::High).unwrap();
-    let ring: Vec<SharedBuffer> = (0..SLOTS).map(|_| SharedBuffer::new(&drawing.device, &drawing.queue, layout.size).unwrap()).collect();
-    drawing.finish().unwrap();
+    let ring: Vec<SharedBuffer> = (0..SLOTS).map(|_| SharedBuffer::new(&drawing.device, layout.size).unwrap()).collect();
     let slots: Vec<_> = ring.iter().map(|slot| source.import(slot).unwrap()).collect();
     let mut pinned = source.pinned(layout.size).unwrap();
 

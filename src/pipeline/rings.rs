@@ -8,6 +8,7 @@
 //! ```
 
 use crate::capture::{Memory, Picture};
+use crate::config::Mode;
 use crate::frame::cuda::{CudaError, Device, DeviceBuffer, PREVIEW, Payload, Priority, Stream, Traffic, usable_device};
 use crate::frame::on_device::Place;
 use crate::frame::{FrameRing, FrameWriter, MemoryError};
@@ -28,9 +29,10 @@ pub struct Home {
 }
 
 impl Home {
-    /// None: pictures are wanted here, or there is no device for them, which is said.
-    pub fn of_run(wanted: Memory, backend: Backend) -> Option<Arc<Self>> {
-        if wanted == Memory::Host || backend == Backend::Cpu {
+    /// None: pictures are wanted here, as always in the theatre, whatever backend is asked for there; or there is no device for them,
+    /// which is said.
+    pub fn of_run(wanted: Memory, backend: Backend, mode: Mode) -> Option<Arc<Self>> {
+        if wanted == Memory::Host || backend == Backend::Cpu || mode == Mode::Clinical {
             return None;
         }
         let open = || -> Result<Device, InferError> {
@@ -59,7 +61,7 @@ impl Home {
     /// `gpu` draws the pictures; None: no device does.
     pub fn is_drawn_by(&self, gpu: Option<&Gpu>) {
         let place = gpu.and_then(|gpu| {
-            let made = Place::new(&gpu.adapter, (&gpu.device, &gpu.queue), gpu.patience(), self.device.clone());
+            let made = Place::new(&gpu.adapter, &gpu.device, self.device.clone());
             made.inspect_err(|error| tracing::info!("{error}")).ok().map(Arc::new)
         });
         // One display a run.

@@ -25,7 +25,7 @@
 
 using Result = int;
 using Pointer = unsigned long long;
-enum { OK = 0, BAD_VALUE = 1, NO_MEMORY = 2, NO_DEVICE = 100, NOT_FOUND = 500, NOT_READY = 600, LOST = 719, NOT_SUPPORTED = 801 };
+enum { OK = 0, BAD_VALUE = 1, NO_MEMORY = 2, NO_DEVICE = 100, NO_CONTEXT = 201, NOT_FOUND = 500, NOT_READY = 600, LOST = 719, NOT_SUPPORTED = 801 };
 
 static long setting(const char *name, long otherwise) {
     const char *text = getenv(name);
@@ -56,6 +56,7 @@ struct Stream {
 struct Event {
     Stream *stream = nullptr;
     uint64_t at = 0;
+    bool sleeps = false;
 
     void wait() {
         if (stream) stream->work(at);
@@ -259,10 +260,18 @@ API cuGraphLaunch(Graph *exec, Stream *stream) {
 API cuGraphExecDestroy(Graph *exec) { delete exec; return OK; }
 API cuGraphDestroy(Graph *graph) { delete graph; return OK; }
 
-API cuEventCreate(Event **event, unsigned) { *event = new Event; return OK; }
-API cuEventRecord(Event *event, Stream *stream) { *event = Event{stream, stream->queued}; return OK; }
-API cuEventQuery(Event *event) { return event->stream && event->stream->done < event->at ? NOT_READY : OK; }
-API cuEventSynchronize(Event *event) { event->wait(); return OK; }
+API cuEventCreate(Event **event, unsigned flags) { *event = new Event{nullptr, 0, (flags & 1) != 0}; return OK; }
+API cuEventRecord(Event *event, Stream *stream) { *event = Event{stream, stream->queued, event->sleeps}; return OK; }
+API cuEventQuery(Event *event) {
+    if (!current) return NO_CONTEXT;
+    if (is_lost()) return LOST;
+    return event->stream && event->stream->done < event->at ? NOT_READY : OK;
+}
+// A real driver would keep a core busy for one that does not sleep.
+API cuEventSynchronize(Event *event) {
+    event->wait();
+    return event->sleeps ? OK : BAD_VALUE;
+}
 API cuEventDestroy_v2(Event *event) { delete event; return OK; }
 
 // Bytes of each argument of an entry, as its PTX has them: `.param .u64 name`, or `.param .align 4 .b8 name[388]`.

@@ -1,7 +1,7 @@
 // NVIDIA's decoder library without a decoder, for GStreamer's plugin: each access unit becomes a flat picture, whose luma is 16 + its
 // number since the beginning. TEST_CUDA_DECODES=WIDTHxHEIGHT: it decodes H.264, of this size; else nothing. With an `i` behind it
-// each picture is two fields. Of the driver it uses
-// nothing: device memory is the host's there. Holds nothing of NVIDIA's but the functions' names and where they find what they read.
+// each picture is two fields. TEST_CUDA_DECODER_LASTS: each decoder fails after so many pictures. Of the driver it uses nothing: device
+// memory is the host's there. Holds nothing of NVIDIA's but the functions' names and where they find what they read.
 
 #include <cstdio>
 #include <cstdlib>
@@ -9,7 +9,7 @@
 #include <vector>
 
 #define API extern "C" __attribute__((visibility("default"))) int
-enum { OK = 0, BAD_VALUE = 1, NOT_SUPPORTED = 801, H264 = 4, IS_4_2_0 = 1, SURFACES = 8 };
+enum { OK = 0, BAD_VALUE = 1, LOST = 719, NOT_SUPPORTED = 801, H264 = 4, IS_4_2_0 = 1, SURFACES = 8 };
 
 struct Size {
     unsigned width = 0, height = 0;
@@ -100,6 +100,8 @@ struct Decoder {
 API cuvidCreateDecoder(Decoder **decoder, void *) { *decoder = new Decoder; return OK; }
 API cuvidDestroyDecoder(Decoder *decoder) { delete decoder; return OK; }
 API cuvidDecodePicture(Decoder *decoder, const int *picture) {
+    const char *lasts = getenv("TEST_CUDA_DECODER_LASTS");
+    if (lasts && picture[4095] >= atoi(lasts)) return LOST;
     auto &surface = decoder->surfaces[picture[2]];
     unsigned height = decoder->size.height;
     surface.assign(decoder->pitch * (height + (height + 1) / 2), 128);

@@ -13,7 +13,7 @@ use super::stream::{Event, Priority, Stream};
 use super::{Architecture, CudaError, Kernel, Launch};
 use crate::frame::RingReader;
 use crate::frame::vulkan::SharedBuffer;
-use cudarc::driver::{CudaContext, CudaFunction, DriverError, sys};
+use cudarc::driver::{CudaContext, CudaEvent, CudaFunction, DriverError, sys};
 use cudarc::nvrtc::Ptx;
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -37,6 +37,12 @@ impl Shared {
 
     pub fn failed(&self, what: &'static str, error: DriverError) -> CudaError {
         CudaError::Failed { device: self.name.clone(), what, reason: words(error) }
+    }
+
+    /// Who waits for it sleeps: the context's own setting is for streams only (cuEventSynchronize).
+    pub fn event(&self) -> Result<CudaEvent, CudaError> {
+        let made = self.context.new_event(Some(sys::CUevent_flags::CU_EVENT_BLOCKING_SYNC));
+        made.map_err(|error| self.failed("making an event", error))
     }
 
     /// What it means where memory was asked for.

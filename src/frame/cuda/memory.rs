@@ -145,7 +145,7 @@ impl PinnedBuffer {
     pub(super) fn new(shared: &Arc<Shared>, bytes: usize) -> Result<Self, CudaError> {
         shared.bind()?;
         let bytes = bytes.max(1);
-        let used = shared.context.new_event(None).map_err(|error| shared.failed("making an event", error))?;
+        let used = shared.event()?;
         // Not write-combined: the processor reads it as fast as any other memory.
         // SAFETY: the memory is written before anybody reads it, and freed once, in `drop`.
         let pointer = unsafe { result::malloc_host(bytes, 0) }.map_err(|error| shared.no_memory(bytes, error))?;

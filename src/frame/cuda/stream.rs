@@ -213,8 +213,7 @@ impl Stream {
 
 impl Event {
     pub(super) fn new(shared: &Arc<Shared>) -> Result<Self, CudaError> {
-        let event = shared.context.new_event(None).map_err(|error| shared.failed("making an event", error))?;
-        Ok(Event { event, shared: shared.clone() })
+        Ok(Event { event: shared.event()?, shared: shared.clone() })
     }
 
     /// Waits until all is done that came before it; not at all where it was never marked.
@@ -224,6 +223,8 @@ impl Event {
 
     /// Is all done that came before it?
     pub fn is_past(&self) -> Result<bool, CudaError> {
+        // As cudarc does for all but this.
+        self.shared.bind()?;
         self.event.try_is_complete().map_err(|error| self.shared.failed("what it was told", error))
     }
 }
