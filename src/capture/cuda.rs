@@ -9,7 +9,7 @@
 use super::cuda_ffi::{GstCuda, Map};
 use super::error::CaptureError;
 use super::{OnDevice, Planes};
-use crate::frame::cuda::{Context, Device, DevicePlane, Event};
+use crate::frame::cuda::{Context, CudaError, Device, DevicePlane, Event};
 use crate::frame::{FrameLayout, PixelFormat};
 use gstreamer as gst;
 use gstreamer::glib;
@@ -201,8 +201,10 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // What still reads it is waited for. An error says that the device is gone, and its memory with it.
-        let _ = self.lender.used.wait();
+        // What still reads it is waited for. An error says that the device is gone, and its memory with it; one that hangs keeps it.
+        if let Err(CudaError::Silent { .. }) = self.lender.used.settle() {
+            self.map.keep_for_good();
+        }
     }
 }
 

@@ -110,7 +110,7 @@ impl GstCuda {
                 sync(memory);
             }
             let is_mapped = gst::ffi::gst_memory_map(memory, info.as_mut_ptr(), READ_THERE) != GFALSE;
-            is_mapped.then(|| Map { info: info.assume_init(), _buffer: buffer })
+            is_mapped.then(|| Map { info: info.assume_init(), buffer })
         }
     }
 
@@ -131,10 +131,10 @@ unsafe fn symbol<T: Copy>(library: &Library, name: &[u8]) -> Result<T, String> {
 /// A picture's memory on a device, mapped for reading.
 pub(super) struct Map {
     info: gst::ffi::GstMapInfo,
-    _buffer: gst::Buffer,
+    buffer: gst::Buffer,
 }
 
-// SAFETY: the pointers are to a memory that `_buffer` keeps, and mapping belongs to no thread.
+// SAFETY: the pointers are to a memory that `buffer` keeps, and mapping belongs to no thread.
 unsafe impl Send for Map {}
 
 impl Map {
@@ -142,6 +142,11 @@ impl Map {
     pub fn span(&self) -> DeviceSpan<'_> {
         // SAFETY: so much of the device's memory is mapped; it is freed after this at the earliest, by a call that waits for the device.
         unsafe { DeviceSpan::of(self.info.data as u64, self.info.size) }
+    }
+
+    /// A device that hangs may still read it: whoever made it never has it back.
+    pub fn keep_for_good(&self) {
+        std::mem::forget(self.buffer.clone());
     }
 }
 

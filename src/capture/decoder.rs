@@ -378,3 +378,21 @@ pub(super) fn app_sink(held: u32, on_device: bool) -> gst_app::AppSink {
     }
     sink
 }
+
+/// A device that hangs may never let a pipeline end: nobody waits longer for one that was lent a device.
+const LET_GO: Duration = Duration::from_millis(100);
+
+/// Ends a pipeline that has failed, or what holds it.
+pub(super) fn let_go<T: Send + 'static>(dead: T, has_device: bool) {
+    let (ended, is_ended) = crossbeam_channel::bounded::<()>(0);
+    let end = move || {
+        drop(dead);
+        drop(ended);
+    };
+    if !has_device {
+        end();
+    } else if std::thread::Builder::new().name("capture-let-go".into()).spawn(end).is_ok() {
+        // Where no thread can be had it has been dropped here.
+        let _ = is_ended.recv_timeout(LET_GO);
+    }
+}

@@ -3,7 +3,7 @@
 
 use super::SourceInfo;
 use super::concealed::Concealed;
-use super::decoder::Decoder;
+use super::decoder::{Decoder, let_go};
 use super::error::CaptureError;
 use super::mapping::{Format, Mapped};
 use super::pace::Rate;
@@ -119,6 +119,11 @@ impl LivePipeline {
             is_damaged: false,
             concealed: Concealed::default(),
         })
+    }
+
+    pub fn let_go(self) {
+        let has_device = self.decoder.lender.is_some();
+        let_go(self, has_device);
     }
 
     pub fn rate(&self) -> Rate {

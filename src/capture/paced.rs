@@ -9,7 +9,7 @@
 //! ```
 
 use super::cuda::Lending;
-use super::decoder::{Decoder, Step};
+use super::decoder::{Decoder, Step, let_go};
 use super::error::CaptureError;
 use super::mapping::{Format, Mapped};
 use super::pace::{Rate, Schedule, Timeline};
@@ -321,7 +321,8 @@ impl Spare {
                 next = if is_of_use && decoder.rewind() {
                     Ok(decoder)
                 } else {
-                    drop(decoder);
+                    let has_device = decoder.lender.is_some();
+                    let_go(decoder, has_device);
                     reopen()
                 };
             }

@@ -182,7 +182,7 @@ impl Helper {
         let work = move || {
             let is_stopped = || stopped.load(Ordering::Acquire);
             for dead in dead_rx {
-                drop(dead);
+                dead.let_go();
                 let mut wait = Duration::ZERO;
                 while !is_stopped() {
                     std::thread::park_timeout(wait);

@@ -11,7 +11,8 @@
 
 use super::FrameLayout;
 use super::cuda::{
-    CudaError, Device, DeviceBuffer, DeviceSpan, ImportedBuffer, Param, Payload, PinnedBuffer, PreviewPlan, Priority, Registered, Stream,
+    CudaError, Device, DeviceBuffer, DeviceSpan, Event, ImportedBuffer, Param, Payload, PinnedBuffer, PreviewPlan, Priority, Registered,
+    Stream,
 };
 use super::preview::{LIGHT_AT, PREVIEW_BYTES};
 use super::ring::SLOT_COUNT;
@@ -82,6 +83,7 @@ impl Both {
 #[derive(Debug)]
 struct Work {
     stream: Stream,
+    done: Event,
     digests: DeviceBuffer,
     brightest: DeviceBuffer,
     preview: DeviceBuffer,
@@ -96,7 +98,7 @@ pub(super) struct DeviceSlots {
     size: usize,
     plan: PreviewPlan,
     work: Mutex<Work>,
-    fetching: Mutex<Stream>,
+    fetching: Mutex<(Stream, Event)>,
     /// The ring's own memory. None: the system does not let it be; copies from it cost one more.
     _registered: Option<Registered>,
     place: Arc<Place>,
@@ -123,12 +125,13 @@ impl DeviceSlots {
         stream.synchronize()?;
         let work = Work {
             stream,
+            done: cuda.event()?,
             digests: cuda.buffer(size_of::<u64>() * plan.row_count)?,
             brightest: cuda.buffer(size_of::<u32>() * layout.height)?,
             preview: cuda.buffer(PREVIEW_BYTES)?,
             preview_here: cuda.pinned(PREVIEW_BYTES)?,
         };
-        let fetching = Mutex::new(cuda.stream(Priority::High)?);
+        let fetching = Mutex::new((cuda.stream(Priority::High)?, cuda.event()?));
         // SAFETY: as the caller says.
         let registered = unsafe { cuda.register_memory(memory) };
         let _registered =
@@ -136,7 +139,8 @@ impl DeviceSlots {
         Ok(DeviceSlots { shown, lent, size: layout.size, plan, work: Mutex::new(work), fetching, _registered, place: place.clone() })
     }
 
-    /// Has `fill` begin to write the slot's planes, and waits until the frame and all that follows from it are there.
+    /// Has `fill` begin to write the slot's planes, and waits until the frame and all that follows from it are there. Where the device
+    /// hangs, what was begun may be done later: all that it uses has to stay.
     pub fn fill(
         &self,
         slot: usize,
@@ -146,8 +150,8 @@ impl DeviceSlots {
         let mut work = lock(&self.work);
         let begun = self.begin(slot, &mut work, fill);
         // Whatever became of it: what was begun uses memory that others are given back.
-        let done = work.stream.synchronize();
-        begun.and(done)?;
+        work.stream.settle(&work.done)?;
+        begun?;
         preview.copy_from_slice(&work.preview_here.bytes()?[..PREVIEW_BYTES]);
         Ok(())
     }
@@ -158,7 +162,7 @@ impl DeviceSlots {
         work: &mut Work,
         fill: impl FnOnce(&Stream, DeviceSpan<'_>) -> Result<(), CudaError>,
     ) -> Result<(), CudaError> {
-        let Work { stream, digests, brightest, preview, preview_here } = work;
+        let Work { stream, digests, brightest, preview, preview_here, .. } = work;
         let frame = self.shown[slot].cuda.span().first(self.size)?;
         fill(stream, frame)?;
         stream.copy(frame, self.lent[slot].cuda.span())?;
@@ -171,13 +175,14 @@ impl DeviceSlots {
         stream.read_back(preview.span(), preview_here, Payload::Numbers)
     }
 
-    /// The slot's pixels, brought to `into`, which holds a frame.
+    /// The slot's pixels, brought to `into`, which holds a frame. Where the device hangs, they may come later: that memory has to stay.
     pub fn fetch(&self, slot: usize, into: &mut [u8]) -> Result<(), CudaError> {
-        let (stream, frame) = (lock(&self.fetching), self.shown[slot].cuda.span().first(self.size)?);
-        // SAFETY: it is waited for before `into` is given back.
+        let (fetching, frame) = (lock(&self.fetching), self.shown[slot].cuda.span().first(self.size)?);
+        let (stream, done) = &*fetching;
+        // SAFETY: it is waited for before `into` is given back, or that memory stays.
         let begun = unsafe { stream.read_back_to(frame, into, Payload::Pixels) };
-        let done = stream.synchronize();
-        begun.and(done)
+        stream.settle(done)?;
+        begun
     }
 
     /// Where `drawing` finds the slot's planes; None: it is another device.

@@ -250,6 +250,14 @@ impl Hold {
         Preview::of(unsafe { std::slice::from_raw_parts(self.shared.mapping.preview(self.slot), PREVIEW_BYTES) })
     }
 
+    /// What a device that hangs has been told may still be done: nothing of the ring is given back then, ever.
+    fn unless_it_hangs(&self, outcome: Result<(), CudaError>) -> Result<(), CudaError> {
+        if matches!(outcome, Err(CudaError::Silent { .. })) {
+            std::mem::forget(self.shared.clone());
+        }
+        outcome
+    }
+
     fn fetched(&self) -> MutexGuard<'_, u64> {
         self.shared.fetched[self.slot].lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -264,7 +272,7 @@ impl Hold {
         // SAFETY: so many bytes lie there. Who holds the frame sees them when this has come back; the writer is gone, and other
         // processes look at them only after they were told to.
         let planes = unsafe { std::slice::from_raw_parts_mut(self.shared.mapping.pixels(self.slot), geometry.layout.size) };
-        if let Err(error) = device.fetch(self.slot, planes) {
+        if let Err(error) = self.unless_it_hangs(device.fetch(self.slot, planes)) {
             // An earlier picture is worse than none.
             planes.fill(0);
             tracing::error!("a picture cannot be fetched from its device: {error}");
@@ -323,7 +331,12 @@ impl FrameWriter {
         let device = device.as_ref().ok_or(CudaError::Elsewhere)?;
         // SAFETY: as in `data_mut`: so many bytes of this slot's header.
         let preview = unsafe { std::slice::from_raw_parts_mut(mapping.preview(self.hold.slot), PREVIEW_BYTES) };
-        device.fill(self.hold.slot, preview, fill)
+        self.hold.unless_it_hangs(device.fill(self.hold.slot, preview, fill))
+    }
+
+    /// A device that hangs may still write here: the ring's memory is never given back.
+    pub fn keep_for_good(&self) {
+        std::mem::forget(self.hold.shared.clone());
     }
 
     /// On a device: brings what was written to `data_mut` there, too, and waits until it is there.
@@ -331,7 +344,7 @@ impl FrameWriter {
         let mapping = &self.hold.shared.mapping;
         // SAFETY: as in `data_mut`; it is only read until this comes back.
         let planes = unsafe { std::slice::from_raw_parts(mapping.pixels(self.hold.slot), mapping.geometry.layout.size) };
-        // SAFETY: the slot is this writer's, and `fill` waits for the stream, whatever became of it.
+        // SAFETY: the slot is this writer's, and `fill` waits for the stream, whatever became of it, or keeps the memory for good.
         let mirrored = self.fill(|stream, to| unsafe { stream.upload_from(planes, to, Payload::Pixels) });
         self.is_here = mirrored.is_ok();
         mirrored

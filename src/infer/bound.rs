@@ -192,8 +192,10 @@ impl<M: Model> Engine for Bound<M> {
 
     fn fetch_input(&mut self) -> Result<(), InferError> {
         let Some(gpu) = self.model.gpu() else { return Ok(()) };
-        self.source.place.receive(gpu.stream(), self.source.payload())?;
+        let received = self.source.place.receive(gpu.stream(), self.source.payload());
+        // Whatever became of it: what was begun before may use memory of others.
         gpu.stream().synchronize()?;
+        received?;
         Ok(self.source.fetch()?)
     }
 

@@ -152,7 +152,13 @@ fn decode_on_in_this_process() {
     let failed = report.losses.get("capture_device_failed").copied();
     assert!(failed == Some(1) && frames.captured == frames.displayed + frames.dropped_capture, "{frames:?} {:?}", report.losses);
     assert!(frames.dropped_capture < PICTURES / 2 && device.is_drawn_there && device.numbers_to_host > 0, "{frames:?} {device:?}");
-    assert!(report.alarms.iter().any(|alarm| alarm.code == "AI-ON-PROCESSOR"), "{:?}", report.alarms);
+    println!("FIGURE pictures of 20 a second that are missed when the card that decodes them fails: {}", frames.dropped_capture);
+    assert!(has_hung() || report.alarms.iter().any(|alarm| alarm.code == "AI-ON-PROCESSOR"), "{:?}", report.alarms);
+}
+
+/// A card that hangs takes longer to be given up by the AI process' parent than this run lasts.
+fn has_hung() -> bool {
+    std::env::var_os("TEST_CUDA_HANGS").is_some()
 }
 
 #[test]
@@ -160,10 +166,13 @@ fn decode_on_in_this_process() {
 fn go_on_in_this_process() {
     let report = report_of(composed(3 * PICTURES, false));
     let (frames, device) = (report.frames, report.source.device.clone().unwrap());
-    assert_eq!((frames.captured, frames.displayed), (3 * PICTURES, 3 * PICTURES), "{:?}", report.losses);
+    assert_eq!((frames.captured, frames.displayed + frames.dropped_capture), (3 * PICTURES, 3 * PICTURES), "{:?}", report.losses);
+    // Those that were due while one that hangs was waited for.
+    assert!(frames.dropped_capture == 0 || has_hung() && frames.dropped_capture < PICTURES / 4, "{:?}", report.losses);
     let brought = device.pixels_to_device / (320 * 180 * 3 / 2);
     assert!((PICTURES / 4..3 * PICTURES).contains(&brought), "{device:?}");
-    assert!(report.alarms.iter().any(|alarm| alarm.code == "AI-ON-PROCESSOR") && frames.inferred > SOME, "{frames:?} {:?}", report.alarms);
+    let is_on_processor = report.alarms.iter().any(|alarm| alarm.code == "AI-ON-PROCESSOR");
+    assert!((is_on_processor || has_hung()) && frames.inferred > SOME, "{frames:?} {:?}", report.alarms);
 }
 
 /// What each line of a file says under these keys, by frame.
@@ -292,6 +301,21 @@ fn a_picture_from_elsewhere_goes_to_the_device_once() {
 #[test]
 fn in_clinical_mode_no_device_has_pictures() {
     rehearse("in_clinical_mode_no_device_has_pictures", "stay_off_in_this_process", &[]);
+}
+
+#[test]
+fn a_card_that_hangs_is_waited_for_no_longer_than_a_picture_can_be_late() {
+    rehearse(
+        "a_card_that_hangs_is_waited_for_no_longer_than_a_picture_can_be_late",
+        "go_on_in_this_process",
+        &[("TEST_CUDA_HANGS", "3000")],
+    );
+}
+
+#[test]
+fn what_a_card_that_hangs_has_decoded_goes_on_here() {
+    let settings = [("TEST_CUDA_HANGS", "3000"), ("TEST_CUDA_DECODES", "320x180")];
+    rehearse("what_a_card_that_hangs_has_decoded_goes_on_here", "decode_on_in_this_process", &settings);
 }
 
 #[test]

@@ -9,7 +9,7 @@
 
 use crate::capture::{Memory, Picture};
 use crate::config::Mode;
-use crate::frame::cuda::{CudaError, Device, DeviceBuffer, PREVIEW, Payload, Priority, Stream, Traffic, usable_device};
+use crate::frame::cuda::{CudaError, Device, DeviceBuffer, Event, PREVIEW, Payload, Priority, Stream, Traffic, usable_device};
 use crate::frame::on_device::Place;
 use crate::frame::{FrameRing, FrameWriter, MemoryError};
 use crate::infer::{self, Backend, InferError};
@@ -102,6 +102,7 @@ pub struct Rings {
 #[derive(Debug)]
 struct Staging {
     stream: Stream,
+    done: Event,
     memory: DeviceBuffer,
 }
 
@@ -153,19 +154,25 @@ impl Rings {
             (false, false) => {}
         }
         let home = self.home.as_ref().ok_or(CudaError::Elsewhere)?;
-        let Staging { stream, memory } = staging(&mut self.staging, home, picture.layout.size)?;
+        let Staging { stream, done, memory } = staging(&mut self.staging, home, picture.layout.size)?;
         let frame = memory.span().first(picture.layout.size)?;
         picture.copy_there(stream, frame)?;
-        // SAFETY: the stream is waited for before the slot is given back.
+        // SAFETY: the stream is waited for before the slot is given back, or that is never given back.
         let begun = unsafe { stream.read_back_to(frame, writer.data_mut(), Payload::Pixels) };
-        begun.and(stream.synchronize())
+        let done = stream.settle(done);
+        if matches!(done, Err(CudaError::Silent { .. })) {
+            writer.keep_for_good();
+            std::mem::forget(self.staging.take());
+        }
+        done.and(begun)
     }
 }
 
 fn staging<'a>(kept: &'a mut Option<Staging>, home: &Home, bytes: usize) -> Result<&'a Staging, CudaError> {
     if kept.as_ref().is_none_or(|staging| staging.memory.span().bytes() < bytes) {
         *kept = None;
-        *kept = Some(Staging { stream: home.device.stream(Priority::High)?, memory: home.device.buffer(bytes)? });
+        *kept =
+            Some(Staging { stream: home.device.stream(Priority::High)?, done: home.device.event()?, memory: home.device.buffer(bytes)? });
     }
     kept.as_ref().ok_or(CudaError::Elsewhere)
 }

@@ -38,6 +38,12 @@ static bool is_lost() {
     return setting("TEST_CUDA_LOST", 0) || std::chrono::steady_clock::now() - opened > std::chrono::milliseconds(setting("TEST_CUDA_LASTS", 1L << 40));
 }
 
+// TEST_CUDA_HANGS: so many milliseconds after it was opened nothing that it is told is done any more.
+static bool hangs() {
+    static const auto opened = std::chrono::steady_clock::now();
+    return std::chrono::steady_clock::now() - opened > std::chrono::milliseconds(setting("TEST_CUDA_HANGS", 1L << 40));
+}
+
 struct Stream {
     bool recording = false, at_once = false;
     std::vector<std::function<void()>> recorded;
@@ -46,6 +52,7 @@ struct Stream {
 
     void work(uint64_t until) {
         while (done < until) {
+            while (hangs()) std::this_thread::sleep_for(std::chrono::milliseconds(20));
             auto step = waiting.front();
             waiting.pop_front();
             done++;
@@ -76,7 +83,7 @@ static std::atomic<long> taken = 0;
 API cuDriverGetVersion(int *version) { *version = setting("TEST_CUDA_VERSION", 13000); return OK; }
 // What NVRTC asks a driver for that it finds: there is nothing.
 API cuGetExportTable(const void **table, const void *) { *table = nullptr; return NOT_FOUND; }
-API cuInit(unsigned) { is_lost(); return setting("TEST_CUDA_DEVICES", 1) < 0 ? NO_DEVICE : OK; }
+API cuInit(unsigned) { is_lost(); hangs(); return setting("TEST_CUDA_DEVICES", 1) < 0 ? NO_DEVICE : OK; }
 API cuDeviceGetCount(int *count) { *count = setting("TEST_CUDA_DEVICES", 1); return OK; }
 API cuDeviceGet(int *device, int ordinal) { *device = ordinal; return OK; }
 API cuDeviceGetName(char *name, int length, int device) { snprintf(name, length, "Test card %d", device); return OK; }
@@ -265,7 +272,10 @@ API cuEventRecord(Event *event, Stream *stream) { *event = Event{stream, stream-
 API cuEventQuery(Event *event) {
     if (!current) return NO_CONTEXT;
     if (is_lost()) return LOST;
-    return event->stream && event->stream->done < event->at ? NOT_READY : OK;
+    if (!event->stream || event->stream->done >= event->at) return OK;
+    // Who asks again and again waits, too.
+    if (!hangs()) event->stream->work(event->stream->done + 1);
+    return NOT_READY;
 }
 // A real driver would keep a core busy for one that does not sleep.
 API cuEventSynchronize(Event *event) {

@@ -20,6 +20,7 @@ use std::ffi::c_void;
 use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// What all that belongs to a device needs of it.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(super) struct Shared {
     pub context: Arc<CudaContext>,
     pub name: String,
     pub counts: Counts,
+    /// It did not answer once: nobody waits for it again.
+    pub hangs: AtomicBool,
 }
 
 impl Shared {
@@ -116,7 +119,7 @@ impl Device {
         let context = CudaContext::new(info.ordinal).map_err(failed)?;
         // Who waits for it sleeps: the processor's cores belong to the picture.
         context.set_blocking_synchronize().map_err(failed)?;
-        let shared = Arc::new(Shared { context, name: info.name.clone(), counts: Counts::default() });
+        let shared = Arc::new(Shared { context, name: info.name.clone(), counts: Counts::default(), hangs: AtomicBool::new(false) });
         Ok(Device { shared, info: info.clone(), architecture, entries: HashMap::new() })
     }
 

@@ -1,3 +1,4 @@
+use super::stream::PATIENCE;
 use crate::base::error::ErrorKind;
 use crate::base::library::listed;
 use std::path::PathBuf;
@@ -21,6 +22,9 @@ pub enum CudaError {
     /// The device or its driver gave up on something that it can do.
     #[error("device '{device}': {what} failed ({reason}); if it happens again, see the kernel's log for the card (`dmesg`, `nvidia-smi`)")]
     Failed { device: String, what: &'static str, reason: String },
+    /// What was begun may still be done, whenever: whatever it uses has to stay.
+    #[error("device '{device}' hangs: it did not answer within {} ms; see the kernel's log for the card (`dmesg`, `nvidia-smi`)", PATIENCE.as_millis())]
+    Silent { device: String },
     /// Our own mistake.
     #[error("kernel '{entry}' cannot be launched: it takes {expected}, it was given {found}")]
     Arguments { entry: &'static str, expected: String, found: String },
@@ -60,7 +64,7 @@ impl CudaError {
             | CudaError::NotThere
             | CudaError::Recording { .. } => ErrorKind::Bug,
             // A process that is started anew has a context of its own.
-            CudaError::Failed { .. } => ErrorKind::Retry,
+            CudaError::Failed { .. } | CudaError::Silent { .. } => ErrorKind::Retry,
             _ => ErrorKind::Stop,
         }
     }

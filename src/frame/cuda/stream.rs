@@ -7,6 +7,13 @@ use cudarc::driver::{CudaEvent, CudaGraph, CudaStream, result, sys};
 use std::cell::RefCell;
 use std::ffi::c_void;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// The path of a picture waits no longer for a device: another way has to show it within half a second.
+pub const PATIENCE: Duration = Duration::from_millis(200);
+/// What a picture asks of a device is done sooner.
+const SOON: Duration = Duration::from_millis(2);
 
 /// Who goes first where two streams have something to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,6 +173,12 @@ impl Stream {
         self.stream.wait(&event.event).map_err(|error| self.shared.failed("waiting for another stream", error))
     }
 
+    /// As `synchronize`, but no longer than `PATIENCE`; `done` is used for that.
+    pub fn settle(&self, done: &Event) -> Result<(), CudaError> {
+        self.mark(done)?;
+        done.settle()
+    }
+
     /// Waits until all is done that this stream was told.
     pub fn synchronize(&self) -> Result<(), CudaError> {
         self.stream.synchronize().map_err(|error| self.shared.failed("what it was told", error))
@@ -216,9 +229,18 @@ impl Event {
         Ok(Event { event: shared.event()?, shared: shared.clone() })
     }
 
-    /// Waits until all is done that came before it; not at all where it was never marked.
-    pub fn wait(&self) -> Result<(), CudaError> {
-        self.event.synchronize().map_err(|error| self.shared.failed("what it was told", error))
+    /// Waits until all is done that came before it, but no longer than `PATIENCE`; not at all where it was never marked.
+    pub fn settle(&self) -> Result<(), CudaError> {
+        let begun = Instant::now();
+        while !self.is_past()? {
+            let waited = begun.elapsed();
+            if waited > PATIENCE || self.shared.hangs.load(Ordering::Relaxed) {
+                self.shared.hangs.store(true, Ordering::Relaxed);
+                return Err(CudaError::Silent { device: self.shared.name.clone() });
+            }
+            std::thread::sleep(if waited < SOON { SOON / 100 } else { SOON / 10 });
+        }
+        Ok(())
     }
 
     /// Is all done that came before it?

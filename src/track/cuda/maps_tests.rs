@@ -49,8 +49,9 @@ fn calibrated() -> TestEngine {
 fn waver(open: &dyn Fn(&TestEngine) -> Box<dyn Engine>, engine: &TestEngine, layout: &FrameLayout) {
     let mut here = Analyser::of(Box::new(OnnxEngine::open(loaded(engine)).unwrap()), None).unwrap();
     let mut there = Analyser::of(open(engine), None).unwrap();
-    let liver =
-        |red: u8| -> Vec<u8> { (0..layout.size).map(|at| if at % layout.planes()[0].stride % 3 == 0 { red } else { 20 }).collect() };
+    let liver = |red: u8| -> Vec<u8> {
+        (0..layout.size).map(|at| if (at % layout.planes()[0].stride).is_multiple_of(3) { red } else { 20 }).collect()
+    };
     let state = |scene: &Scene| scene.tissues.first().map(|tissue| tissue.state);
     // As red as it is unsure.
     let unsure = (100..220).step_by(4).find(|red| {
