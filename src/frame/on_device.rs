@@ -136,7 +136,15 @@ impl DeviceSlots {
         let registered = unsafe { cuda.register_memory(memory) };
         let _registered =
             registered.inspect_err(|error| tracing::info!("frames are copied once more on their way to the device: {error}")).ok();
-        Ok(DeviceSlots { shown, lent, size: layout.size, plan, work: Mutex::new(work), fetching, _registered, place: place.clone() })
+        let slots =
+            DeviceSlots { shown, lent, size: layout.size, plan, work: Mutex::new(work), fetching, _registered, place: place.clone() };
+        // Once, before a frame waits for it: the first of its kind takes a device longer.
+        let work = lock(&slots.work);
+        let warm = slots.follow(0, &work);
+        work.stream.synchronize()?;
+        warm?;
+        drop(work);
+        Ok(slots)
     }
 
     /// Has `fill` begin to write the slot's planes, and waits until the frame and all that follows from it are there. Where the device
@@ -162,17 +170,21 @@ impl DeviceSlots {
         work: &mut Work,
         fill: impl FnOnce(&Stream, DeviceSpan<'_>) -> Result<(), CudaError>,
     ) -> Result<(), CudaError> {
-        let Work { stream, digests, brightest, preview, preview_here, .. } = work;
+        fill(&work.stream, self.shown[slot].cuda.span().first(self.size)?)?;
+        self.follow(slot, work)?;
+        work.stream.read_back(work.preview.span(), &mut work.preview_here, Payload::Numbers)
+    }
+
+    /// What follows from a slot's planes on the device: the lent ones, and the preview.
+    fn follow(&self, slot: usize, Work { stream, digests, brightest, preview, .. }: &Work) -> Result<(), CudaError> {
         let frame = self.shown[slot].cuda.span().first(self.size)?;
-        fill(stream, frame)?;
         stream.copy(frame, self.lent[slot].cuda.span())?;
         let launch = |launch, arguments: &[Param<'_>]| self.place.cuda.launch(stream, launch, arguments);
         let params = Param::Value(bytes_of(&self.plan.params));
         let [digests, brightest, frame] = [digests.span(), brightest.span(), frame].map(Param::Memory);
         launch(&self.plan.rows, &[params, frame, digests, brightest])?;
         launch(&self.plan.thumbnail, &[params, frame, Param::Memory(preview.span().from(LIGHT_AT)?)])?;
-        launch(&self.plan.finish, &[params, digests, brightest, Param::Memory(preview.span())])?;
-        stream.read_back(preview.span(), preview_here, Payload::Numbers)
+        launch(&self.plan.finish, &[params, digests, brightest, Param::Memory(preview.span())])
     }
 
     /// The slot's pixels, brought to `into`, which holds a frame. Where the device hangs, they may come later: that memory has to stay.
