@@ -62,6 +62,20 @@ __device__ unsigned brightest_of(const PreviewParams *p, unsigned word, unsigned
     return most;
 }
 
+// The sum and the largest of what the threads of a block have: in the first place of each, for the first thread.
+__device__ void take_together(u64 *sums, unsigned *levels, u64 sum, unsigned level)
+{
+    sums[threadIdx.x] = sum;
+    levels[threadIdx.x] = level;
+    for (unsigned half = THREADS / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half) {
+            sums[threadIdx.x] += sums[threadIdx.x + half];
+            levels[threadIdx.x] = larger(levels[threadIdx.x], levels[threadIdx.x + half]);
+        }
+    }
+}
+
 extern "C" __global__ void preview_rows(const __grid_constant__ PreviewParams p, const unsigned char *frame, u64 *digests, unsigned *brightest)
 {
     __shared__ u64 sums[THREADS];
@@ -82,15 +96,7 @@ extern "C" __global__ void preview_rows(const __grid_constant__ PreviewParams p,
         if (plane == 0)
             level = larger(level, brightest_of(&p, word, index));
     }
-    sums[threadIdx.x] = sum;
-    levels[threadIdx.x] = level;
-    for (unsigned half = THREADS / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if (threadIdx.x < half) {
-            sums[threadIdx.x] += sums[threadIdx.x + half];
-            levels[threadIdx.x] = larger(levels[threadIdx.x], levels[threadIdx.x + half]);
-        }
-    }
+    take_together(sums, levels, sum, level);
     if (threadIdx.x == 0) {
         digests[blockIdx.x] = sums[0];
         if (plane == 0)
@@ -144,15 +150,7 @@ extern "C" __global__ void preview_finish(const __grid_constant__ PreviewParams 
         preview->rows[threadIdx.x] = is_used ? digests[row] : 0;
         level = is_used ? brightest[row] : 0;
     }
-    sums[threadIdx.x] = sum;
-    levels[threadIdx.x] = level;
-    for (unsigned half = THREADS / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if (threadIdx.x < half) {
-            sums[threadIdx.x] += sums[threadIdx.x + half];
-            levels[threadIdx.x] = larger(levels[threadIdx.x], levels[threadIdx.x + half]);
-        }
-    }
+    take_together(sums, levels, sum, level);
     if (threadIdx.x == 0) {
         preview->digest = sums[0];
         preview->brightest = levels[0];

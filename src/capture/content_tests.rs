@@ -1,5 +1,4 @@
 use super::*;
-use crate::capture::PlaneRef;
 use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range};
 use proptest::prelude::*;
 
@@ -22,13 +21,9 @@ impl Still {
     }
 
     fn look(&self, watch: &mut ContentWatch, at_ms: u64) -> Vec<SignalEvent> {
-        let mut planes = [PlaneRef { data: &[], stride: 0 }; 3];
-        for (plane, from) in planes.iter_mut().zip(self.layout.planes()) {
-            *plane = PlaneRef { data: &self.bytes[from.offset..][..from.stride * from.rows], stride: from.stride };
-        }
         let picture = Picture {
             layout: self.layout,
-            planes: Planes::Here(planes),
+            planes: Planes::of(&self.layout, &self.bytes),
             pts_ns: at_ms * MS,
             due_ns: None,
             arrival_ns: 0,

@@ -6,7 +6,7 @@
 
 use super::judge::Judge;
 use super::pair::blacken;
-use super::{CaptureError, PlaneRef, Planes, Pull, Source, SourceInfo};
+use super::{CaptureError, Planes, Pull, Source, SourceInfo};
 use crate::base::clock::Clock;
 use crate::frame::FrameLayout;
 use serde::Deserialize;
@@ -152,7 +152,7 @@ impl Source for FaultySource {
                     spoil(fault, &layout, held, *count);
                     *held_for = held_now;
                 }
-                picture.planes = planes_of(held, &layout);
+                picture.planes = Planes::of(&layout, held);
                 picture.is_damaged |= fault == SourceFault::Corrupt;
             }
             Some(fault @ (SourceFault::OutOfOrder | SourceFault::Torn)) => {
@@ -164,10 +164,10 @@ impl Source for FaultySource {
                     held.copy_from_slice(newest);
                     // From two to five eighths down, by the picture.
                     tear(&layout, held, last, 2 + (*count / 2 % 4) as usize);
-                    picture.planes = planes_of(held, &layout);
+                    picture.planes = Planes::of(&layout, held);
                 } else if has_last && fault == SourceFault::OutOfOrder && count.is_multiple_of(3) {
                     // The one before the last is under the last; it is what was given two pictures ago.
-                    picture.planes = planes_of(held, &layout);
+                    picture.planes = Planes::of(&layout, held);
                 } else if fault == SourceFault::OutOfOrder {
                     // Of three the first comes again.
                     if *count % 3 == 1 {
@@ -197,14 +197,6 @@ impl Source for FaultySource {
         }
         Ok(Pull::Picture(picture))
     }
-}
-
-fn planes_of<'a>(bytes: &'a [u8], layout: &FrameLayout) -> Planes<'a> {
-    let mut planes = [PlaneRef { data: &[], stride: 0 }; 3];
-    for (plane, from) in planes.iter_mut().zip(layout.planes()) {
-        *plane = PlaneRef { data: &bytes[from.offset..][..from.stride * from.rows], stride: from.stride };
-    }
-    Planes::Here(planes)
 }
 
 /// Puts the upper eighths of `last` over those of `bytes`.

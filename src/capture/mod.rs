@@ -123,6 +123,15 @@ pub enum Planes<'a> {
 }
 
 impl<'a> Planes<'a> {
+    /// Those of a frame whose bytes, as `layout` has them, are here.
+    pub fn of(layout: &FrameLayout, bytes: &'a [u8]) -> Self {
+        let mut planes = [PlaneRef { data: &[], stride: 0 }; 3];
+        for (plane, from) in planes.iter_mut().zip(layout.planes()) {
+            *plane = PlaneRef { data: &bytes[from.offset..][..from.stride * from.rows], stride: from.stride };
+        }
+        Planes::Here(planes)
+    }
+
     pub fn here(&self) -> Option<&[PlaneRef<'a>; 3]> {
         match self {
             Planes::Here(planes) => Some(planes),
@@ -181,11 +190,7 @@ impl Picture<'_> {
 impl Picture<'_> {
     /// As it lies in `view`, once it was brought there.
     pub fn brought<'a>(&'a self, view: &FrameView<'a>) -> Picture<'a> {
-        let plane = |index: usize| {
-            let plane = view.layout.planes().get(index);
-            plane.map_or(PlaneRef { data: &[], stride: 0 }, |plane| PlaneRef { data: view.plane(index), stride: plane.stride })
-        };
-        Picture { planes: Planes::Here([plane(0), plane(1), plane(2)]), ..*self }
+        Picture { planes: Planes::of(view.layout, view.bytes()), ..*self }
     }
 
     /// Begins to copy the visible rows of all planes to where `layout` puts them, on the device on which they lie. `to` holds

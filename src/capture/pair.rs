@@ -8,7 +8,7 @@
 //! ```
 
 use super::stereo::{Eye, Packing, eye_layout, unparted};
-use super::{CaptureError, Picture, PlaneRef, Planes, Pull, SignalEvent, Source, SourceInfo};
+use super::{CaptureError, Picture, Planes, Pull, SignalEvent, Source, SourceInfo};
 use crate::base::clock::Clock;
 use crate::frame::{FrameLayout, PixelFormat, Range};
 use std::collections::VecDeque;
@@ -265,14 +265,10 @@ impl Source for PairSource {
             if let Some((stamp_ns, decode_ns)) = self.take_pair() {
                 let skipped = std::mem::take(&mut self.skipped);
                 let pts_ns = stamp_ns.saturating_sub(*self.first_ns.get_or_insert(stamp_ns));
-                let mut planes = [PlaneRef { data: &[], stride: 0 }; 3];
-                for (plane, from) in planes.iter_mut().zip(self.layout.planes()) {
-                    *plane = PlaneRef { data: &self.bytes[from.offset..][..from.stride * from.rows], stride: from.stride };
-                }
                 let due_ns = (!self.info.live).then_some(stamp_ns);
                 return Ok(Pull::Picture(Picture {
                     layout: self.layout,
-                    planes: Planes::Here(planes),
+                    planes: Planes::of(&self.layout, &self.bytes),
                     pts_ns,
                     due_ns,
                     arrival_ns: stamp_ns,

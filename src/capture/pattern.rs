@@ -6,7 +6,7 @@
 
 use super::error::CaptureError;
 use super::pace::{Lateness, Rate};
-use super::{Picture, PlaneRef, Planes, Pull, Source, SourceInfo};
+use super::{Picture, Planes, Pull, Source, SourceInfo};
 use crate::base::clock::Clock;
 use crate::frame::marker::{Placement, Signal, Target, paint};
 use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range};
@@ -196,14 +196,10 @@ impl Source for PatternSource {
         self.draw(number)?;
         self.next += 1;
         let skipped = std::mem::take(&mut self.skipped);
-        let mut planes = [PlaneRef { data: &[], stride: 0 }; 3];
-        for (plane, from) in planes.iter_mut().zip(self.layout.planes()) {
-            *plane = PlaneRef { data: &self.bytes[from.offset..][..from.stride * from.rows], stride: from.stride };
-        }
         let due_ns = Some(start_ns + pts_ns);
         Ok(Pull::Picture(Picture {
             layout: self.layout,
-            planes: Planes::Here(planes),
+            planes: Planes::of(&self.layout, &self.bytes),
             pts_ns,
             due_ns,
             arrival_ns: now_ns,

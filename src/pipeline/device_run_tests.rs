@@ -16,7 +16,7 @@ use crate::infer::testing::{TestEngine, rehearsed};
 use crate::overlay::gpu::{Gpu, instance};
 use crate::pipeline::rings::Home;
 use crate::pipeline::{Injection, Spec, run_on};
-use crate::record::Report;
+use crate::record::{Frames, Report};
 use crate::track::cuda::{MAP_KERNELS, SIGHT_KERNELS};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -49,11 +49,13 @@ fn report_of(spec: Spec) -> Report {
     report
 }
 
-/// So many pictures were shown, but for those of moments in which the machine itself stood still.
-fn assert_shown(report: &Report, count: u64) {
+/// All of `captured` pictures came, and `count` of them were shown, but for those of moments in which the machine itself stood still.
+fn assert_shown(report: &Report, captured: u64, count: u64) {
+    let Frames { displayed, dropped_capture, dropped_display, .. } = report.frames;
+    assert_eq!((report.frames.captured, displayed + dropped_capture + dropped_display), (captured, captured), "{:?}", report.losses);
     let stood_still_ms: f64 = report.machine_stalls.iter().map(|stall| stall.late_ms).sum();
     let excused = (stood_still_ms / 50.0) as u64;
-    assert!(report.frames.displayed + excused >= count, "{:?} {:?}", report.frames, report.losses);
+    assert!(displayed + excused >= count, "{:?} {:?}", report.frames, report.losses);
 }
 
 /// Writes over what it was lent, once it has looked at it.
@@ -125,7 +127,7 @@ fn stay_in_this_process() {
 fn stay(spec: Spec) {
     let report = report_of(spec);
     let (frames, device) = (report.frames, report.source.device.clone().expect("pictures lay on a device"));
-    assert_shown(&report, PICTURES);
+    assert_shown(&report, PICTURES, PICTURES);
     assert_eq!(report.compositor, "wgpu");
     assert!(device.is_drawn_there && device.pixels_to_host == 0 && device.pixels_to_device == 0, "{device:?}");
     let frame_bytes = 320 * 180 * 3 / 2;
@@ -141,7 +143,7 @@ fn stay(spec: Spec) {
 fn bring_in_this_process() {
     let report = report_of(composed(PICTURES, false));
     let (frames, device, frame_bytes) = (report.frames, report.source.device.clone().expect("pictures lay on a device"), 320 * 180 * 3 / 2);
-    assert_shown(&report, PICTURES);
+    assert_shown(&report, PICTURES, PICTURES);
     assert_eq!(report.compositor, "wgpu");
     let put = frames.captured - frames.dropped_capture;
     assert!(device.is_drawn_there && device.pixels_to_host == 0 && device.pixels_to_device == put * frame_bytes, "{device:?}");
@@ -179,7 +181,7 @@ fn go_on_in_this_process() {
     let (frames, device) = (report.frames, report.source.device.clone().unwrap());
     // Those that were due while one that hangs was waited for.
     let missed = if has_hung() { frames.dropped_capture.min(PICTURES / 4) } else { 0 };
-    assert_shown(&report, 3 * PICTURES - missed);
+    assert_shown(&report, 3 * PICTURES, 3 * PICTURES - missed);
     let brought = device.pixels_to_device / (320 * 180 * 3 / 2);
     assert!((PICTURES / 4..3 * PICTURES).contains(&brought), "{device:?}");
     let is_on_processor = report.alarms.iter().any(|alarm| alarm.code == "AI-ON-PROCESSOR");
@@ -256,7 +258,7 @@ fn after_a_loss(way: &str) -> Report {
     let faults = folder.path().join("faults.toml");
     std::fs::write(&faults, format!("[[fault]]\nkind = 'gpu-loss'\nway = '{way}'\nat_s = 1.5\n")).unwrap();
     let report = report_of(Spec { inject: Some(Injection::load(&faults).unwrap()), ..composed(3 * PICTURES, true) });
-    assert_shown(&report, 3 * PICTURES);
+    assert_shown(&report, 3 * PICTURES, 3 * PICTURES);
     report
 }
 

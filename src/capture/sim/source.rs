@@ -5,7 +5,7 @@ use super::clip::Clip;
 use super::spec::Spec;
 use crate::base::clock::Clock;
 use crate::capture::pace::Lateness;
-use crate::capture::{CaptureError, Picture, PlaneRef, Planes, Pull, Source, SourceInfo};
+use crate::capture::{CaptureError, Picture, Planes, Pull, Source, SourceInfo};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -112,13 +112,9 @@ impl Source for SimSource {
         self.next += 1;
         let skipped = std::mem::take(&mut self.skipped);
         let layout = *self.clip.layout();
-        let mut planes = [PlaneRef { data: &[], stride: 0 }; 3];
-        for (plane, from) in planes.iter_mut().zip(layout.planes()) {
-            *plane = PlaneRef { data: &bytes[from.offset..][..from.stride * from.rows], stride: from.stride };
-        }
         Ok(Pull::Picture(Picture {
             layout,
-            planes: Planes::Here(planes),
+            planes: Planes::of(&layout, bytes),
             pts_ns,
             due_ns: Some(due_ns),
             arrival_ns: now_ns,

@@ -88,7 +88,7 @@ fn watch(words: Sender<Word>, stamps: &Arc<Stamps>) -> Watch {
 /// The same screen in every format that an input may give.
 #[test]
 fn the_code_is_read_in_pictures_of_every_format() {
-    use crate::capture::{PlaneRef, Planes};
+    use crate::capture::Planes;
     use crate::frame::{Colorimetry, FrameLayout, Matrix, Range, testing::pack};
     let grey: Vec<u8> = screen(2, AT).chunks_exact(4).map(|pixel| pixel[1]).collect();
     for format in PixelFormat::ALL {
@@ -102,13 +102,9 @@ fn the_code_is_read_in_pictures_of_every_format() {
             let level = u16::from(grey[y * SIZE.0 + x]) << 2;
             if format.is_rgb() { [level; 3] } else { [64 + level / 2, 512, 512] }
         });
-        let mut planes = [PlaneRef { data: &[], stride: 0 }; 3];
-        for (plane, from) in planes.iter_mut().zip(layout.planes()) {
-            *plane = PlaneRef { data: &bytes[from.offset..][..from.stride * from.rows], stride: from.stride };
-        }
         let picture = Picture {
             layout,
-            planes: Planes::Here(planes),
+            planes: Planes::of(&layout, &bytes),
             pts_ns: 0,
             due_ns: None,
             arrival_ns: 0,

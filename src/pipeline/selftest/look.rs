@@ -67,7 +67,7 @@ impl Looker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::{PlaneRef, Planes};
+    use crate::capture::Planes;
     use crate::frame::marker::{Placement, Signal, Target, judge_colours, paint};
     use crate::frame::{Colorimetry, FrameLayout, Matrix, Range, Transfer, testing::pack};
 
@@ -103,13 +103,9 @@ mod tests {
                 let colorimetry = Colorimetry { matrix, range, transfer: Transfer::Sdr };
                 let layout = FrameLayout::new(format, colorimetry, SIZE.0, SIZE.1).unwrap();
                 let bytes = pack(&layout, |x, y| samples[y * SIZE.0 + x].map(|sample| u16::from(sample) << 2));
-                let mut planes = [PlaneRef { data: &[], stride: 0 }; 3];
-                for (plane, from) in planes.iter_mut().zip(layout.planes()) {
-                    *plane = PlaneRef { data: &bytes[from.offset..][..from.stride * from.rows], stride: from.stride };
-                }
                 let picture = Picture {
                     layout,
-                    planes: Planes::Here(planes),
+                    planes: Planes::of(&layout, &bytes),
                     pts_ns: 0,
                     due_ns: None,
                     arrival_ns: 0,
