@@ -60,6 +60,10 @@ impl Place {
         }
         Ok(Place { drawing: drawing.clone(), cuda })
     }
+
+    pub fn device(&self) -> &Arc<Device> {
+        &self.cuda
+    }
 }
 
 /// A stretch of Vulkan's memory as both sides see it.

@@ -24,6 +24,8 @@ use std::path::Path;
 const PICTURES: u64 = 40;
 /// So many of them are analysed at least, however slowly the processor plays the device.
 const SOME: u64 = PICTURES / 8;
+/// After so many of them a card fails.
+const HALFWAY: &str = "40";
 /// In the environment of the AI process: it writes over each frame that it was lent.
 const VANDAL: &str = "TEST_VANDAL";
 
@@ -39,7 +41,9 @@ fn composed(count: u64, is_there: bool) -> Spec {
     spec.config.display.presenter = Presenter::Wgpu;
     // The processor that plays the model does not wait for the driver's queue. (In this process the driver works as late as it can.)
     let program = std::mem::replace(&mut spec.worker.program, "/usr/bin/env".into());
-    spec.worker.args.splice(0..0, ["TEST_CUDA_AT_ONCE=1".into(), program.into()]);
+    // A card that fails there fails here, too, which analyses fewer of the pictures.
+    let lasts = std::env::var_os("TEST_CUDA_LASTS").map(|_| "TEST_CUDA_LASTS=4".into());
+    spec.worker.args.splice(0..0, ["TEST_CUDA_AT_ONCE=1".into()].into_iter().chain(lasts).chain([program.into()]));
     spec
 }
 
@@ -188,6 +192,15 @@ fn go_on_in_this_process() {
     assert!((is_on_processor || has_hung()) && frames.inferred > SOME, "{frames:?} {:?}", report.alarms);
 }
 
+#[test]
+#[ignore = "the other half of a_card_that_hangs_before_its_first_picture_never_has_one"]
+fn begin_in_this_process() {
+    let report = report_of(composed(3 * PICTURES, false));
+    assert!(report.source.device.is_none(), "{:?}", report.source.device);
+    // While it was waited for none was shown.
+    assert!(report.frames.displayed >= 3 * PICTURES / 2, "{:?} {:?}", report.frames, report.losses);
+}
+
 /// What each line of a file says under these keys, by frame.
 fn said(path: &Path, keys: &[&str]) -> BTreeMap<u64, Vec<String>> {
     let text = std::fs::read_to_string(path).unwrap();
@@ -321,24 +334,29 @@ fn a_card_that_hangs_is_waited_for_no_longer_than_a_picture_can_be_late() {
     rehearse(
         "a_card_that_hangs_is_waited_for_no_longer_than_a_picture_can_be_late",
         "go_on_in_this_process",
-        &[("TEST_CUDA_HANGS", "3000")],
+        &[("TEST_CUDA_HANGS", HALFWAY)],
     );
 }
 
 #[test]
+fn a_card_that_hangs_before_its_first_picture_never_has_one() {
+    rehearse("a_card_that_hangs_before_its_first_picture_never_has_one", "begin_in_this_process", &[("TEST_CUDA_HANGS", "1")]);
+}
+
+#[test]
 fn what_a_card_that_hangs_has_decoded_goes_on_here() {
-    let settings = [("TEST_CUDA_HANGS", "3000"), ("TEST_CUDA_DECODES", "320x180")];
+    let settings = [("TEST_CUDA_HANGS", HALFWAY), ("TEST_CUDA_DECODES", "320x180")];
     rehearse("what_a_card_that_hangs_has_decoded_goes_on_here", "decode_on_in_this_process", &settings);
 }
 
 #[test]
 fn a_card_that_is_gone_costs_no_picture() {
-    rehearse("a_card_that_is_gone_costs_no_picture", "go_on_in_this_process", &[("TEST_CUDA_LASTS", "3000")]);
+    rehearse("a_card_that_is_gone_costs_no_picture", "go_on_in_this_process", &[("TEST_CUDA_LASTS", HALFWAY)]);
 }
 
 #[test]
 fn what_a_card_decodes_goes_on_here_when_it_is_gone() {
-    let settings = [("TEST_CUDA_LASTS", "3000"), ("TEST_CUDA_DECODES", "320x180")];
+    let settings = [("TEST_CUDA_LASTS", HALFWAY), ("TEST_CUDA_DECODES", "320x180")];
     rehearse("what_a_card_decodes_goes_on_here_when_it_is_gone", "decode_on_in_this_process", &settings);
 }
 

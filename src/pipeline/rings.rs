@@ -10,8 +10,8 @@
 use crate::capture::{Memory, Picture};
 use crate::config::Mode;
 use crate::frame::cuda::{CudaError, Device, DeviceBuffer, Event, PREVIEW, Payload, Priority, Stream, Traffic, usable_device};
-use crate::frame::on_device::Place;
-use crate::frame::{FrameRing, FrameWriter, MemoryError};
+use crate::frame::on_device::{Place, PlaceError};
+use crate::frame::{FrameLayout, FrameRing, FrameWriter, MemoryError, RingError};
 use crate::infer::{self, Backend, InferError};
 use crate::overlay::gpu::Gpu;
 use crate::record::SourceDeviceLine;
@@ -121,8 +121,8 @@ impl Rings {
         let place = self.home.as_ref().filter(|_| !self.is_refused).and_then(|home| home.place());
         if self.ring.as_ref().is_none_or(|ring| *ring.layout() != picture.layout || ring.is_on_device() != place.is_some()) {
             // Its last frames may still be shown; what it has on a device goes with them.
-            self.ring = None;
-            self.ring = match place.map(|place| FrameRing::on_device(picture.layout, place)) {
+            let last = self.ring.take();
+            self.ring = match place.map(|place| ring_on(place, picture.layout, last)) {
                 Some(Ok(ring)) => {
                     self.home.iter().for_each(|home| home.memory_bytes.store(ring.device_bytes(), Ordering::Relaxed));
                     Some(ring)
@@ -168,11 +168,24 @@ impl Rings {
     }
 }
 
+/// In place of `last`, whose memory goes first.
+fn ring_on(place: &Arc<Place>, layout: FrameLayout, last: Option<FrameRing>) -> Result<FrameRing, RingError> {
+    let home = place.clone();
+    let made = place.device().patiently(move |_| {
+        drop(last);
+        FrameRing::on_device(layout, &home)
+    });
+    made.map_err(PlaceError::Cuda)?
+}
+
 fn staging<'a>(kept: &'a mut Option<Staging>, home: &Home, bytes: usize) -> Result<&'a Staging, CudaError> {
     if kept.as_ref().is_none_or(|staging| staging.memory.span().bytes() < bytes) {
-        *kept = None;
-        *kept =
-            Some(Staging { stream: home.device.stream(Priority::High)?, done: home.device.event()?, memory: home.device.buffer(bytes)? });
+        let last = kept.take();
+        let made = home.device.patiently(move |device| {
+            drop(last);
+            Ok::<_, CudaError>(Staging { stream: device.stream(Priority::High)?, done: device.event()?, memory: device.buffer(bytes)? })
+        });
+        *kept = Some(made??);
     }
     kept.as_ref().ok_or(CudaError::Elsewhere)
 }

@@ -13,14 +13,18 @@ use super::stream::{Event, Priority, Stream};
 use super::{Architecture, CudaError, Kernel, Launch};
 use crate::frame::RingReader;
 use crate::frame::vulkan::SharedBuffer;
-use cudarc::driver::{CudaContext, CudaEvent, CudaFunction, DriverError, sys};
+use cudarc::driver::{CudaContext, CudaEvent, CudaFunction, DriverError, result, sys};
 use cudarc::nvrtc::Ptx;
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Memory for a picture format, and the first launch of a kernel, are there sooner.
+const MAKING: Duration = Duration::from_secs(2);
 
 /// What all that belongs to a device needs of it.
 #[derive(Debug)]
@@ -36,6 +40,16 @@ impl Shared {
     /// To be called before each call that does not do it itself: a context belongs to a thread.
     pub fn bind(&self) -> Result<(), CudaError> {
         self.context.bind_to_thread().map_err(|error| self.failed("its context", error))
+    }
+
+    /// Waits until nothing on it runs any more, before something is given back that it may use. False: it hangs, and that stays. (An error
+    /// says that the context is gone, and all that was in it.)
+    pub fn is_idle(&self) -> bool {
+        let hangs = self.hangs.load(Ordering::Relaxed);
+        if !hangs {
+            let _ = self.bind().map(|()| result::ctx::synchronize());
+        }
+        !hangs
     }
 
     pub fn failed(&self, what: &'static str, error: DriverError) -> CudaError {
@@ -184,6 +198,21 @@ impl Device {
     /// As `import`, of memory whose descriptor came from elsewhere: `bytes` at its start, of so many that were allocated for one buffer.
     pub fn import_memory(&self, memory: OwnedFd, allocated: u64, bytes: usize) -> Result<ImportedBuffer, CudaError> {
         ImportedBuffer::new(&self.shared, memory, allocated, bytes)
+    }
+
+    /// Has `work` done, which may wait for it in any call, by another thread; this one waits no longer than it takes a healthy device.
+    pub fn patiently<T: Send + 'static>(self: &Arc<Self>, work: impl FnOnce(&Device) -> T + Send + 'static) -> Result<T, CudaError> {
+        let (done, answer) = crossbeam_channel::bounded(1);
+        let device = self.clone();
+        let has_begun = !self.shared.hangs.load(Ordering::Relaxed) && {
+            let begun = std::thread::Builder::new().name("device".into()).spawn(move || done.send(work(&device)));
+            begun.is_ok()
+        };
+        let answered = if has_begun { answer.recv_timeout(MAKING).ok() } else { None };
+        answered.ok_or_else(|| {
+            self.shared.hangs.store(true, Ordering::Relaxed);
+            CudaError::Silent { device: self.info.name.clone() }
+        })
     }
 
     /// Of all its streams and buffers, since it was opened.

@@ -1,4 +1,3 @@
-use super::stream::PATIENCE;
 use crate::base::error::ErrorKind;
 use crate::base::library::listed;
 use std::path::PathBuf;
@@ -23,7 +22,7 @@ pub enum CudaError {
     #[error("device '{device}': {what} failed ({reason}); if it happens again, see the kernel's log for the card (`dmesg`, `nvidia-smi`)")]
     Failed { device: String, what: &'static str, reason: String },
     /// What was begun may still be done, whenever: whatever it uses has to stay.
-    #[error("device '{device}' hangs: it did not answer within {} ms; see the kernel's log for the card (`dmesg`, `nvidia-smi`)", PATIENCE.as_millis())]
+    #[error("device '{device}' hangs: it did not answer in time; see the kernel's log for the card (`dmesg`, `nvidia-smi`)")]
     Silent { device: String },
     /// Our own mistake.
     #[error("kernel '{entry}' cannot be launched: it takes {expected}, it was given {found}")]

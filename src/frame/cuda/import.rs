@@ -60,8 +60,9 @@ impl ImportedBuffer {
 
 impl Drop for ImportedBuffer {
     fn drop(&mut self) {
-        // What still uses it is waited for. An error says that the context is gone, and the mapping with it.
-        let _ = self.shared.bind().map(|()| result::ctx::synchronize());
+        if !self.shared.is_idle() {
+            return;
+        }
         // SAFETY: mapped and imported by `new`, undone here alone, and nothing on the device uses it any more.
         unsafe {
             let _ = result::free_sync(self.pointer);

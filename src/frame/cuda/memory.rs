@@ -8,6 +8,7 @@ use cudarc::driver::{CudaEvent, result, sys};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// What a copy carries, for the counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,10 +54,10 @@ impl DeviceBuffer {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // What still uses it is waited for. An error says that the context is gone, and the memory with it.
-        let _ = self.shared.bind().map(|()| result::ctx::synchronize());
-        // SAFETY: made by `malloc_sync`, freed here alone, and nothing on the device runs any more.
-        let _ = unsafe { result::free_sync(self.pointer) };
+        if self.shared.is_idle() {
+            // SAFETY: made by `malloc_sync`, freed here alone, and nothing on the device runs any more.
+            let _ = unsafe { result::free_sync(self.pointer) };
+        }
     }
 }
 
@@ -187,6 +188,9 @@ impl PinnedBuffer {
 
 impl Drop for PinnedBuffer {
     fn drop(&mut self) {
+        if self.shared.hangs.load(Ordering::Relaxed) {
+            return;
+        }
         let _ = self.used.synchronize();
         // SAFETY: made by `malloc_host`, freed here alone, and no copy uses it any more.
         let _ = unsafe { result::free_host(self.pointer.as_ptr().cast()) };
@@ -220,10 +224,10 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        // What still copies from it is waited for. An error says that the context is gone, and the registration with it.
-        let _ = self.shared.bind().map(|()| result::ctx::synchronize());
-        // SAFETY: registered by `new`, and here alone it is undone; the mapping goes after this.
-        let _ = unsafe { sys::cuMemHostUnregister(self.start.as_ptr().cast()) };
+        if self.shared.is_idle() {
+            // SAFETY: registered by `new`, and here alone it is undone; the mapping goes after this.
+            let _ = unsafe { sys::cuMemHostUnregister(self.start.as_ptr().cast()) };
+        }
     }
 }
 
