@@ -334,7 +334,8 @@ fn rehearse(test: &str, half: &str, settings: &[(&str, &str)]) {
     let driver = TestDriver::new(test).and_then(|driver| driver.with_kernels(test, &kernels));
     if let Some(driver) = driver {
         let common = [("TEST_CUDA_UUID", uuid.as_str()), ("XDG_STATE_HOME", state.path().to_str().unwrap())];
-        driver.with_gstreamer().run(&format!("pipeline::analyst::device_run::{half}"), &[&common, settings].concat());
+        let said = driver.with_gstreamer().run(&format!("pipeline::analyst::device_run::{half}"), &[&common, settings].concat());
+        said.lines().filter(|line| line.starts_with("FIGURE")).for_each(|line| println!("{line}"));
     }
 }
 
