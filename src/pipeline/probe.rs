@@ -23,7 +23,7 @@ const MOST_PERCENT: u64 = 80;
 /// Sources up to 1080p60 are passed by every machine that the product runs on, and are not kept waiting.
 const SURELY_PASSED_PX_S: f64 = 1920.0 * 1080.0 * 60.0;
 /// The best of so many counts: one that was interrupted says nothing about the machine.
-const ROUNDS: usize = 8;
+pub const ROUNDS: usize = 8;
 
 /// The way of a picture from its source to the compositor.
 #[derive(Debug, Clone, Copy)]
