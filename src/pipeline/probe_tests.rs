@@ -169,6 +169,16 @@ mod on_cuda {
         match found.and_then(|_| Gpu::new(&instance(), None).map_err(|error| error.to_string())) {
             Ok(gpu) if !gpu.is_software => {
                 judge_on_the_device(&gpu);
+                let home = Home::of_run(Memory::Auto, Backend::Cuda, Mode::Demo).unwrap();
+                home.is_drawn_by(Some(&gpu));
+                let uhd = info(3840, 2160, 60.0);
+                let layout = FrameLayout::new(uhd.format, uhd.colorimetry, uhd.width, uhd.height).unwrap();
+                let cost_ms = |way| frame_cost_ns(layout, way, &MonotonicClock).unwrap() as f64 / 1e6;
+                let [here, there] = [false, true].map(|lies_there| cost_ms(Way { gpu: Some(&gpu), home: Some(&home), lies_there }));
+                let alone = cost_ms(Way::PROCESSOR);
+                println!(
+                    "FIGURE what a picture of 3840x2160 costs: from here {here:.2} ms, from there {there:.2} ms, without the card {alone:.2} ms"
+                );
                 println!("RAN {test} on a GPU");
             }
             Ok(_) => skipped_without_gpu(test, "Vulkan has a software device only"),

@@ -74,7 +74,7 @@ impl Home {
     /// What was tried before is none of the run's.
     pub fn run_begins(&self) {
         self.was_used.store(false, Ordering::Relaxed);
-        // One run a process' home.
+        // One run a home.
         let _ = self.before.set(self.device.traffic());
     }
 

@@ -46,7 +46,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-/// Makes the output, on a thread like the display's.
+/// Makes the output.
 pub type OpenOutput = Box<dyn FnOnce() -> Result<Box<dyn Output>, DisplayError> + Send>;
 
 /// A run that nothing refuses any more but its display.
@@ -121,11 +121,6 @@ impl Prepared {
                 info.fps
             ));
         }
-        // Nothing is refused any more.
-        let case = if spec.taps.is_none() { Case::begin(spec.case.as_deref()) } else { None };
-        if let Some(case) = case.as_ref().filter(|case| case.is_resumed) {
-            say(format_args!("case {} is resumed: the run before did not come to its end", case.id));
-        }
         if is_pulled {
             say(format_args!("lossless recording: the recorder pulls the run, nothing is shown at the source's pace"));
         }
@@ -155,6 +150,11 @@ impl Prepared {
         status.is_demonstration = engine.as_ref().is_some_and(|engine| engine.is_demonstration);
         if spec.config.mode == Mode::Clinical {
             status.mode = hud::Mode::Clinical;
+        }
+        // Not before: what is refused has no case.
+        let case = if spec.taps.is_none() { Case::begin(spec.case.as_deref()) } else { None };
+        if let Some(case) = case.as_ref().filter(|case| case.is_resumed) {
+            say(format_args!("case {} is resumed: the run before did not come to its end", case.id));
         }
         status.case = case.as_ref().map(|case| case.id.as_str().into());
         let start_ns = clock.now_ns();
