@@ -22,6 +22,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const FORMATS: [PixelFormat; 6] =
     [PixelFormat::Nv12, PixelFormat::I420, PixelFormat::P010, PixelFormat::Rgb, PixelFormat::Bgrx, PixelFormat::Bgra];
 
+/// What GStreamer calls it.
+pub(super) const CUDA_MEMORY: &str = "memory:CUDAMemory";
+
 /// Lends a device's context to the pipelines of a source.
 pub(super) struct Lender {
     library: &'static GstCuda,
@@ -86,7 +89,7 @@ impl Lender {
     /// What an appsink takes before it takes anything else.
     pub fn caps() -> gst::Caps {
         let formats = FORMATS.map(|format| gst_video::VideoFormat::from_string(format.name()));
-        gst_video::VideoCapsBuilder::new().features(["memory:CUDAMemory"]).format_list(formats).build()
+        gst_video::VideoCapsBuilder::new().features([CUDA_MEMORY]).format_list(formats).build()
     }
 
     /// Keeps `buffer` and says where its planes lie. None: they lie in the host's memory.

@@ -1,6 +1,6 @@
 //! From a GStreamer sample to our layout and planes. The memory is mapped for reading and stays the decoder's own, wherever it lies.
 
-use super::cuda::{Held, Lender};
+use super::cuda::{CUDA_MEMORY, Held, Lender};
 use super::error::CaptureError;
 use super::{Picture, PlaneRef, Planes};
 use crate::frame::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range, Transfer};
@@ -41,6 +41,11 @@ impl Format {
         let layout = FrameLayout::new(format, colorimetry(&info, caps), info.width() as usize, info.height() as usize)
             .map_err(|source| CaptureError::Layout { thing: thing.to_owned(), source })?;
         Ok(Format { caps: caps.to_owned(), info, layout })
+    }
+
+    /// Pictures of this format lie in a device's memory.
+    pub fn is_there(&self) -> bool {
+        self.caps.features(0).is_some_and(|features| features.contains(CUDA_MEMORY))
     }
 
     pub fn is_of(&self, caps: &gst::CapsRef) -> bool {

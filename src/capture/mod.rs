@@ -103,7 +103,16 @@ pub struct OnDevice<'a> {
     used: &'a Event,
 }
 
-impl OnDevice<'_> {
+impl<'a> OnDevice<'a> {
+    /// Those of a frame that lies there as `layout` has it.
+    pub fn of(layout: &FrameLayout, frame: DeviceSpan<'a>, used: &'a Event) -> Result<Self, CudaError> {
+        let mut planes = [DevicePlane { span: frame, stride: 0 }; 3];
+        for (plane, from) in planes.iter_mut().zip(layout.planes()) {
+            *plane = DevicePlane { span: frame.from(from.offset)?, stride: from.stride };
+        }
+        Ok(OnDevice { planes, used })
+    }
+
     /// What `work` begins with the planes it begins on `stream`; the source keeps their memory until that is done.
     pub fn begin<T>(&self, stream: &Stream, work: impl FnOnce(&[DevicePlane<'_>; 3]) -> Result<T, CudaError>) -> Result<T, CudaError> {
         // Another stream may have been told something of them, too: one mark stands for both.
@@ -226,6 +235,11 @@ pub trait Source: Send {
 
     /// The next picture; waits at most `at_most` for it. Files and `sim:` never wait for the due time themselves.
     fn pull(&mut self, at_most: Duration) -> Result<Pull<'_>, CaptureError>;
+
+    /// Do its pictures lie on a device, as it was opened?
+    fn lies_on_device(&self) -> bool {
+        false
+    }
 
     /// The device on which its pictures lie has failed: from now on they come here. False: they cannot.
     fn leave_device(&mut self) -> Result<bool, CaptureError> {

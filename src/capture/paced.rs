@@ -272,6 +272,10 @@ impl Source for PacedSource {
         Ok(Pull::Picture(self.held.insert(mapped).picture(position_ns, Some(due_ns), now_ns, decode_ns, skipped)))
     }
 
+    fn lies_on_device(&self) -> bool {
+        self.format.is_there()
+    }
+
     fn leave_device(&mut self) -> Result<bool, CaptureError> {
         let Looping::Spare(spare) = &self.looping else { return Ok(false) };
         if self.decoder.lender.is_none() || self.resumes_at.is_some() {

@@ -153,6 +153,10 @@ impl Source for SupervisedSource {
         }
     }
 
+    fn lies_on_device(&self) -> bool {
+        matches!(&self.state, State::Up(pipeline) if pipeline.format.is_there())
+    }
+
     fn leave_device(&mut self) -> Result<bool, CaptureError> {
         if !self.lending.end() {
             return Ok(false);

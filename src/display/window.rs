@@ -368,7 +368,7 @@ impl<Ready: FnOnce(Windows), Event: FnMut(WindowEvent)> ApplicationHandler<Comma
 }
 
 /// What draws into `window`: wgpu on a real GPU; else MIT-SHM where the window is X11's; else (Wayland) wgpu on a
-/// software device. `settings.presenter` overrides the choice. To be called on the display thread.
+/// software device. `settings.presenter` overrides the choice. Not on the window's own thread: that answers.
 pub fn open_window_output(window: &WindowHandle, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Box<dyn Output>, DisplayError> {
     let no_window = |reason: &dyn std::fmt::Display| DisplayError::NoWindow { reason: reason.to_string() };
     let raw = window.window.window_handle().map_err(|error| no_window(&error))?.as_raw();

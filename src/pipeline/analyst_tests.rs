@@ -2,14 +2,17 @@
 //! device, that is the tests' own CUDA driver's, which answers some frames and then fails; on the processor it runs the real engine.
 
 use super::*;
-use crate::base::clock::MonotonicClock;
+use crate::base::clock::{Clock, MonotonicClock};
 use crate::config::Config;
+use crate::display::Presenter;
 use crate::frame::cuda::testing::TestDriver;
 use crate::frame::cuda::{CudaError, Device, DeviceBuffer, Kernel, Launch, Param, Priority, Stream, usable_device};
 use crate::link::{Spawn, good_scene};
 use crate::overlay::OverlayMode;
-use crate::pipeline::{DisplayChoice, Limit, SnapshotPlan, Spec, run_on};
+use crate::overlay::gpu::test_gpu;
+use crate::pipeline::{DisplayChoice, Limit, RunError, SnapshotPlan, Spec, probe, run_on};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What becomes of the device, and what is said of it.
 const FATES: [(&str, &str); 3] = [("endless", "owed an answer"), ("lose", "failed ("), ("memory", "no memory left")];
@@ -177,4 +180,47 @@ fn only_a_demonstration_on_a_device_has_the_processor_to_go_on() {
     assert!(on_processor(&AnalystSpec { trusted: Some(Vec::new()), ..on(Backend::Cuda) }).is_none(), "clinical");
     let empty = tempfile::tempdir().unwrap();
     assert!(on_processor(&AnalystSpec { engines: Some(empty.path().to_owned()), ..on(Backend::Cuda) }).is_none(), "no engine");
+}
+
+/// While the source's rate is probed, the processor takes two milliseconds for a picture and a graphics device no time at all.
+#[derive(Default)]
+struct Probed {
+    looks: AtomicU64,
+}
+
+impl Clock for Probed {
+    fn now_ns(&self) -> u64 {
+        // Where the output is opened nobody else looks.
+        let looks = if std::thread::current().name() == Some("display") { self.looks.fetch_add(1, Ordering::Relaxed) } else { u64::MAX };
+        match looks / (2 * probe::ROUNDS as u64) {
+            0 => looks * 2_000_000,
+            1 => 0,
+            _ => MonotonicClock.now_ns(),
+        }
+    }
+
+    fn sleep_until_ns(&self, at_ns: u64) {
+        MonotonicClock.sleep_until_ns(at_ns);
+    }
+}
+
+#[test]
+fn what_draws_decides_whether_a_source_is_run_or_refused_before_anything_is_begun() {
+    let test = "what_draws_decides_whether_a_source_is_run_or_refused_before_anything_is_begun";
+    let source = "gst:videotestsrc is-live=true ! video/x-raw,format=NV12,width=480,height=272,framerate=1000/1";
+    let folder = tempfile::tempdir().unwrap();
+    let run = |presenter| {
+        let mut spec = spec(source, "tests::be_the_ai_process");
+        (spec.config.display.presenter, spec.limit.frames) = (presenter, Some(200));
+        (spec.report, spec.timeline) = (Some(folder.path().join("report.json")), Some(folder.path().join("timeline.jsonl")));
+        run_on(Backend::Cpu, spec, true, None, Arc::new(Probed::default()))
+    };
+    let refused = run(Presenter::X11).unwrap_err();
+    assert!(matches!(refused, RunError::TooMuch { needs_ms: 2.0, has_ms: 1.0, .. }), "{refused}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no file is begun");
+    if test_gpu(test).is_some() {
+        let (report, _) = run(Presenter::Wgpu).unwrap();
+        assert_eq!((report.compositor, report.source.fps_without_gpu), ("wgpu", Some(400.0)));
+        assert!(report.frames.captured == 200 && report.frames.displayed > 0, "{:?} {:?}", report.frames, report.losses);
+    }
 }

@@ -290,6 +290,49 @@ fn lose_in_this_process() {
     assert!(report.frames.inferred > SOME, "{:?} {:?}", report.frames, report.losses);
 }
 
+/// What draws in a lost card's place comes to it so often, ms: once in six pictures of the source.
+const SLOW_MS: u64 = 100;
+
+#[test]
+#[ignore = "the other half of a_processor_that_is_too_slow_for_a_lost_card_shows_the_newest_picture"]
+fn lag_in_this_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let [faults, timeline] = ["faults.toml", "timeline.jsonl"].map(|name| folder.path().join(name));
+    let stall = |n: u64| {
+        // Stalls that meet are one.
+        let (at_ms, for_ms) = (1_500 + n * SLOW_MS, SLOW_MS - 20);
+        format!("[[fault]]\nkind = 'display-stall'\nat_s = {}\nfor_s = {}\n", at_ms as f64 / 1e3, for_ms as f64 / 1e3)
+    };
+    let loss = "[[fault]]\nkind = 'gpu-loss'\nway = 'display'\nat_s = 1.0\n";
+    std::fs::write(&faults, loss.to_owned() + &(0..20).map(stall).collect::<String>()).unwrap();
+    let mut spec = Spec { timeline: Some(timeline.clone()), inject: Some(Injection::load(&faults).unwrap()), ..composed(0, true) };
+    // A camera's: nobody waits for room.
+    spec.source = spec.source.replace("num-buffers=0", "is-live=true").replace("20/1", "60/1");
+    spec.limit.frames = Some(220);
+    let report = report_of(spec);
+    assert!(report.alarms.iter().any(|alarm| alarm.code == "GPU-LOST"), "{:?}", report.alarms);
+    let Frames { captured, displayed, dropped_capture, dropped_display, .. } = report.frames;
+    assert_eq!(captured, displayed + dropped_capture + dropped_display, "{:?}", report.losses);
+    assert!(dropped_display > 50, "{:?} {:?}", report.frames, report.losses);
+    let text = std::fs::read_to_string(&timeline).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let new = lines.filter(|line| line["repeat"] == false).map(|line| ["capture_ns", "present_ns"].map(|key| line[key].as_u64().unwrap()));
+    let shown: Vec<_> = new.collect();
+    // Those that had to wait for the one before.
+    let slow = shown.array_windows().filter(|[before, after]| after[1] - before[1] > SLOW_MS / 2 * 1_000_000);
+    let mut delays_ms: Vec<_> = slow.map(|[_, [capture_ns, present_ns]]| (present_ns - capture_ns) as f64 / 1e6).collect();
+    assert!(delays_ms.len() > 10, "{delays_ms:?}");
+    // First in, first out, each would be later than the one before.
+    let last = delays_ms.split_off(delays_ms.len() / 2);
+    let median = |mut delays: Vec<f64>| {
+        delays.sort_by(f64::total_cmp);
+        delays[delays.len() / 2]
+    };
+    let (first, last) = (median(delays_ms), median(last));
+    println!("FIGURE delay of pictures of 60 a second where the display comes to one in {SLOW_MS} ms: {first} ms, and then {last} ms");
+    assert!(last < SLOW_MS as f64, "{last} ms");
+}
+
 /// Runs one half in a process whose CUDA device is the Vulkan device that draws.
 fn rehearse(test: &str, half: &str, settings: &[(&str, &str)]) {
     let gpu = match Gpu::new(&instance(), None) {
@@ -304,7 +347,8 @@ fn rehearse(test: &str, half: &str, settings: &[(&str, &str)]) {
     let driver = TestDriver::new(test).and_then(|driver| driver.with_kernels(test, &kernels));
     if let Some(driver) = driver {
         let common = [("TEST_CUDA_UUID", uuid.as_str()), ("XDG_STATE_HOME", state.path().to_str().unwrap())];
-        driver.with_gstreamer().run(&format!("pipeline::analyst::device_run::{half}"), &[&common, settings].concat());
+        let said = driver.with_gstreamer().run(&format!("pipeline::analyst::device_run::{half}"), &[&common, settings].concat());
+        said.lines().filter(|line| line.starts_with("FIGURE")).for_each(|line| println!("{line}"));
     }
 }
 
@@ -365,6 +409,11 @@ fn when_a_device_is_lost_its_pictures_are_brought_here() {
     for loses in ["display", "inference"] {
         rehearse("when_a_device_is_lost_its_pictures_are_brought_here", "lose_in_this_process", &[("TEST_LOSES", loses)]);
     }
+}
+
+#[test]
+fn a_processor_that_is_too_slow_for_a_lost_card_shows_the_newest_picture() {
+    rehearse("a_processor_that_is_too_slow_for_a_lost_card_shows_the_newest_picture", "lag_in_this_process", &[]);
 }
 
 mod on_cuda {

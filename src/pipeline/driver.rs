@@ -16,7 +16,7 @@ use crate::base::ids::FrameId;
 use crate::base::shutdown::Shutdown;
 use crate::base::slot::{Slot, Wake};
 use crate::capture::SignalEvent;
-use crate::display::{CleanFeed, DisplayError, Output, OutputInfo, Picture};
+use crate::display::{CleanFeed, DisplayError, Output, Picture};
 use crate::frame::Frame;
 use crate::guard::{Ai, Code, Freshness, States, Word};
 use crate::overlay::Rect;
@@ -39,9 +39,6 @@ use crate::scene::{Scene, Trust};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-/// Makes the output, on the display thread.
-pub type OpenOutput = Box<dyn FnOnce() -> Result<Box<dyn Output>, DisplayError> + Send>;
 
 pub struct DisplayThread {
     pub clock: Arc<dyn Clock>,
@@ -124,8 +121,9 @@ struct Run {
 }
 
 impl DisplayThread {
-    pub fn run(mut self, open: OpenOutput) -> DisplayOutcome {
+    pub fn run(mut self, mut output: Box<dyn Output>) -> DisplayOutcome {
         scheduling::make_realtime("display");
+        scheduling::take_display_core();
         let now_ns = self.clock.now_ns();
         let mut run = Run {
             on_screen: None,
@@ -139,29 +137,23 @@ impl DisplayThread {
             delays: DisplayDelays::default(),
             first_present_ns: None,
             recording: RecordingWatch::default(),
-            cadence: None,
+            cadence: output.refresh().map(|refresh| Cadence::new(refresh, self.source_fps)),
             turn_began_ns: now_ns,
             paint_ns: PAINT_NS,
             present_ns: 0,
             chosen_ns: now_ns,
             ahead: None,
         };
-        let mut info = OutputInfo { display: "none", adapter: String::new(), compositor: "none" };
-        let error = open().and_then(|mut output| {
-            // Not before: a graphics library starts threads when it is opened.
-            scheduling::take_display_core();
-            run.cadence = output.refresh().map(|refresh| Cadence::new(refresh, self.source_fps));
-            let driven = self.drive(&mut run, &mut *output);
-            // Not before: another may have taken the place of the one that was opened.
-            info = output.describe();
-            self.beat.rest();
-            if let Some(on_screen) = run.on_screen.take()
-                && let Ok(pixels) = output.presented()
-            {
-                self.sinks.before_next(&on_screen.frame, pixels);
-            }
-            driven
-        });
+        let driven = self.drive(&mut run, &mut *output);
+        // Not before: another may have taken the place of the one that was opened.
+        let info = output.describe();
+        self.beat.rest();
+        if let Some(on_screen) = run.on_screen.take()
+            && let Ok(pixels) = output.presented()
+        {
+            self.sinks.before_next(&on_screen.frame, pixels);
+        }
+        drop(output);
         self.stop.request();
         let cadence = run.cadence.map(Cadence::into_parts);
         let feed = self.feed.take().map(|feed| feed.finish().0);
@@ -173,7 +165,7 @@ impl DisplayThread {
             first_present_ns: run.first_present_ns,
             cadence: cadence.map(|(refresh, counts, wait)| CadenceOutcome { refresh_hz: refresh.rate.per_second(), counts, wait }),
             feed,
-            error: error.err().filter(|e| !matches!(e, DisplayError::Closed)),
+            error: driven.err().filter(|e| !matches!(e, DisplayError::Closed)),
             sinks: self.sinks,
         }
     }

@@ -7,7 +7,7 @@ use crate::base::hud::Status;
 use crate::base::ids::FrameId;
 use crate::base::texts::Language;
 use crate::display::hud::Hud;
-use crate::display::{Headless, HeadlessGpu, PresentedView, Rescued, Shown};
+use crate::display::{Headless, HeadlessGpu, OutputInfo, PresentedView, Rescued, Shown};
 use crate::frame::{Colorimetry, FrameLayout, FrameRing, Matrix, PixelFormat, Range, Stamps};
 use crate::overlay::coverage::covered_px;
 use crate::overlay::draw::tests::scene;
@@ -168,8 +168,7 @@ impl Theatre {
         let (tell, seen) = mpsc::channel();
         let stage = Stage { seen: tell, clock: clock.clone(), takes_ns: Arc::default(), mishap: Arc::default(), picture: Arc::default() };
         let staged = stage.clone();
-        let open = move || Ok(output(staged));
-        let thread = Some(std::thread::spawn(move || display.run(Box::new(open))));
+        let thread = Some(std::thread::spawn(move || display.run(output(staged))));
         let colorimetry = Colorimetry { matrix: Matrix::Bt709, range: Range::Limited, transfer: Default::default() };
         let ring = FrameRing::new(FrameLayout::new(PixelFormat::Nv12, colorimetry, SIZE.0, SIZE.1).unwrap()).unwrap();
         Theatre { ring, frames, analysis, wake, hand, seen, ended, clock, stage, thread }

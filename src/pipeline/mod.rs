@@ -73,7 +73,6 @@ use crate::infer::{Backend, Wanted};
 use crate::link::{Hello, Instead, LinkError, Permission, Spawn, State, Worker};
 use crate::overlay::OverlayMode;
 use crate::pipeline::capture::CaptureFailure;
-use crate::pipeline::case::Case;
 use crate::pipeline::operator::{Operator, Seat};
 use crate::pipeline::rings::Home;
 use crate::pipeline::running::Prepared;
@@ -271,9 +270,6 @@ fn run_on(
     if let Some(injection) = &spec.inject {
         source = injection.put_into(source, source_clock, spec.config.signal.lost_ms)?;
     }
-    if !is_pulled {
-        probe::check(source.info(), &*clock)?;
-    }
     match await_worker(&worker, &wake, &*clock) {
         Some(error) if !needs_ai => refused = refused.or(Some(error)),
         Some(error) => return Err(error.into()),
@@ -290,14 +286,9 @@ fn run_on(
     };
     let is_shown = is_window || matches!(spec.display, DisplayChoice::Sdi(_) | DisplayChoice::Drm(_));
     let _shown = (is_shown && spec.taps.is_none()).then(|| picture_lock::shows(&spec.config.guard.folder()));
-    let case = if spec.taps.is_none() { Case::begin(spec.case.as_deref()) } else { None };
-    if let Some(case) = case.as_ref().filter(|case| case.is_resumed) {
-        say(format_args!("case {} is resumed: the run before did not come to its end", case.id));
-    }
     let run = Prepared {
         spec,
-        case: case.clone(),
-        clock: clock.clone(),
+        clock,
         wake,
         worker,
         engine,
@@ -309,9 +300,7 @@ fn run_on(
         is_pulled,
         words: crossbeam_channel::bounded(WORDS_DEPTH),
     };
-    let report = show(run, is_window)?;
-    case.into_iter().for_each(Case::close);
-    Ok((report, refused))
+    Ok((show(run, is_window)?, refused))
 }
 
 /// On the device of `home`, if GStreamer can use it.

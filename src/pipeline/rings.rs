@@ -24,6 +24,8 @@ pub struct Home {
     device: Arc<Device>,
     /// Told once, when the display is open; None: what it draws with is another device, or none.
     place: OnceLock<Option<Arc<Place>>>,
+    /// Moved before the run.
+    before: OnceLock<Traffic>,
     was_used: AtomicBool,
     memory_bytes: AtomicU64,
 }
@@ -44,6 +46,7 @@ impl Home {
             Ok(device) => Some(Arc::new(Home {
                 device: Arc::new(device),
                 place: OnceLock::new(),
+                before: OnceLock::new(),
                 was_used: AtomicBool::new(false),
                 memory_bytes: AtomicU64::new(0),
             })),
@@ -68,13 +71,21 @@ impl Home {
         let _ = self.place.set(place);
     }
 
+    /// What was tried before is none of the run's.
+    pub fn run_begins(&self) {
+        self.was_used.store(false, Ordering::Relaxed);
+        // One run a home.
+        let _ = self.before.set(self.device.traffic());
+    }
+
     fn place(&self) -> Option<&Arc<Place>> {
         self.place.get()?.as_ref()
     }
 
     /// None: no picture lay there.
     pub fn line(&self) -> Option<SourceDeviceLine> {
-        let (info, Traffic { to_device, to_host, .. }) = (self.device.info(), self.device.traffic());
+        let before = self.before.get().copied().unwrap_or_default();
+        let (info, Traffic { to_device, to_host, .. }) = (self.device.info(), self.device.traffic().since(&before));
         self.was_used.load(Ordering::Relaxed).then(|| SourceDeviceLine {
             name: info.name.clone(),
             uuid: info.uuid.clone(),

@@ -9,7 +9,7 @@ use crate::base::slot::{Slot, Wake};
 use crate::capture::{ContentWatch, Source, SourceInfo, Stereo};
 use crate::config::{Config, Mode};
 use crate::display::hud::Hud;
-use crate::display::{CleanFeed, OpenFeed};
+use crate::display::{CleanFeed, DisplayError, OpenFeed, Output};
 use crate::frame::Frame;
 use crate::guard::{Freshness, Gate, Part, States, Watchdog, Word};
 use crate::infer::Backend;
@@ -18,7 +18,7 @@ use crate::link::{Counts, State, Worker};
 use crate::pipeline::ai::WorkerAnalysis;
 use crate::pipeline::capture::{CaptureCounters, CaptureOutcome, CaptureThread, DISPLAY_SLOT, FrameTap, NOTES};
 use crate::pipeline::case::Case;
-use crate::pipeline::driver::{DisplayThread, OpenOutput};
+use crate::pipeline::driver::DisplayThread;
 use crate::pipeline::frame_lock::FrameLock;
 use crate::pipeline::hud::{HudFeed, status_of};
 use crate::pipeline::inject::Injecting;
@@ -27,8 +27,10 @@ use crate::pipeline::notify::Notify;
 use crate::pipeline::operator::Operator;
 use crate::pipeline::outcome::DisplayOutcome;
 use crate::pipeline::permission::{Answer, Asking};
+use crate::pipeline::probe::{self, Way};
 use crate::pipeline::progress::{Progress, ProgressLine};
 use crate::pipeline::rings::{Home, Rings};
+use crate::pipeline::scheduling;
 use crate::pipeline::screen::Screen;
 use crate::pipeline::sinks::Sinks;
 use crate::pipeline::stall::{self, Stalls};
@@ -44,10 +46,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-/// A run that nothing refuses any more.
+/// Makes the output.
+pub type OpenOutput = Box<dyn FnOnce() -> Result<Box<dyn Output>, DisplayError> + Send>;
+
+/// A run that nothing refuses any more but its display.
 pub struct Prepared {
     pub spec: Spec,
-    pub case: Option<Case>,
     pub clock: Arc<dyn Clock>,
     pub wake: Arc<Wake>,
     pub worker: Arc<Worker>,
@@ -83,6 +87,8 @@ pub struct Leftovers {
     pub has_fallen_back: bool,
     pub introduction: Option<Introduction>,
     pub home: Option<Arc<Home>>,
+    /// What the processor alone would pass, where those are fewer than come.
+    pub fps_without_gpu: Option<f64>,
     pub losses: BTreeMap<String, u64>,
     pub start_ns: u64,
     pub seconds: f64,
@@ -101,10 +107,20 @@ impl FrameTap for Arc<Worker> {
 }
 
 impl Prepared {
-    /// Runs to the end. `open` is called on the display thread, `open_feed` on the clean feed's.
+    /// Runs to the end. `open_feed` is called on the clean feed's thread.
     pub fn go(self, open: OpenOutput, operator: Operator, open_feed: Option<OpenFeed>) -> Result<Report, RunError> {
-        let Prepared { spec, case, clock, wake, worker, engine, fallback, backend, source, stereo, home, is_pulled, words } = self;
+        let Prepared { spec, clock, wake, worker, engine, fallback, backend, source, stereo, home, is_pulled, words } = self;
         let info = source.info().clone();
+        // Where the recorder pulls, no picture is ever late.
+        let timed = (!is_pulled).then(|| (info.clone(), source.lies_on_device()));
+        let (output, fps_without_gpu) = open_output(open, timed, home.clone(), clock.clone())?;
+        if let Some(fps) = fps_without_gpu {
+            say(format_args!(
+                "each picture of this source is passed by the graphics card; without it this machine passes {fps:.1} of its {:.2} a second: \
+                 were the card lost, the newest would be shown and the others left out",
+                info.fps
+            ));
+        }
         if is_pulled {
             say(format_args!("lossless recording: the recorder pulls the run, nothing is shown at the source's pace"));
         }
@@ -134,6 +150,11 @@ impl Prepared {
         status.is_demonstration = engine.as_ref().is_some_and(|engine| engine.is_demonstration);
         if spec.config.mode == Mode::Clinical {
             status.mode = hud::Mode::Clinical;
+        }
+        // Not before: what is refused has no case.
+        let case = if spec.taps.is_none() { Case::begin(spec.case.as_deref()) } else { None };
+        if let Some(case) = case.as_ref().filter(|case| case.is_resumed) {
+            say(format_args!("case {} is resumed: the run before did not come to its end", case.id));
         }
         status.case = case.as_ref().map(|case| case.id.as_str().into());
         let start_ns = clock.now_ns();
@@ -207,20 +228,7 @@ impl Prepared {
             Injecting { worker, engines, display, clock: clock.clone(), stop: stop.clone() }.start(plan)
         });
         let injecting = injecting.transpose()?;
-        // Pictures begin when there is something to show them on: a window takes longer to open than a picture lasts.
-        let (opening, is_open) = crossbeam_channel::bounded::<()>(0);
-        let home_of_display = home.clone();
-        let open: OpenOutput = Box::new(move || {
-            let output = open();
-            if let (Some(home), Ok(output)) = (home_of_display, &output) {
-                home.is_drawn_by(output.gpu());
-            }
-            drop(opening);
-            output
-        });
-        let display = std::thread::Builder::new().name("display".into()).spawn(move || display.run(open))?;
-        // Nothing is ever sent: opened or failed, it ends.
-        let _ = is_open.recv();
+        let display = std::thread::Builder::new().name("display".into()).spawn(move || display.run(output))?;
         let capture = std::thread::Builder::new().name("capture".into()).spawn(move || capture.run())?;
 
         let total = spec.limit.frames.or(spec.limit.seconds.map(|s| (s * info.fps) as u64));
@@ -280,12 +288,13 @@ impl Prepared {
             has_fallen_back: status.has_fallen_back,
             introduction,
             home,
+            fps_without_gpu,
             losses,
             start_ns,
             seconds,
             end_ns,
             gate: answer.get().cloned(),
-            case,
+            case: case.clone(),
             loop_through,
         };
         let report = summary::of(leftovers);
@@ -294,8 +303,34 @@ impl Prepared {
         }
         // Last: a recording, a stream or a still that failed takes nothing from the report, which says so.
         streamed.and(finished)?;
+        case.into_iter().for_each(Case::close);
         Ok(report)
     }
+}
+
+/// Opens the output, tells `home` who draws, and looks whether the pictures of a source that is `timed` can be passed in time the way
+/// that they go then; whether they lie on a device is beside it. On a thread like the display's own, which takes a core for itself later:
+/// a graphics library starts threads when it is opened.
+fn open_output(
+    open: OpenOutput,
+    timed: Option<(SourceInfo, bool)>,
+    home: Option<Arc<Home>>,
+    clock: Arc<dyn Clock>,
+) -> Result<(Box<dyn Output>, Option<f64>), RunError> {
+    let opening = move || {
+        scheduling::make_realtime("display");
+        let output = open()?;
+        if let Some(home) = &home {
+            home.is_drawn_by(output.gpu());
+        }
+        let mut fps_without_gpu = None;
+        if let Some((info, lies_there)) = timed {
+            fps_without_gpu = probe::check(&info, Way { gpu: output.gpu(), home: home.as_ref(), lies_there }, &*clock)?;
+        }
+        home.iter().for_each(|home| home.run_begins());
+        Ok((output, fps_without_gpu))
+    };
+    std::thread::Builder::new().name("display".into()).spawn(opening)?.join().map_err(|_| RunError::Lost("display"))?
 }
 
 fn open_sinks(

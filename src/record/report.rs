@@ -21,6 +21,8 @@ pub struct SourceLine {
     pub latency_ms: f64,
     /// Where its pictures lay on a device.
     pub device: Option<SourceDeviceLine>,
+    /// Where it is a graphics card that passes each picture: so many a second the processor alone would pass.
+    pub fps_without_gpu: Option<f64>,
 }
 
 /// The device on which a run's pictures lay.

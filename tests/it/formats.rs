@@ -1,7 +1,7 @@
 //! Every pixel format from GStreamer's own elements to the screen: rows as GStreamer lays them out, colours as it shows them.
 
 use crate::allocations::during;
-use crate::support::Run;
+use crate::support::{Run, keyhole};
 use keyhole::base::clock::MonotonicClock;
 use keyhole::capture::{Pull, Settings, open};
 use keyhole::frame::{Colorimetry, FrameLayout, FrameView, Matrix, PixelFormat, Range, Transfer};
@@ -352,8 +352,13 @@ fn every_format_runs_end_to_end() {
 #[test]
 fn ultra_high_definition_that_no_machine_passes_is_refused_at_the_start() {
     let source = "gst:videotestsrc pattern=black ! video/x-raw,format=NV12,width=3840,height=2160,framerate=1000/1";
-    let run = Run::new(&["--source", source, "--frames", "5", "--record", "{}/x.mp4"]);
+    let (folder, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut command = keyhole();
+    command.env("XDG_STATE_HOME", state.path()).args(["run", "--display", "headless", "--source", source, "--frames", "5"]);
+    command.args(["--case", "OR3/0007", "--record"]).arg(folder.path().join("x.mp4"));
+    let run = Run { output: command.output().unwrap(), folder };
     assert_eq!((run.output.status.code(), run.left().len()), (Some(2), 0), "{}", run.stderr());
+    assert!(!state.path().join("keyhole/case.toml").exists(), "no case is open");
     for word in [source, "3840×2160 at 1000.00", "of the 1.0 ms", "smaller picture or a lower rate"] {
         assert!(run.stderr().contains(word), "'{word}' is not in: {}", run.stderr());
     }
