@@ -85,7 +85,11 @@ impl Feed {
         self.is_there = true;
         // SAFETY: the light is waited for, and the whole stream where that or anything else has failed.
         let shown = unsafe { device.show(frame, &to, true) };
-        let shown = shown.and_then(|fit| glance(&to, fit).map(|()| fit)).and_then(|fit| device.wait_for_light().map(|()| fit));
+        let shown = shown.and_then(|fit| {
+            glance(&to, fit)?;
+            device.wait_for_light(to.gpu.stream())?;
+            Ok(fit)
+        });
         if shown.is_err() {
             to.gpu.stream().synchronize()?;
         }

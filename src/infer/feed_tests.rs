@@ -4,11 +4,12 @@
 use super::*;
 use crate::base::ids::FrameId;
 use crate::base::random::Random;
+use crate::frame::cuda::Launches;
 use crate::frame::cuda::testing::{TestDriver, skipped_without_gpu};
 use crate::frame::cuda::{INPUT_HASH, PREPROCESS, Traffic};
 use crate::frame::{Colorimetry, FrameLayout, FrameRing, Matrix, PixelFormat, Range, Stamps, Transfer};
 use crate::infer::cuda::Gpu;
-use crate::infer::tensorrt::testing::{Launches, rehearsed};
+use crate::infer::tensorrt::testing::rehearsed;
 use crate::infer::testing::{self, TestEngine, loaded};
 use crate::infer::{InputSpec, LockedEngine, OnnxEngine};
 use crate::store::{Normalisation, Spread};

@@ -46,7 +46,10 @@ impl Model for OnnxModel {
 
     fn run(&mut self) -> Result<(), String> {
         let run = match &self.gpu {
-            Some((queued, _)) => self.session.run_binding_with_options(&self.binding, queued),
+            Some((queued, gpu)) => {
+                gpu.stream().flush().map_err(|error| error.to_string())?;
+                self.session.run_binding_with_options(&self.binding, queued)
+            }
             None => self.session.run_binding(&self.binding),
         };
         run.map(drop).map_err(|e| e.to_string())

@@ -19,7 +19,6 @@ mod tensor;
 #[cfg(test)]
 pub mod testing {
     //! For the tests of this room and of those behind it.
-    pub use super::engine::Launches;
     pub use super::engine::tests::rehearsed;
 }
 #[cfg(test)]

@@ -69,6 +69,12 @@ struct Event {
 struct Graph {
     std::vector<std::function<void()>> steps;
 };
+struct MemsetNode {
+    Pointer to;
+    size_t pitch;
+    unsigned value, element_size;
+    size_t width, height;
+};
 
 static int contexts[16];
 static std::set<Stream *> streams;
@@ -261,6 +267,26 @@ API cuGraphLaunch(Graph *exec, Stream *stream) {
         for (auto &step : steps) step();
     });
 }
+// Made step by step, each after the one before; TEST_CUDA_GRAPHS=0: not by this driver.
+API cuGraphCreate(Graph **graph, unsigned) {
+    *graph = new Graph;
+    return setting("TEST_CUDA_GRAPHS", 1) ? OK : NOT_SUPPORTED;
+}
+static Result add_node(size_t *node, Graph *graph, const size_t *before, size_t count, std::function<void()> step) {
+    if (!current || count != (graph->steps.empty() ? 0 : 1) || (count && *before != graph->steps.size())) return BAD_VALUE;
+    graph->steps.push_back(step);
+    *node = graph->steps.size();
+    return OK;
+}
+API cuGraphAddMemsetNode(size_t *node, Graph *graph, const size_t *before, size_t count, const MemsetNode *set, void *) {
+    if (set->element_size != 1 || set->height != 1) return BAD_VALUE;
+    return add_node(node, graph, before, count, [set = *set] { memset((void *)set.to, set.value, set.width); });
+}
+API cuGraphAddChildGraphNode(size_t *node, Graph *graph, const size_t *before, size_t count, Graph *child) {
+    return add_node(node, graph, before, count, [steps = child->steps] {
+        for (auto &step : steps) step();
+    });
+}
 API cuGraphExecDestroy(Graph *exec) { delete exec; return OK; }
 API cuGraphDestroy(Graph *graph) { delete graph; return OK; }
 
@@ -341,19 +367,38 @@ API cuModuleGetFunction(Function **function, Module *module, const char *name) {
     *function = &(functions[name] = Function{arguments_of(*module, at), entry});
     return OK;
 }
-API cuLaunchKernel(Function *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared,
-                   Stream *stream, void **arguments, void **) {
+static std::function<void()> run_of(Function *function, std::vector<unsigned> grid, std::vector<unsigned> block, unsigned shared, void **arguments) {
     std::vector<std::vector<char>> values;
     for (size_t i = 0; i < function->sizes.size(); i++)
         values.emplace_back((char *)arguments[i], (char *)arguments[i] + function->sizes[i]);
-    return queue(stream, [=]() mutable {
-        unsigned grid[] = {gx, gy, gz}, block[] = {bx, by, bz};
+    return [=]() mutable {
         std::vector<void *> places;
         for (auto &value : values) places.push_back(value.data());
-        if (function->entry(grid, block, shared, places.data(), 0) != 0) abort();
+        if (function->entry(grid.data(), block.data(), shared, places.data(), 0) != 0) abort();
         long runs = ++function->runs, most = frames;
         while (runs > most && !frames.compare_exchange_weak(most, runs)) {}
-    });
+    };
+}
+API cuLaunchKernel(Function *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared,
+                   Stream *stream, void **arguments, void **) {
+    return queue(stream, run_of(function, {gx, gy, gz}, {bx, by, bz}, shared, arguments));
+}
+struct KernelNode {
+    Function *function;
+    unsigned grid[3], block[3], shared;
+    void **arguments, **extra, *kernel, *context;
+
+    std::function<void()> run() const {
+        return run_of(function, {grid, grid + 3}, {block, block + 3}, shared, arguments);
+    }
+};
+API cuGraphAddKernelNode_v2(size_t *node, Graph *graph, const size_t *before, size_t count, const KernelNode *kernel) {
+    return add_node(node, graph, before, count, kernel->run());
+}
+API cuGraphExecKernelNodeSetParams_v2(Graph *exec, size_t node, const KernelNode *kernel) {
+    if (node < 1 || node > exec->steps.size()) return BAD_VALUE;
+    exec->steps[node - 1] = kernel->run();
+    return OK;
 }
 
 API cuGetErrorName(int error, const char **name) {

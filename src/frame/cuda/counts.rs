@@ -8,13 +8,15 @@ pub struct Moved {
     pub numbers: u64,
 }
 
-/// What went over the bus, and how often memory was taken, since a device was opened.
+/// What went over the bus, and how often memory was taken and something begun, since a device was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Traffic {
     pub to_device: Moved,
     pub to_host: Moved,
     /// Of device memory and of host memory for copies.
     pub allocations: u64,
+    /// Calls that begin kernels, one or many.
+    pub begun: u64,
 }
 
 impl Traffic {
@@ -24,6 +26,7 @@ impl Traffic {
             to_device: less(self.to_device, earlier.to_device),
             to_host: less(self.to_host, earlier.to_host),
             allocations: self.allocations - earlier.allocations,
+            begun: self.begun - earlier.begun,
         }
     }
 }
@@ -33,9 +36,14 @@ pub struct Counts {
     to_device: [AtomicU64; 2],
     to_host: [AtomicU64; 2],
     allocations: AtomicU64,
+    begun: AtomicU64,
 }
 
 impl Counts {
+    pub fn begun(&self) {
+        self.begun.fetch_add(1, Relaxed);
+    }
+
     pub fn allocated(&self) {
         self.allocations.fetch_add(1, Relaxed);
     }
@@ -53,6 +61,11 @@ impl Counts {
             pixels: counts[Payload::Pixels as usize].load(Relaxed),
             numbers: counts[Payload::Numbers as usize].load(Relaxed),
         };
-        Traffic { to_device: moved(&self.to_device), to_host: moved(&self.to_host), allocations: self.allocations.load(Relaxed) }
+        Traffic {
+            to_device: moved(&self.to_device),
+            to_host: moved(&self.to_host),
+            allocations: self.allocations.load(Relaxed),
+            begun: self.begun.load(Relaxed),
+        }
     }
 }

@@ -16,7 +16,6 @@ use crate::frame::vulkan::SharedBuffer;
 use cudarc::driver::{CudaContext, CudaEvent, CudaFunction, DriverError, result, sys};
 use cudarc::nvrtc::Ptx;
 use std::collections::HashMap;
-use std::ffi::c_void;
 use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -246,29 +245,22 @@ impl Device {
             return Err(CudaError::Arguments { entry: launch.entry, expected, found: "none".to_owned() });
         };
         ptx::check(launch.entry, &entry.takes, arguments.iter().map(Param::bytes))?;
-        let mut pointers = [0; MOST_ARGUMENTS];
-        let mut places = [std::ptr::null_mut::<c_void>(); MOST_ARGUMENTS];
-        for ((argument, pointer), place) in arguments.iter().zip(&mut pointers).zip(&mut places) {
-            *place = match argument {
-                Param::Value(bytes) => bytes.as_ptr().cast_mut().cast(),
-                Param::Memory(span) => {
-                    *pointer = span.pointer;
-                    std::ptr::from_mut(pointer).cast()
-                }
-                Param::Nothing => std::ptr::from_mut(pointer).cast(),
-            };
+        let mut pointers = [[0; size_of::<sys::CUdeviceptr>()]; MOST_ARGUMENTS];
+        for (argument, pointer) in arguments.iter().zip(&mut pointers) {
+            if let Param::Memory(span) = argument {
+                *pointer = span.pointer.to_ne_bytes();
+            }
         }
-        if let Some(recorded) = &mut *stream.recorded.borrow_mut() {
-            let owners =
-                arguments.iter().filter_map(|argument| if let Param::Memory(span) = argument { span.owner.cloned() } else { None });
-            recorded.extend(owners);
-        }
-        // SAFETY: there are as many as the entry takes, each of its size, and they live in this frame; the function's module lives in
-        // `entry`.
-        unsafe { stream.begin(entry.function.cu_function(), launch, &mut places[..arguments.len()]) }
+        let bytes = arguments.iter().zip(&pointers).map(|(argument, pointer)| match *argument {
+            Param::Value(bytes) => bytes,
+            Param::Memory(_) | Param::Nothing => pointer,
+        });
+        let memory = arguments.iter().filter_map(|argument| if let Param::Memory(span) = argument { span.owner.cloned() } else { None });
+        // SAFETY: there are as many as the entry takes, each of its size; the function's module lives in `entry`.
+        unsafe { stream.begin(entry.function.cu_function(), launch, bytes, memory) }
     }
 }
 
 #[cfg(test)]
 #[path = "device_tests.rs"]
-mod tests;
+pub mod tests;

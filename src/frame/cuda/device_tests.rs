@@ -4,15 +4,15 @@ use crate::frame::cuda::{DevicePlane, Moved, Payload, devices, usable_device};
 
 const ADD: Kernel = Kernel { name: "add", source: "", entries: &["add"] };
 const PTX: &str = ".visible .entry add(\n\t.param .align 4 .b8 add_param_0[8],\n\t.param .u64 add_param_1\n)\n{ }";
-const LAUNCH: Launch = Launch { kernel: ADD, entry: "add", grid: [1; 3], block: [32, 1, 1], shared_bytes: 0 };
+pub const LAUNCH: Launch = Launch { kernel: ADD, entry: "add", grid: [1; 3], block: [32, 1, 1], shared_bytes: 0 };
 
-fn open() -> Device {
+pub fn open() -> Device {
     let mut device = Device::open(&usable_device().unwrap()).unwrap();
     device.load(&ADD, PTX).unwrap();
     device
 }
 
-fn params(count: u32, number: u32) -> [u8; 8] {
+pub fn params(count: u32, number: u32) -> [u8; 8] {
     bytemuck::cast([count, number])
 }
 

@@ -23,6 +23,7 @@ mod on_cpu;
 mod on_gpu;
 mod preview;
 mod ptx;
+mod sequence;
 mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -40,4 +41,4 @@ pub(in crate::frame) use memory::Registered;
 pub use memory::{DeviceBuffer, DevicePlane, DeviceSpan, Payload, PinnedBuffer, RegisteredRing};
 pub use nvrtc::{Architecture, Nvrtc, OPTIONS};
 pub use preview::PreviewPlan;
-pub use stream::{Event, Graph, Priority, Stream};
+pub use stream::{Event, Graph, Launches, Priority, Stream};

@@ -1,11 +1,14 @@
 //! What a device is told to do, in order: copies, launches, recorded sequences. Nothing here waits but `synchronize`.
 
-use super::CudaError;
 use super::device::Shared;
 use super::memory::{DevicePlane, DeviceSpan, Memory, Payload, PinnedBuffer};
+use super::ptx::MOST_ARGUMENTS;
+use super::sequence::Sequences;
+use super::{CudaError, Launch};
 use cudarc::driver::{CudaEvent, CudaGraph, CudaStream, result, sys};
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::ffi::c_void;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -29,7 +32,9 @@ pub struct Stream {
     pub(super) stream: Arc<CudaStream>,
     shared: Arc<Shared>,
     /// While a graph is recorded: the memory that it will use.
-    pub(super) recorded: RefCell<Option<Vec<Arc<Memory>>>>,
+    recording: RefCell<Option<Vec<Arc<Memory>>>>,
+    /// What waits to be begun as one; None: nothing does.
+    sequences: RefCell<Option<Sequences>>,
 }
 
 /// A point in a stream.
@@ -40,13 +45,46 @@ pub struct Event {
 }
 
 /// Launches that were recorded, begun again as one.
+#[derive(Debug)]
 pub struct Graph {
+    recorded: Arc<Recorded>,
+}
+
+pub(super) struct Recorded {
     graph: CudaGraph,
     _memory: Vec<Arc<Memory>>,
 }
 
-// SAFETY: a graph may be used on any thread, by one at a time; what launches it needs it mutably.
-unsafe impl Send for Graph {}
+// SAFETY: a graph may be used on any thread, by one at a time; what launches it needs `Graph` mutably, or has the stream to itself.
+unsafe impl Send for Recorded {}
+// SAFETY: as above.
+unsafe impl Sync for Recorded {}
+
+impl fmt::Debug for Recorded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Recorded")
+    }
+}
+
+impl Recorded {
+    pub fn graph(&self) -> sys::CUgraph {
+        self.graph.cu_graph()
+    }
+
+    pub fn exec(&self) -> sys::CUgraphExec {
+        self.graph.cu_graph_exec()
+    }
+}
+
+/// How a stream's launches reach the device. It makes no difference to what they do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Launches {
+    /// Each when it is told.
+    #[default]
+    Plain,
+    /// Those that follow on each other with one call, from the second time on that they come in this order.
+    Recorded,
+}
 
 impl Stream {
     pub(super) fn new(shared: &Arc<Shared>, priority: Priority) -> Result<Self, CudaError> {
@@ -54,10 +92,39 @@ impl Stream {
         let failed = |error| shared.failed("making a stream", error);
         let (least, greatest) = result::stream::get_priority_range().map_err(failed)?;
         let stream = shared.context.new_stream_with_priority(if priority == Priority::Low { least } else { greatest }).map_err(failed)?;
-        Ok(Stream { stream, shared: shared.clone(), recorded: RefCell::new(None) })
+        Ok(Stream { stream, shared: shared.clone(), recording: RefCell::new(None), sequences: RefCell::new(None) })
     }
 
-    /// For libraries that queue their work here themselves; it is valid as long as this lives.
+    /// From now on; what it was told before is begun.
+    pub fn set_launches(&self, launches: Launches) -> Result<(), CudaError> {
+        if launches == self.launches() {
+            return Ok(());
+        }
+        self.flush()?;
+        *self.sequences.borrow_mut() = (launches == Launches::Recorded).then(Sequences::new);
+        Ok(())
+    }
+
+    pub fn launches(&self) -> Launches {
+        if self.sequences.borrow().is_some() { Launches::Recorded } else { Launches::Plain }
+    }
+
+    /// Where launches wait to be begun as one; None: they do not, or are being recorded.
+    fn gathering(&self) -> Option<RefMut<'_, Sequences>> {
+        let is_recording = self.recording.borrow().is_some();
+        RefMut::filter_map(self.sequences.borrow_mut(), |sequences| sequences.as_mut().filter(|_| !is_recording)).ok()
+    }
+
+    /// Begins what waits to be begun as one. To be called before others queue something here; all else here does it itself.
+    pub fn flush(&self) -> Result<(), CudaError> {
+        match &mut *self.sequences.borrow_mut() {
+            // SAFETY: whoever told it something keeps what lies behind it until the stream was waited for.
+            Some(sequences) => unsafe { sequences.begin(&self.shared, self.stream.cu_stream()) },
+            None => Ok(()),
+        }
+    }
+
+    /// For libraries that queue their work here themselves, after `flush`; it is valid as long as this lives.
     pub fn handle(&self) -> *mut () {
         self.stream.cu_stream().cast()
     }
@@ -142,6 +209,10 @@ impl Stream {
 
     /// Zeros.
     pub fn clear(&self, span: DeviceSpan<'_>) -> Result<(), CudaError> {
+        if let Some(mut sequences) = self.gathering() {
+            sequences.clear(span.pointer, span.bytes, span.owner.cloned());
+            return Ok(());
+        }
         self.before_copy("device memory to be cleared", span.bytes, span.bytes)?;
         // SAFETY: it is memory of this device, with so many bytes.
         let cleared = unsafe { result::memset_d8_async(span.pointer, 0, span.bytes, self.stream.cu_stream()) };
@@ -153,9 +224,10 @@ impl Stream {
             return Err(CudaError::Outside { what, asked, bytes });
         }
         // Its memory on the host could be gone when the sequence is begun again.
-        if self.recorded.borrow().is_some() {
+        if self.recording.borrow().is_some() {
             return Err(CudaError::Recording { what });
         }
+        self.flush()?;
         self.shared.bind()
     }
 
@@ -165,11 +237,13 @@ impl Stream {
 
     /// `event` is now behind all that this stream was told.
     pub fn mark(&self, event: &Event) -> Result<(), CudaError> {
+        self.flush()?;
         event.event.record(&self.stream).map_err(|error| self.shared.failed("marking a point", error))
     }
 
     /// What comes next here waits for `event`; the caller does not.
     pub fn wait_for(&self, event: &Event) -> Result<(), CudaError> {
+        self.flush()?;
         self.stream.wait(&event.event).map_err(|error| self.shared.failed("waiting for another stream", error))
     }
 
@@ -181,45 +255,66 @@ impl Stream {
 
     /// Waits until all is done that this stream was told.
     pub fn synchronize(&self) -> Result<(), CudaError> {
+        self.flush()?;
         self.stream.synchronize().map_err(|error| self.shared.failed("what it was told", error))
     }
 
     /// Begins again what was recorded.
     pub fn replay(&self, graph: &mut Graph) -> Result<(), CudaError> {
+        if let Some(mut sequences) = self.gathering() {
+            sequences.replay(&graph.recorded);
+            return Ok(());
+        }
         self.shared.bind()?;
         // SAFETY: the graph was made on this device and its memory is kept with it.
-        let begun = unsafe { result::graph::launch(graph.graph.cu_graph_exec(), self.stream.cu_stream()) };
+        let begun = unsafe { result::graph::launch(graph.recorded.exec(), self.stream.cu_stream()) };
+        self.shared.counts.begun();
         begun.map_err(|error| self.shared.failed("a recorded sequence", error))
     }
 
     /// Records the launches that `launches` makes on this stream, instead of beginning them. Nothing else may be asked of it meanwhile.
     pub fn record(&self, launches: impl FnOnce() -> Result<(), CudaError>) -> Result<Graph, CudaError> {
         let failed = |error| self.shared.failed("recording a sequence", error);
+        self.flush()?;
         self.stream.begin_capture(sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).map_err(failed)?;
-        *self.recorded.borrow_mut() = Some(Vec::new());
+        *self.recording.borrow_mut() = Some(Vec::new());
         let made = launches();
-        let memory = self.recorded.borrow_mut().take().unwrap_or_default();
+        let memory = self.recording.borrow_mut().take().unwrap_or_default();
         let graph = self.stream.end_capture(sys::CUgraphInstantiate_flags(0));
         made?;
         match graph.map_err(failed)? {
-            Some(graph) => Ok(Graph { graph, _memory: memory }),
+            Some(graph) => Ok(Graph { recorded: Arc::new(Recorded { graph, _memory: memory }) }),
             None => Err(CudaError::Recording { what: "a sequence that is empty" }),
         }
     }
 
+    /// `arguments`: of each its bytes; `memory`: what they point to.
+    ///
     /// # Safety
-    /// `arguments` are pointers to the function's arguments, of the sizes that it takes, and valid until this returns.
-    pub(super) unsafe fn begin(
+    /// The function takes as many arguments, each of this size, and stays as long as this.
+    pub(super) unsafe fn begin<'a>(
         &self,
         function: sys::CUfunction,
-        launch: &super::Launch,
-        arguments: &mut [*mut c_void],
+        launch: &Launch,
+        arguments: impl Iterator<Item = &'a [u8]>,
+        memory: impl Iterator<Item = Arc<Memory>>,
     ) -> Result<(), CudaError> {
+        if let Some(mut sequences) = self.gathering() {
+            sequences.launch(function, launch, arguments, memory);
+            return Ok(());
+        }
+        if let Some(recording) = &mut *self.recording.borrow_mut() {
+            recording.extend(memory);
+        }
         self.shared.bind()?;
+        let mut places = [std::ptr::null_mut::<c_void>(); MOST_ARGUMENTS];
+        // The driver only reads them.
+        places.iter_mut().zip(arguments).for_each(|(place, bytes)| *place = bytes.as_ptr().cast_mut().cast());
         let stream = self.stream.cu_stream();
         // SAFETY: as the caller says; the driver copies the arguments before it returns.
         let begun =
-            unsafe { result::launch_kernel(function, launch.grid.into(), launch.block.into(), launch.shared_bytes, stream, arguments) };
+            unsafe { result::launch_kernel(function, launch.grid.into(), launch.block.into(), launch.shared_bytes, stream, &mut places) };
+        self.shared.counts.begun();
         begun.map_err(|error| self.shared.failed(launch.entry, error))
     }
 }

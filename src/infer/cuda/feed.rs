@@ -121,18 +121,16 @@ impl DeviceFeed {
             stream.clear(self.light.counts.span())?;
         }
         format.launch(to, &self.light)?;
-        if is_judged {
-            let Light { lit, counts, lit_here, counts_here } = &mut self.light;
-            stream.read_back(lit.span(), lit_here, Payload::Numbers)?;
-            stream.read_back(counts.span(), counts_here, Payload::Numbers)?;
-        }
         let fit = format.plan.fit;
         self.format = Some(format);
         Ok(fit)
     }
 
-    /// Waits for the light of the last frame: by then its bytes have been read.
-    pub fn wait_for_light(&self) -> Result<(), InferError> {
+    /// Has the light of the last frame brought here, and waits for it: by then the frame's bytes have been read.
+    pub fn wait_for_light(&mut self, stream: &Stream) -> Result<(), InferError> {
+        let Light { lit, counts, lit_here, counts_here } = &mut self.light;
+        stream.read_back(lit.span(), lit_here, Payload::Numbers)?;
+        stream.read_back(counts.span(), counts_here, Payload::Numbers)?;
         self.light.lit_here.bytes()?;
         self.light.counts_here.bytes()?;
         Ok(())

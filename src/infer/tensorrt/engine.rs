@@ -9,7 +9,7 @@ use super::ffi::Tensor;
 use super::run::{Judgement, Run};
 use super::tensor::DeviceTensor;
 use super::{TensorRt, builder};
-use crate::frame::cuda::{CudaError, DeviceBuffer, DeviceInfo, Graph, usable_device};
+use crate::frame::cuda::{CudaError, DeviceBuffer, DeviceInfo, Graph, Launches, usable_device};
 use crate::infer::border::{Declared, DeclaredTensor, Inputs, Meaning, Wanted, sides_text};
 use crate::infer::bound::{Bound, Model};
 use crate::infer::cuda::Gpu;
@@ -18,16 +18,6 @@ use crate::infer::port::{Form, Port};
 use crate::infer::shapes::Check;
 use crate::store::{LockedEngine, Manifest, Plans};
 use ort::value::TensorElementType;
-
-/// How a run's work reaches the device. Recorded, the processor begins it with one call in place of one for each layer; what decides
-/// is which of the two is done sooner on a card (engine_tests.rs prints both). Until one has said so, each layer is begun by itself.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Launches {
-    #[default]
-    Plain,
-    /// From the second run on, where the library lets itself be recorded.
-    Recorded,
-}
 
 pub type TensorRtEngine = Bound<PlanModel>;
 
@@ -41,29 +31,24 @@ pub struct PlanModel {
     gpu: Gpu,
 }
 
-/// How the next run is begun.
+/// What the library does for a run, so that it can be begun with others' launches.
 enum Way {
-    Plain,
-    /// Plain; the next one is recorded. (What a library does in its first run cannot be.)
+    /// It has not run. (What it does in its first run is not to be repeated.)
     First,
     Record,
     Replay(Graph),
+    /// It cannot be recorded.
+    Plain,
 }
 
 impl TensorRtEngine {
     pub fn open(engine: LockedEngine) -> Result<Self, InferError> {
         let device = usable_device()?;
         let library = TensorRt::open_any(Some(&device))?;
-        Self::open_with(&engine, &library, &device, &Plans::of_this_user(), Launches::default())
+        Self::open_with(&engine, &library, &device, &Plans::of_this_user())
     }
 
-    pub(super) fn open_with(
-        engine: &LockedEngine,
-        library: &TensorRt,
-        device: &DeviceInfo,
-        plans: &Plans,
-        launches: Launches,
-    ) -> Result<Self, InferError> {
+    pub(super) fn open_with(engine: &LockedEngine, library: &TensorRt, device: &DeviceInfo, plans: &Plans) -> Result<Self, InferError> {
         let manifest = &engine.manifest;
         let found = builder::found(engine, library, plans)?;
         let plan = found.ok_or_else(|| TensorRtError::NoPlan {
@@ -113,8 +98,7 @@ impl TensorRtEngine {
             bind(&tensor.name, buffer.span().address())?;
             spare.push(buffer);
         }
-        let way = if launches == Launches::Recorded { Way::First } else { Way::Plain };
-        let model = PlanModel { engine: manifest.name.clone(), way, run, _spare: spare, gpu };
+        let model = PlanModel { engine: manifest.name.clone(), way: Way::First, run, _spare: spare, gpu };
         Bound::new(manifest, meaning, model, ports, outputs)
     }
 }
@@ -137,10 +121,14 @@ impl Model for PlanModel {
             Way::First => self.way = Way::Record,
             Way::Plain | Way::Replay(_) => {}
         }
+        let stream = self.gpu.stream();
         match &mut self.way {
-            Way::Replay(graph) => self.gpu.stream().replay(graph).map_err(|error| error.to_string()),
-            // SAFETY: all is bound, to memory that only this stream and who has waited for it uses; its context is current.
-            _ => unsafe { self.run.enqueue(self.gpu.stream().handle().cast()) },
+            Way::Replay(graph) if stream.launches() == Launches::Recorded => stream.replay(graph).map_err(|error| error.to_string()),
+            _ => {
+                stream.flush().map_err(|error| error.to_string())?;
+                // SAFETY: all is bound, to memory that only this stream and who has waited for it uses; its context is current.
+                unsafe { self.run.enqueue(stream.handle().cast()) }
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::super::run::rehearsal::{self, ENQUEUED, REFUSED, REFUSES_RECORDING};
 use super::*;
+use crate::frame::cuda::Launches;
 use crate::frame::cuda::testing::{TestDriver, skipped_without_gpu};
 use crate::infer::tensorrt::{Kind, Options, RTX_CAPABILITIES, build};
 use crate::infer::testing::{HEIGHT, TestEngine, WIDTH, compare, count, forms, loaded};
@@ -19,13 +20,15 @@ fn plans() -> (tempfile::TempDir, Plans) {
 
 /// A plan of it is there, as the stand-in takes it.
 pub fn rehearsed(engine: &LockedEngine, launches: Launches) -> TensorRtEngine {
-    opened(engine, &engine.model, launches).unwrap()
+    let engine = opened(engine, &engine.model).unwrap();
+    engine.gpu().unwrap().stream().set_launches(launches).unwrap();
+    engine
 }
 
-fn opened(engine: &LockedEngine, plan: &[u8], launches: Launches) -> Result<TensorRtEngine, InferError> {
+fn opened(engine: &LockedEngine, plan: &[u8]) -> Result<TensorRtEngine, InferError> {
     let ((_folder, plans), library) = (plans(), rehearsal::library());
     plans.write(&builder::key(engine, &library, Options::default())?, plan).unwrap();
-    TensorRtEngine::open_with(engine, &library, &usable_device().unwrap(), &plans, launches)
+    TensorRtEngine::open_with(engine, &library, &usable_device().unwrap(), &plans)
 }
 
 #[test]
@@ -96,14 +99,14 @@ fn refuse_in_this_process() {
         assert_eq!(error.is_finding(), is_finding, "{text}");
     };
     let ((_folder, plans), library, device) = (plans(), rehearsal::library(), usable_device().unwrap());
-    let open = || TensorRtEngine::open_with(&engine, &library, &device, &plans, Launches::default());
+    let open = || TensorRtEngine::open_with(&engine, &library, &device, &plans);
     let build = format!("keyhole engine build {} --backend tensorrt", engine.dir.display());
     told(open().err().unwrap(), &["has made no plan", "TensorRT-RTX 0.0.0.0", "Test card 0", &build], false);
     // One that was asked for with other options is taken.
     plans.write(&builder::key(&engine, &library, Options { tf32: true }).unwrap(), &engine.model).unwrap();
     assert!(open().is_ok());
 
-    let refused = |plan: &[u8]| opened(&engine, plan, Launches::default()).err().unwrap();
+    let refused = |plan: &[u8]| opened(&engine, plan).err().unwrap();
     told(
         refused(REFUSED),
         &["does not run its plan", "Test card 0", "not made for this compute capability", &build, "--backend cuda"],
@@ -157,7 +160,9 @@ fn every_form_of_engine_answers_as_a_plan_on_a_gpu_as_on_the_processor() {
     let (_folder, plans) = plans();
     let open = |engine: &LockedEngine, launches| {
         build(engine, &library, Options::default(), &plans, &|_, _| true).unwrap();
-        TensorRtEngine::open_with(engine, &library, &device, &plans, launches).unwrap()
+        let engine = TensorRtEngine::open_with(engine, &library, &device, &plans).unwrap();
+        engine.gpu().unwrap().stream().set_launches(launches).unwrap();
+        engine
     };
     for launches in [Launches::Plain, Launches::Recorded] {
         compare(&forms(), &|engine| Box::new(open(&engine, launches)));

@@ -7,7 +7,7 @@
 use super::detection::{CandidateOnGpu, DetectionPlan};
 use super::results::Sides;
 use crate::base::ids::ClassId;
-use crate::frame::cuda::{CudaError, DETECTION, Device, DeviceBuffer, Kernel, Param};
+use crate::frame::cuda::{CudaError, DETECTION, Device, DeviceBuffer, Kernel, Param, Stream};
 use crate::infer::cuda::Number;
 use crate::infer::{Engine, Field, InferError};
 use crate::track::heads::Detector;
@@ -32,6 +32,8 @@ struct Head {
     counts: Sides,
     found: Sides,
     found_count: Sides,
+    /// Of those that are found.
+    most: usize,
 }
 
 impl Head {
@@ -42,6 +44,7 @@ impl Head {
             counts: Sides::new(device, size_of::<[u32; 2]>())?,
             found: Sides::new(device, candidates(plan.params.most))?,
             found_count: Sides::new(device, size_of::<u32>())?,
+            most: plan.params.most as usize,
         })
     }
 }
@@ -65,7 +68,7 @@ impl DeviceBoxes {
         Ok(Some(DeviceBoxes { heads, is_begun: false }))
     }
 
-    /// Has boxes found in the outputs of the last run, which may still be running, and what comes out brought here.
+    /// Has boxes found in the outputs of the last run, which may still be running.
     pub fn begin<'a>(&mut self, detectors: impl Iterator<Item = &'a Detector>, engine: &dyn Engine) -> Result<(), InferError> {
         let elsewhere = || CudaError::Elsewhere;
         let gpu = engine.gpu().ok_or_else(elsewhere)?;
@@ -82,12 +85,18 @@ impl DeviceBoxes {
             stream.clear(head.counts.there.span())?;
             device.launch(stream, &plan.candidates, &[params, scores, boxes, objectness, candidates, counts])?;
             device.launch(stream, &plan.suppress, &[params, candidates, counts, found, found_count])?;
-            head.counts.bring(stream, size_of::<[u32; 2]>())?;
-            head.found.bring(stream, plan.params.most as usize * size_of::<CandidateOnGpu>())?;
-            head.found_count.bring(stream, size_of::<u32>())?;
         }
         self.is_begun = true;
         Ok(())
+    }
+
+    /// Has what comes out of it brought here.
+    pub fn bring(&mut self, stream: &Stream) -> Result<(), InferError> {
+        self.heads.iter_mut().try_for_each(|head| {
+            head.counts.bring(stream, size_of::<[u32; 2]>())?;
+            head.found.bring(stream, head.most * size_of::<CandidateOnGpu>())?;
+            head.found_count.bring(stream, size_of::<u32>())
+        })
     }
 
     /// Waits for what was begun, and tells the same heads what was found.

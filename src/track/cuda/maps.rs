@@ -42,7 +42,7 @@ pub struct DeviceMaps {
     /// Of what the probabilities there are: with another shape nothing is averaged.
     averaged: Option<(Window, usize)>,
     /// What is being decoded; None: nothing.
-    begun: Option<Window>,
+    begun: Option<Begun>,
     /// Of what was begun last: size and place of its maps, whether its labels were cut apart, and whether it has instruments.
     laid: Option<(Window, Mapping, [bool; 2])>,
     planes: Planes,
@@ -55,6 +55,15 @@ pub struct DeviceMaps {
     crossings: CountedList,
     tissue_sums: Sides,
     instruments: Sides,
+}
+
+/// How much of it is brought here.
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    window: Window,
+    certainties: usize,
+    tissue_classes: usize,
+    has_instrument: bool,
 }
 
 /// What lies there of the last frame that was begun.
@@ -196,8 +205,8 @@ impl DeviceMaps {
         Ok(device.launch(stream, &self.stillness.share, &[params, now, off, reference, share])?)
     }
 
-    /// Has the outputs of the last run decoded and measured, which may still be running, and what comes out brought here. `fit`: where in
-    /// the input the picture lies, which has the size `picture`; `expected`: where instruments are.
+    /// Has the outputs of the last run decoded and measured, which may still be running. `fit`: where in the input the picture lies, which
+    /// has the size `picture`; `expected`: where instruments are.
     pub fn begin(
         &mut self,
         heads: &[(usize, OutputSpec)],
@@ -235,12 +244,27 @@ impl DeviceMaps {
             Param::Memory(self.odd.there.span()),
         ];
         device.launch(stream, &plan.launch, &arguments)?;
-        self.odd.bring(stream, size_of::<u32>())?;
-        self.certainty.bring(stream, plan.certainties() * size_of::<f32>())?;
         self.list_runs(device, stream, window)?;
         self.measure(device, stream, specs, (window, &mapping), expected)?;
-        self.begun = Some(window);
+        let classes = |kind| specs.iter().find(|spec| spec.kind == kind).map(|spec| spec.channels());
+        self.begun = Some(Begun {
+            window,
+            certainties: plan.certainties(),
+            tissue_classes: classes(HeadKind::Tissue).unwrap_or(0),
+            has_instrument: classes(HeadKind::Instrument).is_some(),
+        });
         Ok(())
+    }
+
+    /// Has what comes out of it brought here.
+    pub fn bring_measured(&mut self, stream: &Stream) -> Result<(), InferError> {
+        let Some(Begun { certainties, tissue_classes, has_instrument, .. }) = self.begun else { return Ok(()) };
+        self.odd.bring(stream, size_of::<u32>())?;
+        self.certainty.bring(stream, certainties * size_of::<f32>())?;
+        self.runs.bring(stream)?;
+        self.crossings.bring(stream)?;
+        self.tissue_sums.bring(stream, tissue_classes * size_of::<f64>())?;
+        self.instruments.bring(stream, if has_instrument { MAX_INSTRUMENTS * size_of::<InstrumentSums>() } else { 0 })
     }
 
     /// Where the frame lies that was begun last.
@@ -264,8 +288,7 @@ impl DeviceMaps {
             [&self.planes.labels, &self.planes.mask, &self.runs.counts, &self.runs.list.items.there, &self.runs.total.there]
                 .map(|memory| Param::Memory(memory.span()));
         device.launch(stream, &plan.count, &[params, labels, mask, counts])?;
-        device.launch(stream, &plan.list, &[params, labels, mask, counts, runs, total])?;
-        self.runs.bring(stream)
+        Ok(device.launch(stream, &plan.list, &[params, labels, mask, counts, runs, total])?)
     }
 
     fn measure(
@@ -299,7 +322,6 @@ impl DeviceMaps {
             .map(|buffer| Param::Memory(buffer.span()));
         device.launch(stream, &plan.count, &[params, map, list, counts])?;
         device.launch(stream, &plan.list, &[params, map, list, counts, tissue, instrument, items, total])?;
-        self.crossings.bring(stream)?;
 
         let head = specs.iter().find(|spec| spec.kind == HeadKind::Tissue).copied();
         let plan = RegionSumsPlan::new(size, mapping, head, MAX_INSTRUMENTS);
@@ -308,12 +330,11 @@ impl DeviceMaps {
             let sums = Param::Memory(self.tissue_sums.there.span());
             device.launch(stream, launch, &[params, Param::Memory(labels), map, list, tissue, sums])?;
         }
-        self.tissue_sums.bring(stream, head.map_or(0, |head| head.channels() * size_of::<f64>()))?;
         if has_instrument {
             let sums = Param::Memory(self.instruments.there.span());
             device.launch(stream, &plan.instruments, &[params, map, list, count, instrument, sums])?;
         }
-        self.instruments.bring(stream, if has_instrument { MAX_INSTRUMENTS * size_of::<InstrumentSums>() } else { 0 })
+        Ok(())
     }
 
     /// Waits for what was begun, and fills `maps` (their labels and mask) and `measured` from it.
@@ -324,7 +345,7 @@ impl DeviceMaps {
         maps: &mut Maps,
         measured: &mut Measured,
     ) -> Result<(), InferError> {
-        let window = self.begun.take().ok_or(CudaError::Elsewhere)?;
+        let Begun { window, .. } = self.begun.take().ok_or(CudaError::Elsewhere)?;
         if self.odd.numbers::<u32>()?.any(|odd| odd != 0) {
             // What was averaged with it is of no use either.
             self.averaged = None;

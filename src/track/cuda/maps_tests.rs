@@ -5,7 +5,7 @@ use super::{BOX_KERNELS, MAP_KERNELS, SIGHT_KERNELS};
 use crate::base::ids::FrameId;
 use crate::base::random::Random;
 use crate::frame::cuda::testing::{TestDriver, skipped_without_gpu};
-use crate::frame::cuda::{INPUT_HASH, Kernel, PREPROCESS};
+use crate::frame::cuda::{INPUT_HASH, Kernel, Launches, PREPROCESS};
 use crate::infer::tensorrt::testing as tensorrt;
 use crate::infer::testing::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range, TestEngine, loaded, rehearsed};
 use crate::infer::{Engine, EngineFault, FrameView, OnnxEngine, Stamps, cuda};
@@ -171,7 +171,7 @@ fn rehearse_in_this_process() {
 #[test]
 #[ignore = "the other half of a_scene_decoded_on_a_device_is_what_it_is_here"]
 fn rehearse_plans_in_this_process() {
-    for launches in [tensorrt::Launches::Plain, tensorrt::Launches::Recorded] {
+    for launches in [Launches::Plain, Launches::Recorded] {
         compare(&|engine| Box::new(tensorrt::rehearsed(&loaded(engine), launches)), true);
     }
 }

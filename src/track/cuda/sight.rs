@@ -13,7 +13,7 @@ use super::looks::LooksPlan;
 use super::maps::Laid;
 use super::motion::{MotionPlan, ShiftOnGpu};
 use super::results::{List, Sides};
-use crate::frame::cuda::{CudaError, Device, DeviceBuffer, GLANCE, Kernel, LOOKS, MOTION, Param, Payload, PinnedBuffer};
+use crate::frame::cuda::{CudaError, Device, DeviceBuffer, GLANCE, Kernel, LOOKS, MOTION, Param, Payload, PinnedBuffer, Stream};
 use crate::infer::cuda::{Gpu, Number};
 use crate::infer::{DeviceInput, Engine, Fit, InferError, InputSpec};
 use crate::scene::limits;
@@ -35,6 +35,8 @@ pub struct DeviceSight {
     glance: Glance,
     motion: Motion,
     looks: List,
+    /// Instruments were looked at in the last frame.
+    has_looks: bool,
 }
 
 /// So many instruments, and so many edges of one kind, more than the last time come back at once.
@@ -109,7 +111,7 @@ impl DeviceSight {
             moved: Sides::new(device, limits::TRACKS * size_of::<Solved>())?,
         };
         let looks = List::new(device, size_of::<[u32; BINS]>(), MAX_INSTRUMENTS, SPARE_LOOKS)?;
-        Ok(Some(DeviceSight { is_half: to.number == Number::F16, input, glance, motion, looks }))
+        Ok(Some(DeviceSight { is_half: to.number == Number::F16, input, glance, motion, looks, has_looks: false }))
     }
 
     /// The next frame is the first one.
@@ -124,9 +126,10 @@ impl DeviceSight {
         let (params, input) = (Param::Value(bytes_of(&plan.params)), Param::Memory(to.numbers));
         let Glance { half, quarter, rows, thumb, figures, lines, found, fit: looked_at } = &mut self.glance;
         device.launch(stream, &plan.thumb, &[params, input, Param::Memory(thumb.there.span())])?;
-        thumb.bring(stream, size_of::<Thumb>())?;
         *looked_at = Some(fit).filter(|_| has_gate);
-        let Some(SignsPlan { shrink, fine, counts, sums, edges }) = plan.signs.filter(|_| has_gate) else { return Ok(()) };
+        let Some(SignsPlan { shrink, fine, counts, sums, edges }) = plan.signs.filter(|_| has_gate) else {
+            return thumb.bring(stream, size_of::<Thumb>());
+        };
         stream.clear(figures.there.span())?;
         let [half, quarter, rows] = [&*half, quarter, rows].map(|memory| Param::Memory(memory.span()));
         let said = Param::Memory(figures.there.span());
@@ -136,6 +139,7 @@ impl DeviceSight {
         device.launch(stream, &sums, &[params, rows, half, quarter, said])?;
         let [vertical, horizontal, how_many] = [&lines[0].items, &lines[1].items, &*found].map(|sides| Param::Memory(sides.there.span()));
         device.launch(stream, &edges, &[params, half, vertical, horizontal, how_many])?;
+        thumb.bring(stream, size_of::<Thumb>())?;
         figures.bring(stream, size_of::<Figures>())?;
         found.bring(stream, 2 * size_of::<u32>())?;
         lines.iter_mut().try_for_each(|lines| lines.bring(stream))
@@ -175,11 +179,9 @@ impl DeviceSight {
         if let Some(camera) = plan.camera.filter(|_| *has_newest) {
             let mask = laid.map_or(Param::Nothing, |laid| Param::Memory(laid.mask));
             device.launch(stream, &camera, &[params, now, before, mask, Param::Memory(shifts.there.span())])?;
-            shifts.bring(stream, 2 * size_of::<ShiftOnGpu>())?;
-        } else {
-            shifts.bring(stream, 0)?;
         }
         self.motion.plan = Some((plan, place));
+        self.has_looks = false;
         let Some((laid, instruments)) = laid.and_then(|laid| laid.instruments.map(|instruments| (laid, instruments))) else {
             return Ok(());
         };
@@ -187,8 +189,16 @@ impl DeviceSight {
         let [map, list, labels, mask] = [laid.map, laid.list, laid.labels, laid.mask].map(Param::Memory);
         let looks = Param::Memory(self.looks.items.there.span());
         let arguments = [Param::Value(bytes_of(&plan.params)), Param::Memory(instruments), map, list, labels, mask, input, looks];
-        device.launch(stream, &plan.launch, &arguments)?;
-        self.looks.bring(stream)
+        self.has_looks = true;
+        Ok(device.launch(stream, &plan.launch, &arguments)?)
+    }
+
+    /// Has what comes out of it brought here.
+    pub fn bring(&mut self, stream: &Stream) -> Result<(), InferError> {
+        let Motion { has_newest, plan, shifts, .. } = &mut self.motion;
+        let is_known = *has_newest && plan.as_ref().is_some_and(|(plan, _)| plan.camera.is_some());
+        shifts.bring(stream, if is_known { 2 * size_of::<ShiftOnGpu>() } else { 0 })?;
+        if self.has_looks { self.looks.bring(stream) } else { Ok(()) }
     }
 
     /// What was looked at is a frame that counts. Returns how the camera has moved since the one before, as `Camera::shift`; `is_blank`:

@@ -168,9 +168,15 @@ impl Heads {
             if let Some(boxes) = &mut self.boxes_there {
                 boxes.begin(self.detectors.iter().map(|(detector, _)| detector), engine)?;
             }
-            if let (Some(sight), Some(to)) = (sight, engine.device_input()) {
+            let Some(to) = engine.device_input() else { return Err(CudaError::Elsewhere.into()) };
+            let (stream, mut sight) = (to.gpu.stream(), sight);
+            if let Some(sight) = &mut sight {
                 sight.follow(&to, self.laid().as_ref(), fit, picture)?;
             }
+            // Not before all is begun: launches that follow on each other are begun as one.
+            self.there.iter_mut().try_for_each(|there| there.bring_measured(stream))?;
+            self.boxes_there.iter_mut().try_for_each(|boxes| boxes.bring(stream))?;
+            sight.into_iter().try_for_each(|sight| sight.bring(stream))?;
         }
         let is_here = |tensor: usize| !are_there || !self.is_read_there(tensor);
         engine.fetch_outputs(&is_here)?;
