@@ -9,7 +9,7 @@ use crate::infer::{self, Backend, Captured, InferError};
 use crate::link::{Analyst, Handed, Hello, LentSlots};
 use crate::pipeline::scheduling;
 use crate::pipeline::stereo::Eyes;
-use crate::record::{BytesLine, DeviceLine, EngineLine};
+use crate::record::{BytesLine, DeviceLine, EngineLine, LaunchesLine};
 use crate::scene::Scene;
 use crate::store::{Engines, LockedEngine, OperatingPoint, PublicKey, StoreError};
 use crate::track::Analyser;
@@ -116,7 +116,12 @@ fn device_line(analyser: &Analyser) -> Result<Option<DeviceLine>, InferError> {
     let line = |(info, memory_bytes): (&infer::DeviceInfo, usize)| {
         let infer::DeviceInfo { name, uuid, driver, .. } = info.clone();
         let golden_back = analyser.golden_back().map(|back| BytesLine { pixels: back.pixels, results: back.numbers });
-        DeviceLine { name, uuid, driver, memory_bytes: memory_bytes as u64, golden_back }
+        let launches = analyser.launch_times().map(|times| LaunchesLine {
+            chosen: times.sooner().name().to_owned(),
+            plain_us: times.plain.as_micros() as u64,
+            recorded_us: times.recorded.as_micros() as u64,
+        });
+        DeviceLine { name, uuid, driver, memory_bytes: memory_bytes as u64, golden_back, launches }
     };
     Ok(analyser.device()?.map(line))
 }

@@ -111,6 +111,7 @@ fn be_the_ai_process() {
             return load(hello).map(|analyst| Box::new(analyst) as Box<dyn Analyst>).map_err(|error| error.to_line());
         }
         let mut analyser = Analyser::of(Box::new(rehearsed(&TestEngine::maps())), None).unwrap();
+        analyser.set_launches(crate::frame::cuda::Launches::Recorded).unwrap();
         analyser.prove().unwrap();
         let line = EngineLine { device: device_line(&analyser).unwrap(), ..check_engine(&spec).unwrap() };
         let inner = EngineAnalyst { backend: spec.backend, analyser, eyes: None, line, borrowed: None };

@@ -34,7 +34,7 @@ pub use mask::upsample_mask;
 pub use mishap::Mishap;
 pub use recorder::{RecordPlan, Recorder};
 pub use report::{
-    AlarmLine, BytesLine, CadenceLine, CaseLine, DeviceLine, EngineLine, Frames, GateLine, LoopThroughLine, Report, SCHEMA,
+    AlarmLine, BytesLine, CadenceLine, CaseLine, DeviceLine, EngineLine, Frames, GateLine, LaunchesLine, LoopThroughLine, Report, SCHEMA,
     SourceDeviceLine, SourceLine, Stages, StallLine, StateLine, check_writable, make_folder, write_report, write_whole,
 };
 pub use segments::SegmentLine;

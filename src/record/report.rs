@@ -73,6 +73,18 @@ pub struct DeviceLine {
     /// What came back from it for the engine's golden picture, which is analysed as any frame is. None: the engine has none.
     #[serde(default)]
     pub golden_back: Option<BytesLine>,
+    /// How its work is begun, which that picture decided. None: as before.
+    #[serde(default)]
+    pub launches: Option<LaunchesLine>,
+}
+
+/// The sooner of two ways, and what half of the frames took at most by either.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct LaunchesLine {
+    /// `recorded`: with few calls (CUDA graphs); `plain`: one by one.
+    pub chosen: String,
+    pub plain_us: u64,
+    pub recorded_us: u64,
 }
 
 /// What a frame moves.

@@ -8,12 +8,13 @@ use super::flow::{Flow, Moved, Patch, Place};
 use super::gate::IndicationGate;
 use super::golden;
 use super::heads::{Heads, Probabilities};
+use super::launches::LaunchTimes;
 use super::look::{Look, Shown};
 use super::shrunk::Shrunk;
 use super::sure::SureFrom;
 use super::tracker::Tracker;
 use crate::frame::FrameLayout;
-use crate::frame::cuda::CudaError;
+use crate::frame::cuda::{CudaError, Launches};
 use crate::frame::on_device::{BorrowedSlots, Lent};
 use crate::infer::{
     self, Backend, Bytes, Captured, DeviceInfo, Engine, EngineFault, FaultyEngine, Feed, Fit, InferError, InputSpec, LockedEngine,
@@ -48,6 +49,8 @@ pub struct Analyser {
     gate: Option<IndicationGate>,
     /// What came back from the device for the golden picture.
     golden_back: Option<Bytes>,
+    /// What decided how its device's work is begun.
+    launch_times: Option<LaunchTimes>,
     /// What the network is fed to prove itself: its reference picture, as preprocessing gives it; without one, noise.
     reference: Vec<f32>,
 }
@@ -71,6 +74,7 @@ impl Analyser {
             analyser.golden_back = analyser.device_traffic().zip(before).map(|(now, before)| now.since(&before).to_host);
             analyser.feed.fetch(&mut analyser.engine)?;
             analyser.reference = analyser.engine.input_mut().to_vec();
+            analyser.launch_times = LaunchTimes::choose(&mut analyser, &golden.picture)?;
         }
         if !settings.normalise {
             analyser.normaliser = None;
@@ -116,6 +120,7 @@ impl Analyser {
             sight,
             gate,
             golden_back: None,
+            launch_times: None,
             reference,
         })
     }
@@ -168,6 +173,16 @@ impl Analyser {
     /// What came back from that device for the engine's golden picture; None: it has none, or runs here.
     pub fn golden_back(&self) -> Option<Bytes> {
         self.golden_back
+    }
+
+    /// How long the golden picture took by either way of launching, of which the sooner one is taken; None: as `golden_back`.
+    pub fn launch_times(&self) -> Option<LaunchTimes> {
+        self.launch_times
+    }
+
+    /// Of its device's work, from now on; nothing where it runs here.
+    pub fn set_launches(&mut self, launches: Launches) -> Result<(), InferError> {
+        Ok(self.engine.gpu().map_or(Ok(()), |gpu| gpu.stream().set_launches(launches))?)
     }
 
     /// Maps, and boxes.

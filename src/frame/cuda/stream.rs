@@ -6,7 +6,7 @@ use super::ptx::MOST_ARGUMENTS;
 use super::sequence::Sequences;
 use super::{CudaError, Launch};
 use cudarc::driver::{CudaEvent, CudaGraph, CudaStream, result, sys};
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::ffi::c_void;
 use std::fmt;
 use std::sync::Arc;
@@ -26,6 +26,15 @@ pub enum Priority {
     High,
 }
 
+impl Launches {
+    pub fn name(self) -> &'static str {
+        match self {
+            Launches::Plain => "plain",
+            Launches::Recorded => "recorded",
+        }
+    }
+}
+
 /// One queue of a device's work.
 #[derive(Debug)]
 pub struct Stream {
@@ -33,8 +42,9 @@ pub struct Stream {
     shared: Arc<Shared>,
     /// While a graph is recorded: the memory that it will use.
     recording: RefCell<Option<Vec<Arc<Memory>>>>,
-    /// What waits to be begun as one; None: nothing does.
-    sequences: RefCell<Option<Sequences>>,
+    launches: Cell<Launches>,
+    /// What waits to be begun as one.
+    sequences: RefCell<Sequences>,
 }
 
 /// A point in a stream.
@@ -92,36 +102,35 @@ impl Stream {
         let failed = |error| shared.failed("making a stream", error);
         let (least, greatest) = result::stream::get_priority_range().map_err(failed)?;
         let stream = shared.context.new_stream_with_priority(if priority == Priority::Low { least } else { greatest }).map_err(failed)?;
-        Ok(Stream { stream, shared: shared.clone(), recording: RefCell::new(None), sequences: RefCell::new(None) })
+        Ok(Stream {
+            stream,
+            shared: shared.clone(),
+            recording: RefCell::new(None),
+            sequences: RefCell::new(Sequences::new()),
+            launches: Cell::default(),
+        })
     }
 
     /// From now on; what it was told before is begun.
     pub fn set_launches(&self, launches: Launches) -> Result<(), CudaError> {
-        if launches == self.launches() {
-            return Ok(());
-        }
-        self.flush()?;
-        *self.sequences.borrow_mut() = (launches == Launches::Recorded).then(Sequences::new);
-        Ok(())
+        self.launches.set(launches);
+        self.flush()
     }
 
     pub fn launches(&self) -> Launches {
-        if self.sequences.borrow().is_some() { Launches::Recorded } else { Launches::Plain }
+        self.launches.get()
     }
 
     /// Where launches wait to be begun as one; None: they do not, or are being recorded.
     fn gathering(&self) -> Option<RefMut<'_, Sequences>> {
-        let is_recording = self.recording.borrow().is_some();
-        RefMut::filter_map(self.sequences.borrow_mut(), |sequences| sequences.as_mut().filter(|_| !is_recording)).ok()
+        let gathers = self.launches.get() == Launches::Recorded && self.recording.borrow().is_none();
+        gathers.then(|| self.sequences.borrow_mut())
     }
 
     /// Begins what waits to be begun as one. To be called before others queue something here; all else here does it itself.
     pub fn flush(&self) -> Result<(), CudaError> {
-        match &mut *self.sequences.borrow_mut() {
-            // SAFETY: whoever told it something keeps what lies behind it until the stream was waited for.
-            Some(sequences) => unsafe { sequences.begin(&self.shared, self.stream.cu_stream()) },
-            None => Ok(()),
-        }
+        // SAFETY: whoever told it something keeps what lies behind it until the stream was waited for.
+        unsafe { self.sequences.borrow_mut().begin(&self.shared, self.stream.cu_stream()) }
     }
 
     /// For libraries that queue their work here themselves, after `flush`; it is valid as long as this lives.

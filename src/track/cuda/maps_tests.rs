@@ -6,11 +6,13 @@ use crate::base::ids::FrameId;
 use crate::base::random::Random;
 use crate::frame::cuda::testing::{TestDriver, skipped_without_gpu};
 use crate::frame::cuda::{INPUT_HASH, Kernel, Launches, PREPROCESS};
+use crate::frame::picture_from_png;
 use crate::infer::tensorrt::testing as tensorrt;
 use crate::infer::testing::{Colorimetry, FrameLayout, Matrix, PixelFormat, Range, TestEngine, loaded, rehearsed};
 use crate::infer::{Engine, EngineFault, FrameView, OnnxEngine, Stamps, cuda};
 use crate::scene::{AnalysisTimes, Scene, Trust};
-use crate::track::Analyser;
+use crate::track::{Analyser, LaunchTimes};
+use std::time::Duration;
 
 /// Liver with fat in a corner and two instruments, one of which moves; the rest stands still but for its noise.
 fn picture(layout: &FrameLayout, index: u64) -> Vec<u8> {
@@ -174,6 +176,36 @@ fn rehearse_plans_in_this_process() {
     for launches in [Launches::Plain, Launches::Recorded] {
         compare(&|engine| Box::new(tensorrt::rehearsed(&loaded(engine), launches)), true);
     }
+    choose();
+}
+
+/// What decides is measured, and changes nothing of what is seen.
+fn choose() {
+    let mut picture = Vec::new();
+    let mut encoder = png::Encoder::new(&mut picture, 64, 48);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.write_header().unwrap().write_image_data(&Random::new(3).bytes(64 * 48 * 3)).unwrap();
+    let (layout, data) = picture_from_png(&picture).unwrap();
+    let engine = tensorrt::rehearsed(&loaded(&TestEngine::maps()), Launches::Plain);
+    let mut analyser = Analyser::of(Box::new(engine), None).unwrap();
+    let seen = |analyser: &mut Analyser| {
+        let before = analyser.device_traffic().unwrap();
+        let stamps = Stamps { id: FrameId(0), pts_ns: 0, capture_ns: 0 };
+        let scene = analyser.analyse(FrameView::new(&layout, &data).unwrap(), stamps, &|| true).unwrap().unwrap();
+        analyser.forget();
+        (Scene { times: AnalysisTimes::default(), ..scene }, analyser.device_traffic().unwrap().since(&before).begun)
+    };
+    let (plainly, calls) = seen(&mut analyser);
+    let times = LaunchTimes::choose(&mut analyser, &picture).unwrap().expect("it runs on a device");
+    assert!(times.plain > Duration::ZERO && times.recorded > Duration::ZERO, "{times:?}");
+    let as_chosen = seen(&mut analyser);
+    analyser.set_launches(Launches::Recorded).unwrap();
+    // In the first frames what is not known yet is begun one by one.
+    let recorded = [(); 3].map(|()| seen(&mut analyser))[2].clone();
+    assert_eq!([&as_chosen.0, &recorded.0], [&plainly; 2]);
+    assert_eq!(as_chosen.1, if times.sooner() == Launches::Recorded { recorded.1 } else { calls });
+    println!("FIGURE calls that begin a frame's work, plain and recorded: {calls} and {}", recorded.1);
+    assert!(recorded.1 * 5 < calls, "{} of {calls}", recorded.1);
 }
 
 #[test]
@@ -182,7 +214,8 @@ fn a_scene_decoded_on_a_device_is_what_it_is_here() {
     let kernels: Vec<Kernel> = [PREPROCESS, INPUT_HASH].into_iter().chain(MAP_KERNELS).chain(BOX_KERNELS).chain(SIGHT_KERNELS).collect();
     if let Some(driver) = TestDriver::new(test).and_then(|driver| driver.with_kernels(test, &kernels)) {
         driver.run("track::cuda::maps_tests::rehearse_in_this_process", &[("TEST_CUDA_AT_ONCE", "1")]);
-        driver.run("track::cuda::maps_tests::rehearse_plans_in_this_process", &[]);
+        let said = driver.run("track::cuda::maps_tests::rehearse_plans_in_this_process", &[]);
+        said.lines().filter(|line| line.starts_with("FIGURE")).for_each(|line| println!("{line}"));
     }
 }
 
