@@ -4,8 +4,9 @@
 //!     cargo bench --bench device -- [--backend cpu|cuda|tensorrt]... [--size 1920x1080]... [--frames N] [--streams N]... [--seconds T]
 //!
 //! Ways of a frame: `here`, from the ring in host memory, brought to the device for the model and for the picture; `there`, it lies in
-//! Vulkan's memory on the device already, where CUDA and the compositor read it. `alone` is the model's part of either. Rounds of the
-//! ways follow each other frame by frame, so that the machine's moods befall all of them.
+//! Vulkan's memory on the device already, where CUDA and the compositor read it. Both begin the device's work as the engine's picture has
+//! decided; `there, plain` and `there, recorded` as they say. Rounds of the ways follow each other frame by frame, so that the machine's
+//! moods befall all of them.
 
 use anyhow::{Context, bail};
 use clap::Parser;
@@ -13,7 +14,7 @@ use keyhole::base::clock::{Clock, MonotonicClock};
 use keyhole::base::ids::FrameId;
 use keyhole::base::stats::{Delays, Summary};
 use keyhole::capture::sim::{Simulator, Spec};
-use keyhole::frame::cuda::{self, Device, ImportedBuffer, Payload, Priority};
+use keyhole::frame::cuda::{self, Device, ImportedBuffer, Launches, Payload, Priority};
 use keyhole::frame::vulkan::{self, SharedBuffer};
 use keyhole::frame::{FrameLayout, FrameView, Stamps};
 use keyhole::infer::{self, Backend, Captured};
@@ -215,8 +216,13 @@ fn path(a: &Arguments, backend: Backend, size: &str) -> anyhow::Result<Value> {
     println!("\n{size}, {} {}: drawn by {}", pictures.layout.format.name(), backend.name(), gpu.name);
     let mut drawing = Drawing::new(gpu.clone(), &pictures.layout);
     let mut ways = vec![(Way::new("here", analyser(a, backend)?), None)];
-    if backend != Backend::Cpu {
-        ways.push((Way::new("there", analyser(a, backend)?), Some(Slots::new(&gpu, &pictures)?)));
+    let slots = if backend == Backend::Cpu { None } else { Some(Slots::new(&gpu, &pictures)?) };
+    if let Some(slots) = &slots {
+        for (name, launches) in [("there", None), ("there, plain", Some(Launches::Plain)), ("there, recorded", Some(Launches::Recorded))] {
+            let analyser = analyser(a, backend)?;
+            launches.map_or(Ok(()), |launches| analyser.set_launches(launches))?;
+            ways.push((Way::new(name, analyser), Some(slots)));
+        }
     }
     let mut before = Vec::new();
     for index in 0..WARM_UP + a.frames {
@@ -224,7 +230,7 @@ fn path(a: &Arguments, backend: Backend, size: &str) -> anyhow::Result<Value> {
             before = ways.iter_mut().map(|(way, _)| way.analyser.device_traffic()).collect();
         }
         for (way, slots) in &mut ways {
-            way.go(index, &pictures, slots.as_ref(), &mut drawing)?;
+            way.go(index, &pictures, *slots, &mut drawing)?;
         }
     }
     let mut said = Vec::new();
@@ -238,14 +244,19 @@ fn path(a: &Arguments, backend: Backend, size: &str) -> anyhow::Result<Value> {
             json!({
                 "pixels_to_device": a_frame(moved.to_device.pixels), "numbers_to_device": a_frame(moved.to_device.numbers),
                 "pixels_to_host": a_frame(moved.to_host.pixels), "numbers_to_host": a_frame(moved.to_host.numbers),
-                "allocations": moved.allocations,
+                "allocations": moved.allocations, "calls_that_begin_kernels": a_frame(moved.begun),
             })
         });
         if let Some(bytes) = &bytes {
             println!("    bytes a frame {bytes}");
         }
         let parts: serde_json::Map<String, Value> = parts.iter().map(|(name, summary)| (name.to_string(), json!(summary))).collect();
-        said.push(json!({ "way": way.name, "whole_ms": way.whole.summary(), "parts_ms": parts, "bytes_a_frame": bytes }));
+        let chosen = way.analyser.launch_times().map(|times| {
+            json!({ "chosen": times.sooner().name(), "plain_us": times.plain.as_micros(), "recorded_us": times.recorded.as_micros() })
+        });
+        said.push(
+            json!({ "launches": chosen, "way": way.name, "whole_ms": way.whole.summary(), "parts_ms": parts, "bytes_a_frame": bytes }),
+        );
     }
     Ok(json!({ "what": "path", "backend": backend.name(), "size": size, "drawn_by": gpu.name, "ways": said }))
 }

@@ -181,7 +181,7 @@ impl Analyser {
     }
 
     /// Of its device's work, from now on; nothing where it runs here.
-    pub fn set_launches(&mut self, launches: Launches) -> Result<(), InferError> {
+    pub fn set_launches(&self, launches: Launches) -> Result<(), InferError> {
         Ok(self.engine.gpu().map_or(Ok(()), |gpu| gpu.stream().set_launches(launches))?)
     }
 
