@@ -198,10 +198,11 @@ fn choose() {
     let (plainly, calls) = seen(&mut analyser);
     let times = LaunchTimes::choose(&mut analyser, &picture).unwrap().expect("it runs on a device");
     assert!(times.plain > Duration::ZERO && times.recorded > Duration::ZERO, "{times:?}");
-    let as_chosen = seen(&mut analyser);
-    analyser.set_launches(Launches::Recorded).unwrap();
     // In the first frames what is not known yet is begun one by one.
-    let recorded = [(); 3].map(|()| seen(&mut analyser))[2].clone();
+    let mut settled = || [(); 3].map(|()| seen(&mut analyser))[2].clone();
+    let as_chosen = settled();
+    analyser.set_launches(Launches::Recorded).unwrap();
+    let recorded = settled();
     assert_eq!([&as_chosen.0, &recorded.0], [&plainly; 2]);
     assert_eq!(as_chosen.1, if times.sooner() == Launches::Recorded { recorded.1 } else { calls });
     println!("FIGURE calls that begin a frame's work, plain and recorded: {calls} and {}", recorded.1);
