@@ -21,6 +21,7 @@
 #define __grid_constant__
 #define __restrict__
 #define __forceinline__ inline
+#define __launch_bounds__(threads)
 
 struct uint3 { unsigned x, y, z; };
 struct dim3 { unsigned x, y, z; };

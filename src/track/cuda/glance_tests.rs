@@ -78,12 +78,12 @@ fn thumb_figures_and_edges_are_the_references_to_the_last_bit() {
             let signs = plan.signs.unwrap();
             let [width, height] = plan.params.fit_sides.map(|side| side as usize);
             let (mut half, mut quarter) = (vec![f32::NAN; width / 2 * (height / 2)], vec![f32::NAN; 3 * (width / 4) * (height / 4)]);
-            let (mut rows, mut figures) = (vec![f32::NAN; height], [Figures::default()]);
+            let (mut details, mut figures) = (vec![f32::NAN; height + height / 2 + height / 4], [Figures::default()]);
             let (mut lines, mut found) = ([(); 2].map(|()| vec![LineOnGpu::zeroed(); MAX_LINES]), [7u32; 2]);
             runner.run(&signs.shrink, &mut [params(), tensor(), output(&mut half), output(&mut quarter)]);
-            runner.run(&signs.fine, &mut [params(), tensor(), output(&mut rows)]);
+            runner.run(&signs.details, &mut [params(), tensor(), input(&half), input(&quarter), output(&mut details)]);
             runner.run(&signs.counts, &mut [params(), input(&quarter), output(&mut figures)]);
-            runner.run(&signs.sums, &mut [params(), input(&rows), input(&half), input(&quarter), output(&mut figures)]);
+            runner.run(&signs.sums, &mut [params(), input(&details), input(&quarter), output(&mut figures)]);
             let [vertical, horizontal] = &mut lines;
             runner.run(&signs.edges, &mut [params(), input(&half), output(vertical), output(horizontal), output(&mut found)]);
             let (expected, edges) = Signs::default().measured(&shown, &case.spec, case.fit);
@@ -109,5 +109,7 @@ fn a_picture_too_small_to_show_anything_has_no_signs() {
     let spec = InputSpec { name: "image".to_owned(), layout, width: 448, height: 256, colour, resize, mean: [0.5; 3], std: [0.2; 3] };
     assert!(GlancePlan::new(&spec, Fit { x: 0, y: 110, width: 448, height: 47 }, false).signs.is_none());
     let signs = GlancePlan::new(&spec, Fit { x: 0, y: 2, width: 448, height: 253 }, false).signs.unwrap();
-    assert_eq!((signs.shrink.grid, signs.fine.grid, signs.sums.grid, signs.edges.grid), ([56, 1, 1], [2, 1, 1], [3, 1, 1], [2, 1, 1]));
+    assert_eq!((signs.shrink.grid, signs.edges.grid, signs.edges.block), ([56, 1, 1], [2, 1, 1], [512, 1, 1]));
+    // 252 + 126 + 63 rows, four a block.
+    assert_eq!((signs.details.grid, signs.sums.grid, signs.sums.block), ([111, 1, 1], [1, 1, 1], [256, 1, 1]));
 }

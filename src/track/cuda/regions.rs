@@ -24,8 +24,8 @@ pub struct RegionOnGpu {
     pub bbox: [u32; 4],
 }
 
-/// Six launches, one after the other. Buffers: `parent`, `area`, `into` and `number` a u32 a pixel, `map` a u16; `runs` and `count` one
-/// u32, `runs` zero before; `list` `MOST_REGIONS` regions.
+/// Six launches, one after the other. Buffers: `parent`, `area`, `into` and `number`, which is `root` before, a u32 a pixel, `map` a u16;
+/// `counts` a u32 a block; `runs` and `count` one u32, `runs` zero before; `list` `MOST_REGIONS` regions.
 #[derive(Debug, Clone, Copy)]
 pub struct RegionsPlan {
     pub params: RegionParams,
@@ -52,10 +52,15 @@ impl RegionsPlan {
             join: over("regions_join"),
             measure: over("regions_measure"),
             settle: over("regions_settle"),
-            number: Launch::over(REGIONS, "regions_number", 1, THREADS),
+            number: over("regions_number"),
             map: over("regions_map"),
             most_runs: most_runs(pixels, map[1]),
         }
+    }
+
+    /// Of each launch.
+    pub fn blocks(&self) -> usize {
+        self.map.grid[0] as usize
     }
 }
 
@@ -72,19 +77,22 @@ mod tests {
         let plan = RegionsPlan::new(map);
         let pixels = labels.len();
         let [mut parent, mut area, mut into, mut number] = [(); 4].map(|()| vec![u32::MAX; pixels]);
-        let (mut runs, mut count) = ([0u32], [u32::MAX]);
+        let (mut counts, mut runs, mut count) = (vec![u32::MAX; plan.blocks()], [0u32], [u32::MAX]);
+        let params = || value(&plan.params);
         let (mut numbers, mut list) = (vec![u16::MAX; pixels], vec![RegionOnGpu::zeroed(); RegionsPlan::MOST_REGIONS]);
-        runner.run(&plan.start, &mut [value(&plan.params), output(&mut parent), output(&mut area)]);
+        runner.run(&plan.start, &mut [params(), input(labels), output(&mut parent), output(&mut area), output(&mut runs)]);
         // Which pixel is joined to which is open; the roots are not.
-        runner.run_in_any_order(&plan.join, &mut [value(&plan.params), input(labels), output(&mut parent), output(&mut runs)]);
+        runner.run_in_any_order(&plan.join, &mut [params(), input(labels), output(&mut parent)]);
         if runs[0] as usize > plan.most_runs {
             return Err(Noise);
         }
-        runner.run(&plan.measure, &mut [value(&plan.params), output(&mut parent), output(&mut area)]);
-        runner.run(&plan.settle, &mut [value(&plan.params), input(labels), input(&parent), input(&area), output(&mut into)]);
-        let mut args = [value(&plan.params), input(labels), input(&into), output(&mut number), output(&mut list), output(&mut count)];
+        runner.run_in_any_order(&plan.measure, &mut [params(), output(&mut parent), output(&mut area), output(&mut number)]);
+        let mut args = [params(), input(labels), input(&number), input(&area), output(&mut into), output(&mut counts)];
+        runner.run(&plan.settle, &mut args);
+        let (labels, firsts, counts) = (input(labels), input(&into), input(&counts));
+        let mut args = [params(), labels, firsts, counts, output(&mut number), output(&mut list), output(&mut count)];
         runner.run(&plan.number, &mut args);
-        let mut args = [value(&plan.params), input(&into), input(&number), output(&mut numbers), output(&mut list)];
+        let mut args = [params(), input(&into), input(&number), output(&mut numbers), output(&mut list)];
         runner.run(&plan.map, &mut args);
         list.truncate(count[0] as usize);
         Ok((numbers, list))
@@ -133,9 +141,9 @@ mod tests {
     }
 
     #[test]
-    fn a_launch_has_a_thread_a_pixel_and_numbering_is_one_block() {
+    fn a_launch_has_a_thread_a_pixel() {
         let plan = RegionsPlan::new([320, 180]);
-        assert_eq!((plan.join.grid, plan.map.grid, plan.number.grid), ([225, 1, 1], [225, 1, 1], [1, 1, 1]));
+        assert_eq!((plan.join.grid, plan.map.grid, plan.number.grid, plan.blocks()), ([225, 1, 1], [225, 1, 1], [225, 1, 1], 225));
         assert_eq!(plan.most_runs, 320 * 180 / 12 + 8 * 180);
     }
 }
