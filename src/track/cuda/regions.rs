@@ -115,28 +115,49 @@ mod tests {
         })
     }
 
+    /// How many there are, and that they are the reference's.
+    fn compared(runner: &Runner, labels: &[u8], map: [usize; 2]) -> Result<usize, Noise> {
+        let mut reference = Regions::default();
+        let expected = reference.fill(labels, map[0], map[1]);
+        let found = regions(runner, labels, map);
+        assert_eq!(found.is_err(), expected.is_err());
+        let (numbers, list) = found?;
+        assert_eq!(numbers, reference.map);
+        let list: Vec<Region> =
+            list.iter().map(|region| Region { label: region.label as u8, area: region.area, bbox: region.bbox }).collect();
+        assert_eq!(list, reference.list);
+        Ok(list.len())
+    }
+
     #[test]
     fn regions_numbers_areas_and_boxes_are_the_references() {
         on_every_device("regions_numbers_areas_and_boxes_are_the_references", |runner| {
             let noisy = std::cell::Cell::new(0);
             let config = Config { cases: 60, failure_persistence: None, max_shrink_iters: 100, ..Config::default() };
             let test = |(labels, map): (Vec<u8>, [usize; 2])| {
-                let mut reference = Regions::default();
-                let expected = reference.fill(&labels, map[0], map[1]);
-                let found = regions(runner, &labels, map);
-                prop_assert_eq!(found.is_err(), expected.is_err());
-                let Ok((numbers, list)) = found else {
-                    noisy.set(noisy.get() + 1);
-                    return Ok(());
-                };
-                prop_assert_eq!(numbers, reference.map);
-                let list: Vec<Region> =
-                    list.iter().map(|region| Region { label: region.label as u8, area: region.area, bbox: region.bbox }).collect();
-                prop_assert_eq!(list, reference.list);
+                noisy.set(noisy.get() + usize::from(compared(runner, &labels, map).is_err()));
                 Ok(())
             };
             TestRunner::new(config).run(&labels(), test).unwrap();
             assert!(noisy.get() < 30, "nearly all of it was noise");
+        });
+    }
+
+    /// As large as an engine's: rows that go on in the next block, ways from end to end, teeth that meet at last, one label all over.
+    #[test]
+    fn long_ways_and_large_regions_are_the_references() {
+        on_every_device("long_ways_and_large_regions_are_the_references", |runner| {
+            let map = [451, 257];
+            let drawn = |label: &dyn Fn(usize, usize) -> u8| -> Vec<u8> {
+                (0..map[0] * map[1]).map(|at| label(at % map[0], at / map[0])).collect()
+            };
+            let is_turn = |x: usize, y: usize| if y / 8 % 4 == 1 { x < 9 } else { x + 9 > map[0] };
+            let way = |x: usize, y: usize| if y / 8 % 2 == 0 || is_turn(x, y) { 2 } else { INSTRUMENT };
+            let comb = |x: usize, y: usize| if x / 17 % 2 == 0 || y + 7 > map[1] { 2 } else { 4 };
+            let specks = |x: usize, y: usize| if x % 29 == 3 && y % 7 == 2 { 4 } else { 2 };
+            for (label, expected) in [(&way as &dyn Fn(usize, usize) -> u8, 17), (&comb, 14), (&specks, 1), (&|_, _| 0, 1)] {
+                assert_eq!(compared(runner, &drawn(label), map), Ok(expected));
+            }
         });
     }
 

@@ -57,8 +57,9 @@ mod tests {
     use proptest::prelude::*;
     use proptest::test_runner::{Config, TestRunner};
 
-    const MAP: [usize; 2] = [75, 52];
-    const MOST: usize = 8;
+    /// Wider than a block looks at once, and more pixels than a channel has threads.
+    const MAP: [usize; 2] = [140, 62];
+    const MOST: usize = 11;
 
     /// As `Decoder::tissues` adds them up.
     fn tissue(maps: &Maps, regions: &Regions, channel: usize) -> u64 {
