@@ -144,17 +144,16 @@ __device__ void add_lanes(const float *own, unsigned own_count, unsigned sums, f
     }
 }
 
-// Between the samples of the present frame; false: outside.
+// Between the samples of the present frame; false: outside. Fetches them in any case: nothing waits for whether they count.
 __device__ bool between(const float *now, unsigned width, unsigned height, float x, float y, float *value)
 {
-    if (x < 0.0f || y < 0.0f || x >= (float)(width - 1) || y >= (float)(height - 1))
-        return false;
-    unsigned ix = (unsigned)x, iy = (unsigned)y;
+    bool is_inside = x >= 0.0f && y >= 0.0f && x < (float)(width - 1) && y < (float)(height - 1);
+    unsigned ix = is_inside ? (unsigned)x : 0, iy = is_inside ? (unsigned)y : 0;
     float fx = x - (float)ix, fy = y - (float)iy;
     const float *upper = now + iy * width + ix, *lower = upper + width;
     float top = upper[0] + (upper[1] - upper[0]) * fx, bottom = lower[0] + (lower[1] - lower[0]) * fx;
     *value = top + (bottom - top) * fy;
-    return true;
+    return is_inside;
 }
 
 // What is known after a round.
@@ -214,14 +213,14 @@ extern "C" __global__ void motion_camera(const __grid_constant__ MotionParams p,
     for (unsigned round = 0; round <= ROUNDS; round++) {
         float sums[6] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f}, shift[2] = {solved.shift[0], solved.shift[1]};
         unsigned count = 0;
-#pragma unroll 2
+#pragma unroll 4
         for (unsigned cell = threadIdx.x; cell < cells; cell += THREADS) {
             unsigned x = cell % inner + 2, y = cell / inner + 2, at = y * width + x;
-            float value;
-            if (!(background[at] >> blockIdx.x & 1) || !between(now, width, height, (float)x + shift[0], (float)y + shift[1], &value))
-                continue;
-            float gx = 0.5f * (before[at + 1] - before[at - 1]), gy = 0.5f * (before[at + width] - before[at - width]);
+            float gx = 0.5f * (before[at + 1] - before[at - 1]), gy = 0.5f * (before[at + width] - before[at - width]), value;
+            bool is_inside = between(now, width, height, (float)x + shift[0], (float)y + shift[1], &value);
             float off = value - before[at];
+            if (!is_inside || !(background[at] >> blockIdx.x & 1))
+                continue;
             sums[0] += gx * gx;
             sums[1] += gx * gy;
             sums[2] += gy * gy;
