@@ -307,26 +307,10 @@ __device__ Edges edges_at(const Walk *w, unsigned at, float sign)
     return edges;
 }
 
-// Of all threads of the block with a smaller number; *whole: of all.
-__device__ unsigned sum_before(unsigned own, unsigned *room, unsigned *whole)
-{
-    __syncthreads();
-    room[threadIdx.x] = own;
-    for (unsigned step = 1; step < EDGE_THREADS; step *= 2) {
-        __syncthreads();
-        unsigned other = threadIdx.x >= step ? room[threadIdx.x - step] : 0;
-        __syncthreads();
-        room[threadIdx.x] += other;
-    }
-    __syncthreads();
-    *whole = room[EDGE_THREADS - 1];
-    return room[threadIdx.x] - own;
-}
-
 extern "C" __launch_bounds__(EDGE_THREADS) __global__ void glance_edges(const __grid_constant__ GlanceParams p, const float *half, Line *vertical,
                                                                         Line *horizontal, unsigned *found)
 {
-    __shared__ unsigned room[EDGE_THREADS];
+    __shared__ unsigned room[SUM_ROOM(EDGE_THREADS)];
     __shared__ Line lines[MOST_LINES];
     __shared__ bool lit[EDGE_THREADS];
     unsigned width = p.fit_width / 2, height = p.fit_height / 2;
@@ -343,7 +327,7 @@ extern "C" __launch_bounds__(EDGE_THREADS) __global__ void glance_edges(const __
         Edges edges = {};
         if (item < items)
             edges = edges_at(&w, at, item % 2 == 0 ? 1.0f : -1.0f);
-        unsigned number = all + sum_before(edges.count, room, &count);
+        unsigned number = all + sum_before<EDGE_THREADS>(edges.count, room, &count);
         for (unsigned i = 0; i < edges.count && number + i < MOST_LINES; i++) {
             Line line = {(unsigned short)at, edges.ends[i][0], edges.ends[i][1], 1};
             lines[number + i] = line;
@@ -357,7 +341,7 @@ extern "C" __launch_bounds__(EDGE_THREADS) __global__ void glance_edges(const __
     lit[threadIdx.x] = line < all && is_lit(&w, &lines[line], threadIdx.x % 2 == 0 ? lines[line].at - EDGE_GAP - 1 : lines[line].at + 1);
     __syncthreads();
     unsigned is_kept = threadIdx.x < all && lit[2 * threadIdx.x] && lit[2 * threadIdx.x + 1] ? 1 : 0, count;
-    unsigned number = sum_before(is_kept, room, &count);
+    unsigned number = sum_before<EDGE_THREADS>(is_kept, room, &count);
     if (is_kept)
         (blockIdx.x == 0 ? vertical : horizontal)[number] = lines[threadIdx.x];
     if (threadIdx.x == 0)

@@ -68,31 +68,34 @@ extern "C" __launch_bounds__(THREADS) __global__ void instrument_looks(const __g
                                                                        const unsigned char *mask, const void *input, unsigned *looks)
 {
     __shared__ unsigned votes[256], counts[LEVELS * LEVELS * LEVELS];
-    unsigned number = instruments[blockIdx.x].region;
+    unsigned number = instruments[blockIdx.x].region, *own_looks = looks + blockIdx.x * LEVELS * LEVELS * LEVELS;
+    if (number == NO_REGION) {
+        if (threadIdx.x < LEVELS * LEVELS * LEVELS)
+            own_looks[threadIdx.x] = 0;
+        return;
+    }
     for (unsigned i = threadIdx.x; i < 256; i += THREADS)
         votes[i] = 0;
     for (unsigned i = threadIdx.x; i < LEVELS * LEVELS * LEVELS; i += THREADS)
         counts[i] = 0;
     __syncthreads();
-    if (number != NO_REGION) {
-        const Region region = list[number];
-        for (unsigned y = region.box[1] + threadIdx.x / TILE; y < region.box[3]; y += THREADS / TILE) {
-            unsigned row = y * p.width;
-            for (unsigned left = region.box[0] + threadIdx.x % TILE; left < region.box[2]; left += AHEAD * TILE) {
-                // Fetched together: nothing waits for one after the other.
-                bool is_own[AHEAD];
-                unsigned char ids[AHEAD];
+    const Region region = list[number];
+    for (unsigned y = region.box[1] + threadIdx.x / TILE; y < region.box[3]; y += THREADS / TILE) {
+        unsigned row = y * p.width;
+        for (unsigned left = region.box[0] + threadIdx.x % TILE; left < region.box[2]; left += AHEAD * TILE) {
+            // Fetched together: nothing waits for one after the other.
+            bool is_own[AHEAD];
+            unsigned char ids[AHEAD];
 #pragma unroll
-                for (unsigned k = 0; k < AHEAD; k++) {
-                    unsigned at = row + min(left + k * TILE, region.box[2] - 1);
-                    is_own[k] = left + k * TILE < region.box[2] && map[at] == number && labels[at] == INSTRUMENT;
-                    ids[k] = mask[at];
-                }
-#pragma unroll
-                for (unsigned k = 0; k < AHEAD; k++)
-                    if (is_own[k])
-                        atomicAdd(&votes[ids[k]], 1);
+            for (unsigned k = 0; k < AHEAD; k++) {
+                unsigned at = row + min(left + k * TILE, region.box[2] - 1);
+                is_own[k] = left + k * TILE < region.box[2] && map[at] == number && labels[at] == INSTRUMENT;
+                ids[k] = mask[at];
             }
+#pragma unroll
+            for (unsigned k = 0; k < AHEAD; k++)
+                if (is_own[k])
+                    atomicAdd(&votes[ids[k]], 1);
         }
     }
     __syncthreads();
@@ -107,7 +110,6 @@ extern "C" __launch_bounds__(THREADS) __global__ void instrument_looks(const __g
     __syncthreads();
     unsigned class_id = votes[0] & 255;
     if (votes[0] != 0) {
-        const Region region = list[number];
         unsigned left = mask_place(&p, region.box[0], 0), right = mask_place(&p, region.box[2], 0);
         unsigned top = mask_place(&p, region.box[1], 1), bottom = mask_place(&p, region.box[3], 1);
         unsigned columns = right > left ? (right - left + STEP - 1) / STEP : 0, rows = bottom > top ? (bottom - top + STEP - 1) / STEP : 0;
@@ -124,5 +126,5 @@ extern "C" __launch_bounds__(THREADS) __global__ void instrument_looks(const __g
     }
     __syncthreads();
     for (unsigned i = threadIdx.x; i < LEVELS * LEVELS * LEVELS; i += THREADS)
-        looks[blockIdx.x * LEVELS * LEVELS * LEVELS + i] = counts[i];
+        own_looks[i] = counts[i];
 }

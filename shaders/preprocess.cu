@@ -23,7 +23,7 @@
 #define DYNAMIC_SHARED(name) extern __shared__ float name[]
 #endif
 
-#define MOST_THREADS 512
+#define MOST_THREADS 256
 #define BINS 192
 #define ROWS_A_SUM 256
 #define RUN 3

@@ -16,6 +16,8 @@
 #define INSTRUMENT_THREADS 1024
 #define TILE 32
 #define AHEAD 4
+// Of an instrument: probability, weight, x, y, xx, xy, yy.
+#define SUMS 7
 #define NOTHING 0
 #define INSTRUMENT 255
 #define MOST_CHANNELS 64
@@ -45,20 +47,6 @@ struct InstrumentSums {
     double probability, weight, mean[2], spread[3];
 };
 
-// Over all threads of the block; every thread gets it.
-template <class T> __device__ T sum_over_block(T value, T *room)
-{
-    __syncthreads();
-    room[threadIdx.x] = value;
-    for (unsigned half = blockDim.x / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if (threadIdx.x < half)
-            room[threadIdx.x] += room[threadIdx.x + half];
-    }
-    __syncthreads();
-    return room[0];
-}
-
 // So many 2⁻²³ parts of one.
 __device__ unsigned in_parts(float probability)
 {
@@ -77,33 +65,35 @@ extern "C" __global__ void tissue_sums(const __grid_constant__ RegionSumParams p
         unsigned parts = in_parts(plane[at]);
         own += label != NOTHING && list[map[at]].label == label ? parts : 0;
     }
-    own = sum_over_block(own, room);
+    room[threadIdx.x] = own;
+    for (unsigned half = THREADS / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half)
+            room[threadIdx.x] += room[threadIdx.x + half];
+    }
     if (threadIdx.x == 0)
-        sums[blockIdx.x] = own;
+        sums[blockIdx.x] = room[0];
 }
 
-// The region of instrument with so many larger ones.
-__device__ unsigned region_of_rank(const Region *list, unsigned count, unsigned rank, u64 *room)
+// The larger, the larger its area; of equals the first.
+__device__ u64 rank_of(const Region *list, unsigned region)
 {
-    u64 last = ~0ull;
-    for (unsigned i = 0; i <= rank && last != 0; i++) {
-        u64 best = 0;
-        for (unsigned region = threadIdx.x; region < count; region += INSTRUMENT_THREADS) {
-            u64 key = (u64)list[region].area << 32 | (0xffffffffu - region);
-            if (list[region].label == INSTRUMENT && key < last && key > best)
-                best = key;
-        }
-        __syncthreads();
-        room[threadIdx.x] = best;
-        for (unsigned half = INSTRUMENT_THREADS / 2; half > 0; half /= 2) {
-            __syncthreads();
-            if (threadIdx.x < half)
-                room[threadIdx.x] = max(room[threadIdx.x], room[threadIdx.x + half]);
-        }
-        __syncthreads();
-        last = room[0];
+    return (u64)list[region].area << 32 | (0xffffffffu - region);
+}
+
+// The region of instrument with so many larger ones, into *found by one thread.
+__device__ void find_of_rank(const Region *list, unsigned count, unsigned rank, unsigned *found)
+{
+    for (unsigned region = threadIdx.x; region < count; region += INSTRUMENT_THREADS) {
+        if (list[region].label != INSTRUMENT)
+            continue;
+        unsigned larger = 0;
+#pragma unroll 4
+        for (unsigned other = 0; other < count; other++)
+            larger += list[other].label == INSTRUMENT && rank_of(list, other) > rank_of(list, region) ? 1 : 0;
+        if (larger == rank)
+            *found = region;
     }
-    return last == 0 ? NO_REGION : 0xffffffffu - (unsigned)last;
 }
 
 // Where a pixel's centre lies in the picture on one axis.
@@ -117,10 +107,15 @@ extern "C" __launch_bounds__(INSTRUMENT_THREADS) __global__ void instrument_sums
                                                                                  const Region *list, const unsigned *count, const float *instrument,
                                                                                  InstrumentSums *instruments)
 {
-    __shared__ double room[INSTRUMENT_THREADS];
-    __shared__ u64 ranks[INSTRUMENT_THREADS];
+    __shared__ double room[SUMS][INSTRUMENT_THREADS / 2];
+    __shared__ unsigned found;
+    if (threadIdx.x == 0)
+        found = NO_REGION;
+    __syncthreads();
+    find_of_rank(list, *count, blockIdx.x, &found);
+    __syncthreads();
     InstrumentSums sums = {};
-    sums.region = region_of_rank(list, *count, blockIdx.x, ranks);
+    sums.region = found;
     if (sums.region == NO_REGION) {
         if (threadIdx.x == 0)
             instruments[blockIdx.x] = sums;
@@ -130,7 +125,7 @@ extern "C" __launch_bounds__(INSTRUMENT_THREADS) __global__ void instrument_sums
     const unsigned *box = region.box;
     sums.area = region.area;
     // Around the middle of its box: near the mean, so that little is lost when that is known.
-    double middle[2], first[2] = {0.0, 0.0}, second[3] = {0.0, 0.0, 0.0};
+    double middle[2], own_sums[SUMS] = {0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0};
     for (int axis = 0; axis < 2; axis++)
         middle[axis] = in_picture(&p, axis, (box[axis] + box[axis + 2]) / 2);
     for (unsigned y = box[1] + threadIdx.x / TILE; y < box[3]; y += INSTRUMENT_THREADS / TILE) {
@@ -152,29 +147,36 @@ extern "C" __launch_bounds__(INSTRUMENT_THREADS) __global__ void instrument_sums
                 if (!is_own[k])
                     continue;
                 double weight = fmax((double)own[k], 1e-3), dx = in_picture(&p, 0, left + k * TILE) - middle[0];
-                sums.probability += (double)own[k];
-                sums.weight += weight;
-                first[0] += weight * dx;
-                first[1] += weight * dy;
-                second[0] += weight * dx * dx;
-                second[1] += weight * dx * dy;
-                second[2] += weight * dy * dy;
+                own_sums[0] += (double)own[k];
+                own_sums[1] += weight;
+                own_sums[2] += weight * dx;
+                own_sums[3] += weight * dy;
+                own_sums[4] += weight * dx * dx;
+                own_sums[5] += weight * dx * dy;
+                own_sums[6] += weight * dy * dy;
             }
         }
     }
-    sums.probability = sum_over_block(sums.probability, room);
-    sums.weight = sum_over_block(sums.weight, room);
-    for (int axis = 0; axis < 2; axis++)
-        first[axis] = sum_over_block(first[axis], room);
-    for (int i = 0; i < 3; i++)
-        second[i] = sum_over_block(second[i], room);
+    // One half of the threads hands its sums to the other, and so on.
+    for (unsigned half = INSTRUMENT_THREADS / 2; half > 0; half /= 2) {
+        if (threadIdx.x >= half && threadIdx.x < 2 * half)
+            for (unsigned k = 0; k < SUMS; k++)
+                room[k][threadIdx.x - half] = own_sums[k];
+        __syncthreads();
+        if (threadIdx.x < half)
+            for (unsigned k = 0; k < SUMS; k++)
+                own_sums[k] += room[k][threadIdx.x];
+        __syncthreads();
+    }
     if (threadIdx.x != 0)
         return;
-    double x = first[0] / sums.weight, y = first[1] / sums.weight;
+    sums.probability = own_sums[0];
+    sums.weight = own_sums[1];
+    double x = own_sums[2] / sums.weight, y = own_sums[3] / sums.weight;
     sums.mean[0] = middle[0] + x;
     sums.mean[1] = middle[1] + y;
-    sums.spread[0] = second[0] - first[0] * x;
-    sums.spread[1] = second[1] - first[0] * y;
-    sums.spread[2] = second[2] - first[1] * y;
+    sums.spread[0] = own_sums[4] - own_sums[2] * x;
+    sums.spread[1] = own_sums[5] - own_sums[2] * y;
+    sums.spread[2] = own_sums[6] - own_sums[3] * y;
     instruments[blockIdx.x] = sums;
 }

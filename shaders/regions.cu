@@ -57,35 +57,14 @@ __device__ unsigned root_of(volatile unsigned *parent, unsigned at)
     }
 }
 
-// Threads of a block that follow on each other, of which the first says that it `is_first`, stand together: the first one's number.
-__device__ unsigned first_of_thread(bool is_first, unsigned *room)
+// Threads of a block that follow on each other stand together; the first of them says that it `is_first`. Its number; *count: of such.
+__device__ unsigned first_of_thread(bool is_first, unsigned *room, unsigned *firsts, unsigned *count)
 {
+    unsigned before = sum_before<THREADS>(is_first ? 1 : 0, room, count), own = is_first ? before : before - 1;
+    if (is_first)
+        firsts[own] = threadIdx.x;
     __syncthreads();
-    room[threadIdx.x] = is_first ? threadIdx.x : 0;
-    for (unsigned step = 1; step < THREADS; step *= 2) {
-        __syncthreads();
-        unsigned other = threadIdx.x >= step ? room[threadIdx.x - step] : 0;
-        __syncthreads();
-        room[threadIdx.x] = max(room[threadIdx.x], other);
-    }
-    __syncthreads();
-    return room[threadIdx.x];
-}
-
-// Of all threads of the block with a smaller number; *whole: of all.
-__device__ unsigned sum_before(unsigned own, unsigned *room, unsigned *whole)
-{
-    __syncthreads();
-    room[threadIdx.x] = own;
-    for (unsigned step = 1; step < THREADS; step *= 2) {
-        __syncthreads();
-        unsigned other = threadIdx.x >= step ? room[threadIdx.x - step] : 0;
-        __syncthreads();
-        room[threadIdx.x] += other;
-    }
-    __syncthreads();
-    *whole = room[THREADS - 1];
-    return room[threadIdx.x] - own;
+    return firsts[own];
 }
 
 __device__ void join(unsigned *parent, unsigned a, unsigned b)
@@ -109,23 +88,18 @@ __device__ void join(unsigned *parent, unsigned a, unsigned b)
 extern "C" __global__ void regions_start(const __grid_constant__ RegionParams p, const unsigned char *labels, unsigned *parent, unsigned *area,
                                          unsigned *runs)
 {
-    __shared__ unsigned room[THREADS], begun;
-    unsigned at = pixel_of_thread();
+    __shared__ unsigned room[SUM_ROOM(THREADS)], firsts[THREADS];
+    unsigned at = pixel_of_thread(), count;
     bool is_inside = at < p.width * p.height;
     bool begins = is_inside && (at % p.width == 0 || labels[at] != labels[at - 1]);
-    if (threadIdx.x == 0)
-        begun = 0;
-    unsigned first = first_of_thread(begins, room);
-    if (begins)
-        atomicAdd(&begun, 1);
+    unsigned first = first_of_thread(threadIdx.x == 0 || begins, room, firsts, &count);
     if (is_inside) {
         // What began in the block before goes on from its last pixel.
         parent[at] = threadIdx.x == 0 && !begins ? at - 1 : at - threadIdx.x + first;
         area[at] = 0;
     }
-    __syncthreads();
     if (threadIdx.x == 0)
-        atomicAdd(runs, begun);
+        atomicAdd(runs, begins ? count : count - 1);
 }
 
 extern "C" __global__ void regions_join(const __grid_constant__ RegionParams p, const unsigned char *labels, unsigned *parent)
@@ -141,13 +115,13 @@ extern "C" __global__ void regions_join(const __grid_constant__ RegionParams p, 
 
 extern "C" __global__ void regions_measure(const __grid_constant__ RegionParams p, unsigned *parent, unsigned *area, unsigned *root)
 {
-    __shared__ unsigned room[THREADS], roots[THREADS];
-    unsigned at = pixel_of_thread(), pixels = p.width * p.height, own = at < pixels ? root_of(parent, at) : pixels;
+    __shared__ unsigned room[SUM_ROOM(THREADS)], firsts[THREADS], roots[THREADS];
+    unsigned count, at = pixel_of_thread(), pixels = p.width * p.height, own = at < pixels ? root_of(parent, at) : pixels;
     if (at < pixels)
         root[at] = own;
     roots[threadIdx.x] = own;
     __syncthreads();
-    unsigned first = first_of_thread(threadIdx.x == 0 || roots[threadIdx.x - 1] != own, room);
+    unsigned first = first_of_thread(threadIdx.x == 0 || roots[threadIdx.x - 1] != own, room, firsts, &count);
     bool is_last = threadIdx.x == THREADS - 1 || roots[threadIdx.x + 1] != own;
     if (at < pixels && is_last)
         atomicAdd(&area[own], threadIdx.x + 1 - first);
@@ -183,13 +157,13 @@ extern "C" __global__ void regions_settle(const __grid_constant__ RegionParams p
 extern "C" __global__ void regions_number(const __grid_constant__ RegionParams p, const unsigned char *labels, const unsigned *into,
                                           const unsigned *counts, unsigned *number, Region *list, unsigned *count)
 {
-    __shared__ unsigned room[THREADS];
+    __shared__ unsigned room[SUM_ROOM(THREADS)];
     unsigned share = 0, before, whole, at = pixel_of_thread();
     for (unsigned block = threadIdx.x; block < blockIdx.x; block += THREADS)
         share += counts[block];
-    sum_before(share, room, &before);
+    sum_before<THREADS>(share, room, &before);
     bool is_first = at < p.width * p.height && into[at] == at;
-    unsigned own = before + sum_before(is_first ? 1 : 0, room, &whole);
+    unsigned own = before + sum_before<THREADS>(is_first ? 1 : 0, room, &whole);
     if (is_first) {
         number[at] = min(own, MOST_REGIONS - 1);
         if (own < MOST_REGIONS) {
@@ -204,14 +178,14 @@ extern "C" __global__ void regions_number(const __grid_constant__ RegionParams p
 extern "C" __global__ void regions_map(const __grid_constant__ RegionParams p, const unsigned *into, const unsigned *number, unsigned short *map,
                                        Region *list)
 {
-    __shared__ unsigned room[THREADS], regions[THREADS];
-    unsigned at = pixel_of_thread(), pixels = p.width * p.height, region = at < pixels ? number[into[at]] : MOST_REGIONS;
+    __shared__ unsigned room[SUM_ROOM(THREADS)], firsts[THREADS], regions[THREADS];
+    unsigned groups, at = pixel_of_thread(), pixels = p.width * p.height, region = at < pixels ? number[into[at]] : MOST_REGIONS;
     if (at < pixels)
         map[at] = (unsigned short)region;
     regions[threadIdx.x] = region;
     __syncthreads();
     unsigned x = at % p.width, y = at / p.width;
-    unsigned first = first_of_thread(threadIdx.x == 0 || x == 0 || regions[threadIdx.x - 1] != region, room);
+    unsigned first = first_of_thread(threadIdx.x == 0 || x == 0 || regions[threadIdx.x - 1] != region, room, firsts, &groups);
     bool is_last = threadIdx.x == THREADS - 1 || x + 1 == p.width || regions[threadIdx.x + 1] != region;
     if (at >= pixels || !is_last)
         return;

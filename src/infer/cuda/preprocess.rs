@@ -10,8 +10,8 @@ use bytemuck::{Pod, Zeroable};
 
 /// Numbers of `histograms`: brightness, red against green, yellow against blue.
 pub const LIGHT_COUNTS: usize = 3 * 193;
-/// Of a row: a pixel each, if it is not wider.
-const MOST_THREADS: u32 = 512;
+/// Of a row: a pixel each, or a few.
+const MOST_THREADS: u32 = 256;
 const WARP: u32 = 32;
 /// A row of three floats a pixel, and the counts, in the 48 KiB that every device gives a block.
 const MOST_JUDGED_WIDTH: u32 = 3840;

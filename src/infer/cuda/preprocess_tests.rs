@@ -223,7 +223,7 @@ fn a_launch_has_a_block_a_row_and_room_for_what_is_judged() {
         std: [0.3; 3],
     };
     let mut plan = PreprocessPlan::new(&spec, layout, Number::F16);
-    assert_eq!((plan.launch.grid, plan.launch.block, plan.launch.shared_bytes), ([192, 1, 1], [320, 1, 1], 0));
+    assert_eq!((plan.launch.grid, plan.launch.block, plan.launch.shared_bytes), ([192, 1, 1], [256, 1, 1], 0));
     assert_eq!(plan.spans.len(), 2 * 320 + 2 * 180);
     assert!(plan.judge(true));
     assert_eq!(plan.launch.shared_bytes, 3 * 320 * 4);
