@@ -152,8 +152,8 @@ mod tests {
                 (0..map[0] * map[1]).map(|at| label(at % map[0], at / map[0])).collect()
             };
             let is_turn = |x: usize, y: usize| if y / 8 % 4 == 1 { x < 9 } else { x + 9 > map[0] };
-            let way = |x: usize, y: usize| if y / 8 % 2 == 0 || is_turn(x, y) { 2 } else { INSTRUMENT };
-            let comb = |x: usize, y: usize| if x / 17 % 2 == 0 || y + 7 > map[1] { 2 } else { 4 };
+            let way = |x: usize, y: usize| if (y / 8).is_multiple_of(2) || is_turn(x, y) { 2 } else { INSTRUMENT };
+            let comb = |x: usize, y: usize| if (x / 17).is_multiple_of(2) || y + 7 > map[1] { 2 } else { 4 };
             let specks = |x: usize, y: usize| if x % 29 == 3 && y % 7 == 2 { 4 } else { 2 };
             for (label, expected) in [(&way as &dyn Fn(usize, usize) -> u8, 17), (&comb, 14), (&specks, 1), (&|_, _| 0, 1)] {
                 assert_eq!(compared(runner, &drawn(label), map), Ok(expected));
