@@ -11,8 +11,8 @@
 //                  out  instruments the largest regions of instrument, the largest first, of equals the first
 //                  One block of INSTRUMENT_THREADS an instrument.
 
-#define THREADS 128
-#define PIECES 32
+#define THREADS 512
+#define PIECES 8
 #define INSTRUMENT_THREADS 1024
 #define TILE 32
 #define AHEAD 4
@@ -53,8 +53,8 @@ __device__ unsigned in_parts(float probability)
     return __float_as_uint(probability + 1.0f) - __float_as_uint(1.0f);
 }
 
-extern "C" __global__ void tissue_sums(const __grid_constant__ RegionSumParams p, const unsigned short *map, const Region *list,
-                                       const float *tissue, u64 *sums)
+extern "C" __launch_bounds__(THREADS) __global__ void tissue_sums(const __grid_constant__ RegionSumParams p, const unsigned short *map,
+                                                                  const Region *list, const float *tissue, u64 *sums)
 {
     __shared__ u64 room[THREADS];
     unsigned channel = blockIdx.x / PIECES, piece = blockIdx.x % PIECES, pixels = p.width * p.height, label = p.classes[channel];

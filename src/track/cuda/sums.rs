@@ -6,10 +6,10 @@ use crate::infer::OutputSpec;
 use crate::track::outline::Mapping;
 use bytemuck::{Pod, Zeroable};
 
-const THREADS: u32 = 128;
+const THREADS: u32 = 512;
 const INSTRUMENT_THREADS: u32 = 1024;
 /// Of a channel's sum.
-pub const PIECES: usize = 32;
+pub const PIECES: usize = 8;
 
 /// As in the kernel.
 #[repr(C)]
