@@ -52,22 +52,6 @@ __device__ unsigned count_of(const CrossingParams *p, const unsigned short *map,
     return count;
 }
 
-// Of all threads of the block with a smaller number; *whole: of all.
-__device__ unsigned sum_before(unsigned own, unsigned *room, unsigned *whole)
-{
-    __syncthreads();
-    room[threadIdx.x] = own;
-    for (unsigned step = 1; step < THREADS; step *= 2) {
-        __syncthreads();
-        unsigned other = threadIdx.x >= step ? room[threadIdx.x - step] : 0;
-        __syncthreads();
-        room[threadIdx.x] += other;
-    }
-    __syncthreads();
-    *whole = room[THREADS - 1];
-    return room[threadIdx.x] - own;
-}
-
 // How far inside the region of a channel a pixel lies: 0 on its edge.
 __device__ float tissue_margin(const CrossingParams *p, const float *tissue, unsigned channel, unsigned at)
 {
@@ -104,9 +88,9 @@ __device__ float crossing(const CrossingParams *p, unsigned inner, unsigned oute
 
 extern "C" __global__ void crossings_count(const __grid_constant__ CrossingParams p, const unsigned short *map, const Region *list, unsigned *counts)
 {
-    __shared__ unsigned room[THREADS];
+    __shared__ unsigned room[SUM_ROOM(THREADS)];
     unsigned whole;
-    sum_before(count_of(&p, map, list, blockIdx.x * THREADS + threadIdx.x), room, &whole);
+    sum_before<THREADS>(count_of(&p, map, list, blockIdx.x * THREADS + threadIdx.x), room, &whole);
     if (threadIdx.x == 0)
         counts[blockIdx.x] = whole;
 }
@@ -115,14 +99,14 @@ extern "C" __global__ void crossings_list(const __grid_constant__ CrossingParams
                                           const unsigned *counts, const float *tissue, const float *instrument, float *crossings,
                                           unsigned *total)
 {
-    __shared__ unsigned room[THREADS];
+    __shared__ unsigned room[SUM_ROOM(THREADS)];
     unsigned share = 0, before, whole;
     for (unsigned block = threadIdx.x; block < blockIdx.x; block += THREADS)
         share += counts[block];
-    sum_before(share, room, &before);
+    sum_before<THREADS>(share, room, &before);
     unsigned at = blockIdx.x * THREADS + threadIdx.x;
     unsigned own = count_of(&p, map, list, at);
-    unsigned place = before + sum_before(own, room, &whole);
+    unsigned place = before + sum_before<THREADS>(own, room, &whole);
     for (unsigned side = 0; side < 4 && own > 0; side++) {
         unsigned other;
         if (has_border(&p, map, at, side, &other))

@@ -5,7 +5,7 @@
 //   out  candidates  proposals that reach the threshold, in any order; room for all proposals
 //        counts      [0] candidates are added to it, [1] 1 by or where one of these numbers is none or beyond what they can be,
 //                    whatever is found: the rest is then of no use. Zeros before the first launch.
-// detection_suppress    One block of THREADS.
+// detection_suppress    One block of MOST_CANDIDATES.
 //   in   candidates, counts
 //   out  found       at most `most`, the most probable first (of equals the first proposal), none hidden by a better one
 //                    of its class; only the MOST_CANDIDATES most probable are looked at
@@ -13,7 +13,6 @@
 //
 // Scores lie within the last bits of the reference's, which takes another exp; the order among candidates is exact.
 
-#define THREADS 256
 #define MOST_CANDIDATES 1024
 #define MOST_CLASSES 256
 
@@ -53,8 +52,6 @@ struct Candidate {
     // Left, top, right, bottom, in input pixels.
     float box[4];
     unsigned proposal;
-    // Room for detection_suppress: 1 where a better one hides it, or it was taken.
-    unsigned is_out;
 };
 
 __device__ float number_at(const void *numbers, Field field, unsigned attribute, unsigned proposal)
@@ -133,7 +130,6 @@ __device__ bool candidate_of(const DetectionParams *p, const void *scores, const
     candidate->class_id = p->class_of[best.channel];
     candidate->score = fminf(score, 1.0f);
     candidate->proposal = proposal;
-    candidate->is_out = 0;
     // A box that is inside out shows nothing.
     return box[2] > box[0] && box[3] > box[1];
 }
@@ -167,68 +163,99 @@ __device__ float overlap(const float *a, const float *b)
     return all > 0.0f ? common / all : 0.0f;
 }
 
-// The better of two candidates has the larger one. Scores are above 0: their bits stand in their order.
-__device__ unsigned long long rank_of(const Candidate *candidate)
+typedef unsigned long long u64;
+
+// The better of two candidates has the larger one; no two have the same. Scores are above 0: their bits stand in their order.
+__device__ u64 rank_of(const Candidate *candidate)
 {
-    return (unsigned long long)__float_as_uint(candidate->score) << 32 | (0xffffffffu - candidate->proposal);
+    return (u64)__float_as_uint(candidate->score) << 32 | (0xffffffffu - candidate->proposal);
 }
 
-extern "C" __global__ void detection_suppress(const __grid_constant__ DetectionParams p, Candidate *candidates, const unsigned *counts, Candidate *found,
-                                              unsigned *found_count)
+// How many candidates have this rank or a better one: over all threads of the block.
+__device__ unsigned count_from(u64 rank, const Candidate *candidates, unsigned count, unsigned *room)
 {
-    __shared__ unsigned long long best_rank[THREADS];
-    __shared__ unsigned best_index[THREADS];
-    __shared__ unsigned before;
-    unsigned count = min(counts[0], p.proposals);
-    unsigned taken = 0;
-    for (; taken < p.most; taken++) {
-        // The best one that is still in.
-        unsigned long long rank = 0;
-        unsigned index = count;
-        for (unsigned i = threadIdx.x; i < count; i += THREADS)
-            if (!candidates[i].is_out && rank_of(&candidates[i]) > rank) {
-                rank = rank_of(&candidates[i]);
-                index = i;
-            }
-        best_rank[threadIdx.x] = rank;
-        best_index[threadIdx.x] = index;
-        if (threadIdx.x == 0)
-            before = 0;
-        for (unsigned half = THREADS / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (threadIdx.x == 0)
+        *room = 0;
+    __syncthreads();
+    unsigned own = 0;
+#pragma unroll 4
+    for (unsigned i = threadIdx.x; i < count; i += MOST_CANDIDATES)
+        own += rank_of(&candidates[i]) >= rank ? 1 : 0;
+    if (own != 0)
+        atomicAdd(room, own);
+    __syncthreads();
+    return *room;
+}
+
+// The best of them first.
+__device__ void sort(u64 *ranks, unsigned *places)
+{
+    for (unsigned size = 2; size <= MOST_CANDIDATES; size *= 2)
+        for (unsigned step = size / 2; step > 0; step /= 2) {
             __syncthreads();
-            if (threadIdx.x < half && best_rank[threadIdx.x + half] > best_rank[threadIdx.x]) {
-                best_rank[threadIdx.x] = best_rank[threadIdx.x + half];
-                best_index[threadIdx.x] = best_index[threadIdx.x + half];
+            unsigned own = threadIdx.x, other = own ^ step;
+            bool is_downwards = (own & size) == 0;
+            if (other > own && (ranks[own] < ranks[other]) == is_downwards) {
+                u64 rank = ranks[own];
+                unsigned place = places[own];
+                ranks[own] = ranks[other];
+                places[own] = places[other];
+                ranks[other] = rank;
+                places[other] = place;
             }
         }
-        __syncthreads();
-        rank = best_rank[0];
-        index = best_index[0];
-        if (index == count)
-            break;
+    __syncthreads();
+}
 
-        // Candidates beyond so many are not looked at, whatever became of those before.
-        unsigned better = 0;
-        for (unsigned i = threadIdx.x; i < count; i += THREADS)
-            better += rank_of(&candidates[i]) > rank;
-        atomicAdd(&before, better);
-        __syncthreads();
-        if (before >= MOST_CANDIDATES)
-            break;
+extern "C" __launch_bounds__(MOST_CANDIDATES) __global__ void detection_suppress(const __grid_constant__ DetectionParams p,
+                                                                                 const Candidate *candidates, const unsigned *counts,
+                                                                                 Candidate *found, unsigned *found_count)
+{
+    __shared__ u64 ranks[MOST_CANDIDATES];
+    __shared__ unsigned places[MOST_CANDIDATES], classes[MOST_CANDIDATES];
+    __shared__ float boxes[MOST_CANDIDATES][4];
+    __shared__ bool is_out[MOST_CANDIDATES];
+    __shared__ unsigned room, looked_at;
+    unsigned count = min(counts[0], p.proposals), own = threadIdx.x;
+    // The least rank that is looked at, from its highest bit on.
+    u64 least = 0;
+    for (u64 bit = count > MOST_CANDIDATES ? 1ull << 63 : 0; bit != 0; bit >>= 1)
+        if (count_from(least | bit, candidates, count, &room) >= MOST_CANDIDATES)
+            least |= bit;
+    if (own == 0)
+        looked_at = 0;
+    ranks[own] = 0;
+    __syncthreads();
+    for (unsigned i = own; i < count; i += MOST_CANDIDATES) {
+        u64 rank = rank_of(&candidates[i]);
+        if (rank < least)
+            continue;
+        unsigned to = atomicAdd(&looked_at, 1);
+        ranks[to] = rank;
+        places[to] = i;
+    }
+    sort(ranks, places);
+    Candidate candidate = {};
+    if (own < looked_at)
+        candidate = candidates[places[own]];
+    classes[own] = candidate.class_id;
+    for (unsigned i = 0; i < 4; i++)
+        boxes[own][i] = candidate.box[i];
+    is_out[own] = false;
+    __syncthreads();
 
-        const Candidate best = candidates[index];
-        // Everybody has read it before it is changed.
-        __syncthreads();
-        for (unsigned i = threadIdx.x; i < count; i += THREADS) {
-            Candidate *other = &candidates[i];
-            bool is_hidden = p.has_iou && other->class_id == best.class_id && overlap(best.box, other->box) > p.iou;
-            if (is_hidden || i == index)
-                other->is_out = 1;
-        }
-        if (threadIdx.x == 0)
-            found[taken] = best;
+    unsigned taken = 0;
+    for (unsigned best = 0; best < looked_at && taken < p.most; best++) {
+        if (is_out[best])
+            continue;
+        if (own == best)
+            found[taken] = candidate;
+        else if (own > best && p.has_iou && classes[best] == candidate.class_id && overlap(boxes[best], candidate.box) > p.iou)
+            is_out[own] = true;
+        taken++;
         __syncthreads();
     }
-    if (threadIdx.x == 0)
+    if (own == 0)
         *found_count = taken;
 }

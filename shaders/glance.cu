@@ -1,26 +1,29 @@
 // What is told of a frame before anybody has analysed it, from the model's input: does it follow on the last one, and what are the
 // signs of a picture that the engine was not made for. The same operations in the same order as `thumb` in src/track/continuity.rs and
-// as src/track/signs.rs, where the constants are explained; the two agree to the last bit. Long sums are taken by one thread, in the
-// order of the reference.
+// as src/track/signs.rs, where the constants are explained; the two agree to the last bit. Long sums are taken in lanes, a thread each
+// (src/track/lanes.rs).
 //
-// glance_thumb   in   input    3·height·width numbers as the network is shown them, floats or halves
-//                out  thumb    COLUMNS·ROWS numbers: green, 0..1
-// glance_shrink  in   input
-//                out  half     grey of each block of 2 × 2 of the picture, 0..1
-//                     quarter  three planes: R, G, B of each block of 4 × 4
-// glance_fine    in   input
-//                out  rows     a number a row of the picture: its mean detail
-// glance_counts  in   quarter
-//                out  figures  the counts are added to it: zeros before
-// glance_sums    in   rows, half, quarter
-//                out  figures  the rest. One block of THREADS for each of three
-// glance_edges   in   half
-//                out  vertical, horizontal  edges that have light on both sides; room for MOST_LINES each
-//                     found    how many of either there are. One block of THREADS for each
+// glance_thumb    in   input    3·height·width numbers as the network is shown them, floats or halves
+//                 out  thumb    COLUMNS·ROWS numbers: green, 0..1
+// glance_shrink   in   input
+//                 out  half     grey of each block of 2 × 2 of the picture, 0..1
+//                      quarter  three planes: R, G, B of each block of 4 × 4
+// glance_details  in   input, half, quarter
+//                 out  details  mean detail of each row: of the picture, then of `half`, then of `quarter`. ROW_LANES threads a row
+// glance_counts   in   quarter
+//                 out  figures  the counts are added to it: zeros before
+// glance_sums     in   details, quarter
+//                 out  figures  the rest. One block of LANES
+// glance_edges    in   half
+//                 out  vertical, horizontal  edges that have light on both sides; room for MOST_LINES each
+//                      found    how many of either there are. One block of EDGE_THREADS for each
 //
 // Else one thread for each of what comes out, THREADS to a block.
 
 #define THREADS 128
+#define LANES 256
+#define ROW_LANES 32
+#define EDGE_THREADS 512
 #define COLUMNS 16
 #define ROWS 10
 #define TAPS 3
@@ -31,6 +34,10 @@
 #define EDGE_PART 0.3f
 #define EDGE_GAP 3
 #define MOST_LINES 256
+#define COUNTS 7
+// An edge is so long that no line has more of one sign.
+#define MOST_OF_LINE 3
+#define AHEAD 8
 
 struct GlanceParams {
     // Of the input.
@@ -44,12 +51,11 @@ struct GlanceParams {
 };
 
 struct Figures {
-    // Blocks of 4 × 4: not dark; lit; and of those: cold, vivid, greenish.
-    unsigned seen, lit, cold, vivid, greenish;
-    // Of those that are not dark and have both neighbours: as those are; all.
-    unsigned flat, all;
+    // Blocks of 4 × 4: not dark; lit; and of those: cold, vivid, greenish. Of those that are not dark and have both neighbours: as those
+    // are; all.
+    unsigned counts[COUNTS];
     // Mean detail at full size, at a half and at a quarter of it; standard deviation of the brightness.
-    float fine, middle, coarse, contrast;
+    float details[3], contrast;
 };
 
 struct Line {
@@ -124,19 +130,51 @@ __device__ float second_difference(float before, float middle, float after)
     return fabsf(after - 2.0f * middle + before);
 }
 
-extern "C" __global__ void glance_fine(const __grid_constant__ GlanceParams p, const void *input, float *rows)
+// Adds up what the `lanes` threads have that stand together; `lanes` divides the block.
+__device__ float sum_of_lanes(float own, unsigned lanes, float *room)
 {
-    unsigned y = blockIdx.x * THREADS + threadIdx.x;
-    if (y >= p.fit_height)
-        return;
-    float before = grey_at(&p, input, 0, y), middle = grey_at(&p, input, 1, y), sum = 0.0f;
-    for (unsigned x = 2; x < p.fit_width; x++) {
-        float after = grey_at(&p, input, x, y);
-        sum += second_difference(before, middle, after);
-        before = middle;
-        middle = after;
+    unsigned lane = threadIdx.x % lanes;
+    __syncthreads();
+    room[threadIdx.x] = own;
+    for (unsigned half = lanes / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (lane < half)
+            room[threadIdx.x] += room[threadIdx.x + half];
     }
-    rows[y] = sum / (float)(p.fit_width - 2);
+    __syncthreads();
+    return room[threadIdx.x - lane];
+}
+
+__device__ float brightness_at(const float *quarter, unsigned cells, unsigned at)
+{
+    return (quarter[at] + quarter[cells + at] + quarter[2 * cells + at]) / 3.0f;
+}
+
+extern "C" __global__ void glance_details(const __grid_constant__ GlanceParams p, const void *input, const float *half, const float *quarter,
+                                          float *details)
+{
+    __shared__ float room[THREADS];
+    unsigned row = blockIdx.x * (THREADS / ROW_LANES) + threadIdx.x / ROW_LANES, lane = threadIdx.x % ROW_LANES;
+    unsigned height = p.fit_height, width = p.fit_width, cells = width / 4 * (height / 4);
+    unsigned first_of_half = height, first_of_quarter = height + height / 2, rows = first_of_quarter + height / 4;
+    float sum = 0.0f;
+    if (row < first_of_half) {
+        for (unsigned x = lane; x + 2 < width; x += ROW_LANES)
+            sum += second_difference(grey_at(&p, input, x, row), grey_at(&p, input, x + 1, row), grey_at(&p, input, x + 2, row));
+    } else if (row < first_of_quarter) {
+        width /= 2;
+        const float *from = half + (row - first_of_half) * width;
+        for (unsigned x = lane; x + 2 < width; x += ROW_LANES)
+            sum += second_difference(from[x], from[x + 1], from[x + 2]);
+    } else if (row < rows) {
+        width /= 4;
+        const float *from = quarter + (row - first_of_quarter) * width;
+        for (unsigned x = lane; x + 2 < width; x += ROW_LANES)
+            sum += second_difference(brightness_at(from, cells, x), brightness_at(from, cells, x + 1), brightness_at(from, cells, x + 2));
+    }
+    sum = sum_of_lanes(sum, ROW_LANES, room);
+    if (lane == 0 && row < rows)
+        details[row] = sum / (float)(width - 2);
 }
 
 __device__ bool is_near(const float *plane, unsigned at, unsigned other)
@@ -146,94 +184,65 @@ __device__ bool is_near(const float *plane, unsigned at, unsigned other)
 
 extern "C" __global__ void glance_counts(const __grid_constant__ GlanceParams p, const float *quarter, Figures *figures)
 {
+    __shared__ unsigned counts[COUNTS];
     unsigned width = p.fit_width / 4, height = p.fit_height / 4, at = blockIdx.x * THREADS + threadIdx.x;
-    if (at >= width * height)
-        return;
-    const float *red = quarter, *green = red + width * height, *blue = green + width * height;
-    float r = red[at], g = green[at], b = blue[at], brightest = fmaxf(fmaxf(r, g), b), cool = fmaxf(g, b);
-    if (brightest > DARK)
-        atomicAdd(&figures->seen, 1);
-    if (brightest > LIT) {
-        atomicAdd(&figures->lit, 1);
-        atomicAdd(&figures->cold, cool > 1.25f * r + 0.03f ? 1 : 0);
-        atomicAdd(&figures->vivid, cool > 1.8f * r + 0.1f ? 1 : 0);
-        atomicAdd(&figures->greenish, g > 1.02f * r + 0.008f ? 1 : 0);
-    }
-    if (brightest > DARK && at % width + 1 < width && at / width + 1 < height) {
-        bool is_flat = true;
-        for (unsigned colour = 0; colour < 3; colour++) {
+    if (threadIdx.x < COUNTS)
+        counts[threadIdx.x] = 0;
+    __syncthreads();
+    if (at < width * height) {
+        const float *red = quarter, *green = red + width * height, *blue = green + width * height;
+        float r = red[at], g = green[at], b = blue[at], brightest = fmaxf(fmaxf(r, g), b), cool = fmaxf(g, b);
+        bool is_seen = brightest > DARK, is_lit = brightest > LIT, is_flat = true;
+        bool has_both = is_seen && at % width + 1 < width && at / width + 1 < height;
+        for (unsigned colour = 0; colour < 3 && has_both; colour++) {
             const float *plane = quarter + colour * width * height;
             is_flat = is_flat && is_near(plane, at, at + 1) && is_near(plane, at, at + width);
         }
-        atomicAdd(&figures->all, 1);
-        atomicAdd(&figures->flat, is_flat ? 1 : 0);
+        bool are[COUNTS] = {is_seen,
+                            is_lit,
+                            is_lit && cool > 1.25f * r + 0.03f,
+                            is_lit && cool > 1.8f * r + 0.1f,
+                            is_lit && g > 1.02f * r + 0.008f,
+                            has_both && is_flat,
+                            has_both};
+        for (unsigned i = 0; i < COUNTS; i++)
+            if (are[i])
+                atomicAdd(&counts[i], 1);
     }
-}
-
-// The whole block puts up numbers of its threads, `count` in all, the first thread adds them to `sum` one after the other.
-__device__ void add_in_order(float *sum, float own, unsigned count, float *room)
-{
     __syncthreads();
-    room[threadIdx.x] = own;
-    __syncthreads();
-    if (threadIdx.x == 0)
-        for (unsigned i = 0; i < count; i++)
-            *sum += room[i];
+    if (threadIdx.x < COUNTS && counts[threadIdx.x] != 0)
+        atomicAdd(&figures->counts[threadIdx.x], counts[threadIdx.x]);
 }
 
-__device__ float brightness_at(const float *quarter, unsigned cells, unsigned at)
+extern "C" __global__ void glance_sums(const __grid_constant__ GlanceParams p, const float *details, const float *quarter, Figures *figures)
 {
-    return (quarter[at] + quarter[cells + at] + quarter[2 * cells + at]) / 3.0f;
-}
+    __shared__ float room[LANES];
+    // Each of the first three groups of ROW_LANES adds up one plane's rows.
+    unsigned plane = threadIdx.x / ROW_LANES, lane = threadIdx.x % ROW_LANES;
+    unsigned rows[3] = {p.fit_height, p.fit_height / 2, p.fit_height / 4}, first = 0;
+    float sum = 0.0f;
+    for (unsigned before = 0; before < plane && before < 3; before++)
+        first += rows[before];
+    for (unsigned row = lane; plane < 3 && row < rows[plane]; row += ROW_LANES)
+        sum += details[first + row];
+    sum = sum_of_lanes(sum, ROW_LANES, room);
+    if (plane < 3 && lane == 0)
+        figures->details[plane] = sum / (float)rows[plane];
 
-extern "C" __global__ void glance_sums(const __grid_constant__ GlanceParams p, const float *rows, const float *half, const float *quarter,
-                                       Figures *figures)
-{
-    __shared__ float room[THREADS];
-    __shared__ float mean;
-    float sum = 0.0f, detail = 0.0f;
-    if (blockIdx.x == 0) {
-        for (unsigned from = 0; from < p.fit_height; from += THREADS) {
-            unsigned at = from + threadIdx.x;
-            add_in_order(&sum, at < p.fit_height ? rows[at] : 0.0f, min(p.fit_height - from, (unsigned)THREADS), room);
-        }
-        if (threadIdx.x == 0)
-            figures->fine = sum / (float)p.fit_height;
-        return;
+    unsigned cells = p.fit_width / 4 * (p.fit_height / 4);
+    float mean = 0.0f, square = 0.0f;
+#pragma unroll 4
+    for (unsigned at = threadIdx.x; at < cells; at += LANES)
+        mean += brightness_at(quarter, cells, at);
+    mean = sum_of_lanes(mean, LANES, room) / (float)cells;
+#pragma unroll 4
+    for (unsigned at = threadIdx.x; at < cells; at += LANES) {
+        float off = brightness_at(quarter, cells, at) - mean;
+        square += off * off;
     }
-    if (blockIdx.x == 1) {
-        unsigned width = p.fit_width / 2, height = p.fit_height / 2;
-        for (unsigned from = 0; from < width * height; from += THREADS) {
-            unsigned at = from + threadIdx.x;
-            bool is_one = at < width * height && at % width >= 2;
-            add_in_order(&sum, is_one ? second_difference(half[at - 2], half[at - 1], half[at]) : 0.0f, THREADS, room);
-        }
-        if (threadIdx.x == 0)
-            figures->middle = sum / (float)((width - 2) * height);
-        return;
-    }
-    unsigned width = p.fit_width / 4, cells = width * (p.fit_height / 4);
-    for (unsigned from = 0; from < cells; from += THREADS) {
-        unsigned at = from + threadIdx.x;
-        float own = at < cells ? brightness_at(quarter, cells, at) : 0.0f, off = 0.0f;
-        if (at < cells && at % width >= 2)
-            off = second_difference(brightness_at(quarter, cells, at - 2), brightness_at(quarter, cells, at - 1), own);
-        add_in_order(&sum, own, THREADS, room);
-        add_in_order(&detail, off, THREADS, room);
-    }
+    square = sum_of_lanes(square, LANES, room);
     if (threadIdx.x == 0)
-        mean = sum / (float)cells;
-    float square = 0.0f;
-    for (unsigned from = 0; from < cells; from += THREADS) {
-        unsigned at = from + threadIdx.x;
-        __syncthreads();
-        float off = at < cells ? brightness_at(quarter, cells, at) - mean : 0.0f;
-        add_in_order(&square, off * off, THREADS, room);
-    }
-    if (threadIdx.x == 0) {
-        figures->coarse = detail / (float)((width - 2) * (p.fit_height / 4));
         figures->contrast = sqrtf(square / (float)cells);
-    }
 }
 
 // The grey at half size, as it is walked through: along lines that lie beside each other across.
@@ -247,44 +256,63 @@ __device__ bool is_lit(const Walk *w, const Line *line, unsigned first)
 {
     unsigned lit = 0;
     for (unsigned at = first; at < first + EDGE_GAP; at++)
+#pragma unroll 4
         for (unsigned i = line->from; i <= line->to; i++)
             lit += w->half[at * w->across_step + i * w->along_step] > DARK ? 1 : 0;
     return (float)lit >= 0.6f * (float)(EDGE_GAP * (line->to + 1 - line->from));
 }
 
-// The edges of one sign at one line; writes those whose number is below MOST_LINES from `number` on. How many there are.
-__device__ unsigned edges_at(const Walk *w, unsigned at, float sign, Line *lines, unsigned number)
+struct Edges {
+    unsigned count;
+    unsigned short ends[MOST_OF_LINE][2];
+};
+
+__device__ void keep(Edges *edges, const Walk *w, unsigned from, unsigned to)
 {
-    unsigned count = 0, from = 0, to = 0;
-    bool has_run = false;
-    for (unsigned i = 0; i <= w->along; i++) {
-        bool is_end = i == w->along;
-        unsigned here = at * w->across_step + i * w->along_step;
-        if (!is_end && sign * (w->half[here] - w->half[here - w->across_step]) <= EDGE_STEP)
-            continue;
-        if (!is_end && has_run && i - to <= EDGE_GAP) {
-            to = i;
-            continue;
-        }
-        if (has_run && to + 1 - from >= w->least) {
-            if (lines && number + count < MOST_LINES) {
-                Line line = {(unsigned short)at, (unsigned short)from, (unsigned short)to, 0};
-                line.is_lit = is_lit(w, &line, at - EDGE_GAP - 1) && is_lit(w, &line, at + 1) ? 1 : 0;
-                lines[number + count] = line;
-            }
-            count++;
-        }
-        from = to = i;
-        has_run = true;
-    }
-    return count;
+    if (to + 1 - from < w->least || edges->count == MOST_OF_LINE)
+        return;
+    edges->ends[edges->count][0] = (unsigned short)from;
+    edges->ends[edges->count++][1] = (unsigned short)to;
 }
 
-extern "C" __global__ void glance_edges(const __grid_constant__ GlanceParams p, const float *half, Line *vertical, Line *horizontal,
-                                        unsigned *found)
+// Of one sign at one line.
+__device__ Edges edges_at(const Walk *w, unsigned at, float sign)
 {
-    __shared__ unsigned before[THREADS], all;
-    Line *lines = blockIdx.x == 0 ? vertical : horizontal;
+    Edges edges = {};
+    unsigned from = 0, to = 0;
+    bool has_run = false;
+    for (unsigned first = 0; first < w->along; first += AHEAD) {
+        // Fetched together: nothing waits for one after the other.
+        float step[AHEAD];
+#pragma unroll
+        for (unsigned k = 0; k < AHEAD; k++) {
+            unsigned here = at * w->across_step + min(first + k, w->along - 1) * w->along_step;
+            step[k] = sign * (w->half[here] - w->half[here - w->across_step]);
+        }
+#pragma unroll
+        for (unsigned k = 0; k < AHEAD; k++) {
+            unsigned i = first + k;
+            if (i >= w->along || step[k] <= EDGE_STEP)
+                continue;
+            if (has_run && i - to > EDGE_GAP)
+                keep(&edges, w, from, to);
+            if (!has_run || i - to > EDGE_GAP)
+                from = i;
+            to = i;
+            has_run = true;
+        }
+    }
+    if (has_run)
+        keep(&edges, w, from, to);
+    return edges;
+}
+
+extern "C" __launch_bounds__(EDGE_THREADS) __global__ void glance_edges(const __grid_constant__ GlanceParams p, const float *half, Line *vertical,
+                                                                        Line *horizontal, unsigned *found)
+{
+    __shared__ unsigned room[SUM_ROOM(EDGE_THREADS)];
+    __shared__ Line lines[MOST_LINES];
+    __shared__ bool lit[EDGE_THREADS];
     unsigned width = p.fit_width / 2, height = p.fit_height / 2;
     Walk w = {half, width, height, 1, width, 0};
     if (blockIdx.x == 1) {
@@ -293,31 +321,29 @@ extern "C" __global__ void glance_edges(const __grid_constant__ GlanceParams p, 
     }
     w.least = (unsigned)(EDGE_PART * (float)w.along);
     // Two signs a line; the outermost lines are the rim of the picture itself.
-    unsigned items = w.across > 2 * (EDGE_GAP + 1) ? 2 * (w.across - 2 * (EDGE_GAP + 1)) : 0, share = (items + THREADS - 1) / THREADS;
-    unsigned first = min(threadIdx.x * share, items), end = min(first + share, items), own = 0;
-    for (unsigned item = first; item < end; item++)
-        own += edges_at(&w, EDGE_GAP + 1 + item / 2, item % 2 == 0 ? 1.0f : -1.0f, nullptr, 0);
-    before[threadIdx.x] = own;
-    __syncthreads();
-    if (threadIdx.x == 0) {
-        unsigned sum = 0;
-        for (unsigned i = 0; i < THREADS; i++) {
-            unsigned next = sum + before[i];
-            before[i] = sum;
-            sum = next;
+    unsigned items = w.across > 2 * (EDGE_GAP + 1) ? 2 * (w.across - 2 * (EDGE_GAP + 1)) : 0, all = 0;
+    for (unsigned first = 0; first < items && all < MOST_LINES; first += EDGE_THREADS) {
+        unsigned item = first + threadIdx.x, at = EDGE_GAP + 1 + item / 2, count;
+        Edges edges = {};
+        if (item < items)
+            edges = edges_at(&w, at, item % 2 == 0 ? 1.0f : -1.0f);
+        unsigned number = all + sum_before<EDGE_THREADS>(edges.count, room, &count);
+        for (unsigned i = 0; i < edges.count && number + i < MOST_LINES; i++) {
+            Line line = {(unsigned short)at, edges.ends[i][0], edges.ends[i][1], 1};
+            lines[number + i] = line;
         }
-        all = min(sum, (unsigned)MOST_LINES);
+        all = min(all + count, (unsigned)MOST_LINES);
     }
     __syncthreads();
-    unsigned number = before[threadIdx.x];
-    for (unsigned item = first; item < end; item++)
-        number += edges_at(&w, EDGE_GAP + 1 + item / 2, item % 2 == 0 ? 1.0f : -1.0f, lines, number);
+
+    // Two threads a line: one for either side of it.
+    unsigned line = threadIdx.x / 2;
+    lit[threadIdx.x] = line < all && is_lit(&w, &lines[line], threadIdx.x % 2 == 0 ? lines[line].at - EDGE_GAP - 1 : lines[line].at + 1);
     __syncthreads();
-    if (threadIdx.x == 0) {
-        unsigned lit = 0;
-        for (unsigned i = 0; i < all; i++)
-            if (lines[i].is_lit)
-                lines[lit++] = lines[i];
-        found[blockIdx.x] = lit;
-    }
+    unsigned is_kept = threadIdx.x < all && lit[2 * threadIdx.x] && lit[2 * threadIdx.x + 1] ? 1 : 0, count;
+    unsigned number = sum_before<EDGE_THREADS>(is_kept, room, &count);
+    if (is_kept)
+        (blockIdx.x == 0 ? vertical : horizontal)[number] = lines[threadIdx.x];
+    if (threadIdx.x == 0)
+        found[blockIdx.x] = count;
 }

@@ -1,16 +1,12 @@
-// The frame's input_hash on the device, so that traceability needs no read-back: SHA-256 over a 32-byte header and the SHA-256
-// digests of consecutive 8 KiB blocks of the visible bytes (rows from top to bottom, planes in order, no row padding; the last
-// block may be shorter). As src/infer/hash.rs.
+// The frame's input_hash on the device, so that traceability needs no read-back of pixels: the SHA-256 digests of consecutive 8 KiB
+// blocks of the visible bytes (rows from top to bottom, planes in order, no row padding; the last block may be shorter). As
+// src/infer/hash.rs. Of header and digests, which are few, the host makes the hash: there each step needs the one before.
 //
 // input_hash_blocks   in   frame    bytes of the captured planes
-//                     out  message  the header, then 32 bytes a block
+//                     out  digests  32 bytes a block
 //                     One thread a block of 8 KiB.
-// input_hash_root     in   message
-//                     out  hash     32 bytes
-//                     One thread: each step needs the one before.
 
 #define BLOCK_BYTES 8192u
-#define HEADER_BYTES 32u
 #define DIGEST_BYTES 32u
 
 struct HashParams {
@@ -19,7 +15,6 @@ struct HashParams {
     unsigned offset[3], stride[3], row_bytes[3], rows[3];
     // Of all planes together; less than 512 MiB.
     unsigned visible_bytes;
-    unsigned char header[HEADER_BYTES];
 };
 
 __constant__ unsigned ROUND[64] = {
@@ -38,20 +33,33 @@ struct Reader {
     unsigned left_in_row, rows_left, plane;
 };
 
+// Of the row that it is in.
+__device__ void go_on(Reader *reader, unsigned bytes, const unsigned char *frame, const HashParams *p)
+{
+    reader->at += bytes;
+    reader->left_in_row -= bytes;
+    if (reader->left_in_row != 0)
+        return;
+    if (reader->rows_left > 0) {
+        reader->rows_left--;
+        reader->at += p->stride[reader->plane] - p->row_bytes[reader->plane];
+    } else if (++reader->plane < p->planes) {
+        reader->rows_left = p->rows[reader->plane] - 1;
+        reader->at = frame + p->offset[reader->plane];
+    }
+    reader->left_in_row = reader->plane < p->planes ? p->row_bytes[reader->plane] : 0;
+}
+
 __device__ unsigned next_byte(Reader *reader, const unsigned char *frame, const HashParams *p)
 {
-    unsigned byte = *reader->at++;
-    if (--reader->left_in_row == 0) {
-        if (reader->rows_left > 0) {
-            reader->rows_left--;
-            reader->at += p->stride[reader->plane] - p->row_bytes[reader->plane];
-        } else if (++reader->plane < p->planes) {
-            reader->rows_left = p->rows[reader->plane] - 1;
-            reader->at = frame + p->offset[reader->plane];
-        }
-        reader->left_in_row = reader->plane < p->planes ? p->row_bytes[reader->plane] : 0;
-    }
+    unsigned byte = *reader->at;
+    go_on(reader, 1, frame, p);
     return byte;
+}
+
+__device__ unsigned big_endian(unsigned v)
+{
+    return v << 24 | (v << 8 & 0x00ff0000u) | (v >> 8 & 0x0000ff00u) | v >> 24;
 }
 
 __device__ unsigned turned(unsigned v, unsigned by)
@@ -101,14 +109,22 @@ __device__ void digest_of(Reader reader, unsigned length, const unsigned char *f
     unsigned chunks = (length + 9 + 63) / 64;
     for (unsigned chunk = 0; chunk < chunks; chunk++) {
         unsigned w[16];
+        // Mostly all of them lie one after the other, and can be fetched at once.
+        if (chunk * 64 + 64 <= length && reader.left_in_row >= 64 && (unsigned long long)reader.at % 4 == 0) {
+            const unsigned *words = (const unsigned *)reader.at;
 #pragma unroll
-        for (unsigned i = 0; i < 16; i++) {
-            w[i] = 0;
+            for (unsigned i = 0; i < 16; i++)
+                w[i] = big_endian(words[i]);
+            go_on(&reader, 64, frame, p);
+        } else {
 #pragma unroll
-            for (unsigned k = 0; k < 4; k++) {
-                unsigned at = chunk * 64 + i * 4 + k;
-                unsigned byte = at < length ? next_byte(&reader, frame, p) : at == length ? 0x80u : 0u;
-                w[i] |= byte << (24 - 8 * k);
+            for (unsigned i = 0; i < 16; i++) {
+                w[i] = 0;
+                for (unsigned k = 0; k < 4; k++) {
+                    unsigned at = chunk * 64 + i * 4 + k;
+                    unsigned byte = at < length ? next_byte(&reader, frame, p) : at == length ? 0x80u : 0u;
+                    w[i] |= byte << (24 - 8 * k);
+                }
             }
         }
         if (chunk == chunks - 1)
@@ -120,12 +136,9 @@ __device__ void digest_of(Reader reader, unsigned length, const unsigned char *f
         digest[i] = (unsigned char)(state[i >> 2] >> (24 - 8 * (i & 3)));
 }
 
-extern "C" __global__ void input_hash_blocks(const __grid_constant__ HashParams p, const unsigned char *frame, unsigned char *message)
+extern "C" __global__ void input_hash_blocks(const __grid_constant__ HashParams p, const unsigned char *frame, unsigned char *digests)
 {
     unsigned block = blockIdx.x * blockDim.x + threadIdx.x;
-    if (block == 0)
-        for (unsigned i = 0; i < HEADER_BYTES; i++)
-            message[i] = p.header[i];
     if (block * BLOCK_BYTES >= p.visible_bytes)
         return;
     unsigned at = block * BLOCK_BYTES, plane = 0;
@@ -137,13 +150,5 @@ extern "C" __global__ void input_hash_blocks(const __grid_constant__ HashParams 
     const unsigned char *first = frame + p.offset[plane] + row * p.stride[plane] + column;
     Reader reader = {first, p.row_bytes[plane] - column, p.rows[plane] - row - 1, plane};
     unsigned length = min(BLOCK_BYTES, p.visible_bytes - block * BLOCK_BYTES);
-    digest_of(reader, length, frame, &p, message + HEADER_BYTES + DIGEST_BYTES * block);
-}
-
-extern "C" __global__ void input_hash_root(const __grid_constant__ HashParams p, const unsigned char *message, unsigned char *hash)
-{
-    unsigned blocks = (p.visible_bytes + BLOCK_BYTES - 1) / BLOCK_BYTES;
-    unsigned length = HEADER_BYTES + DIGEST_BYTES * blocks;
-    Reader reader = {message, length + 1, 0, 0};
-    digest_of(reader, length, message, &p, hash);
+    digest_of(reader, length, frame, &p, digests + DIGEST_BYTES * block);
 }

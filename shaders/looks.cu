@@ -10,7 +10,9 @@
 //
 // One block of THREADS an instrument.
 
-#define THREADS 128
+#define THREADS 1024
+#define TILE 32
+#define AHEAD 4
 #define INSTRUMENT 255
 #define NO_REGION 0xffffffffu
 #define STEP 3
@@ -61,36 +63,53 @@ __device__ unsigned level_of(const LookParams *p, const void *input, unsigned co
     return min((unsigned)(sqrtf(fmaxf(value, 0.0f)) * (float)LEVELS), LEVELS - 1u);
 }
 
-extern "C" __global__ void instrument_looks(const __grid_constant__ LookParams p, const InstrumentSums *instruments, const unsigned short *map,
-                                            const Region *list, const unsigned char *labels, const unsigned char *mask, const void *input,
-                                            unsigned *looks)
+extern "C" __launch_bounds__(THREADS) __global__ void instrument_looks(const __grid_constant__ LookParams p, const InstrumentSums *instruments,
+                                                                       const unsigned short *map, const Region *list, const unsigned char *labels,
+                                                                       const unsigned char *mask, const void *input, unsigned *looks)
 {
     __shared__ unsigned votes[256], counts[LEVELS * LEVELS * LEVELS];
-    unsigned number = instruments[blockIdx.x].region;
+    unsigned number = instruments[blockIdx.x].region, *own_looks = looks + blockIdx.x * LEVELS * LEVELS * LEVELS;
+    if (number == NO_REGION) {
+        if (threadIdx.x < LEVELS * LEVELS * LEVELS)
+            own_looks[threadIdx.x] = 0;
+        return;
+    }
     for (unsigned i = threadIdx.x; i < 256; i += THREADS)
         votes[i] = 0;
     for (unsigned i = threadIdx.x; i < LEVELS * LEVELS * LEVELS; i += THREADS)
         counts[i] = 0;
     __syncthreads();
-    if (number != NO_REGION) {
-        const Region region = list[number];
-        unsigned box_width = region.box[2] - region.box[0], pixels = box_width * (region.box[3] - region.box[1]);
-        for (unsigned i = threadIdx.x; i < pixels; i += THREADS) {
-            unsigned at = (region.box[1] + i / box_width) * p.width + region.box[0] + i % box_width;
-            if (map[at] == number && labels[at] == INSTRUMENT)
-                atomicAdd(&votes[mask[at]], 1);
+    const Region region = list[number];
+    for (unsigned y = region.box[1] + threadIdx.x / TILE; y < region.box[3]; y += THREADS / TILE) {
+        unsigned row = y * p.width;
+        for (unsigned left = region.box[0] + threadIdx.x % TILE; left < region.box[2]; left += AHEAD * TILE) {
+            // Fetched together: nothing waits for one after the other.
+            bool is_own[AHEAD];
+            unsigned char ids[AHEAD];
+#pragma unroll
+            for (unsigned k = 0; k < AHEAD; k++) {
+                unsigned at = row + min(left + k * TILE, region.box[2] - 1);
+                is_own[k] = left + k * TILE < region.box[2] && map[at] == number && labels[at] == INSTRUMENT;
+                ids[k] = mask[at];
+            }
+#pragma unroll
+            for (unsigned k = 0; k < AHEAD; k++)
+                if (is_own[k])
+                    atomicAdd(&votes[ids[k]], 1);
         }
     }
     __syncthreads();
-    // The class with most of its pixels; of equals the last.
-    unsigned most = 1, class_id = 256;
-    for (unsigned id = 0; id < 256; id++)
-        if (votes[id] >= most) {
-            most = votes[id];
-            class_id = id;
-        }
-    if (class_id < 256) {
-        const Region region = list[number];
+    // The class with most of its pixels, of which a map has 2²⁰ at most; of equals the last.
+    if (threadIdx.x < 256 && votes[threadIdx.x] != 0)
+        votes[threadIdx.x] = votes[threadIdx.x] << 8 | threadIdx.x;
+    for (unsigned half = 128; half > 0; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half)
+            votes[threadIdx.x] = max(votes[threadIdx.x], votes[threadIdx.x + half]);
+    }
+    __syncthreads();
+    unsigned class_id = votes[0] & 255;
+    if (votes[0] != 0) {
         unsigned left = mask_place(&p, region.box[0], 0), right = mask_place(&p, region.box[2], 0);
         unsigned top = mask_place(&p, region.box[1], 1), bottom = mask_place(&p, region.box[3], 1);
         unsigned columns = right > left ? (right - left + STEP - 1) / STEP : 0, rows = bottom > top ? (bottom - top + STEP - 1) / STEP : 0;
@@ -107,5 +126,5 @@ extern "C" __global__ void instrument_looks(const __grid_constant__ LookParams p
     }
     __syncthreads();
     for (unsigned i = threadIdx.x; i < LEVELS * LEVELS * LEVELS; i += THREADS)
-        looks[blockIdx.x * LEVELS * LEVELS * LEVELS + i] = counts[i];
+        own_looks[i] = counts[i];
 }

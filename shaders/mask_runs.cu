@@ -34,28 +34,12 @@ __device__ unsigned begins(const RunParams *p, const unsigned char *labels, cons
     return threadIdx.x == 0 || pair_of(p, labels, mask, at) != pair_of(p, labels, mask, at - 1) ? 1 : 0;
 }
 
-// Of all threads of the block with a smaller number; *whole: of all.
-__device__ unsigned sum_before(unsigned own, unsigned *room, unsigned *whole)
-{
-    __syncthreads();
-    room[threadIdx.x] = own;
-    for (unsigned step = 1; step < THREADS; step *= 2) {
-        __syncthreads();
-        unsigned other = threadIdx.x >= step ? room[threadIdx.x - step] : 0;
-        __syncthreads();
-        room[threadIdx.x] += other;
-    }
-    __syncthreads();
-    *whole = room[THREADS - 1];
-    return room[threadIdx.x] - own;
-}
-
 extern "C" __global__ void mask_runs_count(const __grid_constant__ RunParams p, const unsigned char *labels, const unsigned char *mask,
                                            unsigned *counts)
 {
-    __shared__ unsigned room[THREADS];
+    __shared__ unsigned room[SUM_ROOM(THREADS)];
     unsigned whole;
-    sum_before(begins(&p, labels, mask, blockIdx.x * THREADS + threadIdx.x), room, &whole);
+    sum_before<THREADS>(begins(&p, labels, mask, blockIdx.x * THREADS + threadIdx.x), room, &whole);
     if (threadIdx.x == 0)
         counts[blockIdx.x] = whole;
 }
@@ -63,14 +47,14 @@ extern "C" __global__ void mask_runs_count(const __grid_constant__ RunParams p, 
 extern "C" __global__ void mask_runs_list(const __grid_constant__ RunParams p, const unsigned char *labels, const unsigned char *mask,
                                           const unsigned *counts, unsigned short *runs, unsigned *total)
 {
-    __shared__ unsigned room[THREADS];
+    __shared__ unsigned room[SUM_ROOM(THREADS)];
     unsigned share = 0, before, whole;
     for (unsigned block = threadIdx.x; block < blockIdx.x; block += THREADS)
         share += counts[block];
-    sum_before(share, room, &before);
+    sum_before<THREADS>(share, room, &before);
     unsigned at = blockIdx.x * THREADS + threadIdx.x;
     unsigned is_first = begins(&p, labels, mask, at);
-    unsigned place = before + sum_before(is_first, room, &whole);
+    unsigned place = before + sum_before<THREADS>(is_first, room, &whole);
     if (is_first)
         runs[place] = (unsigned short)(threadIdx.x << 8 | pair_of(&p, labels, mask, at));
     if (threadIdx.x == 0 && blockIdx.x + 1 == gridDim.x)

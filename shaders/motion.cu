@@ -1,21 +1,25 @@
 // How the picture moves from one frame to the next: the camera, and a patch behind each instrument's tip. The same operations in the
-// same order as src/track/shrunk.rs, camera.rs and flow.rs, where the constants are explained; the two agree to the last bit. What a
-// sum is made of is worked out by all threads of a block; one adds it up, in the order of the reference.
+// same order as src/track/shrunk.rs, camera.rs and flow.rs, where the constants are explained; the two agree to the last bit. Sums are
+// taken in lanes, a thread each (src/track/lanes.rs).
 //
 // motion_half     in   input    3·height·width numbers as the network is shown them, floats or halves
 //                 out  half     grey of each block of 2 × 2, 0..255
 // motion_quarter  in   half
-//                 out  quarter  of each block of 4 × 4
-// motion_camera   in   now, before  quarters of two frames
+//                      before       quarter of the frame before; what is made of it is of no use where there was none
 //                      mask         class ids, mask_width·mask_height; none: nothing is an instrument
-//                 out  shifts       of the background: where the mask says what is an instrument; where nothing is. A block for each
+//                 out  quarter      of each block of 4 × 4
+//                      background   a byte for each of these: bit 0 it is background, where the mask says what is an instrument; bit 1 it
+//                                   would be where nothing is
+// motion_camera   in   now, before  quarters of two frames
+//                      background
+//                 out  shifts       of the background: of bit 0 and of bit 1. A block for each
 // motion_flow     in   now, before  halves of two frames
 //                      mask, patches
 //                 out  moved        one for each of `patches`. A block for each
 //
 // Blocks of THREADS.
 
-#define THREADS 128
+#define THREADS 256
 #define ROUNDS 4
 #define SETTLED 0.003f
 #define MOST 4.0f
@@ -83,13 +87,39 @@ extern "C" __global__ void motion_half(const __grid_constant__ MotionParams p, c
     half[at] = column_at(&p, input, x, y) + column_at(&p, input, x + 1, y) + p.offset;
 }
 
-extern "C" __global__ void motion_quarter(const __grid_constant__ MotionParams p, const float *half, float *quarter)
+// Is there an instrument at this inner place of the quarter, or beside it?
+__device__ bool is_by_instrument(const MotionParams *p, const unsigned char *mask, unsigned x, unsigned y)
 {
-    unsigned width = p.width / 4, at = blockIdx.x * THREADS + threadIdx.x;
-    if (at >= width * (p.height / 4))
+    unsigned width = p->width / 4, height = p->height / 4, columns[5];
+    for (unsigned k = 0; k < 5; k++)
+        columns[k] = (2 * (x + k - 2) + 1) * p->mask_width / (2 * width);
+    unsigned found = 0;
+#pragma unroll
+    for (unsigned row = 0; row < 5; row++) {
+        unsigned line = (2 * (y + row - 2) + 1) * p->mask_height / (2 * height);
+#pragma unroll
+        for (unsigned k = 0; k < 5; k++)
+            found |= p->is_instrument[mask[line * p->mask_width + columns[k]]];
+    }
+    return found != 0;
+}
+
+extern "C" __global__ void motion_quarter(const __grid_constant__ MotionParams p, const float *half, const float *before, const unsigned char *mask,
+                                          float *quarter, unsigned char *background)
+{
+    unsigned width = p.width / 4, height = p.height / 4, at = blockIdx.x * THREADS + threadIdx.x;
+    if (at >= width * height)
         return;
-    const float *upper = half + at / width * 2 * (p.width / 2) + at % width * 2, *lower = upper + p.width / 2;
-    quarter[at] = 0.25f * (upper[0] + upper[1] + lower[0] + lower[1]);
+    unsigned x = at % width, y = at / width;
+    const float *upper = half + y * 2 * (p.width / 2) + x * 2, *lower = upper + p.width / 2;
+    float now = 0.25f * (upper[0] + upper[1] + lower[0] + lower[1]);
+    quarter[at] = now;
+    // Neither an instrument nor beside one, and no reflection.
+    unsigned kinds = now > SHINY || before[at] > SHINY ? 0 : 3;
+    bool is_inner = x >= 2 && y >= 2 && x + 2 < width && y + 2 < height;
+    if (kinds != 0 && mask && is_inner && is_by_instrument(&p, mask, x, y))
+        kinds = 2;
+    background[at] = (unsigned char)kinds;
 }
 
 // The C library's, which is taken in doubles.
@@ -98,45 +128,32 @@ __device__ float length_of(float x, float y)
     return (float)sqrt((double)x * (double)x + (double)y * (double)y);
 }
 
-// The block's threads put up `count` numbers each; thread k adds the k-th of all to its own sum, one thread's after the other's.
-// What does not count is 0: it changes no sum.
-__device__ void add_in_order(float *sum, const float *own, unsigned count, float (*room)[THREADS + 1])
+// Of all lanes: for the first thread.
+__device__ void add_lanes(const float *own, unsigned own_count, unsigned sums, float (*room)[THREADS], unsigned *counts)
 {
-    __syncthreads();
-    for (unsigned k = 0; k < count; k++)
+    for (unsigned k = 0; k < sums; k++)
         room[k][threadIdx.x] = own[k];
-    __syncthreads();
-    if (threadIdx.x < count)
-        for (unsigned i = 0; i < THREADS; i++)
-            *sum += room[threadIdx.x][i];
-}
-
-// Neither an instrument nor beside one, and no reflection.
-__device__ bool is_background(const MotionParams *p, const float *now, const float *before, const unsigned char *mask, unsigned x, unsigned y)
-{
-    unsigned width = p->width / 4, height = p->height / 4, at = y * width + x;
-    if (now[at] > SHINY || before[at] > SHINY)
-        return false;
-    for (unsigned row = y - 2; row < y + 3 && mask; row++)
-        for (unsigned column = x - 2; column < x + 3; column++) {
-            unsigned line = (2 * row + 1) * p->mask_height / (2 * height);
-            if (p->is_instrument[mask[line * p->mask_width + (2 * column + 1) * p->mask_width / (2 * width)]])
-                return false;
+    counts[threadIdx.x] = own_count;
+    for (unsigned half = THREADS / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half) {
+            for (unsigned k = 0; k < sums; k++)
+                room[k][threadIdx.x] += room[k][threadIdx.x + half];
+            counts[threadIdx.x] += counts[threadIdx.x + half];
         }
-    return true;
+    }
 }
 
-// Between the samples of the present frame; false: outside.
+// Between the samples of the present frame; false: outside. Fetches them in any case: nothing waits for whether they count.
 __device__ bool between(const float *now, unsigned width, unsigned height, float x, float y, float *value)
 {
-    if (x < 0.0f || y < 0.0f || x >= (float)(width - 1) || y >= (float)(height - 1))
-        return false;
-    unsigned ix = (unsigned)x, iy = (unsigned)y;
+    bool is_inside = x >= 0.0f && y >= 0.0f && x < (float)(width - 1) && y < (float)(height - 1);
+    unsigned ix = is_inside ? (unsigned)x : 0, iy = is_inside ? (unsigned)y : 0;
     float fx = x - (float)ix, fy = y - (float)iy;
     const float *upper = now + iy * width + ix, *lower = upper + width;
     float top = upper[0] + (upper[1] - upper[0]) * fx, bottom = lower[0] + (lower[1] - lower[0]) * fx;
     *value = top + (bottom - top) * fy;
-    return true;
+    return is_inside;
 }
 
 // What is known after a round.
@@ -146,13 +163,16 @@ struct Solved {
     Shift result;
 };
 
-__device__ void solve(const float *sums, unsigned count, unsigned round, unsigned width, unsigned height, Solved *s)
+__device__ void solve(float (*room)[THREADS], unsigned count, unsigned round, unsigned width, unsigned height, Solved *s)
 {
     s->is_done = 1;
     s->result.is_known = 0;
     s->result.shift[0] = s->result.shift[1] = 0.0f;
     if (count < LEAST_SAMPLES)
         return;
+    float sums[6];
+    for (unsigned k = 0; k < 6; k++)
+        sums[k] = room[k][0];
     float last = sums[5] / (float)count;
     if (round == 0) {
         s->first = last;
@@ -178,45 +198,40 @@ __device__ void solve(const float *sums, unsigned count, unsigned round, unsigne
     s->is_done = !(way <= MOST);
 }
 
-extern "C" __global__ void motion_camera(const __grid_constant__ MotionParams p, const float *now, const float *before, const unsigned char *mask,
-                                         Shift *shifts)
+extern "C" __global__ void motion_camera(const __grid_constant__ MotionParams p, const float *now, const float *before,
+                                         const unsigned char *background, Shift *shifts)
 {
-    __shared__ float room[6][THREADS + 1];
-    __shared__ float sums[6];
-    __shared__ unsigned count;
+    __shared__ float room[6][THREADS];
+    __shared__ unsigned counts[THREADS];
     __shared__ Solved solved;
     unsigned width = p.width / 4, height = p.height / 4, inner = width - 4, cells = inner * (height - 4);
     if (threadIdx.x == 0) {
         Solved nothing = {};
         solved = nothing;
     }
+    __syncthreads();
     for (unsigned round = 0; round <= ROUNDS; round++) {
-        if (threadIdx.x == 0)
-            count = 0;
-        __syncthreads();
-        float sum = 0.0f;
-        for (unsigned from = 0; from < cells; from += THREADS) {
-            unsigned cell = from + threadIdx.x, x = cell % inner + 2, y = cell / inner + 2, at = y * width + x;
-            float own[6] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f}, value;
-            if (cell < cells && is_background(&p, now, before, blockIdx.x == 0 ? mask : nullptr, x, y)
-                && between(now, width, height, (float)x + solved.shift[0], (float)y + solved.shift[1], &value)) {
-                float gx = 0.5f * (before[at + 1] - before[at - 1]), gy = 0.5f * (before[at + width] - before[at - width]);
-                float off = value - before[at];
-                own[0] = gx * gx;
-                own[1] = gx * gy;
-                own[2] = gy * gy;
-                own[3] = gx * off;
-                own[4] = gy * off;
-                own[5] = off * off;
-                atomicAdd(&count, 1);
-            }
-            add_in_order(&sum, own, 6, room);
+        float sums[6] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f}, shift[2] = {solved.shift[0], solved.shift[1]};
+        unsigned count = 0;
+#pragma unroll 4
+        for (unsigned cell = threadIdx.x; cell < cells; cell += THREADS) {
+            unsigned x = cell % inner + 2, y = cell / inner + 2, at = y * width + x;
+            float gx = 0.5f * (before[at + 1] - before[at - 1]), gy = 0.5f * (before[at + width] - before[at - width]), value;
+            bool is_inside = between(now, width, height, (float)x + shift[0], (float)y + shift[1], &value);
+            float off = value - before[at];
+            if (!is_inside || !(background[at] >> blockIdx.x & 1))
+                continue;
+            sums[0] += gx * gx;
+            sums[1] += gx * gy;
+            sums[2] += gy * gy;
+            sums[3] += gx * off;
+            sums[4] += gy * off;
+            sums[5] += off * off;
+            count++;
         }
-        if (threadIdx.x < 6)
-            sums[threadIdx.x] = sum;
-        __syncthreads();
+        add_lanes(sums, count, 6, room, counts);
         if (threadIdx.x == 0)
-            solve(sums, count, round, width, height, &solved);
+            solve(room, counts[0], round, width, height, &solved);
         __syncthreads();
         if (solved.is_done)
             break;
@@ -258,10 +273,13 @@ __device__ bool sample(const float *before, unsigned width, unsigned height, flo
 }
 
 // After a round. False: nothing is found.
-__device__ bool flow_step(const float *sums, unsigned count, const Patch *patch, Moved *m)
+__device__ bool flow_step(float (*room)[THREADS], unsigned count, const Patch *patch, Moved *m)
 {
     if (count < FLOW_SAMPLES)
         return false;
+    float sums[8];
+    for (unsigned k = 0; k < 8; k++)
+        sums[k] = room[k][0];
     float mean = sums[6] / (float)count;
     m->contrast = sqrtf(fmaxf(sums[7] / (float)count - mean * mean, 0.0f));
     m->error = sqrtf(sums[5] / (float)count);
@@ -277,9 +295,8 @@ __device__ bool flow_step(const float *sums, unsigned count, const Patch *patch,
 extern "C" __global__ void motion_flow(const __grid_constant__ MotionParams p, const float *now, const float *before, const unsigned char *mask,
                                        const Patch *patches, Moved *moved)
 {
-    __shared__ float room[8][THREADS + 1];
-    __shared__ float sums[8];
-    __shared__ unsigned count;
+    __shared__ float room[8][THREADS];
+    __shared__ unsigned counts[THREADS];
     __shared__ Moved found;
     const Patch patch = patches[blockIdx.x];
     unsigned width = p.width / 2, height = p.height / 2;
@@ -293,39 +310,33 @@ extern "C" __global__ void motion_flow(const __grid_constant__ MotionParams p, c
         found.shift[1] = patch.guess[1];
     }
     for (unsigned round = 0; round < FLOW_ROUNDS; round++) {
-        if (threadIdx.x == 0)
-            count = 0;
         __syncthreads();
         if (!found.is_found)
             break;
-        float sum = 0.0f;
-        for (unsigned from = 0; from < columns * rows; from += THREADS) {
-            unsigned cell = from + threadIdx.x;
-            float own[8] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f}, value, gx, gy;
+        float sums[8] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f}, shift[2] = {found.shift[0], found.shift[1]};
+        unsigned count = 0;
+        for (unsigned cell = threadIdx.x; cell < columns * rows; cell += THREADS) {
+            float value, gx, gy;
             unsigned x = patch.from[0] + cell % columns, y = patch.from[1] + cell / columns;
-            if (cell < columns * rows && is_own(&p, mask, patch.class_id, x, y)
-                && sample(before, width, height, (float)x - found.shift[0], (float)y - found.shift[1], &value, &gx, &gy)) {
-                float here = now[y * width + x], off = here - value, far = off / 12.0f;
-                // Far outliers are shine and what lies under the edge.
-                float weight = 1.0f / (1.0f + far * far);
-                own[0] = weight * gx * gx;
-                own[1] = weight * gx * gy;
-                own[2] = weight * gy * gy;
-                own[3] = weight * gx * off;
-                own[4] = weight * gy * off;
-                own[5] = weight * off * off;
-                own[6] = here;
-                own[7] = here * here;
-                atomicAdd(&count, 1);
-            }
-            add_in_order(&sum, own, 8, room);
+            if (!is_own(&p, mask, patch.class_id, x, y)
+                || !sample(before, width, height, (float)x - shift[0], (float)y - shift[1], &value, &gx, &gy))
+                continue;
+            float here = now[y * width + x], off = here - value, far = off / 12.0f;
+            // Far outliers are shine and what lies under the edge.
+            float weight = 1.0f / (1.0f + far * far);
+            sums[0] += weight * gx * gx;
+            sums[1] += weight * gx * gy;
+            sums[2] += weight * gy * gy;
+            sums[3] += weight * gx * off;
+            sums[4] += weight * gy * off;
+            sums[5] += weight * off * off;
+            sums[6] += here;
+            sums[7] += here * here;
+            count++;
         }
-        if (threadIdx.x < 8)
-            sums[threadIdx.x] = sum;
-        __syncthreads();
+        add_lanes(sums, count, 8, room, counts);
         if (threadIdx.x == 0)
-            found.is_found = flow_step(sums, count, &patch, &found) ? 1 : 0;
-        __syncthreads();
+            found.is_found = flow_step(room, counts[0], &patch, &found) ? 1 : 0;
     }
     if (threadIdx.x == 0)
         moved[blockIdx.x] = found;

@@ -23,6 +23,7 @@
 #define DYNAMIC_SHARED(name) extern __shared__ float name[]
 #endif
 
+#define MOST_THREADS 256
 #define BINS 192
 #define ROWS_A_SUM 256
 #define RUN 3
@@ -221,8 +222,9 @@ __device__ void bins_of(float red, float green, float blue, unsigned *bins)
     bins[2] = bin_of((r + g) * 0.5f - b, is_coloured);
 }
 
-extern "C" __global__ void preprocess(const __grid_constant__ PreprocessParams p, const unsigned char *frame, const Span *spans, const int *light,
-                                      const unsigned char *shown, const int *inside, void *input, int *lit, unsigned *histograms)
+extern "C" __launch_bounds__(MOST_THREADS) __global__ void preprocess(const __grid_constant__ PreprocessParams p, const unsigned char *frame,
+                                                                      const Span *spans, const int *light, const unsigned char *shown,
+                                                                      const int *inside, void *input, int *lit, unsigned *histograms)
 {
     // R, G, B of the row before its correction: what is judged.
     DYNAMIC_SHARED(row);

@@ -1,20 +1,23 @@
 // One pass: labels → connected regions (by sides) of equal labels; regions too small to be seen fall to what lies above, else left
 // of, their first pixel. Numbers, areas and boxes are exactly those of src/track/regions.rs. Six launches, one after the other:
 //
-// regions_start    out    parent, area
-// regions_join     in     labels            in/out parent; runs: the number of stretches of one label in rows is added to it
-//                  (zero before): more than pixels / 12 + 8·height are noise, and what follows is then of no use
-// regions_measure  in/out parent, area
-// regions_settle   in     labels, parent, area   out  into
-// regions_number   in     labels, into      out    number, list, count
+// regions_start    in     labels
+//                  out    parent, area; runs: the number of stretches of one label in rows is added to it (zero before): more than
+//                  pixels / 12 + 8·height are noise, and what follows is then of no use
+// regions_join     in     labels            in/out parent
+// regions_measure  in/out parent, area      out  root
+// regions_settle   in     labels, root, area     out  into, counts
+// regions_number   in     labels, into, counts   out  number, list, count
 // regions_map      in     into, number      out    map, in/out list
 //
 // buffers  labels  width·height bytes: 255 instrument
-//          parent, area, into, number  a number a pixel: places in the map, from any pixel towards its region's first one
+//          parent, area, root, into, number  a number a pixel: places in the map, from any pixel towards its region's first one;
+//                  number may lie where root does; it is that of first ones, others have none
+//          counts  a number a block: how many first ones it has
 //          map     a 16-bit region number a pixel
 //          list    one region a number, room for MOST_REGIONS; count: how many there are
 //
-// One thread a pixel, blocks of THREADS; regions_number one block of THREADS.
+// One thread a pixel, blocks of THREADS. What neighbouring threads of a block would add to the same place one of them adds for all.
 
 #define THREADS 256
 #define INSTRUMENT 255
@@ -38,12 +41,30 @@ __device__ unsigned pixel_of_thread()
     return blockIdx.x * THREADS + threadIdx.x;
 }
 
-// Others change parents meanwhile, but only towards the same root.
-__device__ unsigned root_of(const volatile unsigned *parent, unsigned at)
+// Others change parents meanwhile, but only towards the same root. On the way what is met is brought nearer to it: rows that were
+// joined each to the one above it are no long way for long.
+__device__ unsigned root_of(volatile unsigned *parent, unsigned at)
 {
-    while (parent[at] != at)
-        at = parent[at];
-    return at;
+    while (true) {
+        unsigned above = parent[at];
+        if (above == at)
+            return at;
+        unsigned next = parent[above];
+        if (next == above)
+            return above;
+        parent[at] = next;
+        at = next;
+    }
+}
+
+// Threads of a block that follow on each other stand together; the first of them says that it `is_first`. Its number; *count: of such.
+__device__ unsigned first_of_thread(bool is_first, unsigned *room, unsigned *firsts, unsigned *count)
+{
+    unsigned before = sum_before<THREADS>(is_first ? 1 : 0, room, count), own = is_first ? before : before - 1;
+    if (is_first)
+        firsts[own] = threadIdx.x;
+    __syncthreads();
+    return firsts[own];
 }
 
 __device__ void join(unsigned *parent, unsigned a, unsigned b)
@@ -64,102 +85,113 @@ __device__ void join(unsigned *parent, unsigned a, unsigned b)
     }
 }
 
-extern "C" __global__ void regions_start(const __grid_constant__ RegionParams p, unsigned *parent, unsigned *area)
+extern "C" __global__ void regions_start(const __grid_constant__ RegionParams p, const unsigned char *labels, unsigned *parent, unsigned *area,
+                                         unsigned *runs)
 {
-    unsigned at = pixel_of_thread();
-    if (at >= p.width * p.height)
-        return;
-    parent[at] = at;
-    area[at] = 0;
-}
-
-extern "C" __global__ void regions_join(const __grid_constant__ RegionParams p, const unsigned char *labels, unsigned *parent, unsigned *runs)
-{
-    unsigned at = pixel_of_thread();
-    if (at >= p.width * p.height)
-        return;
-    bool starts = at % p.width == 0 || labels[at] != labels[at - 1];
-    if (starts)
-        atomicAdd(runs, 1);
-    else
-        join(parent, at, at - 1);
-    if (at >= p.width && labels[at] == labels[at - p.width])
-        join(parent, at, at - p.width);
-}
-
-extern "C" __global__ void regions_measure(const __grid_constant__ RegionParams p, unsigned *parent, unsigned *area)
-{
-    unsigned at = pixel_of_thread();
-    if (at >= p.width * p.height)
-        return;
-    unsigned root = root_of(parent, at);
-    parent[at] = root;
-    atomicAdd(&area[root], 1);
-}
-
-extern "C" __global__ void regions_settle(const __grid_constant__ RegionParams p, const unsigned char *labels, const unsigned *parent,
-                                          const unsigned *area, unsigned *into)
-{
-    unsigned at = pixel_of_thread();
-    if (at >= p.width * p.height)
-        return;
-    unsigned root = parent[at];
-    // Each step leads to a region that starts earlier.
-    while (true) {
-        float part = labels[root] == INSTRUMENT ? MIN_INSTRUMENT : MIN_OTHER;
-        bool is_small = (float)area[root] < part * (float)(p.width * p.height);
-        if (!is_small || root == 0)
-            break;
-        root = parent[root >= p.width ? root - p.width : root - 1];
+    __shared__ unsigned room[SUM_ROOM(THREADS)], firsts[THREADS];
+    unsigned at = pixel_of_thread(), count;
+    bool is_inside = at < p.width * p.height;
+    bool begins = is_inside && (at % p.width == 0 || labels[at] != labels[at - 1]);
+    unsigned first = first_of_thread(threadIdx.x == 0 || begins, room, firsts, &count);
+    if (is_inside) {
+        // What began in the block before goes on from its last pixel.
+        parent[at] = threadIdx.x == 0 && !begins ? at - 1 : at - threadIdx.x + first;
+        area[at] = 0;
     }
-    into[at] = root;
+    if (threadIdx.x == 0)
+        atomicAdd(runs, begins ? count : count - 1);
+}
+
+extern "C" __global__ void regions_join(const __grid_constant__ RegionParams p, const unsigned char *labels, unsigned *parent)
+{
+    unsigned at = pixel_of_thread();
+    if (at >= p.width * p.height || at < p.width || labels[at] != labels[at - p.width])
+        return;
+    // Stretches that lie above each other are joined once: where they first do.
+    if (at % p.width != 0 && labels[at - 1] == labels[at] && labels[at - p.width - 1] == labels[at])
+        return;
+    join(parent, at, at - p.width);
+}
+
+extern "C" __global__ void regions_measure(const __grid_constant__ RegionParams p, unsigned *parent, unsigned *area, unsigned *root)
+{
+    __shared__ unsigned room[SUM_ROOM(THREADS)], firsts[THREADS], roots[THREADS];
+    unsigned count, at = pixel_of_thread(), pixels = p.width * p.height, own = at < pixels ? root_of(parent, at) : pixels;
+    if (at < pixels)
+        root[at] = own;
+    roots[threadIdx.x] = own;
+    __syncthreads();
+    unsigned first = first_of_thread(threadIdx.x == 0 || roots[threadIdx.x - 1] != own, room, firsts, &count);
+    bool is_last = threadIdx.x == THREADS - 1 || roots[threadIdx.x + 1] != own;
+    if (at < pixels && is_last)
+        atomicAdd(&area[own], threadIdx.x + 1 - first);
+}
+
+extern "C" __global__ void regions_settle(const __grid_constant__ RegionParams p, const unsigned char *labels, const unsigned *root,
+                                          const unsigned *area, unsigned *into, unsigned *counts)
+{
+    __shared__ unsigned count;
+    unsigned at = pixel_of_thread();
+    if (threadIdx.x == 0)
+        count = 0;
+    __syncthreads();
+    if (at < p.width * p.height) {
+        unsigned settled = root[at];
+        // Each step leads to a region that starts earlier.
+        while (true) {
+            float part = labels[settled] == INSTRUMENT ? MIN_INSTRUMENT : MIN_OTHER;
+            bool is_small = (float)area[settled] < part * (float)(p.width * p.height);
+            if (!is_small || settled == 0)
+                break;
+            settled = root[settled >= p.width ? settled - p.width : settled - 1];
+        }
+        into[at] = settled;
+        if (settled == at)
+            atomicAdd(&count, 1);
+    }
+    __syncthreads();
+    if (threadIdx.x == 0)
+        counts[blockIdx.x] = count;
 }
 
 extern "C" __global__ void regions_number(const __grid_constant__ RegionParams p, const unsigned char *labels, const unsigned *into,
-                                          unsigned *number, Region *list, unsigned *count)
+                                          const unsigned *counts, unsigned *number, Region *list, unsigned *count)
 {
-    __shared__ unsigned before[THREADS];
-    unsigned pixels = p.width * p.height, share = (pixels + THREADS - 1) / THREADS;
-    unsigned first = min(threadIdx.x * share, pixels), end = min(first + share, pixels);
-    unsigned own = 0;
-    for (unsigned at = first; at < end; at++)
-        own += into[at] == at;
-    before[threadIdx.x] = own;
-    __syncthreads();
-    if (threadIdx.x == 0) {
-        unsigned sum = 0;
-        for (unsigned i = 0; i < THREADS; i++) {
-            unsigned next = sum + before[i];
-            before[i] = sum;
-            sum = next;
-        }
-        *count = min(sum, MOST_REGIONS);
-    }
-    __syncthreads();
-    unsigned next = before[threadIdx.x];
-    for (unsigned at = first; at < end; at++) {
-        number[at] = min(next, MOST_REGIONS - 1);
-        if (into[at] != at)
-            continue;
-        if (next < MOST_REGIONS) {
+    __shared__ unsigned room[SUM_ROOM(THREADS)];
+    unsigned share = 0, before, whole, at = pixel_of_thread();
+    for (unsigned block = threadIdx.x; block < blockIdx.x; block += THREADS)
+        share += counts[block];
+    sum_before<THREADS>(share, room, &before);
+    bool is_first = at < p.width * p.height && into[at] == at;
+    unsigned own = before + sum_before<THREADS>(is_first ? 1 : 0, room, &whole);
+    if (is_first) {
+        number[at] = min(own, MOST_REGIONS - 1);
+        if (own < MOST_REGIONS) {
             Region region = {labels[at], 0, {0xffffffffu, 0xffffffffu, 0, 0}};
-            list[next] = region;
+            list[own] = region;
         }
-        next++;
     }
+    if (threadIdx.x == 0 && blockIdx.x + 1 == gridDim.x)
+        *count = min(before + whole, MOST_REGIONS);
 }
 
 extern "C" __global__ void regions_map(const __grid_constant__ RegionParams p, const unsigned *into, const unsigned *number, unsigned short *map,
                                        Region *list)
 {
-    unsigned at = pixel_of_thread();
-    if (at >= p.width * p.height)
-        return;
-    unsigned region = number[into[at]];
-    map[at] = (unsigned short)region;
+    __shared__ unsigned room[SUM_ROOM(THREADS)], firsts[THREADS], regions[THREADS];
+    unsigned groups, at = pixel_of_thread(), pixels = p.width * p.height, region = at < pixels ? number[into[at]] : MOST_REGIONS;
+    if (at < pixels)
+        map[at] = (unsigned short)region;
+    regions[threadIdx.x] = region;
+    __syncthreads();
     unsigned x = at % p.width, y = at / p.width;
-    atomicAdd(&list[region].area, 1);
-    atomicMin(&list[region].box[0], x);
+    unsigned first = first_of_thread(threadIdx.x == 0 || x == 0 || regions[threadIdx.x - 1] != region, room, firsts, &groups);
+    bool is_last = threadIdx.x == THREADS - 1 || x + 1 == p.width || regions[threadIdx.x + 1] != region;
+    if (at >= pixels || !is_last)
+        return;
+    unsigned count = threadIdx.x + 1 - first;
+    atomicAdd(&list[region].area, count);
+    atomicMin(&list[region].box[0], x + 1 - count);
     atomicMin(&list[region].box[1], y);
     atomicMax(&list[region].box[2], x + 1);
     atomicMax(&list[region].box[3], y + 1);

@@ -47,11 +47,16 @@ pub fn input_hash(view: FrameView<'_>) -> [u8; 32] {
     whole.finalize().into()
 }
 
+/// The same, of the blocks' digests, one after the other.
+pub(super) fn of_digests(layout: &FrameLayout, digests: &[u8]) -> [u8; 32] {
+    Sha256::new().chain_update(header(layout)).chain_update(digests).finalize().into()
+}
+
 pub(super) fn visible_bytes(layout: &FrameLayout) -> usize {
     layout.planes().iter().map(|plane| plane.row_bytes * plane.rows).sum()
 }
 
-pub(super) fn header(layout: &FrameLayout) -> [u8; 32] {
+fn header(layout: &FrameLayout) -> [u8; 32] {
     let visible = visible_bytes(layout) as u64;
     let (colours, is_rgb) = (layout.colorimetry, layout.format.is_rgb());
     let mut header = [0; 32];

@@ -23,7 +23,7 @@ use std::path::Path;
 
 const PICTURES: u64 = 40;
 /// So many of them are analysed at least, however slowly the processor plays the device.
-const SOME: u64 = PICTURES / 8;
+const SOME: u64 = PICTURES / 20;
 /// After so many of them a card fails.
 const HALFWAY: &str = "40";
 /// In the environment of the AI process: it writes over each frame that it was lent.

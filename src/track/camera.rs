@@ -1,6 +1,7 @@
 //! How the camera has moved between two frames: the shift of the background in the network's input, instruments left out.
 //! Iterated least squares on brightness (Lucas and Kanade 1981), coarse enough for every frame.
 
+use super::lanes::Lanes;
 use super::shrunk::Pair;
 use crate::scene::ClassMask;
 
@@ -23,9 +24,10 @@ pub struct Camera {
     samples: Vec<Sample>,
 }
 
-/// One of the frame before: where, how bright, and its gradient.
+/// One of the frame before: which of the inner ones, where, how bright, and its gradient.
 #[derive(Debug, Clone, Copy)]
 struct Sample {
+    number: u32,
     at: [f32; 2],
     value: f32,
     gradient: [f32; 2],
@@ -74,7 +76,8 @@ impl Camera {
                 let at = y * width + x;
                 if self.background[at] {
                     let gradient = [0.5 * (before[at + 1] - before[at - 1]), 0.5 * (before[at + width] - before[at - width])];
-                    self.samples.push(Sample { at: [x as f32, y as f32], value: before[at], gradient });
+                    let number = ((y - 2) * (width - 4) + x - 2) as u32;
+                    self.samples.push(Sample { number, at: [x as f32, y as f32], value: before[at], gradient });
                 }
             }
         }
@@ -85,16 +88,16 @@ impl Camera {
         let (mut first, mut last) = (0.0, 0.0);
         let mut is_settled = false;
         for round in 0..=ROUNDS {
-            let (mut a, mut b, mut error, mut count) = ([0f32; 3], [0f32; 2], 0f32, 0u32);
-            for Sample { at: [x, y], value: before, gradient: [gx, gy] } in &self.samples {
+            let (mut sums, mut count) = (Lanes::default(), 0u32);
+            for &Sample { number, at: [x, y], value: before, gradient: [gx, gy] } in &self.samples {
                 // What was here is there now.
                 let Some(value) = between(quarter, x + shift[0], y + shift[1]) else { continue };
                 let off = value - before;
-                a = [a[0] + gx * gx, a[1] + gx * gy, a[2] + gy * gy];
-                b = [b[0] + gx * off, b[1] + gy * off];
-                error += off * off;
+                sums.add(number as usize, [gx * gx, gx * gy, gy * gy, gx * off, gy * off, off * off]);
                 count += 1;
             }
+            let [xx, xy, yy, x_off, y_off, error] = sums.sums();
+            let (a, b) = ([xx, xy, yy], [x_off, y_off]);
             if count < 200 {
                 return None;
             }

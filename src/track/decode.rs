@@ -2,7 +2,7 @@
 //! One frame at a time; who is who from frame to frame is `tracker`'s.
 
 use super::maps::{INSTRUMENT, Maps, NOTHING, NotFinite, Window};
-use super::measured::Measured;
+use super::measured::{Measured, in_parts, of_parts};
 use super::outline::{Mapping, Thinner, Tracer};
 use super::regions::{Noise, Regions};
 use super::shape::{self, Scratch};
@@ -275,7 +275,7 @@ impl Decoder {
         let maps = &self.maps;
         let pixels = maps.width * maps.height;
         let mut area = [0u32; 256];
-        let mut probability = [0f64; 256];
+        let mut probability = [0u64; 256];
         // Where in `tissue` the plane of each region's class starts.
         self.planes.clear();
         for region in &self.regions.list {
@@ -289,8 +289,7 @@ impl Decoder {
         }
         for (region, at) in self.regions.rows().filter(|_| !self.is_measured) {
             if let Some(plane) = self.planes[region] {
-                let sum: f32 = maps.tissue[plane + at.start..plane + at.end].iter().sum();
-                probability[usize::from(self.regions.list[region].label)] += f64::from(sum);
+                probability[usize::from(self.regions.list[region].label)] += in_parts(&maps.tissue[plane + at.start..plane + at.end]);
             }
         }
         let mut tissues = self.spare.tissues();
@@ -302,7 +301,7 @@ impl Decoder {
                 self.steady[at] = Steady::default();
             }
             if self.shown[at] && area[at] > 0 {
-                let confidence = ((probability[at] / f64::from(area[at])) as f32).clamp(0.0, 1.0);
+                let confidence = ((of_parts(probability[at]) / f64::from(area[at])) as f32).clamp(0.0, 1.0);
                 let state = self.steady[at].say(self.sure_from.is_sure(*class, confidence), self.now_ns);
                 let most = f64::from(mapping.picture[0]) * f64::from(mapping.picture[1]);
                 let area_px = mapping.area(area[at]).min(most) as u64;

@@ -1,6 +1,7 @@
 //! How the picture has moved between two frames in a small patch, to parts of a pixel: what a mask's edge cannot say.
 //! Iterated least squares on brightness (Lucas and Kanade 1981) in the network's input, on the instrument's own pixels.
 
+use super::lanes::Lanes;
 use super::shrunk::Pair;
 use crate::base::ids::ClassId;
 use crate::infer::Fit;
@@ -157,8 +158,7 @@ impl<'a> Flow<'a> {
         let mut shift = start;
         let (mut a, mut error, mut contrast) = ([0f32; 3], 0f32, 0f32);
         for _ in 0..ROUNDS {
-            let (mut b, mut sum, mut square, mut count) = ([0f32; 2], 0f32, 0f32, 0u32);
-            (a, error) = ([0.0; 3], 0.0);
+            let (mut sums, mut count) = (Lanes::default(), 0u32);
             for y in range(1) {
                 for x in range(0) {
                     if !is_own(x, y) {
@@ -169,20 +169,21 @@ impl<'a> Flow<'a> {
                     let off = here - value;
                     // Far outliers are shine and what lies under the edge.
                     let weight = 1.0 / (1.0 + (off / 12.0).powi(2));
-                    a = [a[0] + weight * gx * gx, a[1] + weight * gx * gy, a[2] + weight * gy * gy];
-                    b = [b[0] + weight * gx * off, b[1] + weight * gy * off];
-                    error += weight * off * off;
-                    sum += here;
-                    square += here * here;
+                    let number = (y - range(1).start) * range(0).len() + x - range(0).start;
+                    let (across, down, rest) = (weight * gx, weight * gy, weight * off);
+                    sums.add(number, [across * gx, across * gy, down * gy, across * off, down * off, rest * off, here, here * here]);
                     count += 1;
                 }
             }
             if count < SAMPLES {
                 return Solved::default();
             }
+            let [xx, xy, yy, x_off, y_off, remaining, sum, square] = sums.sums();
+            let b = [x_off, y_off];
+            a = [xx, xy, yy];
             let mean = sum / count as f32;
             contrast = (square / count as f32 - mean * mean).max(0.0).sqrt();
-            error = (error / count as f32).sqrt();
+            error = (remaining / count as f32).sqrt();
             // A little stiffness: what cannot be told stays as guessed.
             let stiff = 0.02 * (a[0] + a[2]) + 1.0;
             let determinant = (a[0] + stiff) * (a[2] + stiff) - a[1] * a[1];

@@ -4,6 +4,17 @@ use super::maps::NOTHING;
 use super::regions::Regions;
 use bytemuck::{Pod, Zeroable};
 
+/// The sum of probabilities, in 2⁻²³ parts of one, each rounded to them: whole numbers come out the same in whatever order.
+pub fn in_parts(probabilities: &[f32]) -> u64 {
+    let sum: u64 = probabilities.iter().map(|probability| u64::from((probability + 1.0).to_bits())).sum();
+    sum - probabilities.len() as u64 * u64::from(1f32.to_bits())
+}
+
+/// What so many parts are.
+pub fn of_parts(parts: u64) -> f64 {
+    parts as f64 / f64::from(1 << 23)
+}
+
 /// Of one region of instrument, over its pixels.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
@@ -21,8 +32,8 @@ pub struct InstrumentSums {
 /// Of one frame; kept from frame to frame, so that nothing is allocated.
 #[derive(Debug, Default)]
 pub struct Measured {
-    /// Of each channel of the tissue head: the sum of its probabilities over its class' regions.
-    pub tissue: Vec<f64>,
+    /// Of each channel of the tissue head: the sum of its probabilities over its class' regions, `in_parts`.
+    pub tissue: Vec<u64>,
     pub instruments: Vec<InstrumentSums>,
     /// Where borders cross from pixel to pixel, pixel after pixel in the order of their sides.
     pub crossings: Vec<f32>,
@@ -80,4 +91,19 @@ fn has_border(regions: &Regions, width: usize, at: usize, side: usize) -> bool {
         _ => at.checked_sub(width),
     };
     other.and_then(|other| map.get(other)).is_some_and(|other| *other != map[at])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_add_up_to_what_they_are_parts_of() {
+        assert_eq!((in_parts(&[]), in_parts(&[0.0, 1e-30]), in_parts(&[0.5, 1.0, 0.25])), (0, 0, 7 << 21));
+        // A softmax may end a bit beyond.
+        assert_eq!((in_parts(&[1.0 + f32::EPSILON]), of_parts(3 << 22)), (1 << 23, 1.5));
+        let all: Vec<f32> = (0..3000).map(|i| (i * 7919 % 3001) as f32 / 3001.0).collect();
+        let exact: f64 = all.iter().map(|&v| f64::from(v)).sum();
+        assert!((of_parts(in_parts(&all)) - exact).abs() < 3000.0 / f64::from(1 << 24));
+    }
 }

@@ -18,6 +18,7 @@ mod gate;
 mod golden;
 mod heads;
 mod kalman;
+mod lanes;
 mod launches;
 mod look;
 mod maps;

@@ -3,6 +3,7 @@
 //! than learning does; how long a frame must be odd to count is `gate`'s. The limits below were set between what they
 //! read on real laparoscopy, robotic, spoilt and simulated frames and on drawn strange ones.
 
+use super::lanes::{LANES, ROW_LANES, sum};
 use crate::infer::{ColourOrder, Fit, InputSpec, TensorLayout};
 use bytemuck::{Pod, Zeroable};
 
@@ -63,6 +64,9 @@ pub struct Signs {
     /// R, G, B of one row, and its brightness.
     rows: [Vec<f32>; 3],
     grey: Vec<f32>,
+    details: Details,
+    /// Of `quarter`.
+    brightness: Vec<f32>,
     half: Plane,
     quarter: [Plane; 3],
     lines: [Vec<Line>; 2],
@@ -75,6 +79,13 @@ struct Plane {
     width: usize,
     height: usize,
     values: Vec<f32>,
+}
+
+/// How much values differ from the line between their neighbours: of one row, and the mean of each row that was added.
+#[derive(Debug, Default)]
+struct Details {
+    row: Vec<f32>,
+    rows: Vec<f32>,
 }
 
 /// A straight edge between line `at - 1` and line `at`, from `from` to `to` (both within it).
@@ -145,14 +156,19 @@ impl Signs {
     fn measure(&mut self, input: &[f32], spec: &InputSpec, fit: Fit, [width, height]: [usize; 2]) -> Figures {
         let fine = self.shrink(input, spec, fit, width, height);
         self.find_edges();
-        let middle = self.half.detail();
+        let middle = self.details.of(&self.half.values, self.half.width);
         let [r, g, b] = &self.quarter;
         let pixels = || r.values.iter().zip(&g.values).zip(&b.values).map(|((r, g), b)| [*r, *g, *b]);
         let brightest = |[r, g, b]: [f32; 3]| r.max(g).max(b);
         let part = |is: &dyn Fn([f32; 3]) -> bool| pixels().filter(|pixel| brightest(*pixel) > LIT && is(*pixel)).count() as u32;
-        let brightness = || pixels().map(|[r, g, b]| (r + g + b) / 3.0);
+        let brightness = &mut self.brightness;
+        brightness.clear();
+        brightness.extend(pixels().map(|[r, g, b]| (r + g + b) / 3.0));
+        let coarse = self.details.of(brightness, r.width);
         let count = r.values.len() as f32;
-        let mean = brightness().sum::<f32>() / count;
+        let mean = sum::<LANES>(brightness) / count;
+        brightness.iter_mut().for_each(|v| *v = (*v - mean) * (*v - mean));
+        let contrast = (sum::<LANES>(brightness) / count).sqrt();
         let [flat, all] = self.flat();
         Figures {
             seen: pixels().filter(|pixel| brightest(*pixel) > DARK).count() as u32,
@@ -164,8 +180,8 @@ impl Signs {
             all,
             fine,
             middle,
-            coarse: detail(brightness(), r.width),
-            contrast: (brightness().map(|v| (v - mean) * (v - mean)).sum::<f32>() / count).sqrt(),
+            coarse,
+            contrast,
         }
     }
 
@@ -190,13 +206,13 @@ impl Signs {
     fn shrink(&mut self, input: &[f32], spec: &InputSpec, fit: Fit, width: usize, height: usize) -> f32 {
         self.half.clear(width / 2, height / 2);
         self.quarter.iter_mut().for_each(|plane| plane.clear(width / 4, height / 4));
-        let mut sum = 0.0;
+        self.details.rows.clear();
         for y in 0..height {
             self.read_row(input, spec, fit, y, width);
             let [r, g, b] = &self.rows;
             self.grey.clear();
             self.grey.extend(r.iter().zip(g).zip(b).map(|((r, g), b)| (r + g + b) / 3.0));
-            sum += detail(self.grey.iter().copied(), width);
+            self.details.add(&self.grey);
             for (to, two) in self.half.row(y / 2).iter_mut().zip(self.grey.as_chunks::<2>().0) {
                 *to += (two[0] + two[1]) / 4.0;
             }
@@ -206,7 +222,7 @@ impl Signs {
                 }
             }
         }
-        sum / height as f32
+        self.details.mean()
     }
 
     /// One row of the picture as R, G, B in 0..1.
@@ -302,10 +318,6 @@ impl Plane {
         &mut self.values[y * self.width..][..self.width]
     }
 
-    fn detail(&self) -> f32 {
-        detail(self.values.iter().copied(), self.width)
-    }
-
     /// Straight vertical (or horizontal) edges within the picture, into `lines`.
     fn edges(&self, is_vertical: bool, lines: &mut Vec<Line>) {
         lines.clear();
@@ -354,17 +366,24 @@ impl Plane {
     }
 }
 
-/// Mean size of the second difference along rows of `width`: how much each value differs from the line between its neighbours.
-fn detail(values: impl Iterator<Item = f32>, width: usize) -> f32 {
-    let (mut sum, mut count, mut before) = (0.0, 0u32, [0.0; 2]);
-    for (i, value) in values.enumerate() {
-        if i % width >= 2 {
-            sum += (value - 2.0 * before[1] + before[0]).abs();
-            count += 1;
-        }
-        before = [before[1], value];
+impl Details {
+    /// Mean size of the second difference along rows of `width`.
+    fn of(&mut self, values: &[f32], width: usize) -> f32 {
+        self.rows.clear();
+        values.chunks_exact(width).for_each(|row| self.add(row));
+        self.mean()
     }
-    sum / count.max(1) as f32
+
+    fn add(&mut self, row: &[f32]) {
+        self.row.clear();
+        let three = row.iter().zip(&row[1..]).zip(&row[2..]);
+        self.row.extend(three.map(|((before, middle), after)| (after - 2.0 * middle + before).abs()));
+        self.rows.push(sum::<ROW_LANES>(&self.row) / (row.len() - 2) as f32);
+    }
+
+    fn mean(&self) -> f32 {
+        sum::<ROW_LANES>(&self.rows) / self.rows.len() as f32
+    }
 }
 
 #[cfg(test)]

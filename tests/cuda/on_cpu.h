@@ -21,6 +21,7 @@
 #define __grid_constant__
 #define __restrict__
 #define __forceinline__ inline
+#define __launch_bounds__(threads)
 
 struct uint3 { unsigned x, y, z; };
 struct dim3 { unsigned x, y, z; };
@@ -87,9 +88,10 @@ static __attribute__((noinline)) void resume(Fibre *fibre)
     setcontext(&fibre->start);
 }
 
-static char *start_fibres(unsigned count)
+static void start_fibres(unsigned count)
 {
-    char *stacks = (char *)malloc(count * STACK_BYTES);
+    // Kept from launch to launch: what is touched of them need not be found anew.
+    static char *stacks = (char *)malloc(MOST_THREADS * STACK_BYTES);
     for (unsigned i = 0; i < count; i++) {
         fibres[i].has_started = false;
         getcontext(&fibres[i].start);
@@ -98,7 +100,6 @@ static char *start_fibres(unsigned count)
         fibres[i].start.uc_link = nullptr;
         makecontext(&fibres[i].start, fibre_main, 0);
     }
-    return stacks;
 }
 
 // 0, or what is wrong: 1 a size that no GPU takes, 2 a barrier that some threads did not reach.
@@ -136,7 +137,7 @@ static int run_grid(void (*body)(void **), const unsigned *grid, const unsigned 
     thread_arguments = arguments;
     gridDim = {grid[0], grid[1], grid[2]};
     blockDim = {block[0], block[1], block[2]};
-    char *stacks = start_fibres(count);
+    start_fibres(count);
     unsigned long blocks = (unsigned long)grid[0] * grid[1] * grid[2];
     int wrong = 0;
     for (unsigned long k = 0; k < blocks && wrong == 0; k++) {
@@ -145,7 +146,6 @@ static int run_grid(void (*body)(void **), const unsigned *grid, const unsigned 
         memset(__start_shared_room, 0xa5, __stop_shared_room - __start_shared_room);
         wrong = run_block(count, backwards);
     }
-    free(stacks);
     return wrong;
 }
 

@@ -36,8 +36,8 @@ macro_rules! kernel {
 pub const PREVIEW: Kernel = kernel!("preview", "preview_rows", "preview_thumbnail", "preview_finish");
 pub const PREPROCESS: Kernel = kernel!("preprocess", "preprocess");
 pub const GLANCE: Kernel =
-    kernel!("glance", "glance_thumb", "glance_shrink", "glance_fine", "glance_counts", "glance_sums", "glance_edges");
-pub const INPUT_HASH: Kernel = kernel!("input_hash", "input_hash_blocks", "input_hash_root");
+    kernel!("glance", "glance_thumb", "glance_shrink", "glance_details", "glance_counts", "glance_sums", "glance_edges");
+pub const INPUT_HASH: Kernel = kernel!("input_hash", "input_hash_blocks");
 pub const STILLNESS: Kernel = kernel!("stillness", "stillness_compare", "stillness_share");
 pub const DECODE: Kernel = kernel!("decode", "decode");
 pub const DETECTION: Kernel = kernel!("detection", "detection_candidates", "detection_suppress");

@@ -4,9 +4,10 @@
 use super::super::engine::{DeviceInput, InputSpec};
 use super::super::error::InferError;
 use super::super::feed::Captured;
+use super::super::hash::of_digests;
 use super::super::normalise::Normaliser;
 use super::super::preprocess::Fit;
-use super::hash::{DIGEST_BYTES, HashPlan};
+use super::hash::HashPlan;
 use super::preprocess::{LIGHT_COUNTS, Number, PreprocessPlan, can_be_judged};
 use crate::frame::cuda::{Device, DeviceBuffer, INPUT_HASH, PREPROCESS, Param, Payload, PinnedBuffer, RegisteredRing, Stream};
 use crate::frame::{FrameLayout, RingReader};
@@ -52,9 +53,8 @@ struct Format {
 #[derive(Debug)]
 struct Hash {
     plan: HashPlan,
-    message: DeviceBuffer,
-    digest: DeviceBuffer,
-    digest_here: PinnedBuffer,
+    digests: DeviceBuffer,
+    digests_here: PinnedBuffer,
 }
 
 impl DeviceFeed {
@@ -160,13 +160,12 @@ impl DeviceFeed {
     pub fn input_hash(&mut self, layout: &FrameLayout, to: &DeviceInput<'_>) -> Result<Option<[u8; 32]>, InferError> {
         let Some(format) = self.format.as_mut().filter(|format| format.layout == *layout) else { return Ok(None) };
         let (device, stream) = (to.gpu.device(), to.gpu.stream());
-        let Hash { plan, message, digest, digest_here } = &mut format.hash;
-        let [params, message] = [Param::Value(bytes_of(&plan.params)), Param::Memory(message.span())];
-        device.launch(stream, &plan.blocks, &[params, Param::Memory(format.frame.span()), message])?;
-        device.launch(stream, &plan.root, &[params, message, Param::Memory(digest.span())])?;
-        stream.read_back(digest.span(), digest_here, Payload::Numbers)?;
+        let Hash { plan, digests, digests_here } = &mut format.hash;
+        let arguments = [Param::Value(bytes_of(&plan.params)), Param::Memory(format.frame.span()), Param::Memory(digests.span())];
+        device.launch(stream, &plan.blocks, &arguments)?;
+        stream.read_back(digests.span(), digests_here, Payload::Numbers)?;
         // Waits for it.
-        Ok(digest_here.bytes()?.first_chunk().copied())
+        Ok(Some(of_digests(layout, &digests_here.bytes()?[..plan.digest_bytes])))
     }
 }
 
@@ -185,9 +184,8 @@ impl Format {
         };
         let plan_of_hash = HashPlan::new(&layout);
         let hash = Hash {
-            message: device.buffer(plan_of_hash.message_bytes)?,
-            digest: device.buffer(DIGEST_BYTES)?,
-            digest_here: device.pinned(DIGEST_BYTES)?,
+            digests: device.buffer(plan_of_hash.digest_bytes)?,
+            digests_here: device.pinned(plan_of_hash.digest_bytes)?,
             plan: plan_of_hash,
         };
         let inside_bytes = size_of::<[i32; 2]>() * spec.height as usize;

@@ -2,11 +2,10 @@
 
 use crate::frame::FrameLayout;
 use crate::frame::cuda::{INPUT_HASH, Launch};
-use crate::infer::hash::{BLOCK_BYTES, header, visible_bytes};
+use crate::infer::hash::{BLOCK_BYTES, visible_bytes};
 use bytemuck::{Pod, Zeroable};
 
-pub const DIGEST_BYTES: usize = 32;
-const HEADER_BYTES: usize = 32;
+const DIGEST_BYTES: usize = 32;
 /// Few threads, and each long at it: spread over as many processors as there are.
 const THREADS: u32 = 32;
 
@@ -20,17 +19,15 @@ pub struct HashParams {
     pub row_bytes: [u32; 3],
     pub rows: [u32; 3],
     pub visible_bytes: u32,
-    pub header: [u8; HEADER_BYTES],
 }
 
-/// Both launches, one after the other.
+/// All that a launch needs but the buffers.
 #[derive(Debug, Clone, Copy)]
 pub struct HashPlan {
     pub params: HashParams,
-    /// Of the buffer between the two.
-    pub message_bytes: usize,
+    /// What comes out.
+    pub digest_bytes: usize,
     pub blocks: Launch,
-    pub root: Launch,
 }
 
 impl HashPlan {
@@ -49,11 +46,9 @@ impl HashPlan {
                 row_bytes: of(|plane| plane.row_bytes),
                 rows: of(|plane| plane.rows),
                 visible_bytes: visible as u32,
-                header: header(layout),
             },
-            message_bytes: HEADER_BYTES + DIGEST_BYTES * count,
+            digest_bytes: DIGEST_BYTES * count,
             blocks: Launch::over(INPUT_HASH, "input_hash_blocks", count, THREADS),
-            root: Launch::over(INPUT_HASH, "input_hash_root", 1, 1),
         }
     }
 }
@@ -64,6 +59,7 @@ mod tests {
     use crate::base::random::Random;
     use crate::frame::cuda::testing::{input, on_every_device, output, value};
     use crate::frame::{Colorimetry, FrameView, Matrix, PixelFormat, Range};
+    use crate::infer::hash::of_digests;
     use crate::infer::input_hash;
     use proptest::prelude::*;
     use proptest::test_runner::{Config, TestRunner};
@@ -77,10 +73,9 @@ mod tests {
                 let layout = FrameLayout::new(format, Colorimetry::sdr(Matrix::Bt709, Range::Limited), width, height).unwrap();
                 let data = Random::new(seed).bytes(layout.size);
                 let plan = HashPlan::new(&layout);
-                let (mut message, mut hash) = (vec![0u8; plan.message_bytes], [0u8; 32]);
-                runner.run(&plan.blocks, &mut [value(&plan.params), input(&data), output(&mut message)]);
-                runner.run(&plan.root, &mut [value(&plan.params), input(&message), output(&mut hash)]);
-                prop_assert_eq!(hash, input_hash(FrameView::new(&layout, &data).unwrap()));
+                let mut digests = vec![0u8; plan.digest_bytes];
+                runner.run(&plan.blocks, &mut [value(&plan.params), input(&data), output(&mut digests)]);
+                prop_assert_eq!(of_digests(&layout, &digests), input_hash(FrameView::new(&layout, &data).unwrap()));
                 Ok(())
             };
             TestRunner::new(config).run(&pictures, test).unwrap();
@@ -93,6 +88,6 @@ mod tests {
         let plan = HashPlan::new(&layout);
         assert_eq!(plan.params.visible_bytes, 1920 * 1080 * 3 / 2);
         // 379.7 blocks of 8 KiB.
-        assert_eq!((plan.message_bytes, plan.blocks.grid, plan.root.grid), (32 + 32 * 380, [12, 1, 1], [1, 1, 1]));
+        assert_eq!((plan.digest_bytes, plan.blocks.grid), (32 * 380, [12, 1, 1]));
     }
 }

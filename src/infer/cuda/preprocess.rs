@@ -10,7 +10,9 @@ use bytemuck::{Pod, Zeroable};
 
 /// Numbers of `histograms`: brightness, red against green, yellow against blue.
 pub const LIGHT_COUNTS: usize = 3 * 193;
-const THREADS: u32 = 128;
+/// Of a row: a pixel each, or a few.
+const MOST_THREADS: u32 = 256;
+const WARP: u32 = 32;
 /// A row of three floats a pixel, and the counts, in the 48 KiB that every device gives a block.
 const MOST_JUDGED_WIDTH: u32 = 3840;
 
@@ -125,8 +127,8 @@ impl PreprocessPlan {
         };
         let axes = [&plan.columns[0], &plan.columns[1], &plan.rows[0], &plan.rows[1]];
         let spans = axes.into_iter().flat_map(|axis| axis.spans.iter().map(span)).collect();
-        let launch =
-            Launch { kernel: PREPROCESS, entry: "preprocess", grid: [height as u32, 1, 1], block: [THREADS, 1, 1], shared_bytes: 0 };
+        let block = [spec.width.next_multiple_of(WARP).min(MOST_THREADS), 1, 1];
+        let launch = Launch { kernel: PREPROCESS, entry: "preprocess", grid: [height as u32, 1, 1], block, shared_bytes: 0 };
         PreprocessPlan { params, fit: plan.fit, spans, tone, launch }
     }
 

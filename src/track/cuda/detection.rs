@@ -4,6 +4,7 @@ use super::decode::number_of;
 use crate::frame::cuda::{DETECTION, Launch};
 use crate::infer::{BoxFormat, Field, MOST_NUMBER};
 use crate::track::heads::Detector;
+use crate::track::heads::boxes::MAX_CANDIDATES;
 use bytemuck::{Pod, Zeroable};
 
 const MOST_CLASSES: usize = 256;
@@ -49,7 +50,6 @@ pub struct CandidateOnGpu {
     pub score: f32,
     pub bbox: [f32; 4],
     pub proposal: u32,
-    pub is_out: u32,
 }
 
 /// Both launches, one after the other. Buffers: `params.proposals` candidates, two counts (zeros before the first launch),
@@ -94,7 +94,7 @@ impl DetectionPlan {
         Some(DetectionPlan {
             params,
             candidates: Launch::over(DETECTION, "detection_candidates", spec.proposals, THREADS),
-            suppress: Launch { grid: [1; 3], ..Launch::over(DETECTION, "detection_suppress", 1, THREADS) },
+            suppress: Launch::over(DETECTION, "detection_suppress", 1, MAX_CANDIDATES as u32),
         })
     }
 }
@@ -185,7 +185,7 @@ mod tests {
         if counts[1] != 0 {
             return Err(NotFinite);
         }
-        let mut args = [value(&plan.params), output(&mut candidates), input(&counts), output(&mut found), output(&mut count)];
+        let mut args = [value(&plan.params), input(&candidates), input(&counts), output(&mut found), output(&mut count)];
         runner.run(&plan.suppress, &mut args);
         found.truncate(count[0] as usize);
         Ok(found)

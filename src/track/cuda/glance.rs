@@ -3,10 +3,12 @@
 use crate::frame::cuda::{GLANCE, Launch};
 use crate::infer::{ColourOrder, Fit, InputSpec, TensorLayout};
 use crate::track::continuity::CELLS;
+use crate::track::lanes::{LANES, ROW_LANES};
 use crate::track::signs::{Line, sides_of};
 use bytemuck::{Pod, Zeroable};
 
 const THREADS: u32 = 128;
+const EDGE_THREADS: u32 = 512;
 
 /// Of R, G, B: its channel in the input, and what brings that to 0..1.
 #[repr(C)]
@@ -57,7 +59,7 @@ impl From<LineOnGpu> for Line {
 }
 
 /// Launches, in this order. Buffers: `thumb` `continuity::CELLS` f32; `half` and `quarter` f32 as many as a quarter and three sixteenths
-/// of the input's pixels; `rows` a f32 a row; `figures` a `signs::Figures`; `vertical` and `horizontal` `signs::MAX_LINES`; `found` two
+/// of the input's pixels; `details` a f32 for each row of input, half and quarter; `figures` a `signs::Figures`; `vertical` and `horizontal` `signs::MAX_LINES`; `found` two
 /// u32.
 #[derive(Debug, Clone, Copy)]
 pub struct GlancePlan {
@@ -70,7 +72,7 @@ pub struct GlancePlan {
 #[derive(Debug, Clone, Copy)]
 pub struct SignsPlan {
     pub shrink: Launch,
-    pub fine: Launch,
+    pub details: Launch,
     pub counts: Launch,
     pub sums: Launch,
     pub edges: Launch,
@@ -79,7 +81,6 @@ pub struct SignsPlan {
 impl GlancePlan {
     pub fn new(input: &InputSpec, fit: Fit, is_half: bool) -> Self {
         let over = |entry, count: usize| Launch::over(GLANCE, entry, count, THREADS);
-        let blocks = |entry, count: usize| over(entry, count * THREADS as usize);
         let sides = sides_of(fit);
         let params = GlanceParams {
             sides: [input.width, input.height],
@@ -91,10 +92,10 @@ impl GlancePlan {
         };
         let signs = sides.map(|[width, height]| SignsPlan {
             shrink: over("glance_shrink", width / 4 * (height / 4)),
-            fine: over("glance_fine", height),
+            details: over("glance_details", (height + height / 2 + height / 4) * ROW_LANES),
             counts: over("glance_counts", width / 4 * (height / 4)),
-            sums: blocks("glance_sums", 3),
-            edges: blocks("glance_edges", 2),
+            sums: Launch::over(GLANCE, "glance_sums", 1, LANES as u32),
+            edges: Launch::over(GLANCE, "glance_edges", 2 * EDGE_THREADS as usize, EDGE_THREADS),
         });
         GlancePlan { params, thumb: over("glance_thumb", CELLS), signs }
     }

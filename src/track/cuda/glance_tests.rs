@@ -1,6 +1,6 @@
 use super::*;
 use crate::base::random::Random;
-use crate::frame::cuda::testing::{input, on_every_device, output, value};
+use crate::frame::cuda::testing::{Runner, input, on_every_device, output, value};
 use crate::infer::{ColourOrder, Resize};
 use crate::track::continuity::thumb;
 use crate::track::signs::{Figures, MAX_LINES, Signs};
@@ -58,48 +58,74 @@ fn picture(case: &Case) -> Vec<f32> {
     input
 }
 
+/// What comes out for a picture, in the order of the reference, and that it is the reference's.
+fn compared(runner: &Runner, case: &Case, exact: &[f32]) -> (Figures, [Vec<Line>; 2]) {
+    let halves: Vec<u16> = exact.iter().map(|v| f16::from_f32(*v).to_bits()).collect();
+    let shown: Vec<f32> = if case.is_half { halves.iter().map(|bits| f16::from_bits(*bits).to_f32()).collect() } else { exact.to_vec() };
+    let tensor = || if case.is_half { input(&halves) } else { input(exact) };
+    let plan = GlancePlan::new(&case.spec, case.fit, case.is_half);
+    let params = || value(&plan.params);
+    let mut its_thumb = vec![f32::NAN; CELLS];
+    runner.run(&plan.thumb, &mut [params(), tensor(), output(&mut its_thumb)]);
+    assert_eq!(its_thumb[..], thumb(&case.spec, &shown)[..]);
+
+    let signs = plan.signs.unwrap();
+    let [width, height] = plan.params.fit_sides.map(|side| side as usize);
+    let (mut half, mut quarter) = (vec![f32::NAN; width / 2 * (height / 2)], vec![f32::NAN; 3 * (width / 4) * (height / 4)]);
+    let (mut details, mut figures) = (vec![f32::NAN; height + height / 2 + height / 4], [Figures::default()]);
+    let (mut lines, mut found) = ([(); 2].map(|()| vec![LineOnGpu::zeroed(); MAX_LINES]), [7u32; 2]);
+    runner.run(&signs.shrink, &mut [params(), tensor(), output(&mut half), output(&mut quarter)]);
+    runner.run(&signs.details, &mut [params(), tensor(), input(&half), input(&quarter), output(&mut details)]);
+    runner.run(&signs.counts, &mut [params(), input(&quarter), output(&mut figures)]);
+    runner.run(&signs.sums, &mut [params(), input(&details), input(&quarter), output(&mut figures)]);
+    let [vertical, horizontal] = &mut lines;
+    runner.run(&signs.edges, &mut [params(), input(&half), output(vertical), output(horizontal), output(&mut found)]);
+    let (expected, edges) = Signs::default().measured(&shown, &case.spec, case.fit);
+    assert_eq!(figures[0], expected);
+    for ((lines, found), edges) in lines.iter().zip(found).zip(&edges) {
+        let its: Vec<Line> = lines[..found as usize].iter().copied().map(Line::from).collect();
+        assert_eq!(&its, edges);
+    }
+    (expected, edges)
+}
+
 #[test]
 fn thumb_figures_and_edges_are_the_references_to_the_last_bit() {
     on_every_device("thumb_figures_and_edges_are_the_references_to_the_last_bit", |runner| {
         let seen = std::cell::Cell::new([0usize; 3]);
         let config = Config { cases: 40, failure_persistence: None, max_shrink_iters: 16, ..Config::default() };
         let test = |case: Case| {
-            let exact = picture(&case);
-            let halves: Vec<u16> = exact.iter().map(|v| f16::from_f32(*v).to_bits()).collect();
-            let shown: Vec<f32> =
-                if case.is_half { halves.iter().map(|bits| f16::from_bits(*bits).to_f32()).collect() } else { exact.clone() };
-            let tensor = || if case.is_half { input(&halves) } else { input(&exact) };
-            let plan = GlancePlan::new(&case.spec, case.fit, case.is_half);
-            let params = || value(&plan.params);
-            let mut its_thumb = vec![f32::NAN; CELLS];
-            runner.run(&plan.thumb, &mut [params(), tensor(), output(&mut its_thumb)]);
-            prop_assert_eq!(&its_thumb[..], &thumb(&case.spec, &shown)[..]);
-
-            let signs = plan.signs.unwrap();
-            let [width, height] = plan.params.fit_sides.map(|side| side as usize);
-            let (mut half, mut quarter) = (vec![f32::NAN; width / 2 * (height / 2)], vec![f32::NAN; 3 * (width / 4) * (height / 4)]);
-            let (mut rows, mut figures) = (vec![f32::NAN; height], [Figures::default()]);
-            let (mut lines, mut found) = ([(); 2].map(|()| vec![LineOnGpu::zeroed(); MAX_LINES]), [7u32; 2]);
-            runner.run(&signs.shrink, &mut [params(), tensor(), output(&mut half), output(&mut quarter)]);
-            runner.run(&signs.fine, &mut [params(), tensor(), output(&mut rows)]);
-            runner.run(&signs.counts, &mut [params(), input(&quarter), output(&mut figures)]);
-            runner.run(&signs.sums, &mut [params(), input(&rows), input(&half), input(&quarter), output(&mut figures)]);
-            let [vertical, horizontal] = &mut lines;
-            runner.run(&signs.edges, &mut [params(), input(&half), output(vertical), output(horizontal), output(&mut found)]);
-            let (expected, edges) = Signs::default().measured(&shown, &case.spec, case.fit);
-            prop_assert_eq!(figures[0], expected);
-            for ((lines, found), edges) in lines.iter().zip(found).zip(&edges) {
-                let its: Vec<Line> = lines[..found as usize].iter().copied().map(Line::from).collect();
-                prop_assert_eq!(&its, edges);
-            }
+            let (figures, edges) = compared(runner, &case, &picture(&case));
             let [some, none, flat] = seen.get();
             let has_edges = edges.iter().any(|edges| !edges.is_empty());
-            let is_flat = expected.flat > 0 && expected.flat < expected.all;
+            let is_flat = figures.flat > 0 && figures.flat < figures.all;
             seen.set([some + usize::from(has_edges), none + usize::from(!has_edges), flat + usize::from(is_flat)]);
             Ok(())
         };
         TestRunner::new(config).run(&cases(), test).unwrap();
         assert!(seen.get().iter().all(|&count| count > 3), "pictures with edges, without, flat in part: {:?}", seen.get());
+    });
+}
+
+/// More lines than a block has threads, and more of them with edges than are looked at; some of those lie beside the dark.
+#[test]
+fn of_many_edges_the_first_are_told() {
+    on_every_device("of_many_edges_the_first_are_told", |runner| {
+        let (layout, colour, resize) = (TensorLayout::Nchw, ColourOrder::Rgb, Resize::Stretch);
+        for (dark, expected) in [(0..0, MAX_LINES..=MAX_LINES), (200..400, 150..=MAX_LINES - 40)] {
+            let (width, height) = (1400usize, 48usize);
+            let name = "image".to_owned();
+            let (mean, std) = ([0.0; 3], [1.0; 3]);
+            let spec = InputSpec { name, layout, width: width as u32, height: height as u32, colour, resize, mean, std };
+            let stripe = |at: usize| match (at % width, at % width / 4 % 2) {
+                (x, odd) if dark.contains(&x) => 0.05 * odd as f32,
+                (_, odd) => 0.3 + 0.2 * odd as f32,
+            };
+            let one: Vec<f32> = (0..width * height).map(stripe).collect();
+            let case = Case { spec, fit: Fit { x: 0, y: 0, width, height }, is_half: false, seed: 0 };
+            let (_, edges) = compared(runner, &case, &[&one[..], &one, &one].concat());
+            assert!(expected.contains(&edges[0].len()) && edges[1].is_empty(), "{} {}", edges[0].len(), edges[1].len());
+        }
     });
 }
 
@@ -109,5 +135,7 @@ fn a_picture_too_small_to_show_anything_has_no_signs() {
     let spec = InputSpec { name: "image".to_owned(), layout, width: 448, height: 256, colour, resize, mean: [0.5; 3], std: [0.2; 3] };
     assert!(GlancePlan::new(&spec, Fit { x: 0, y: 110, width: 448, height: 47 }, false).signs.is_none());
     let signs = GlancePlan::new(&spec, Fit { x: 0, y: 2, width: 448, height: 253 }, false).signs.unwrap();
-    assert_eq!((signs.shrink.grid, signs.fine.grid, signs.sums.grid, signs.edges.grid), ([56, 1, 1], [2, 1, 1], [3, 1, 1], [2, 1, 1]));
+    assert_eq!((signs.shrink.grid, signs.edges.grid, signs.edges.block), ([56, 1, 1], [2, 1, 1], [512, 1, 1]));
+    // 252 + 126 + 63 rows, four a block.
+    assert_eq!((signs.details.grid, signs.sums.grid, signs.sums.block), ([111, 1, 1], [1, 1, 1], [256, 1, 1]));
 }

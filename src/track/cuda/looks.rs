@@ -6,7 +6,7 @@ use crate::infer::{Fit, InputSpec, TensorLayout};
 use crate::track::outline::Mapping;
 use bytemuck::{Pod, Zeroable};
 
-const THREADS: u32 = 128;
+const THREADS: u32 = 1024;
 
 /// As in the kernel.
 #[repr(C)]

@@ -10,6 +10,7 @@
 //! ```
 
 use super::results::{CountedList, Sides};
+use super::sums::PIECES;
 use super::{CrossingsPlan, DecodePlan, RegionOnGpu, RegionSumsPlan, RegionsPlan, RunsPlan, SplitPlan, StillnessPlan, pairs, unfold};
 use crate::frame::cuda::{
     CROSSINGS, CudaError, DECODE, Device, DeviceBuffer, DeviceSpan, Kernel, MASK_RUNS, Param, Payload, REGION_SUMS, REGIONS, SPLIT,
@@ -101,6 +102,7 @@ struct Regions {
     area: DeviceBuffer,
     into: DeviceBuffer,
     number: DeviceBuffer,
+    counts: DeviceBuffer,
     runs: DeviceBuffer,
     map: DeviceBuffer,
     list: DeviceBuffer,
@@ -115,6 +117,7 @@ impl Regions {
             area: numbers(pixels)?,
             into: numbers(pixels)?,
             number: numbers(pixels)?,
+            counts: numbers(RegionsPlan::new([pixels, 1]).blocks())?,
             runs: numbers(1)?,
             map: device.buffer(pixels * size_of::<u16>())?,
             list: device.buffer(RegionsPlan::MOST_REGIONS * size_of::<RegionOnGpu>())?,
@@ -126,13 +129,13 @@ impl Regions {
         let memory = |buffer| Param::Memory(DeviceBuffer::span(buffer));
         let (params, labels) = (Param::Value(bytes_of(&plan.params)), Param::Memory(labels));
         let [parent, area, into, number] = [&self.parent, &self.area, &self.into, &self.number].map(memory);
-        let [runs, map, list, count] = [&self.runs, &self.map, &self.list, &self.count].map(memory);
+        let [runs, map, list, count, counts] = [&self.runs, &self.map, &self.list, &self.count, &self.counts].map(memory);
         stream.clear(self.runs.span())?;
-        device.launch(stream, &plan.start, &[params, parent, area])?;
-        device.launch(stream, &plan.join, &[params, labels, parent, runs])?;
-        device.launch(stream, &plan.measure, &[params, parent, area])?;
-        device.launch(stream, &plan.settle, &[params, labels, parent, area, into])?;
-        device.launch(stream, &plan.number, &[params, labels, into, number, list, count])?;
+        device.launch(stream, &plan.start, &[params, labels, parent, area, runs])?;
+        device.launch(stream, &plan.join, &[params, labels, parent])?;
+        device.launch(stream, &plan.measure, &[params, parent, area, number])?;
+        device.launch(stream, &plan.settle, &[params, labels, number, area, into, counts])?;
+        device.launch(stream, &plan.number, &[params, labels, into, counts, number, list, count])?;
         Ok(device.launch(stream, &plan.map, &[params, into, number, map, list])?)
     }
 }
@@ -183,7 +186,7 @@ impl DeviceMaps {
             pairs,
             runs: CountedList::new(device, list_blocks, size_of::<u16>(), pixels)?,
             crossings: CountedList::new(device, list_blocks, float, 4 * pixels)?,
-            tissue_sums: Sides::new(device, channels * size_of::<f64>())?,
+            tissue_sums: Sides::new(device, channels * PIECES * size_of::<u64>())?,
             instruments: Sides::new(device, MAX_INSTRUMENTS * size_of::<InstrumentSums>())?,
             input: spec,
         }))
@@ -263,7 +266,7 @@ impl DeviceMaps {
         self.certainty.bring(stream, certainties * size_of::<f32>())?;
         self.runs.bring(stream)?;
         self.crossings.bring(stream)?;
-        self.tissue_sums.bring(stream, tissue_classes * size_of::<f64>())?;
+        self.tissue_sums.bring(stream, tissue_classes * PIECES * size_of::<u64>())?;
         self.instruments.bring(stream, if has_instrument { MAX_INSTRUMENTS * size_of::<InstrumentSums>() } else { 0 })
     }
 
@@ -328,7 +331,7 @@ impl DeviceMaps {
         let params = Param::Value(bytes_of(&plan.params));
         if let Some(launch) = &plan.tissue {
             let sums = Param::Memory(self.tissue_sums.there.span());
-            device.launch(stream, launch, &[params, Param::Memory(labels), map, list, tissue, sums])?;
+            device.launch(stream, launch, &[params, map, list, tissue, sums])?;
         }
         if has_instrument {
             let sums = Param::Memory(self.instruments.there.span());
@@ -362,7 +365,7 @@ impl DeviceMaps {
         measured.crossings.clear();
         measured.crossings.extend(self.crossings.numbers::<f32>(stream)?);
         measured.tissue.clear();
-        measured.tissue.extend(self.tissue_sums.numbers::<f64>()?);
+        measured.tissue.extend(self.tissue_sums.numbers::<[u64; PIECES]>()?.map(|pieces| pieces.iter().sum::<u64>()));
         measured.instruments.clear();
         measured.instruments.extend(self.instruments.numbers::<InstrumentSums>()?);
         Ok(())

@@ -199,10 +199,10 @@ fn choose() {
     let times = LaunchTimes::choose(&mut analyser, &picture).unwrap().expect("it runs on a device");
     assert!(times.plain > Duration::ZERO && times.recorded > Duration::ZERO, "{times:?}");
     // In the first frames what is not known yet is begun one by one.
-    let mut settled = || [(); 3].map(|()| seen(&mut analyser))[2].clone();
-    let as_chosen = settled();
+    let settled = |analyser: &mut Analyser| [(); 3].map(|()| seen(analyser))[2].clone();
+    let as_chosen = settled(&mut analyser);
     analyser.set_launches(Launches::Recorded).unwrap();
-    let recorded = settled();
+    let recorded = settled(&mut analyser);
     assert_eq!([&as_chosen.0, &recorded.0], [&plainly; 2]);
     assert_eq!(as_chosen.1, if times.sooner() == Launches::Recorded { recorded.1 } else { calls });
     println!("FIGURE calls that begin a frame's work, plain and recorded: {calls} and {}", recorded.1);

@@ -5,9 +5,10 @@ use crate::base::ids::ClassId;
 use crate::frame::cuda::{Launch, MOTION};
 use crate::infer::{InputSpec, TensorLayout};
 use crate::track::flow::Place;
+use crate::track::lanes::LANES;
 use bytemuck::{Pod, Zeroable};
 
-const THREADS: u32 = 128;
+const THREADS: u32 = LANES as u32;
 /// Of the quarter; what is smaller shows no motion.
 const LEAST_SIDE: u32 = 5;
 
@@ -35,7 +36,8 @@ pub struct ShiftOnGpu {
     pub shift: [f32; 2],
 }
 
-/// Launches. Buffers: `half` and `quarter` f32 as many as a quarter and a sixteenth of the input's pixels; `shifts` two `ShiftOnGpu`;
+/// Launches. Buffers: `half` and `quarter` f32 as many as a quarter and a sixteenth of the input's pixels, `background` as many bytes as
+/// the latter; `shifts` two `ShiftOnGpu`;
 /// `patches` a `flow::Window` and `moved` a `flow::Solved` for each patch.
 #[derive(Debug, Clone, Copy)]
 pub struct MotionPlan {

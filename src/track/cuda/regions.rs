@@ -24,8 +24,8 @@ pub struct RegionOnGpu {
     pub bbox: [u32; 4],
 }
 
-/// Six launches, one after the other. Buffers: `parent`, `area`, `into` and `number` a u32 a pixel, `map` a u16; `runs` and `count` one
-/// u32, `runs` zero before; `list` `MOST_REGIONS` regions.
+/// Six launches, one after the other. Buffers: `parent`, `area`, `into` and `number`, which is `root` before, a u32 a pixel, `map` a u16;
+/// `counts` a u32 a block; `runs` and `count` one u32, `runs` zero before; `list` `MOST_REGIONS` regions.
 #[derive(Debug, Clone, Copy)]
 pub struct RegionsPlan {
     pub params: RegionParams,
@@ -52,10 +52,15 @@ impl RegionsPlan {
             join: over("regions_join"),
             measure: over("regions_measure"),
             settle: over("regions_settle"),
-            number: Launch::over(REGIONS, "regions_number", 1, THREADS),
+            number: over("regions_number"),
             map: over("regions_map"),
             most_runs: most_runs(pixels, map[1]),
         }
+    }
+
+    /// Of each launch.
+    pub fn blocks(&self) -> usize {
+        self.map.grid[0] as usize
     }
 }
 
@@ -72,19 +77,22 @@ mod tests {
         let plan = RegionsPlan::new(map);
         let pixels = labels.len();
         let [mut parent, mut area, mut into, mut number] = [(); 4].map(|()| vec![u32::MAX; pixels]);
-        let (mut runs, mut count) = ([0u32], [u32::MAX]);
+        let (mut counts, mut runs, mut count) = (vec![u32::MAX; plan.blocks()], [0u32], [u32::MAX]);
+        let params = || value(&plan.params);
         let (mut numbers, mut list) = (vec![u16::MAX; pixels], vec![RegionOnGpu::zeroed(); RegionsPlan::MOST_REGIONS]);
-        runner.run(&plan.start, &mut [value(&plan.params), output(&mut parent), output(&mut area)]);
+        runner.run(&plan.start, &mut [params(), input(labels), output(&mut parent), output(&mut area), output(&mut runs)]);
         // Which pixel is joined to which is open; the roots are not.
-        runner.run_in_any_order(&plan.join, &mut [value(&plan.params), input(labels), output(&mut parent), output(&mut runs)]);
+        runner.run_in_any_order(&plan.join, &mut [params(), input(labels), output(&mut parent)]);
         if runs[0] as usize > plan.most_runs {
             return Err(Noise);
         }
-        runner.run(&plan.measure, &mut [value(&plan.params), output(&mut parent), output(&mut area)]);
-        runner.run(&plan.settle, &mut [value(&plan.params), input(labels), input(&parent), input(&area), output(&mut into)]);
-        let mut args = [value(&plan.params), input(labels), input(&into), output(&mut number), output(&mut list), output(&mut count)];
+        runner.run_in_any_order(&plan.measure, &mut [params(), output(&mut parent), output(&mut area), output(&mut number)]);
+        let mut args = [params(), input(labels), input(&number), input(&area), output(&mut into), output(&mut counts)];
+        runner.run(&plan.settle, &mut args);
+        let (labels, firsts, counts) = (input(labels), input(&into), input(&counts));
+        let mut args = [params(), labels, firsts, counts, output(&mut number), output(&mut list), output(&mut count)];
         runner.run(&plan.number, &mut args);
-        let mut args = [value(&plan.params), input(&into), input(&number), output(&mut numbers), output(&mut list)];
+        let mut args = [params(), input(&into), input(&number), output(&mut numbers), output(&mut list)];
         runner.run(&plan.map, &mut args);
         list.truncate(count[0] as usize);
         Ok((numbers, list))
@@ -107,24 +115,27 @@ mod tests {
         })
     }
 
+    /// How many there are, and that they are the reference's.
+    fn compared(runner: &Runner, labels: &[u8], map: [usize; 2]) -> Result<usize, Noise> {
+        let mut reference = Regions::default();
+        let expected = reference.fill(labels, map[0], map[1]);
+        let found = regions(runner, labels, map);
+        assert_eq!(found.is_err(), expected.is_err());
+        let (numbers, list) = found?;
+        assert_eq!(numbers, reference.map);
+        let list: Vec<Region> =
+            list.iter().map(|region| Region { label: region.label as u8, area: region.area, bbox: region.bbox }).collect();
+        assert_eq!(list, reference.list);
+        Ok(list.len())
+    }
+
     #[test]
     fn regions_numbers_areas_and_boxes_are_the_references() {
         on_every_device("regions_numbers_areas_and_boxes_are_the_references", |runner| {
             let noisy = std::cell::Cell::new(0);
             let config = Config { cases: 60, failure_persistence: None, max_shrink_iters: 100, ..Config::default() };
             let test = |(labels, map): (Vec<u8>, [usize; 2])| {
-                let mut reference = Regions::default();
-                let expected = reference.fill(&labels, map[0], map[1]);
-                let found = regions(runner, &labels, map);
-                prop_assert_eq!(found.is_err(), expected.is_err());
-                let Ok((numbers, list)) = found else {
-                    noisy.set(noisy.get() + 1);
-                    return Ok(());
-                };
-                prop_assert_eq!(numbers, reference.map);
-                let list: Vec<Region> =
-                    list.iter().map(|region| Region { label: region.label as u8, area: region.area, bbox: region.bbox }).collect();
-                prop_assert_eq!(list, reference.list);
+                noisy.set(noisy.get() + usize::from(compared(runner, &labels, map).is_err()));
                 Ok(())
             };
             TestRunner::new(config).run(&labels(), test).unwrap();
@@ -132,10 +143,28 @@ mod tests {
         });
     }
 
+    /// As large as an engine's: rows that go on in the next block, ways from end to end, teeth that meet at last, one label all over.
     #[test]
-    fn a_launch_has_a_thread_a_pixel_and_numbering_is_one_block() {
+    fn long_ways_and_large_regions_are_the_references() {
+        on_every_device("long_ways_and_large_regions_are_the_references", |runner| {
+            let map = [451, 257];
+            let drawn = |label: &dyn Fn(usize, usize) -> u8| -> Vec<u8> {
+                (0..map[0] * map[1]).map(|at| label(at % map[0], at / map[0])).collect()
+            };
+            let is_turn = |x: usize, y: usize| if y / 8 % 4 == 1 { x < 9 } else { x + 9 > map[0] };
+            let way = |x: usize, y: usize| if (y / 8).is_multiple_of(2) || is_turn(x, y) { 2 } else { INSTRUMENT };
+            let comb = |x: usize, y: usize| if (x / 17).is_multiple_of(2) || y + 7 > map[1] { 2 } else { 4 };
+            let specks = |x: usize, y: usize| if x % 29 == 3 && y % 7 == 2 { 4 } else { 2 };
+            for (label, expected) in [(&way as &dyn Fn(usize, usize) -> u8, 17), (&comb, 14), (&specks, 1), (&|_, _| 0, 1)] {
+                assert_eq!(compared(runner, &drawn(label), map), Ok(expected));
+            }
+        });
+    }
+
+    #[test]
+    fn a_launch_has_a_thread_a_pixel() {
         let plan = RegionsPlan::new([320, 180]);
-        assert_eq!((plan.join.grid, plan.map.grid, plan.number.grid), ([225, 1, 1], [225, 1, 1], [1, 1, 1]));
+        assert_eq!((plan.join.grid, plan.map.grid, plan.number.grid, plan.blocks()), ([225, 1, 1], [225, 1, 1], [225, 1, 1], 225));
         assert_eq!(plan.most_runs, 320 * 180 / 12 + 8 * 180);
     }
 }

@@ -64,6 +64,7 @@ struct Motion {
     /// Of two frames, the one and the other in turn.
     half: [DeviceBuffer; 2],
     quarter: [DeviceBuffer; 2],
+    background: DeviceBuffer,
     /// Where the newest frame is.
     newest: usize,
     /// Is there one before the newest, and will there be one before the next?
@@ -91,7 +92,7 @@ impl DeviceSight {
         let glance = Glance {
             half: half()?,
             quarter: quarter(3)?,
-            rows: device.buffer(height * float)?,
+            rows: device.buffer((height + height / 2 + height / 4) * float)?,
             thumb: Sides::new(device, CELLS * float)?,
             figures: Sides::new(device, size_of::<Figures>())?,
             lines: [lines()?, lines()?],
@@ -101,6 +102,7 @@ impl DeviceSight {
         let motion = Motion {
             half: [half()?, half()?],
             quarter: [quarter(1)?, quarter(1)?],
+            background: device.buffer(width / 4 * (height / 4))?,
             newest: 0,
             has_before: false,
             has_newest: false,
@@ -127,16 +129,16 @@ impl DeviceSight {
         let Glance { half, quarter, rows, thumb, figures, lines, found, fit: looked_at } = &mut self.glance;
         device.launch(stream, &plan.thumb, &[params, input, Param::Memory(thumb.there.span())])?;
         *looked_at = Some(fit).filter(|_| has_gate);
-        let Some(SignsPlan { shrink, fine, counts, sums, edges }) = plan.signs.filter(|_| has_gate) else {
+        let Some(SignsPlan { shrink, details, counts, sums, edges }) = plan.signs.filter(|_| has_gate) else {
             return thumb.bring(stream, size_of::<Thumb>());
         };
         stream.clear(figures.there.span())?;
         let [half, quarter, rows] = [&*half, quarter, rows].map(|memory| Param::Memory(memory.span()));
         let said = Param::Memory(figures.there.span());
         device.launch(stream, &shrink, &[params, input, half, quarter])?;
-        device.launch(stream, &fine, &[params, input, rows])?;
+        device.launch(stream, &details, &[params, input, half, quarter, rows])?;
         device.launch(stream, &counts, &[params, quarter, said])?;
-        device.launch(stream, &sums, &[params, rows, half, quarter, said])?;
+        device.launch(stream, &sums, &[params, rows, quarter, said])?;
         let [vertical, horizontal, how_many] = [&lines[0].items, &lines[1].items, &*found].map(|sides| Param::Memory(sides.there.span()));
         device.launch(stream, &edges, &[params, half, vertical, horizontal, how_many])?;
         thumb.bring(stream, size_of::<Thumb>())?;
@@ -171,14 +173,15 @@ impl DeviceSight {
         let place = Place::new(fit, picture.map(|side| side as u32));
         let plan = MotionPlan::new(&self.input, self.is_half, laid.map_or([0; 2], |laid| laid.size), &place);
         let params = Param::Value(bytes_of(&plan.params));
-        let Motion { half, quarter, newest, has_newest, shifts, .. } = &mut self.motion;
+        let Motion { half, quarter, background, newest, has_newest, shifts, .. } = &mut self.motion;
         let next = 1 - *newest;
-        let [half, now, before] = [&half[next], &quarter[next], &quarter[*newest]].map(|memory| Param::Memory(memory.span()));
+        let [half, now, before, background] =
+            [&half[next], &quarter[next], &quarter[*newest], background].map(|memory| Param::Memory(memory.span()));
+        let mask = laid.map_or(Param::Nothing, |laid| Param::Memory(laid.mask));
         device.launch(stream, &plan.half, &[params, input, half])?;
-        device.launch(stream, &plan.quarter, &[params, half, now])?;
+        device.launch(stream, &plan.quarter, &[params, half, before, mask, now, background])?;
         if let Some(camera) = plan.camera.filter(|_| *has_newest) {
-            let mask = laid.map_or(Param::Nothing, |laid| Param::Memory(laid.mask));
-            device.launch(stream, &camera, &[params, now, before, mask, Param::Memory(shifts.there.span())])?;
+            device.launch(stream, &camera, &[params, now, before, background, Param::Memory(shifts.there.span())])?;
         }
         self.motion.plan = Some((plan, place));
         self.has_looks = false;

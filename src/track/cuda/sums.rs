@@ -6,7 +6,10 @@ use crate::infer::OutputSpec;
 use crate::track::outline::Mapping;
 use bytemuck::{Pod, Zeroable};
 
-const THREADS: u32 = 128;
+const THREADS: u32 = 512;
+const INSTRUMENT_THREADS: u32 = 1024;
+/// Of a channel's sum.
+pub const PIECES: usize = 8;
 
 /// As in the kernel.
 #[repr(C)]
@@ -19,7 +22,7 @@ pub struct RegionSumParams {
     pub classes: [u8; MOST_CHANNELS],
 }
 
-/// Buffers: `sums` a f64 a channel of the tissue head, `instruments` an `InstrumentSums` for each that is looked at.
+/// Buffers: `sums` `PIECES` u64 a channel of the tissue head, `instruments` an `InstrumentSums` for each that is looked at.
 #[derive(Debug, Clone, Copy)]
 pub struct RegionSumsPlan {
     pub params: RegionSumParams,
@@ -34,11 +37,11 @@ impl RegionSumsPlan {
         let mut classes = [0; MOST_CHANNELS];
         classes.iter_mut().zip(tissue.iter().flat_map(|head| &head.classes)).for_each(|(to, id)| *to = id.0);
         let Mapping { scale, shift, picture } = *mapping;
-        let over = |entry, blocks: usize| Launch::over(REGION_SUMS, entry, blocks * THREADS as usize, THREADS);
+        let blocks = |entry, blocks: usize, threads: u32| Launch::over(REGION_SUMS, entry, blocks * threads as usize, threads);
         RegionSumsPlan {
             params: RegionSumParams { map: map.map(|side| side as u32), scale, shift, picture, classes },
-            tissue: tissue.map(|head| over("tissue_sums", head.channels().min(MOST_CHANNELS))),
-            instruments: over("instrument_sums", instruments),
+            tissue: tissue.map(|head| blocks("tissue_sums", PIECES * head.channels().min(MOST_CHANNELS), THREADS)),
+            instruments: blocks("instrument_sums", instruments, INSTRUMENT_THREADS),
         }
     }
 }
@@ -49,24 +52,25 @@ mod tests {
     use crate::frame::cuda::testing::{input, on_every_device, output, value};
     use crate::track::cuda::testing::{TISSUES, list, mapping, maps};
     use crate::track::maps::{INSTRUMENT, Maps, NOTHING};
-    use crate::track::measured::InstrumentSums;
+    use crate::track::measured::{InstrumentSums, in_parts};
     use crate::track::regions::Regions;
     use proptest::prelude::*;
     use proptest::test_runner::{Config, TestRunner};
 
-    const MAP: [usize; 2] = [75, 52];
-    const MOST: usize = 8;
+    /// Wider than a block looks at once, and more pixels than a channel has threads.
+    const MAP: [usize; 2] = [140, 62];
+    const MOST: usize = 11;
 
     /// As `Decoder::tissues` adds them up.
-    fn tissue(maps: &Maps, regions: &Regions, channel: usize) -> f64 {
+    fn tissue(maps: &Maps, regions: &Regions, channel: usize) -> u64 {
         let plane = &maps.tissue[channel * MAP[0] * MAP[1]..];
         let own = regions.rows().filter(|(region, _)| regions.list[*region].label == TISSUES[channel] && TISSUES[channel] != NOTHING);
-        own.map(|(_, row)| f64::from(plane[row].iter().sum::<f32>())).sum()
+        own.map(|(_, row)| in_parts(&plane[row])).sum()
     }
 
     #[test]
-    fn sums_of_tissues_and_instruments_are_the_references_but_for_the_last_bits_of_a_double() {
-        let test = "sums_of_tissues_and_instruments_are_the_references_but_for_the_last_bits_of_a_double";
+    fn sums_of_tissues_are_the_references_and_those_of_instruments_but_for_the_last_bits_of_a_double() {
+        let test = "sums_of_tissues_are_the_references_and_those_of_instruments_but_for_the_last_bits_of_a_double";
         on_every_device(test, |runner| {
             let seen = std::cell::Cell::new([0; 2]);
             let config = Config { cases: 30, failure_persistence: None, max_shrink_iters: 8, ..Config::default() };
@@ -75,14 +79,14 @@ mod tests {
                 let (mapping, list) = (mapping(MAP), list(&regions));
                 let mut plan = RegionSumsPlan::new(MAP, &mapping, None, MOST);
                 plan.params.classes[..TISSUES.len()].copy_from_slice(&TISSUES);
-                let mut sums = [f64::NAN; TISSUES.len()];
-                let launch = Launch { entry: "tissue_sums", grid: [TISSUES.len() as u32, 1, 1], ..plan.instruments };
-                let (labels, map) = (input(&maps.labels), input(&regions.map));
-                runner.run(&launch, &mut [value(&plan.params), labels, map, input(&list), input(&maps.tissue), output(&mut sums)]);
+                let mut sums = [u64::MAX; TISSUES.len() * PIECES];
+                let (grid, block) = ([sums.len() as u32, 1, 1], [THREADS, 1, 1]);
+                let launch = Launch { entry: "tissue_sums", grid, block, ..plan.instruments };
+                let map = input(&regions.map);
+                runner.run(&launch, &mut [value(&plan.params), map, input(&list), input(&maps.tissue), output(&mut sums)]);
                 let close = |found: f64, expected: f64| (found - expected).abs() <= 1e-12 * expected.abs().max(1e-3);
-                for (channel, &found) in sums.iter().enumerate() {
-                    let expected = tissue(&maps, &regions, channel);
-                    prop_assert!(close(found, expected), "channel {}: {} {}", channel, found, expected);
+                for (channel, pieces) in sums.chunks_exact(PIECES).enumerate() {
+                    prop_assert_eq!(pieces.iter().sum::<u64>(), tissue(&maps, &regions, channel), "channel {}", channel);
                 }
 
                 let mut found = [InstrumentSums::zeroed(); MOST];
