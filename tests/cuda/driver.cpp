@@ -41,20 +41,41 @@ static bool is_lost() { return setting("TEST_CUDA_LOST", 0) || frames >= setting
 // TEST_CUDA_HANGS: after so many frames nothing that it is told is done any more.
 static bool hangs() { return frames >= setting("TEST_CUDA_HANGS", 1L << 40); }
 
+// Told by one thread at a time, waited for by any. One that was destroyed stays: an event may still tell of it.
 struct Stream {
     bool recording = false, at_once = false;
     std::vector<std::function<void()>> recorded;
-    std::deque<std::function<void()>> waiting;
-    uint64_t queued = 0, done = 0;
+    std::atomic<uint64_t> queued = 0, done = 0;
 
+    void tell(std::function<void()> step) {
+        std::lock_guard alone(of_waiting);
+        waiting.push_back(step);
+        queued++;
+    }
     void work(uint64_t until) {
         while (done < until) {
             while (hangs()) std::this_thread::sleep_for(std::chrono::milliseconds(20));
-            auto step = waiting.front();
-            waiting.pop_front();
-            done++;
-            step();
+            std::lock_guard alone(at_work);
+            if (done < until && !hangs()) do_one();
         }
+    }
+    // One step of it, unless another thread is at it.
+    void work_a_little(uint64_t until) {
+        std::unique_lock alone(at_work, std::try_to_lock);
+        if (alone && done < until && !hangs()) do_one();
+    }
+
+private:
+    std::deque<std::function<void()>> waiting;
+    std::mutex of_waiting, at_work;
+
+    void do_one() {
+        std::unique_lock alone(of_waiting);
+        auto step = waiting.front();
+        waiting.pop_front();
+        alone.unlock();
+        step();
+        done++;
     }
 };
 struct Event {
@@ -76,8 +97,10 @@ struct MemsetNode {
     size_t width, height;
 };
 
+// What there is once stays until the process is gone: threads may be in here while it ends.
 static int contexts[16];
-static std::set<Stream *> streams;
+static auto &streams = *new std::set<Stream *>;
+static std::mutex of_streams;
 static thread_local void *current = nullptr;
 static std::atomic<long> taken = 0;
 
@@ -110,7 +133,10 @@ API cuCtxGetCurrent(void **context) { *context = current; return OK; }
 API cuCtxSetCurrent(void *context) { current = context; return OK; }
 API cuCtxSetFlags(unsigned) { return OK; }
 API cuCtxSynchronize() {
-    for (auto stream : streams) stream->work(stream->queued);
+    std::unique_lock alone(of_streams);
+    auto all = streams;
+    alone.unlock();
+    for (auto stream : all) stream->work(stream->queued);
     return OK;
 }
 API cuCtxGetStreamPriorityRange(int *least, int *greatest) { *least = 0; *greatest = -5; return OK; }
@@ -142,7 +168,7 @@ struct ExternalDescription {
     unsigned long long size;
     unsigned flags, reserved[16];
 };
-static std::set<Pointer> mapped;
+static auto &mapped = *new std::set<Pointer>;
 static std::mutex of_mapped;
 API cuImportExternalMemory(External **memory, const ExternalDescription *wanted) {
     External found;
@@ -185,15 +211,18 @@ API cuMemHostAlloc(void **pointer, size_t bytes, unsigned flags) {
 }
 API cuMemFreeHost(void *pointer) { free(pointer); return OK; }
 // Of memory that is mapped for reading only, in whole pages, and that is still there when it is undone.
-static std::map<void *, size_t> registered;
+static auto &registered = *new std::map<void *, size_t>;
+static std::mutex of_registered;
 API cuMemHostRegister_v2(void *start, size_t bytes, unsigned flags) {
     if (setting("TEST_CUDA_REGISTERS", 1) == 0) return NOT_SUPPORTED;
+    std::lock_guard alone(of_registered);
     if (flags != 8 || (size_t)start % 4096 || bytes % 4096 || !registered.insert({start, bytes}).second) return BAD_VALUE;
     return OK;
 }
 API cuMemHostUnregister(void *start) {
     volatile char still_there = *(char *)start;
     (void)still_there;
+    std::lock_guard alone(of_registered);
     return registered.erase(start) ? OK : BAD_VALUE;
 }
 API cuMemsetD8_v2(Pointer to, unsigned char value, size_t bytes) { memset((void *)to, value, bytes); return OK; }
@@ -205,8 +234,7 @@ static Result queue(Stream *stream, std::function<void()> step) {
     } else if (setting("TEST_CUDA_AT_ONCE", 0)) {
         step();
     } else {
-        stream->waiting.push_back(step);
-        stream->queued++;
+        stream->tell(step);
     }
     return OK;
 }
@@ -227,13 +255,14 @@ API cuMemsetD8Async(Pointer to, unsigned char value, size_t bytes, Stream *strea
 // The worker's streams have the lowest priority, 0.
 API cuStreamCreateWithPriority(Stream **stream, unsigned, int priority) {
     if (priority > 0 || priority < -5) return BAD_VALUE;
+    std::lock_guard alone(of_streams);
     streams.insert(*stream = new Stream);
     return OK;
 }
 API cuStreamDestroy_v2(Stream *stream) {
     stream->work(stream->queued);
+    std::lock_guard alone(of_streams);
     streams.erase(stream);
-    delete stream;
     return OK;
 }
 API cuStreamSynchronize(Stream *stream) {
@@ -297,7 +326,7 @@ API cuEventQuery(Event *event) {
     if (is_lost()) return LOST;
     if (!event->stream || event->stream->done >= event->at) return OK;
     // Who asks again and again waits, too.
-    if (!hangs()) event->stream->work(event->stream->done + 1);
+    event->stream->work_a_little(event->at);
     return NOT_READY;
 }
 // A real driver would keep a core busy for one that does not sleep.
@@ -343,7 +372,7 @@ static int endless(const unsigned *, const unsigned *, unsigned, void **, int) {
 static int lose(const unsigned *, const unsigned *, unsigned, void **, int) { return setenv("TEST_CUDA_LOST", "1", 1); }
 
 static Entry entry_of(const std::string &name) {
-    static const std::map<std::string, Entry> own = {{"add", add}, {"endless", endless}, {"lose", lose}};
+    static const auto &own = *new std::map<std::string, Entry>{{"add", add}, {"endless", endless}, {"lose", lose}};
     const char *folder = getenv("TEST_CUDA_KERNELS");
     if (auto found = own.find(name); found != own.end()) return found->second;
     if (!folder) return nullptr;
@@ -360,7 +389,9 @@ API cuModuleLoadData(void **module, const char *ptx) {
 }
 API cuModuleUnload(Module *module) { delete module; return OK; }
 API cuModuleGetFunction(Function **function, Module *module, const char *name) {
-    static std::map<std::string, Function> functions;
+    static auto &functions = *new std::map<std::string, Function>;
+    static std::mutex alone_here;
+    std::lock_guard alone(alone_here);
     size_t at = module->find(".entry " + std::string(name) + "(");
     Entry entry = entry_of(name);
     if (at == std::string::npos || !entry) return NOT_FOUND;
@@ -375,7 +406,7 @@ static std::function<void()> run_of(Function *function, std::vector<unsigned> gr
         std::vector<void *> places;
         for (auto &value : values) places.push_back(value.data());
         if (function->entry(grid.data(), block.data(), shared, places.data(), 0) != 0) abort();
-        long runs = ++function->runs, most = frames;
+        long runs = __atomic_add_fetch(&function->runs, 1, __ATOMIC_RELAXED), most = frames;
         while (runs > most && !frames.compare_exchange_weak(most, runs)) {}
     };
 }
