@@ -87,8 +87,11 @@ struct Event {
         if (stream) stream->work(at);
     }
 };
+struct Function;
 struct Graph {
     std::vector<std::function<void()>> steps;
+    // Of each step that was added by itself; null: it is no kernel's. Empty: they were recorded.
+    std::vector<const Function *> kernels;
 };
 struct MemsetNode {
     Pointer to;
@@ -280,7 +283,7 @@ API cuStreamBeginCapture_v2(Stream *stream, int) {
 API cuStreamEndCapture(Stream *stream, Graph **graph) {
     if (!stream->recording) return BAD_VALUE;
     stream->recording = false;
-    *graph = stream->recorded.empty() ? nullptr : new Graph{stream->recorded};
+    *graph = stream->recorded.empty() ? nullptr : new Graph{stream->recorded, {}};
     return OK;
 }
 API cuStreamIsCapturing(Stream *stream, int *status) { *status = stream->recording; return OK; }
@@ -292,23 +295,26 @@ API cuGraphInstantiateWithFlags(Graph **exec, Graph *graph, unsigned long long) 
     return OK;
 }
 API cuGraphLaunch(Graph *exec, Stream *stream) {
+    if (!exec->kernels.empty() && setting("TEST_CUDA_GRAPHS", 1) == 2) return NO_MEMORY;
     return queue(stream, [steps = exec->steps] {
         for (auto &step : steps) step();
     });
 }
-// Made step by step, each after the one before; TEST_CUDA_GRAPHS=0: not by this driver.
+// Made step by step, each after the one before; TEST_CUDA_GRAPHS=0: not by this driver; 2: it has no room to begin one.
 API cuGraphCreate(Graph **graph, unsigned) {
     *graph = new Graph;
     return setting("TEST_CUDA_GRAPHS", 1) ? OK : NOT_SUPPORTED;
 }
-static Result add_node(size_t *node, Graph *graph, const size_t *before, size_t count, std::function<void()> step) {
+static Result add_node(size_t *node, Graph *graph, const size_t *before, size_t count, std::function<void()> step,
+                       const Function *kernel = nullptr) {
     if (!current || count != (graph->steps.empty() ? 0 : 1) || (count && *before != graph->steps.size())) return BAD_VALUE;
     graph->steps.push_back(step);
+    graph->kernels.push_back(kernel);
     *node = graph->steps.size();
     return OK;
 }
-API cuGraphAddMemsetNode(size_t *node, Graph *graph, const size_t *before, size_t count, const MemsetNode *set, void *) {
-    if (set->element_size != 1 || set->height != 1) return BAD_VALUE;
+API cuGraphAddMemsetNode(size_t *node, Graph *graph, const size_t *before, size_t count, const MemsetNode *set, void *context) {
+    if (set->element_size != 1 || set->height != 1 || set->width == 0 || !context) return BAD_VALUE;
     return add_node(node, graph, before, count, [set = *set] { memset((void *)set.to, set.value, set.width); });
 }
 API cuGraphAddChildGraphNode(size_t *node, Graph *graph, const size_t *before, size_t count, Graph *child) {
@@ -410,8 +416,16 @@ static std::function<void()> run_of(Function *function, std::vector<unsigned> gr
         while (runs > most && !frames.compare_exchange_weak(most, runs)) {}
     };
 }
+// What each architecture takes: of blocks at least one, and so many along each side; of threads at most 1024 a block.
+static bool can_be(const unsigned *grid, const unsigned *block) {
+    auto none = [](const unsigned *of) { return !of[0] || !of[1] || !of[2]; };
+    uint64_t threads = (uint64_t)block[0] * block[1] * block[2];
+    return !none(grid) && !none(block) && grid[0] <= 0x7fffffff && grid[1] <= 0xffff && grid[2] <= 0xffff && threads <= 1024 && block[2] <= 64;
+}
 API cuLaunchKernel(Function *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared,
                    Stream *stream, void **arguments, void **) {
+    unsigned grid[] = {gx, gy, gz}, block[] = {bx, by, bz};
+    if (!can_be(grid, block)) return BAD_VALUE;
     return queue(stream, run_of(function, {gx, gy, gz}, {bx, by, bz}, shared, arguments));
 }
 struct KernelNode {
@@ -424,10 +438,13 @@ struct KernelNode {
     }
 };
 API cuGraphAddKernelNode_v2(size_t *node, Graph *graph, const size_t *before, size_t count, const KernelNode *kernel) {
-    return add_node(node, graph, before, count, kernel->run());
+    if (!can_be(kernel->grid, kernel->block) || kernel->extra || kernel->kernel) return BAD_VALUE;
+    return add_node(node, graph, before, count, kernel->run(), kernel->function);
 }
 API cuGraphExecKernelNodeSetParams_v2(Graph *exec, size_t node, const KernelNode *kernel) {
-    if (node < 1 || node > exec->steps.size()) return BAD_VALUE;
+    // It stays the kernel that it was.
+    bool is_its = node >= 1 && node <= exec->kernels.size() && exec->kernels[node - 1] == kernel->function;
+    if (!current || !is_its || !can_be(kernel->grid, kernel->block)) return BAD_VALUE;
     exec->steps[node - 1] = kernel->run();
     return OK;
 }
