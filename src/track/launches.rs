@@ -17,18 +17,19 @@ pub struct LaunchTimes {
 /// Frames by each way; the first ones, in which sequences are made, do not count.
 const FRAMES: usize = 33;
 const UNCOUNTED: usize = 3;
-/// It takes no longer, where a device is slow.
-const AT_MOST: Duration = Duration::from_millis(500);
 const PERIOD_NS: u64 = 16_666_667;
 
 impl LaunchTimes {
+    /// It takes no longer, where a device is slow.
+    pub(super) const AT_MOST: Duration = Duration::from_millis(500);
+
     pub fn sooner(&self) -> Launches {
         if self.recorded < self.plain { Launches::Recorded } else { Launches::Plain }
     }
 
     /// Measures both, turn by turn, and has the sooner one taken from now on. None: the engine runs here, or too few frames could be
-    /// analysed to say; then it stays as it was.
-    pub(super) fn choose(analyser: &mut Analyser, picture: &[u8]) -> Result<Option<Self>, InferError> {
+    /// analysed within `at_most` to say; then each launch is begun by itself.
+    pub(super) fn choose(analyser: &mut Analyser, picture: &[u8], at_most: Duration) -> Result<Option<Self>, InferError> {
         if analyser.device()?.is_none() {
             return Ok(None);
         }
@@ -37,7 +38,7 @@ impl LaunchTimes {
         analyser.forget();
         let (begun, mut ids) = (Instant::now(), 0..);
         let mut taken = [const { Vec::new() }; 2];
-        while taken[0].len() < FRAMES && begun.elapsed() < AT_MOST {
+        while taken[0].len() < FRAMES && begun.elapsed() < at_most {
             for (launches, taken) in [Launches::Plain, Launches::Recorded].into_iter().zip(&mut taken) {
                 analyser.set_launches(launches)?;
                 let id = ids.next().unwrap_or(0);
