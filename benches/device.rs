@@ -252,7 +252,7 @@ fn path(a: &Arguments, backend: Backend, size: &str) -> anyhow::Result<Value> {
         }
         let parts: serde_json::Map<String, Value> = parts.iter().map(|(name, summary)| (name.to_string(), json!(summary))).collect();
         let chosen = way.analyser.launch_times().map(|times| {
-            json!({ "chosen": times.sooner().name(), "plain_us": times.plain.as_micros(), "recorded_us": times.recorded.as_micros() })
+            json!({ "chosen": times.chosen.name(), "plain_us": times.plain.as_micros(), "recorded_us": times.recorded.as_micros() })
         });
         said.push(
             json!({ "launches": chosen, "way": way.name, "whole_ms": way.whole.summary(), "parts_ms": parts, "bytes_a_frame": bytes }),

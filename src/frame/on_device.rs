@@ -206,6 +206,19 @@ impl DeviceSlots {
         (self.place.drawing == *drawing).then(|| &self.shown[slot].vulkan.buffer)
     }
 
+    /// Gives all of it back, and `memory` after it. Whoever drops a ring's last frame may be the display: a device that hangs meanwhile
+    /// keeps both.
+    pub fn let_go(self, memory: impl Send + 'static) {
+        let device = self.place.cuda.clone();
+        let gone = device.patiently(move |_| {
+            drop(self);
+            drop(memory);
+        });
+        if let Err(error) = gone {
+            tracing::warn!("a ring's memory is not given back: {error}");
+        }
+    }
+
     /// Of Vulkan's memory, all slots together.
     pub fn bytes(&self) -> u64 {
         self.shown.iter().chain(&self.lent).map(|both| both.vulkan.allocated()).sum()

@@ -156,13 +156,21 @@ pub struct FrameRing {
 struct Shared {
     /// The frames' pixels lie there. It goes before the mapping.
     device: Option<DeviceSlots>,
-    mapping: Mapping,
+    mapping: Arc<Mapping>,
     fd: OwnedFd,
     /// Per slot: how many hold it, one writer or any number of frames; 0 is free.
     held: [AtomicUsize; SLOT_COUNT],
     next: AtomicUsize,
     /// Of each slot on a device: the generation whose pixels are in its own planes.
     fetched: [Mutex<u64>; SLOT_COUNT],
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(device) = self.device.take() {
+            device.let_go(self.mapping.clone());
+        }
+    }
 }
 
 impl FrameRing {
@@ -188,7 +196,14 @@ impl FrameRing {
         let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::FUTURE_WRITE | SealFlags::SEAL;
         rustix::fs::fcntl_add_seals(&fd, seals).map_err(create)?;
         let device = device(&mapping)?;
-        let shared = Shared { device, mapping, fd, held: Default::default(), next: AtomicUsize::new(0), fetched: Default::default() };
+        let shared = Shared {
+            device,
+            mapping: Arc::new(mapping),
+            fd,
+            held: Default::default(),
+            next: AtomicUsize::new(0),
+            fetched: Default::default(),
+        };
         Ok(FrameRing { shared: Arc::new(shared) })
     }
 
@@ -268,7 +283,7 @@ impl Hold {
         if std::mem::replace(&mut *fetched, generation) == generation {
             return;
         }
-        let Mapping { geometry, .. } = self.shared.mapping;
+        let geometry = self.shared.mapping.geometry;
         // SAFETY: so many bytes lie there. Who holds the frame sees them when this has come back; the writer is gone, and other
         // processes look at them only after they were told to.
         let planes = unsafe { std::slice::from_raw_parts_mut(self.shared.mapping.pixels(self.slot), geometry.layout.size) };

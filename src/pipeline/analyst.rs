@@ -117,7 +117,7 @@ fn device_line(analyser: &Analyser) -> Result<Option<DeviceLine>, InferError> {
         let infer::DeviceInfo { name, uuid, driver, .. } = info.clone();
         let golden_back = analyser.golden_back().map(|back| BytesLine { pixels: back.pixels, results: back.numbers });
         let launches = analyser.launch_times().map(|times| LaunchesLine {
-            chosen: times.sooner().name().to_owned(),
+            chosen: times.chosen.name().to_owned(),
             plain_us: times.plain.as_micros() as u64,
             recorded_us: times.recorded.as_micros() as u64,
         });

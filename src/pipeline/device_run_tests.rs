@@ -5,13 +5,15 @@
 use super::tests::spec;
 use super::*;
 use crate::base::clock::MonotonicClock;
+use crate::base::ids::FrameId;
 use crate::capture::Memory;
 use crate::config::Mode;
 use crate::display::Presenter;
 use crate::frame::cuda::testing::TestDriver;
-use crate::frame::cuda::{INPUT_HASH, PREPROCESS, PREVIEW, Priority, Stream, uuid_text};
+use crate::frame::cuda::{Device, INPUT_HASH, Kernel, Launch, PREPROCESS, PREVIEW, Priority, Stream, usable_device, uuid_text};
+use crate::frame::on_device::Place;
 use crate::frame::preview::PREVIEW_BYTES;
-use crate::frame::vulkan;
+use crate::frame::{Colorimetry, FrameLayout, FrameRing, Matrix, PixelFormat, Range, vulkan};
 use crate::infer::testing::{TestEngine, rehearsed};
 use crate::overlay::gpu::{Gpu, instance};
 use crate::pipeline::rings::Home;
@@ -20,6 +22,7 @@ use crate::record::{Frames, Report};
 use crate::track::cuda::{MAP_KERNELS, SIGHT_KERNELS};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 const PICTURES: u64 = 40;
 /// So many of them are analysed at least, however slowly the processor plays the device.
@@ -200,6 +203,38 @@ fn begin_in_this_process() {
     assert!(report.source.device.is_none(), "{:?}", report.source.device);
     // While it was waited for none was shown.
     assert!(report.frames.displayed >= 3 * PICTURES / 2, "{:?} {:?}", report.frames, report.losses);
+}
+
+const ENDLESS: Kernel = Kernel { name: "endless", source: "", entries: &["endless"] };
+
+#[test]
+#[ignore = "the other half of whoever_drops_the_last_frame_of_a_card_that_hangs_goes_on"]
+fn let_go_in_this_process() {
+    let gpu = Gpu::new(&instance(), None).unwrap();
+    let mut device = Device::open(&usable_device().unwrap()).unwrap();
+    infer::cuda::load(&mut device, &PREVIEW).unwrap();
+    device.load(&ENDLESS, ".visible .entry endless(\n\n)\n{ }\n").unwrap();
+    let device = Arc::new(device);
+    let place = Arc::new(Place::new(&gpu.adapter, &gpu.device, device.clone()).unwrap());
+    let layout = FrameLayout::new(PixelFormat::Nv12, Colorimetry::sdr(Matrix::Bt709, Range::Limited), 64, 48).unwrap();
+    let writer = FrameRing::on_device(layout, &place).unwrap().acquire().unwrap();
+    let frame = writer.publish(Stamps { id: FrameId(0), pts_ns: 0, capture_ns: 0 });
+    // Nobody has noticed yet.
+    let stream = device.stream(Priority::High).unwrap();
+    device.launch(&stream, &Launch { kernel: ENDLESS, entry: "endless", grid: [1; 3], block: [1; 3], shared_bytes: 0 }, &[]).unwrap();
+    // This driver would wait for it.
+    std::mem::forget(stream);
+    let (dropped, is_dropped) = crossbeam_channel::bounded(1);
+    std::thread::spawn(move || {
+        drop(frame);
+        dropped.send(())
+    });
+    is_dropped.recv_timeout(Duration::from_secs(20)).expect("it does not wait for its card");
+}
+
+#[test]
+fn whoever_drops_the_last_frame_of_a_card_that_hangs_goes_on() {
+    rehearse("whoever_drops_the_last_frame_of_a_card_that_hangs_goes_on", "let_go_in_this_process", &[]);
 }
 
 /// What each line of a file says under these keys, by frame.

@@ -74,7 +74,7 @@ impl Analyser {
             analyser.golden_back = analyser.device_traffic().zip(before).map(|(now, before)| now.since(&before).to_host);
             analyser.feed.fetch(&mut analyser.engine)?;
             analyser.reference = analyser.engine.input_mut().to_vec();
-            analyser.launch_times = LaunchTimes::choose(&mut analyser, &golden.picture)?;
+            analyser.launch_times = LaunchTimes::choose(&mut analyser, &golden.picture, LaunchTimes::AT_MOST)?;
         }
         if !settings.normalise {
             analyser.normaliser = None;

@@ -41,20 +41,41 @@ static bool is_lost() { return setting("TEST_CUDA_LOST", 0) || frames >= setting
 // TEST_CUDA_HANGS: after so many frames nothing that it is told is done any more.
 static bool hangs() { return frames >= setting("TEST_CUDA_HANGS", 1L << 40); }
 
+// Told by one thread at a time, waited for by any. One that was destroyed stays: an event may still tell of it.
 struct Stream {
     bool recording = false, at_once = false;
     std::vector<std::function<void()>> recorded;
-    std::deque<std::function<void()>> waiting;
-    uint64_t queued = 0, done = 0;
+    std::atomic<uint64_t> queued = 0, done = 0;
 
+    void tell(std::function<void()> step) {
+        std::lock_guard alone(of_waiting);
+        waiting.push_back(step);
+        queued++;
+    }
     void work(uint64_t until) {
         while (done < until) {
             while (hangs()) std::this_thread::sleep_for(std::chrono::milliseconds(20));
-            auto step = waiting.front();
-            waiting.pop_front();
-            done++;
-            step();
+            std::lock_guard alone(at_work);
+            if (done < until && !hangs()) do_one();
         }
+    }
+    // One step of it, unless another thread is at it.
+    void work_a_little(uint64_t until) {
+        std::unique_lock alone(at_work, std::try_to_lock);
+        if (alone && done < until && !hangs()) do_one();
+    }
+
+private:
+    std::deque<std::function<void()>> waiting;
+    std::mutex of_waiting, at_work;
+
+    void do_one() {
+        std::unique_lock alone(of_waiting);
+        auto step = waiting.front();
+        waiting.pop_front();
+        alone.unlock();
+        step();
+        done++;
     }
 };
 struct Event {
@@ -66,8 +87,11 @@ struct Event {
         if (stream) stream->work(at);
     }
 };
+struct Function;
 struct Graph {
     std::vector<std::function<void()>> steps;
+    // Of each step that was added by itself; null: it is no kernel's. Empty: they were recorded.
+    std::vector<const Function *> kernels;
 };
 struct MemsetNode {
     Pointer to;
@@ -76,8 +100,10 @@ struct MemsetNode {
     size_t width, height;
 };
 
+// What there is once stays until the process is gone: threads may be in here while it ends.
 static int contexts[16];
-static std::set<Stream *> streams;
+static auto &streams = *new std::set<Stream *>;
+static std::mutex of_streams;
 static thread_local void *current = nullptr;
 static std::atomic<long> taken = 0;
 
@@ -110,7 +136,10 @@ API cuCtxGetCurrent(void **context) { *context = current; return OK; }
 API cuCtxSetCurrent(void *context) { current = context; return OK; }
 API cuCtxSetFlags(unsigned) { return OK; }
 API cuCtxSynchronize() {
-    for (auto stream : streams) stream->work(stream->queued);
+    std::unique_lock alone(of_streams);
+    auto all = streams;
+    alone.unlock();
+    for (auto stream : all) stream->work(stream->queued);
     return OK;
 }
 API cuCtxGetStreamPriorityRange(int *least, int *greatest) { *least = 0; *greatest = -5; return OK; }
@@ -142,7 +171,7 @@ struct ExternalDescription {
     unsigned long long size;
     unsigned flags, reserved[16];
 };
-static std::set<Pointer> mapped;
+static auto &mapped = *new std::set<Pointer>;
 static std::mutex of_mapped;
 API cuImportExternalMemory(External **memory, const ExternalDescription *wanted) {
     External found;
@@ -185,15 +214,18 @@ API cuMemHostAlloc(void **pointer, size_t bytes, unsigned flags) {
 }
 API cuMemFreeHost(void *pointer) { free(pointer); return OK; }
 // Of memory that is mapped for reading only, in whole pages, and that is still there when it is undone.
-static std::map<void *, size_t> registered;
+static auto &registered = *new std::map<void *, size_t>;
+static std::mutex of_registered;
 API cuMemHostRegister_v2(void *start, size_t bytes, unsigned flags) {
     if (setting("TEST_CUDA_REGISTERS", 1) == 0) return NOT_SUPPORTED;
+    std::lock_guard alone(of_registered);
     if (flags != 8 || (size_t)start % 4096 || bytes % 4096 || !registered.insert({start, bytes}).second) return BAD_VALUE;
     return OK;
 }
 API cuMemHostUnregister(void *start) {
     volatile char still_there = *(char *)start;
     (void)still_there;
+    std::lock_guard alone(of_registered);
     return registered.erase(start) ? OK : BAD_VALUE;
 }
 API cuMemsetD8_v2(Pointer to, unsigned char value, size_t bytes) { memset((void *)to, value, bytes); return OK; }
@@ -205,8 +237,7 @@ static Result queue(Stream *stream, std::function<void()> step) {
     } else if (setting("TEST_CUDA_AT_ONCE", 0)) {
         step();
     } else {
-        stream->waiting.push_back(step);
-        stream->queued++;
+        stream->tell(step);
     }
     return OK;
 }
@@ -227,13 +258,14 @@ API cuMemsetD8Async(Pointer to, unsigned char value, size_t bytes, Stream *strea
 // The worker's streams have the lowest priority, 0.
 API cuStreamCreateWithPriority(Stream **stream, unsigned, int priority) {
     if (priority > 0 || priority < -5) return BAD_VALUE;
+    std::lock_guard alone(of_streams);
     streams.insert(*stream = new Stream);
     return OK;
 }
 API cuStreamDestroy_v2(Stream *stream) {
     stream->work(stream->queued);
+    std::lock_guard alone(of_streams);
     streams.erase(stream);
-    delete stream;
     return OK;
 }
 API cuStreamSynchronize(Stream *stream) {
@@ -251,7 +283,7 @@ API cuStreamBeginCapture_v2(Stream *stream, int) {
 API cuStreamEndCapture(Stream *stream, Graph **graph) {
     if (!stream->recording) return BAD_VALUE;
     stream->recording = false;
-    *graph = stream->recorded.empty() ? nullptr : new Graph{stream->recorded};
+    *graph = stream->recorded.empty() ? nullptr : new Graph{stream->recorded, {}};
     return OK;
 }
 API cuStreamIsCapturing(Stream *stream, int *status) { *status = stream->recording; return OK; }
@@ -263,23 +295,28 @@ API cuGraphInstantiateWithFlags(Graph **exec, Graph *graph, unsigned long long) 
     return OK;
 }
 API cuGraphLaunch(Graph *exec, Stream *stream) {
+    if (!exec->kernels.empty() && setting("TEST_CUDA_GRAPHS", 1) == 2) return NO_MEMORY;
+    if (!exec->kernels.empty() && setting("TEST_CUDA_GRAPHS", 1) == 3) return OK;
     return queue(stream, [steps = exec->steps] {
         for (auto &step : steps) step();
     });
 }
-// Made step by step, each after the one before; TEST_CUDA_GRAPHS=0: not by this driver.
+// Made step by step, each after the one before; TEST_CUDA_GRAPHS=0: not by this driver; 2: it has no room to begin one; 3: it begins none,
+// and does not say so.
 API cuGraphCreate(Graph **graph, unsigned) {
     *graph = new Graph;
     return setting("TEST_CUDA_GRAPHS", 1) ? OK : NOT_SUPPORTED;
 }
-static Result add_node(size_t *node, Graph *graph, const size_t *before, size_t count, std::function<void()> step) {
+static Result add_node(size_t *node, Graph *graph, const size_t *before, size_t count, std::function<void()> step,
+                       const Function *kernel = nullptr) {
     if (!current || count != (graph->steps.empty() ? 0 : 1) || (count && *before != graph->steps.size())) return BAD_VALUE;
     graph->steps.push_back(step);
+    graph->kernels.push_back(kernel);
     *node = graph->steps.size();
     return OK;
 }
-API cuGraphAddMemsetNode(size_t *node, Graph *graph, const size_t *before, size_t count, const MemsetNode *set, void *) {
-    if (set->element_size != 1 || set->height != 1) return BAD_VALUE;
+API cuGraphAddMemsetNode(size_t *node, Graph *graph, const size_t *before, size_t count, const MemsetNode *set, void *context) {
+    if (set->element_size != 1 || set->height != 1 || set->width == 0 || !context) return BAD_VALUE;
     return add_node(node, graph, before, count, [set = *set] { memset((void *)set.to, set.value, set.width); });
 }
 API cuGraphAddChildGraphNode(size_t *node, Graph *graph, const size_t *before, size_t count, Graph *child) {
@@ -297,7 +334,7 @@ API cuEventQuery(Event *event) {
     if (is_lost()) return LOST;
     if (!event->stream || event->stream->done >= event->at) return OK;
     // Who asks again and again waits, too.
-    if (!hangs()) event->stream->work(event->stream->done + 1);
+    event->stream->work_a_little(event->at);
     return NOT_READY;
 }
 // A real driver would keep a core busy for one that does not sleep.
@@ -343,7 +380,7 @@ static int endless(const unsigned *, const unsigned *, unsigned, void **, int) {
 static int lose(const unsigned *, const unsigned *, unsigned, void **, int) { return setenv("TEST_CUDA_LOST", "1", 1); }
 
 static Entry entry_of(const std::string &name) {
-    static const std::map<std::string, Entry> own = {{"add", add}, {"endless", endless}, {"lose", lose}};
+    static const auto &own = *new std::map<std::string, Entry>{{"add", add}, {"endless", endless}, {"lose", lose}};
     const char *folder = getenv("TEST_CUDA_KERNELS");
     if (auto found = own.find(name); found != own.end()) return found->second;
     if (!folder) return nullptr;
@@ -360,7 +397,9 @@ API cuModuleLoadData(void **module, const char *ptx) {
 }
 API cuModuleUnload(Module *module) { delete module; return OK; }
 API cuModuleGetFunction(Function **function, Module *module, const char *name) {
-    static std::map<std::string, Function> functions;
+    static auto &functions = *new std::map<std::string, Function>;
+    static std::mutex alone_here;
+    std::lock_guard alone(alone_here);
     size_t at = module->find(".entry " + std::string(name) + "(");
     Entry entry = entry_of(name);
     if (at == std::string::npos || !entry) return NOT_FOUND;
@@ -375,12 +414,20 @@ static std::function<void()> run_of(Function *function, std::vector<unsigned> gr
         std::vector<void *> places;
         for (auto &value : values) places.push_back(value.data());
         if (function->entry(grid.data(), block.data(), shared, places.data(), 0) != 0) abort();
-        long runs = ++function->runs, most = frames;
+        long runs = __atomic_add_fetch(&function->runs, 1, __ATOMIC_RELAXED), most = frames;
         while (runs > most && !frames.compare_exchange_weak(most, runs)) {}
     };
 }
+// What each architecture takes: of blocks at least one, and so many along each side; of threads at most 1024 a block.
+static bool can_be(const unsigned *grid, const unsigned *block) {
+    auto none = [](const unsigned *of) { return !of[0] || !of[1] || !of[2]; };
+    uint64_t threads = (uint64_t)block[0] * block[1] * block[2];
+    return !none(grid) && !none(block) && grid[0] <= 0x7fffffff && grid[1] <= 0xffff && grid[2] <= 0xffff && threads <= 1024 && block[2] <= 64;
+}
 API cuLaunchKernel(Function *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared,
                    Stream *stream, void **arguments, void **) {
+    unsigned grid[] = {gx, gy, gz}, block[] = {bx, by, bz};
+    if (!can_be(grid, block)) return BAD_VALUE;
     return queue(stream, run_of(function, {gx, gy, gz}, {bx, by, bz}, shared, arguments));
 }
 struct KernelNode {
@@ -393,10 +440,13 @@ struct KernelNode {
     }
 };
 API cuGraphAddKernelNode_v2(size_t *node, Graph *graph, const size_t *before, size_t count, const KernelNode *kernel) {
-    return add_node(node, graph, before, count, kernel->run());
+    if (!can_be(kernel->grid, kernel->block) || kernel->extra || kernel->kernel) return BAD_VALUE;
+    return add_node(node, graph, before, count, kernel->run(), kernel->function);
 }
 API cuGraphExecKernelNodeSetParams_v2(Graph *exec, size_t node, const KernelNode *kernel) {
-    if (node < 1 || node > exec->steps.size()) return BAD_VALUE;
+    // It stays the kernel that it was.
+    bool is_its = node >= 1 && node <= exec->kernels.size() && exec->kernels[node - 1] == kernel->function;
+    if (!current || !is_its || !can_be(kernel->grid, kernel->block)) return BAD_VALUE;
     exec->steps[node - 1] = kernel->run();
     return OK;
 }

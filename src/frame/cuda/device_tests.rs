@@ -166,3 +166,46 @@ fn a_device_that_is_lost_is_an_error_that_another_process_may_not_have() {
         assert!(text.contains("Retry: device 'Test card 0'") && text.contains("nvidia-smi"), "{text}");
     }
 }
+
+#[test]
+#[ignore = "the other half of a_device_is_used_by_many_threads_even_while_their_process_ends"]
+fn share_in_this_process() {
+    let device = Arc::new(open());
+    let work = |device: &Device, turns: usize| {
+        let stream = device.stream(Priority::High).unwrap();
+        let mut here = device.pinned(64).unwrap();
+        for number in 0..turns {
+            // It waits for all threads' streams when it goes.
+            let memory = device.buffer(64).unwrap();
+            let params = params(64, number as u32);
+            (0..4).for_each(|_| device.launch(&stream, &LAUNCH, &[Param::Value(&params), Param::Memory(memory.span())]).unwrap());
+            stream.read_back(memory.span(), &mut here, Payload::Numbers).unwrap();
+            assert!(here.bytes().unwrap().iter().all(|byte| *byte == (4 * number) as u8));
+        }
+    };
+    std::thread::scope(|threads| {
+        (0..4).for_each(|_| {
+            threads.spawn(|| work(&device, 300));
+        });
+    });
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    for _ in 0..4 {
+        let (device, begun) = (device.clone(), begun.clone());
+        std::thread::spawn(move || {
+            loop {
+                work(&device, 2);
+                let _ = begun.send(());
+            }
+        });
+    }
+    (0..4).for_each(|_| has_begun.recv().unwrap());
+}
+
+#[test]
+fn a_device_is_used_by_many_threads_even_while_their_process_ends() {
+    if let Some(driver) = TestDriver::new("a_device_is_used_by_many_threads_even_while_their_process_ends") {
+        for _ in 0..10 {
+            driver.run("frame::cuda::device::tests::share_in_this_process", &[]);
+        }
+    }
+}

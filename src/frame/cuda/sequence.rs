@@ -166,11 +166,11 @@ impl Made {
         Ok(made)
     }
 
-    /// Sets what `told`, the same sequence, is given anew; it is the last one from now on.
+    /// Sets what `told`, the same sequence, is given anew.
     ///
     /// # Safety
     /// As `Sequences::begin`.
-    unsafe fn set(&mut self, told: &mut Told) -> Result<(), DriverError> {
+    unsafe fn set(&mut self, told: &Told) -> Result<(), DriverError> {
         for (index, node) in self.nodes.iter().enumerate() {
             if let What::Kernel(function) = told.what[index]
                 && !told.is_given_as(&self.told, index)
@@ -180,7 +180,6 @@ impl Made {
                     .result()?;
             }
         }
-        std::mem::swap(&mut self.told, told);
         Ok(())
     }
 }
@@ -266,21 +265,17 @@ impl Sequences {
         };
         // What a kernel or a library does at its first time may be more than is to be repeated.
         let can_be_one = place.is_some() && !known.is_refused;
-        // SAFETY: as the caller says.
-        let made = if can_be_one { unsafe { self.make(&mut known, shared) } } else { Ok(None) };
-        let exec = made.unwrap_or_else(|error| {
-            tracing::warn!("launches are begun one by one: {}", shared.failed("a sequence of launches", error));
-            (known.graph, known.is_refused) = (None, true);
-            None
-        });
         // SAFETY: as the caller says; what is begun is known at least until it is.
-        let begun = unsafe {
-            match exec {
-                Some(exec) => {
-                    shared.counts.begun();
-                    result::graph::launch(exec, stream)
+        let as_one = can_be_one.then(|| unsafe { self.begin_as_one(&mut known, shared, stream) });
+        let begun = match as_one {
+            Some(Ok(())) => Ok(()),
+            refused => {
+                if let Some(Err(error)) = refused {
+                    tracing::warn!("launches are begun one by one: {}", shared.failed("a sequence of launches", error));
+                    (known.graph, known.is_refused) = (None, true);
                 }
-                None => self.begin_steps(shared, stream),
+                // SAFETY: as the caller says.
+                unsafe { self.begin_steps(shared, stream) }
             }
         };
         if self.known.len() == MOST_KNOWN {
@@ -290,19 +285,26 @@ impl Sequences {
         begun.map_err(|error| shared.failed("a sequence of launches", error))
     }
 
-    /// `known`, as it is told now.
+    /// `known`, as it is told now. An error: nothing of it was begun.
     ///
     /// # Safety
     /// As `begin`.
-    unsafe fn make(&mut self, known: &mut Known, shared: &Arc<Shared>) -> Result<Option<sys::CUgraphExec>, DriverError> {
+    unsafe fn begin_as_one(&mut self, known: &mut Known, shared: &Arc<Shared>, stream: sys::CUstream) -> Result<(), DriverError> {
         // SAFETY: as the caller says.
         unsafe {
-            match &mut known.graph {
-                Some(made) => made.set(&mut self.told)?,
-                None => known.graph = Some(Made::new(shared, &self.told, &self.recorded)?),
-            }
+            let made = match &mut known.graph {
+                Some(made) => {
+                    made.set(&self.told)?;
+                    made
+                }
+                None => known.graph.insert(Made::new(shared, &self.told, &self.recorded)?),
+            };
+            result::graph::launch(made.exec, stream)?;
+            // What was told is what it was begun with last.
+            std::mem::swap(&mut made.told, &mut self.told);
         }
-        Ok(known.graph.as_ref().map(|made| made.exec))
+        shared.counts.begun();
+        Ok(())
     }
 
     /// # Safety

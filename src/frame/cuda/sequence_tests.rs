@@ -1,7 +1,7 @@
 use crate::base::random::Random;
 use crate::frame::cuda::device::tests::{LAUNCH, open, params};
 use crate::frame::cuda::testing::TestDriver;
-use crate::frame::cuda::{Device, DeviceBuffer, Graph, Launches, Param, Payload, PinnedBuffer, Priority, Stream};
+use crate::frame::cuda::{Device, DeviceBuffer, Graph, Launch, Launches, Param, Payload, PinnedBuffer, Priority, Stream};
 
 const BYTES: usize = 64;
 
@@ -141,7 +141,7 @@ fn count_in_this_process() {
 #[test]
 fn what_is_begun_as_one_does_what_each_launch_does_by_itself() {
     if let Some(driver) = TestDriver::new("what_is_begun_as_one_does_what_each_launch_does_by_itself") {
-        for settings in [&[][..], &[("TEST_CUDA_AT_ONCE", "1")], &[("TEST_CUDA_GRAPHS", "0")]] {
+        for settings in [&[][..], &[("TEST_CUDA_AT_ONCE", "1")], &[("TEST_CUDA_GRAPHS", "0")], &[("TEST_CUDA_GRAPHS", "2")]] {
             driver.run("frame::cuda::sequence::tests::tell_both_in_this_process", settings);
         }
     }
@@ -151,7 +151,36 @@ fn what_is_begun_as_one_does_what_each_launch_does_by_itself() {
 fn launches_that_come_again_are_begun_with_one_call() {
     if let Some(driver) = TestDriver::new("launches_that_come_again_are_begun_with_one_call") {
         driver.run("frame::cuda::sequence::tests::count_in_this_process", &[]);
-        // A driver that makes no such sequences.
-        driver.run("frame::cuda::sequence::tests::count_in_this_process", &[("TEST_CUDA_GRAPHS", "0")]);
+        // A driver that makes no such sequences, and one that makes them and cannot begin them.
+        for refuses in ["0", "2"] {
+            driver.run("frame::cuda::sequence::tests::count_in_this_process", &[("TEST_CUDA_GRAPHS", refuses)]);
+        }
+    }
+}
+
+#[test]
+#[ignore = "the other half of what_cannot_be_begun_is_an_error_and_what_was_begun_before_is_waited_for"]
+fn fail_in_this_process() {
+    let device = open();
+    let stream = device.stream(Priority::Low).unwrap();
+    stream.set_launches(Launches::Recorded).unwrap();
+    let (mut from, memory, before, done) =
+        (device.pinned(BYTES).unwrap(), device.buffer(BYTES).unwrap(), device.event().unwrap(), device.event().unwrap());
+    let impossible = Launch { grid: [0; 3], ..LAUNCH };
+    let wait: [&dyn Fn() -> bool; 2] = [&|| stream.synchronize().is_err(), &|| stream.settle(&done).is_err()];
+    for fails in wait {
+        stream.upload(&mut from, BYTES, memory.span(), Payload::Numbers).unwrap();
+        stream.mark(&before).unwrap();
+        device.launch(&stream, &impossible, &[Param::Value(&params(1, 1)), Param::Memory(memory.span())]).unwrap();
+        assert!(fails() && before.is_past().unwrap());
+        // It is not begun with what comes next.
+        stream.synchronize().unwrap();
+    }
+}
+
+#[test]
+fn what_cannot_be_begun_is_an_error_and_what_was_begun_before_is_waited_for() {
+    if let Some(driver) = TestDriver::new("what_cannot_be_begun_is_an_error_and_what_was_begun_before_is_waited_for") {
+        driver.run("frame::cuda::sequence::tests::fail_in_this_process", &[]);
     }
 }

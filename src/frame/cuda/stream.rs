@@ -258,14 +258,19 @@ impl Stream {
 
     /// As `synchronize`, but no longer than `PATIENCE`; `done` is used for that.
     pub fn settle(&self, done: &Event) -> Result<(), CudaError> {
+        // As in `synchronize`.
+        let begun = self.flush();
         self.mark(done)?;
-        done.settle()
+        done.settle()?;
+        begun
     }
 
     /// Waits until all is done that this stream was told.
     pub fn synchronize(&self) -> Result<(), CudaError> {
-        self.flush()?;
-        self.stream.synchronize().map_err(|error| self.shared.failed("what it was told", error))
+        let begun = self.flush();
+        // Whatever became of it: what was begun before uses memory that others are given back.
+        self.stream.synchronize().map_err(|error| self.shared.failed("what it was told", error))?;
+        begun
     }
 
     /// Begins again what was recorded.
