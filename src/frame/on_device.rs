@@ -11,8 +11,8 @@
 
 use super::FrameLayout;
 use super::cuda::{
-    CudaError, Device, DeviceBuffer, DeviceSpan, Event, ImportedBuffer, Param, Payload, PinnedBuffer, PreviewPlan, Priority, Registered,
-    Stream,
+    CudaError, Device, DeviceBuffer, DeviceSpan, Event, ImportedBuffer, PATIENCE, Param, Payload, PinnedBuffer, PreviewPlan, Priority,
+    Registered, Stream,
 };
 use super::preview::{LIGHT_AT, PREVIEW_BYTES};
 use super::ring::SLOT_COUNT;
@@ -210,12 +210,12 @@ impl DeviceSlots {
     /// keeps both.
     pub fn let_go(self, memory: impl Send + 'static) {
         let device = self.place.cuda.clone();
-        let gone = device.patiently(move |_| {
+        let gone = device.aside(PATIENCE, move |_| {
             drop(self);
             drop(memory);
         });
-        if let Err(error) = gone {
-            tracing::warn!("a ring's memory is not given back: {error}");
+        if gone.is_none() {
+            tracing::warn!("a ring's memory is not given back yet: '{}' does not answer", device.info().name);
         }
     }
 

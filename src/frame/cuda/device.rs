@@ -201,17 +201,21 @@ impl Device {
 
     /// Has `work` done, which may wait for it in any call, by another thread; this one waits no longer than it takes a healthy device.
     pub fn patiently<T: Send + 'static>(self: &Arc<Self>, work: impl FnOnce(&Device) -> T + Send + 'static) -> Result<T, CudaError> {
-        let (done, answer) = crossbeam_channel::bounded(1);
-        let device = self.clone();
-        let has_begun = !self.shared.hangs.load(Ordering::Relaxed) && {
-            let begun = std::thread::Builder::new().name("device".into()).spawn(move || done.send(work(&device)));
-            begun.is_ok()
-        };
-        let answered = if has_begun { answer.recv_timeout(MAKING).ok() } else { None };
-        answered.ok_or_else(|| {
+        self.aside(MAKING, work).ok_or_else(|| {
             self.shared.hangs.store(true, Ordering::Relaxed);
             CudaError::Silent { device: self.info.name.clone() }
         })
+    }
+
+    /// As `patiently`, and this thread waits for `at_most`. None: it is not done yet, or the device hangs.
+    pub fn aside<T: Send + 'static>(self: &Arc<Self>, at_most: Duration, work: impl FnOnce(&Device) -> T + Send + 'static) -> Option<T> {
+        if self.shared.hangs.load(Ordering::Relaxed) {
+            return None;
+        }
+        let (done, answer) = crossbeam_channel::bounded(1);
+        let device = self.clone();
+        let begun = std::thread::Builder::new().name("device".into()).spawn(move || done.send(work(&device)));
+        begun.ok().and_then(|_| answer.recv_timeout(at_most).ok())
     }
 
     /// Of all its streams and buffers, since it was opened.

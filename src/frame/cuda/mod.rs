@@ -41,4 +41,4 @@ pub(in crate::frame) use memory::Registered;
 pub use memory::{DeviceBuffer, DevicePlane, DeviceSpan, Payload, PinnedBuffer, RegisteredRing};
 pub use nvrtc::{Architecture, Nvrtc, OPTIONS};
 pub use preview::PreviewPlan;
-pub use stream::{Event, Graph, Launches, Priority, Stream};
+pub use stream::{Event, Graph, Launches, PATIENCE, Priority, Stream};

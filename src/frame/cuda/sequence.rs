@@ -239,6 +239,11 @@ impl Sequences {
         self.recorded.push(recorded.clone());
     }
 
+    /// What was made goes; what was told stays.
+    pub fn forget(&mut self) {
+        self.known.clear();
+    }
+
     /// Begins what was told. A sequence that the driver does not take is begun step by step, now and later.
     ///
     /// # Safety

@@ -116,6 +116,9 @@ fn count_in_this_process() {
     // Another one, and the first again.
     assert_eq!([[1, 2, 3], [3, 4, 5]].map(|numbers| begun(&mut side, &numbers)), [4, as_one(4)]);
     assert_eq!(begun(&mut side, &[7, 8]), as_one(3));
+    // What was forgotten is new.
+    side.stream.forget_sequences();
+    assert_eq!([[1, 2], [3, 4]].map(|numbers| begun(&mut side, &numbers)), [3, as_one(3)]);
     // One alone gains nothing; an empty one is none.
     let before = device.traffic();
     for _ in 0..3 {

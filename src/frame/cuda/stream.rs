@@ -127,6 +127,11 @@ impl Stream {
         gathers.then(|| self.sequences.borrow_mut())
     }
 
+    /// What was made of launches goes: before anything does that they launch. Nothing of it runs any more.
+    pub fn forget_sequences(&self) {
+        self.sequences.borrow_mut().forget();
+    }
+
     /// Begins what waits to be begun as one. To be called before others queue something here; all else here does it itself.
     pub fn flush(&self) -> Result<(), CudaError> {
         // SAFETY: whoever told it something keeps what lies behind it until the stream was waited for.

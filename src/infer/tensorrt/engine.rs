@@ -133,6 +133,13 @@ impl Model for PlanModel {
     }
 }
 
+impl Drop for PlanModel {
+    fn drop(&mut self) {
+        // The plan's kernels are among them. (`Bound` has waited.)
+        self.gpu.stream().forget_sequences();
+    }
+}
+
 impl PlanModel {
     /// If that cannot be it is said, and runs go on as before.
     fn record(&mut self) {
