@@ -9,7 +9,7 @@
 
 use crate::capture::{Memory, Picture};
 use crate::config::Mode;
-use crate::frame::cuda::{CudaError, Device, DeviceBuffer, Event, PREVIEW, Payload, Priority, Stream, Traffic, usable_device};
+use crate::frame::cuda::{CudaError, Device, DeviceBuffer, Event, PATIENCE, PREVIEW, Payload, Priority, Stream, Traffic, usable_device};
 use crate::frame::on_device::{Place, PlaceError};
 use crate::frame::{FrameLayout, FrameRing, FrameWriter, MemoryError, RingError};
 use crate::infer::{self, Backend, InferError};
@@ -124,7 +124,11 @@ impl Rings {
 
     /// From now on pictures come here.
     pub fn leave_device(&mut self) {
-        *self = Rings::new(None);
+        let last = std::mem::replace(self, Rings::new(None));
+        if let Some(home) = last.home.clone() {
+            // What it has there is given back by a device that may hang.
+            let _ = home.device.aside(PATIENCE, move |_| drop(last));
+        }
     }
 
     /// A free slot for `picture`. None: every one is still in use.
