@@ -26,7 +26,7 @@ use std::time::Duration;
 
 const PICTURES: u64 = 40;
 /// So many of them are analysed at least, however slowly the processor plays the device.
-const SOME: u64 = PICTURES / 20;
+const SOME: u64 = PICTURES / 8;
 /// After so many of them a card fails.
 const HALFWAY: &str = "40";
 /// In the environment of the AI process: it writes over each frame that it was lent.
@@ -349,7 +349,7 @@ fn lag_in_this_process() {
     assert!(report.alarms.iter().any(|alarm| alarm.code == "GPU-LOST"), "{:?}", report.alarms);
     let Frames { captured, displayed, dropped_capture, dropped_display, .. } = report.frames;
     assert_eq!(captured, displayed + dropped_capture + dropped_display, "{:?}", report.losses);
-    assert!(dropped_display > 20, "{:?} {:?}", report.frames, report.losses);
+    assert!(dropped_display > 50, "{:?} {:?}", report.frames, report.losses);
     let text = std::fs::read_to_string(&timeline).unwrap();
     let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     let new = lines.filter(|line| line["repeat"] == false).map(|line| ["capture_ns", "present_ns"].map(|key| line[key].as_u64().unwrap()));
@@ -357,7 +357,7 @@ fn lag_in_this_process() {
     // Those that had to wait for the one before.
     let slow = shown.array_windows().filter(|[before, after]| after[1] - before[1] > SLOW_MS / 2 * 1_000_000);
     let mut delays_ms: Vec<_> = slow.map(|[_, [capture_ns, present_ns]]| (present_ns - capture_ns) as f64 / 1e6).collect();
-    assert!(delays_ms.len() > 5, "{delays_ms:?}");
+    assert!(delays_ms.len() > 10, "{delays_ms:?}");
     // First in, first out, each would be later than the one before.
     let last = delays_ms.split_off(delays_ms.len() / 2);
     let median = |mut delays: Vec<f64>| {
@@ -366,7 +366,7 @@ fn lag_in_this_process() {
     };
     let (first, last) = (median(delays_ms), median(last));
     println!("FIGURE delay of pictures of 60 a second where the display comes to one in {SLOW_MS} ms: {first} ms, and then {last} ms");
-    assert!(last < 2.0 * SLOW_MS as f64, "{last} ms");
+    assert!(last < SLOW_MS as f64, "{last} ms");
 }
 
 /// Runs one half in a process whose CUDA device is the Vulkan device that draws.

@@ -78,7 +78,7 @@ pub struct DeviceLine {
     pub launches: Option<LaunchesLine>,
 }
 
-/// The sooner of two ways, and what half of the frames took at most by either.
+/// The sooner of two ways, if both see the same, and what half of the frames took at most by either.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct LaunchesLine {
     /// `recorded`: with few calls (CUDA graphs); `plain`: one by one.

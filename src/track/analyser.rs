@@ -175,7 +175,7 @@ impl Analyser {
         self.golden_back
     }
 
-    /// How long the golden picture took by either way of launching, of which the sooner one is taken; None: as `golden_back`.
+    /// How long the golden picture took by either way of launching, and which is taken; None: as `golden_back`, or there was no time to say.
     pub fn launch_times(&self) -> Option<LaunchTimes> {
         self.launch_times
     }
