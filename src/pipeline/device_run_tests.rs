@@ -50,6 +50,12 @@ fn composed(count: u64, is_there: bool) -> Spec {
     spec
 }
 
+/// So that a busy processor, too, plays the device for enough of them.
+fn slowly(mut spec: Spec) -> Spec {
+    spec.source = spec.source.replace("20/1", "8/1");
+    spec
+}
+
 fn report_of(spec: Spec) -> Report {
     let (report, refused) = run_on(Backend::Cuda, spec, true, None, Arc::new(MonotonicClock)).unwrap();
     assert!(refused.is_none(), "{refused:?}");
@@ -61,7 +67,7 @@ fn assert_shown(report: &Report, captured: u64, count: u64) {
     let Frames { displayed, dropped_capture, dropped_display, .. } = report.frames;
     assert_eq!((report.frames.captured, displayed + dropped_capture + dropped_display), (captured, captured), "{:?}", report.losses);
     let stood_still_ms: f64 = report.machine_stalls.iter().map(|stall| stall.late_ms).sum();
-    let excused = (stood_still_ms / 50.0) as u64;
+    let excused = (stood_still_ms * report.source.fps / 1e3) as u64;
     assert!(displayed + excused >= count, "{:?} {:?}", report.frames, report.losses);
 }
 
@@ -129,7 +135,7 @@ fn be_the_ai_process() {
 #[test]
 #[ignore = "the other half of a_picture_stays_on_its_device_from_capture_to_screen"]
 fn stay_in_this_process() {
-    stay(composed(PICTURES, true));
+    stay(slowly(composed(PICTURES, true)));
 }
 
 fn stay(spec: Spec) {
@@ -149,7 +155,7 @@ fn stay(spec: Spec) {
 #[test]
 #[ignore = "the other half of a_picture_from_elsewhere_goes_to_the_device_once"]
 fn bring_in_this_process() {
-    let report = report_of(composed(PICTURES, false));
+    let report = report_of(slowly(composed(PICTURES, false)));
     let (frames, device, frame_bytes) = (report.frames, report.source.device.clone().expect("pictures lay on a device"), 320 * 180 * 3 / 2);
     assert_shown(&report, PICTURES, PICTURES);
     assert_eq!(report.compositor, "wgpu");
